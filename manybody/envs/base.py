@@ -1,0 +1,95 @@
+"""What an environment is to a learner: ``VecEnv``, the ``Step`` it returns and the ``EnvSpec`` it declares."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+Obs = dict[str, Tensor]
+"""``{'obs': (N, O)[, 'states': (N, S)]}``: what the policy sees, and what only the critic sees."""
+
+
+class Step(NamedTuple):
+    """The outcome of one action in each of N environments.
+
+    ``terminated`` and ``truncated`` are two words: a terminated episode has no future, a truncated one was only
+    cut short and its last state still has a value. Environments reset themselves in the same step: where an
+    episode ended, ``obs`` already shows the new episode and ``final_obs`` the true last observation of the old one.
+    """
+
+    obs: Obs
+    """What to act on next, on the environment's device."""
+    reward: Tensor
+    """(N,) float32, or (N, V) with V value heads."""
+    terminated: Tensor
+    """(N,) bool: the task ended (fell, solved)."""
+    truncated: Tensor
+    """(N,) bool: time ran out. Never true where ``terminated`` is."""
+    final_obs: Obs | None
+    """As ``obs``; rows of ended episodes hold their last observation, the other rows are unspecified.
+    None when the environment cannot tell."""
+    extras: dict[str, Any]
+    """Device tensors by name: task metrics, ``episode`` terms, ``amp_obs``."""
+
+    @property
+    def done(self) -> Tensor:
+        """(N,) bool: an episode ended, for whichever reason."""
+        return self.terminated | self.truncated
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Sizes and spaces of one environment of the batch."""
+
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    state_space: spaces.Space | None = None
+    """What the critic alone sees, where the environment is asymmetric."""
+    num_agents: int = 1
+    value_size: int = 1
+    """Number of reward components, each with its own value head (V)."""
+
+
+class VecEnv(ABC):
+    """N environments stepped together. Subclasses set ``num_envs``, ``device`` and ``spec`` in their constructor."""
+
+    num_envs: int
+    device: torch.device
+    spec: EnvSpec
+
+    @abstractmethod
+    def reset(self) -> Obs:
+        """Start a new episode everywhere and return its first observation."""
+
+    @abstractmethod
+    def step(self, actions: Tensor) -> Step:
+        """Apply ``actions`` (N, A), in the units of ``spec.action_space``, for one control step."""
+
+    def get_env_info(self) -> dict[str, Any]:
+        """The spec under RL Games' key names."""
+        info = {
+            "observation_space": self.spec.observation_space,
+            "action_space": self.spec.action_space,
+            "agents": self.spec.num_agents,
+            "value_size": self.spec.value_size,
+        }
+        if self.spec.state_space is not None:
+            info["state_space"] = self.spec.state_space
+        return info
+
+    def set_train_info(self, frame: int, agent: Any) -> None:
+        """Called once an epoch with the frames trained so far, for curricula."""
+
+    def get_env_state(self) -> Mapping[str, Any] | None:
+        """Everything needed to go on exactly from here: tensors and plain values only. None when not possible."""
+        return None
+
+    def set_env_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``get_env_state`` returned."""
+
+    def close(self) -> None:
+        """Release threads, windows and processes."""
