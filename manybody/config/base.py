@@ -1,0 +1,39 @@
+"""The frozen typed section that every configuration model is made of."""
+
+from collections.abc import ItemsView, Iterator, KeysView
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A frozen block of configuration: unknown keys are errors, fields read as attributes or as mapping items.
+
+    The mapping face (``config['gamma']``, ``config.get('gamma', 0.99)``, ``'gamma' in config``) is what RL Games
+    clients use; it is read-only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True)
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in type(self).model_fields:
+            raise KeyError(f"{key}: not a key of {type(self).__name__}; known: {', '.join(type(self).model_fields)}")
+        return getattr(self, key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under ``key``, or ``default`` when there is no such key."""
+        return getattr(self, key) if key in type(self).model_fields else default
+
+    def __contains__(self, key: object) -> bool:
+        return key in type(self).model_fields
+
+    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
+        return iter(type(self).model_fields)
+
+    def keys(self) -> KeysView[str]:
+        """The field names."""
+        return dict.fromkeys(type(self).model_fields).keys()
+
+    def items(self) -> ItemsView[str, Any]:
+        """Pairs of field name and value."""
+        return {key: getattr(self, key) for key in type(self).model_fields}.items()
