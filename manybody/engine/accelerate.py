@@ -1,0 +1,39 @@
+"""The one file that knows that compiling exists."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+import torch
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F, how: bool | str) -> F:
+    """``function`` through torch.compile when ``torch_compile`` asks for it, else as it is.
+
+    Args:
+        function: a pure function of tensors.
+        how: False, True, or a mode of torch.compile such as ``'max-autotune'``.
+    """
+    if not how:
+        return function
+    return torch.compile(function, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore[return-value]
+
+
+def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
+    """bf16 matrix products inside the context when ``mixed_precision`` asks for them; fp32 elsewhere."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else nullcontext()
+
+
+@contextmanager
+def eval_mode(module: torch.nn.Module) -> Iterator[None]:
+    """The module in eval mode inside the context, and as it was after it."""
+    was_training = module.training
+    if was_training:
+        module.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            module.train()

@@ -1,0 +1,80 @@
+"""Episode statistics and epoch means that stay on the device until the epoch's one read."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from manybody.functional.stats import masked_mean
+
+
+class AverageMeter:
+    """Mean over about the last ``max_size`` finished episodes (RL Games' window-weighted mean), without a host read.
+
+    A batch of n new values weighs ``min(n, max_size)``; what was known before weighs what is left of the window.
+
+    Args:
+        shape: shape of one value, ``(V,)`` for returns and ``()`` for lengths.
+        max_size: the window, in episodes.
+        device: where to.
+    """
+
+    def __init__(self, shape: tuple[int, ...], max_size: int, device: torch.device) -> None:
+        self.max_size = max_size
+        self.mean = torch.zeros(shape, device=device)
+        self.current_size = torch.zeros((), device=device)
+
+    def update(self, values: Tensor, mask: Tensor) -> None:
+        """Take in the rows of ``values`` (N, ...) where ``mask`` (N,) is true."""
+        size = mask.sum().clamp(0, self.max_size).float()
+        kept = torch.minimum(self.max_size - size, self.current_size)
+        total = kept + size
+        mixed = (self.mean * kept + masked_mean(values.float(), mask) * size) / total.clamp_min(1.0)
+        self.mean = torch.where(size > 0, mixed, self.mean)
+        self.current_size = total
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.mean = torch.zeros_like(self.mean)
+        self.current_size = torch.zeros_like(self.current_size)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Mean and size, for a checkpoint."""
+        return {"mean": self.mean, "current_size": self.current_size}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        self.mean = state["mean"].to(self.mean.device).clone()
+        self.current_size = state["current_size"].to(self.mean.device).clone()
+
+
+class EpochMeans:
+    """Running means of named scalars over one epoch, on the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add one sample () of each named scalar."""
+        for name, value in values.items():
+            value = value.detach().float()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, Tensor]:
+        """Name to mean ()."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+
+def read_to_host(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+    """The epoch's one read: all scalars in a single transfer."""
+    if not scalars:
+        return {}
+    values = torch.stack([value.detach().double().reshape(()) for value in scalars.values()])
+    return dict(zip(scalars, values.tolist(), strict=True))  # waits for the device, once an epoch
+
+
+def mean_of(values: Iterable[Tensor]) -> Tensor:
+    """() mean of scalar tensors (RL Games' ``mean_list``)."""
+    return torch.stack([value.detach().float().reshape(()) for value in values]).mean()

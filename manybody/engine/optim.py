@@ -1,0 +1,143 @@
+"""The optimiser that can be told on the device not to step, and the learning-rate schedulers."""
+
+from abc import ABC
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from manybody.functional import schedules
+
+
+class GuardedAdam(torch.optim.Adam):
+    """Fused Adam with a tensor learning rate and a device flag that leaves one step out.
+
+    The flag is the same that PyTorch's gradient scaler uses to drop a step with infinite gradients: parameters,
+    moments and step counts stay as they were, and the host never has to look.
+    """
+
+    def __init__(
+        self, parameters: Iterable[torch.nn.Parameter], lr: float, weight_decay: float, device: torch.device
+    ) -> None:
+        super().__init__(
+            parameters,
+            lr=torch.tensor(float(lr), dtype=torch.float32, device=device),
+            eps=1e-8,
+            weight_decay=weight_decay,
+            fused=True,
+        )
+        self.grad_scale: Tensor | None = None
+        self.found_inf: Tensor | None = None
+
+    def guarded_step(self, healthy: Tensor) -> None:
+        """Step where ``healthy`` () bool is true, else do nothing."""
+        self.found_inf = 1.0 - healthy.float()
+        self.step()
+
+    @property
+    def lr(self) -> Tensor:
+        """() the learning rate; write with :meth:`set_lr`."""
+        return self.param_groups[0]["lr"]
+
+    def set_lr(self, lr: Tensor | float) -> None:
+        """Change the learning rate in place, without a host read."""
+        for group in self.param_groups:
+            if isinstance(lr, Tensor):
+                group["lr"].copy_(lr)
+            else:
+                group["lr"].fill_(lr)
+
+
+class RLScheduler(ABC):
+    """Maps the state of training to learning rate and entropy coefficient. The base class changes nothing."""
+
+    def update(
+        self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """New ``(learning rate, entropy coefficient)``, both () tensors."""
+        return current_lr, entropy_coef
+
+
+class IdentityScheduler(RLScheduler):
+    """``lr_schedule: constant``."""
+
+
+class AdaptiveScheduler(RLScheduler):
+    """``lr_schedule: adaptive``: follows the divergence of the policy (:func:`schedules.adaptive_lr`)."""
+
+    def __init__(self, kl_threshold: float, min_lr: float, max_lr: float, multiplier: float) -> None:
+        self.kl_threshold = kl_threshold
+        self.min_lr = min_lr
+        self.max_lr = max_lr
+        self.multiplier = multiplier
+
+    def update(
+        self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`RLScheduler`."""
+        lr = schedules.adaptive_lr(
+            current_lr, kl_dist, self.kl_threshold, self.min_lr, self.max_lr, self.multiplier
+        )
+        return lr, entropy_coef
+
+
+class LinearScheduler(RLScheduler):
+    """``lr_schedule: linear``: from the start values to ``min_lr`` (and 1e-4 of entropy) over epochs or frames."""
+
+    MIN_ENTROPY_COEF = 1e-4
+
+    def __init__(
+        self,
+        start_lr: float,
+        min_lr: float,
+        max_steps: int,
+        use_epochs: bool,
+        apply_to_entropy: bool,
+        start_entropy_coef: float,
+    ) -> None:
+        self.start_lr = start_lr
+        self.min_lr = min_lr
+        self.max_steps = max_steps
+        self.use_epochs = use_epochs
+        self.apply_to_entropy = apply_to_entropy
+        self.start_entropy_coef = start_entropy_coef
+
+    def update(
+        self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`RLScheduler`."""
+        progress = (epoch if self.use_epochs else frames) / self.max_steps
+        lr = torch.full_like(current_lr, schedules.linear(self.start_lr, self.min_lr, progress))
+        if self.apply_to_entropy:
+            value = schedules.linear(self.start_entropy_coef, self.MIN_ENTROPY_COEF, progress)
+            entropy_coef = torch.full_like(entropy_coef, value)
+        return lr, entropy_coef
+
+
+def make_scheduler(
+    lr_schedule: str,
+    *,
+    learning_rate: float,
+    entropy_coef: float,
+    kl_threshold: float | None,
+    min_lr: float,
+    max_lr: float,
+    lr_multiplier: float,
+    max_epochs: int,
+    max_frames: int,
+    schedule_entropy: bool,
+) -> RLScheduler:
+    """The scheduler named by ``lr_schedule``. Raises ValueError for an unknown name or a schedule without an end."""
+    if lr_schedule == "constant":
+        return IdentityScheduler()
+    if lr_schedule == "adaptive":
+        if kl_threshold is None:
+            raise ValueError("lr_schedule: adaptive needs kl_threshold (0.008 is RL Games' usual value)")
+        return AdaptiveScheduler(kl_threshold, min_lr, max_lr, lr_multiplier)
+    if lr_schedule == "linear":
+        use_epochs = max_epochs > 0
+        max_steps = max_epochs if use_epochs else max_frames
+        if max_steps <= 0:
+            raise ValueError("lr_schedule: linear needs an end: set max_epochs or max_frames")
+        return LinearScheduler(learning_rate, min_lr, max_steps, use_epochs, schedule_entropy, entropy_coef)
+    raise ValueError(f"lr_schedule: {lr_schedule!r} (known: adaptive, constant, linear)")

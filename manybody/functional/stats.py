@@ -1,0 +1,50 @@
+"""Moments of batches and how they merge."""
+
+import torch
+from torch import Tensor
+
+
+def merge_moments(
+    mean: Tensor, var: Tensor, count: Tensor, batch_mean: Tensor, batch_var: Tensor, batch_count: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Merge two sets of moments (Chan et al. 1979, parallel variance).
+
+    Returns:
+        mean, population variance and count of the union; shapes as given.
+    """
+    delta = batch_mean - mean
+    total = count + batch_count
+    new_mean = mean + delta * batch_count / total
+    m2 = var * count + batch_var * batch_count + delta.square() * count * batch_count / total
+    return new_mean, m2 / total, total
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of ``values`` (B, ...) over the rows where ``mask`` (B,) is true; 0 where none is."""
+    weight = mask.to(values.dtype)
+    shaped = weight.reshape(-1, *([1] * (values.ndim - 1)))
+    return (values * shaped).sum(dim=0) / weight.sum().clamp_min(1.0)
+
+
+def normalize_advantage(advantages: Tensor) -> Tensor:
+    """``(A - mean) / (std + 1e-8)`` over the batch with the unbiased deviation; (B,)."""
+    return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+
+
+LARGEST = 1e15
+"""Magnitude beyond which a number counts as broken: its square still fits in float32 when a batch is summed."""
+
+
+def is_sane(x: Tensor) -> Tensor:
+    """Elementwise: finite and below :data:`LARGEST`; bool, shape as given. NaN compares false."""
+    return x.abs() <= LARGEST
+
+
+def rows_sane(x: Tensor) -> Tensor:
+    """(N,) bool: every element of the row of ``x`` (N, ...) is sane."""
+    return is_sane(x).reshape(x.shape[0], -1).all(dim=-1)
+
+
+def all_sane(x: Tensor) -> Tensor:
+    """() bool: every element is sane, in one pass."""
+    return torch.linalg.vector_norm(x.reshape(-1).float(), ord=float("inf")) <= LARGEST

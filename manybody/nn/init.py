@@ -1,0 +1,46 @@
+"""Weight initialisers by their RL Games names. All but ``default`` act in place on one weight tensor."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+Initializer = Callable[[Tensor], Any]
+
+
+def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -> None:
+    """Truncated normal with variance ``scale / n``, n the fan named by ``mode`` (fan_in, fan_out, fan_avg)."""
+    fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
+    fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+    if mode not in fans:
+        raise ValueError(f"variance_scaling_initializer: mode {mode!r} (known: {', '.join(fans)})")
+    std = math.sqrt(scale / max(1.0, fans[mode]))
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
+def keep(weight: Tensor) -> None:
+    """Leave PyTorch's own initial values."""
+
+
+INITIALIZERS: dict[str, Callable[..., Any]] = {
+    "default": keep,
+    "const_initializer": nn.init.constant_,
+    "orthogonal_initializer": nn.init.orthogonal_,
+    "orthogonal": nn.init.orthogonal_,
+    "glorot_normal_initializer": nn.init.xavier_normal_,
+    "glorot_uniform_initializer": nn.init.xavier_uniform_,
+    "variance_scaling_initializer": variance_scaling,
+    "random_uniform_initializer": nn.init.uniform_,
+    "kaiming_normal": nn.init.kaiming_normal_,
+}
+
+
+def initializer(settings: Mapping[str, Any]) -> Initializer:
+    """``{'name': ..., **arguments}`` as a function of one tensor. Raises ValueError listing the known names."""
+    arguments = {key: value for key, value in settings.items() if key != "name" and value is not None}
+    name = settings["name"]
+    if name not in INITIALIZERS:
+        raise ValueError(f"no initializer {name!r} (known: {', '.join(INITIALIZERS)})")
+    return partial(INITIALIZERS[name], **arguments)

@@ -1,0 +1,79 @@
+"""Multi-layer perceptrons."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from manybody.nn.activations import activation as make_activation
+
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {"layer_norm": nn.LayerNorm, "batch_norm": nn.BatchNorm1d}
+
+
+def _norm(normalization: str | None, width: int) -> list[nn.Module]:
+    if normalization in (None, "None"):
+        return []
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"no normalization {normalization!r} (known: {', '.join(NORMALIZATIONS)})")
+    return [NORMALIZATIONS[normalization](width)]
+
+
+class D2RLNet(nn.Module):
+    """Dense MLP whose every layer but the first also sees the input (Sinha et al. 2020, arXiv 2010.09163)."""
+
+    def __init__(
+        self,
+        input_size: int,
+        units: Sequence[int],
+        activation: str,
+        normalization: str | None = None,
+        norm_only_first_layer: bool = False,
+        dense: Callable[[int, int], nn.Module] = nn.Linear,
+    ) -> None:
+        super().__init__()
+        inputs = [input_size] + [width + input_size for width in units[:-1]]
+        self.linears = nn.ModuleList(dense(i, o) for i, o in zip(inputs, units, strict=True))
+        self.activations = nn.ModuleList(make_activation(activation) for _ in units)
+        self.norm_layers = nn.ModuleList(
+            nn.Sequential(*(_norm(normalization, width) if index == 0 or not norm_only_first_layer else []))
+            for index, width in enumerate(units)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, units[-1]) from (M, input_size)."""
+        out = x
+        for index, (linear, act, norm) in enumerate(zip(self.linears, self.activations, self.norm_layers, strict=True)):
+            out = norm(act(linear(out if index == 0 else torch.cat([out, x], dim=-1))))
+        return out
+
+
+def build_mlp(
+    input_size: int,
+    units: Sequence[int],
+    activation: str,
+    normalization: str | None = None,
+    norm_only_first_layer: bool = False,
+    d2rl: bool = False,
+    dense: Callable[[int, int], nn.Module] = nn.Linear,
+) -> nn.Module:
+    """Linear, activation and normalisation for each width in ``units``; the identity for none.
+
+    Args:
+        input_size: width of the input.
+        units: width of each layer.
+        activation: RL Games' name of the activation.
+        normalization: None, ``layer_norm`` or ``batch_norm``; acts after the activation, as in RL Games.
+        norm_only_first_layer: normalise after the first layer alone.
+        d2rl: feed the input to every layer (:class:`D2RLNet`).
+        dense: makes the linear layers.
+    """
+    if d2rl and units:
+        return D2RLNet(input_size, units, activation, normalization, norm_only_first_layer, dense)
+    layers: list[nn.Module] = []
+    width_in = input_size
+    for index, width in enumerate(units):
+        layers += [dense(width_in, width), make_activation(activation)]
+        if index == 0 or not norm_only_first_layer:
+            layers += _norm(normalization, width)
+        width_in = width
+    return nn.Sequential(*layers)

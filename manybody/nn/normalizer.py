@@ -1,0 +1,103 @@
+"""Running normalisation of observations, values and advantages."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from manybody.functional.stats import merge_moments
+
+
+class RunningMeanStd(nn.Module):
+    """Shifts and scales by the mean and deviation of everything seen in training mode.
+
+    ``y = clamp((x - mean) / sqrt(var + epsilon), -5, 5)``. In training mode each call first merges the batch into the
+    statistics; in eval mode they stay as they are. The buffers are float64 and named as in RL Games' checkpoints.
+
+    Args:
+        insize: shape of one sample.
+        epsilon: added to the variance.
+        per_channel: one statistic per first axis of ``insize`` (images, channels first) instead of per element.
+        norm_only: scale only: neither shift nor clamp.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    count: Tensor
+
+    def __init__(
+        self, insize: tuple[int, ...] | int, epsilon: float = 1e-5, per_channel: bool = False, norm_only: bool = False
+    ) -> None:
+        super().__init__()
+        self.insize = (insize,) if isinstance(insize, int) else tuple(insize)
+        self.epsilon = epsilon
+        self.norm_only = norm_only
+        self.per_channel = per_channel
+        self.axis = [0, *range(2, len(self.insize) + 1)] if per_channel else [0]
+        self.stat_shape = (1, self.insize[0], *[1] * (len(self.insize) - 1)) if per_channel else (1, *self.insize)
+        size = self.insize[:1] if per_channel else self.insize
+        self.register_buffer("running_mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("running_var", torch.ones(size, dtype=torch.float64))
+        self.register_buffer("count", torch.ones((), dtype=torch.float64))
+
+    @torch.no_grad()
+    def update(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Merge the batch ``x`` (B, *insize), or the rows of it where ``mask`` (B,) is true, into the statistics."""
+        if mask is None:
+            var, mean = torch.var_mean(x.float(), dim=self.axis, correction=0)
+            count: Tensor | float = float(x.numel() // mean.numel())
+        else:
+            weight = mask.to(x.dtype).reshape(-1, *[1] * len(self.insize))
+            per_row = x[0].numel() // self.running_mean.numel()
+            count = mask.sum().double() * per_row
+            total = count.clamp_min(1.0).to(x.dtype)
+            mean = (x * weight).sum(dim=self.axis) / total
+            var = ((x - mean.reshape(self.stat_shape)).square() * weight).sum(dim=self.axis) / total
+        merged = merge_moments(
+            self.running_mean, self.running_var, self.count, mean.double(), var.double(), cast(float, count)
+        )
+        for buffer, value in zip((self.running_mean, self.running_var, self.count), merged, strict=True):
+            buffer.copy_(value)
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        std = torch.sqrt(self.running_var.float() + self.epsilon)
+        return self.running_mean.float().reshape(self.stat_shape), std.reshape(self.stat_shape)
+
+    def forward(self, x: Tensor, denorm: bool = False, mask: Tensor | None = None) -> Tensor:
+        """Normalise ``x`` (B, *insize); with ``denorm`` the inverse, of an input kept within +-5."""
+        if self.training and not denorm:
+            self.update(x, mask)
+        mean, std = self._moments()
+        if denorm:
+            return x * std if self.norm_only else x.clamp(-5.0, 5.0) * std + mean
+        return x / std if self.norm_only else ((x - mean) / std).clamp(-5.0, 5.0)
+
+
+class MovingMeanStd(nn.Module):
+    """Exponentially weighted mean and deviation (``normalize_rms_advantage``).
+
+    ``m <- momentum m + (1 - momentum) batch_mean``, the same for the mean square; both start from the first batch.
+    """
+
+    moving_mean: Tensor
+    moving_square: Tensor
+    started: Tensor
+
+    def __init__(self, momentum: float, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.register_buffer("moving_mean", torch.zeros(()))
+        self.register_buffer("moving_square", torch.ones(()))
+        self.register_buffer("started", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (B,), in training mode after merging it."""
+        if self.training:
+            with torch.no_grad():
+                keep = self.momentum * self.started
+                self.moving_mean.copy_(keep * self.moving_mean + (1.0 - keep) * x.mean())
+                self.moving_square.copy_(keep * self.moving_square + (1.0 - keep) * x.square().mean())
+                self.started.fill_(1.0)
+        var = (self.moving_square - self.moving_mean.square()).clamp_min(0.0)
+        return (x - self.moving_mean) / torch.sqrt(var + self.epsilon)
