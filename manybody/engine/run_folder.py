@@ -1,0 +1,230 @@
+"""The folder of one run: where everything it leaves behind lies, who may write there, and how to find it again."""
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from pathlib import Path
+
+from manybody.engine.checkpoint import Checkpoints
+
+_MAX_NAME = 160
+"""Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward to the run's name."""
+
+
+class RunFolderError(ValueError):
+    """A run folder that cannot be made, found or written: says which, why, and what to do."""
+
+
+def check_name(name: str) -> None:
+    """Check that ``name`` can name a run, without touching the disk.
+
+    Raises:
+        RunFolderError: empty, too long, a path, or with characters that file names cannot hold.
+    """
+    problem = None
+    if not name or name in (".", "..") or name != name.strip():
+        problem = "a name cannot be empty, '.', '..' or begin or end with a space"
+    elif "/" in name or "\\" in name:
+        problem = "a name cannot hold a path separator; set train_dir to choose where runs lie"
+    elif not name.isprintable():
+        problem = "a name cannot hold control characters"
+    elif len(os.fsencode(name)) > _MAX_NAME:
+        problem = f"a name can be {_MAX_NAME} bytes long, this one has {len(os.fsencode(name))}"
+    if problem:
+        shown = name if len(name) <= 60 else name[:57] + "..."
+        raise RunFolderError(f"run name {shown!r}: {problem}. Give another one with experiment=<name>.")
+
+
+class RunFolder:
+    """``<train_dir>/<run>`` with ``config.yaml``, ``nn/``, ``summaries/``, ``metrics.jsonl``, ``videos/``, ``curve.png``.
+
+    Make one with ``create`` (a new run, locked for this process), ``resume`` (an existing one, locked) or ``open`` (to
+    read). The lock goes when the process ends, however it ends.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = Path(os.path.abspath(path))
+        self.nn = self.path / "nn"
+        self.summaries = self.path / "summaries"
+        self.videos = self.path / "videos"
+        self.config_file = self.path / "config.yaml"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.curve_file = self.path / "curve.png"
+        self._lock: int | None = None
+
+    @classmethod
+    def create(cls, train_dir: str | os.PathLike, name: str, experiment: str = "") -> "RunFolder":
+        """A new folder ``<train_dir>/<name>_<day-hour-minute-second>``, or exactly ``<train_dir>/<experiment>``.
+
+        Call it when everything else has been validated: this is the first thing that a run writes.
+
+        Raises:
+            RunFolderError: an impossible name; a folder that another process writes or that already holds a run; a
+                ``train_dir`` that cannot be written.
+        """
+        check_name(experiment or name)
+        # RL Games' stamp; a second run in the same second gets _2
+        stem = experiment or f"{name}_{time.strftime('%d-%H-%M-%S')}"
+        number = 1
+        while True:
+            folder = cls(Path(train_dir) / (stem if number == 1 else f"{stem}_{number}"))
+            try:
+                folder.path.mkdir(parents=True, exist_ok=bool(experiment))
+                folder._make()
+                break
+            except FileExistsError:
+                if folder.path.is_dir() and not experiment:
+                    number += 1
+                    continue
+                raise RunFolderError(
+                    f"{folder.path}: something that is no folder is in the way. Remove it."
+                ) from None
+            except OSError as error:
+                raise _unwritable(folder.path, error) from None
+        if experiment and (any(folder.nn.glob("*.pth")) or folder.metrics_file.exists()):
+            folder.close()
+            raise RunFolderError(
+                f"{folder.path}: already holds a run, which a new one would overwrite. Continue it with "
+                f"checkpoint={folder.path}, or choose another experiment=<name>."
+            )
+        return folder
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> "RunFolder":
+        """An existing run folder, for reading: to play, to draw, to export.
+
+        Raises:
+            RunFolderError: there is no run at ``path``.
+        """
+        folder = cls(path)
+        if not folder.nn.is_dir():
+            raise RunFolderError(
+                f"{folder.path}: not a run folder (no nn/ in it). Give one that `manybody train` made."
+            )
+        return folder
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike) -> "RunFolder":
+        """An existing run folder, locked for this process to go on writing.
+
+        Raises:
+            RunFolderError: there is no run at ``path``, another process writes it, or it cannot be written.
+        """
+        folder = cls.open(path)
+        try:
+            folder._make()
+        except OSError as error:
+            raise _unwritable(folder.path, error) from None
+        return folder
+
+    @classmethod
+    def resolve(
+        cls, path: str | os.PathLike | None, train_dir: str | os.PathLike = "runs", task: str | None = None
+    ) -> "tuple[RunFolder, Path]":
+        """Find what to play or to go on from.
+
+        Args:
+            path: a run folder, a checkpoint file, or nothing: the newest run in ``train_dir`` (of ``task``, if given).
+            train_dir: where runs lie.
+            task: a task name as in the run's ``config.yaml``.
+
+        Returns:
+            The run folder and a checkpoint: the given one, else the best (``nn/<name>.pth``), else the newest.
+
+        Raises:
+            RunFolderError: nothing is there.
+        """
+        path = Path(path) if path else find_newest(train_dir, task)
+        if path.is_file():
+            parent = path.absolute().parent
+            return cls(parent.parent if parent.name == "nn" else parent), path
+        if not path.exists():
+            raise RunFolderError(
+                f"{path}: does not exist. Give a run folder, a checkpoint file (.pth) or nothing."
+            )
+        folder = cls.open(path)
+        checkpoint = folder.best() or folder.newest()
+        if checkpoint is None:
+            raise RunFolderError(
+                f"{folder.nn}: holds no intact checkpoint yet. Train longer, or give another run."
+            )
+        return folder, checkpoint
+
+    def best(self) -> Path | None:
+        """The checkpoint of the best mean return, ``nn/<name>.pth``, or None while there is none."""
+        named = [
+            file for file in self.nn.glob("*.pth") if not re.search(r"^last_|_(ep|frame)_\d+_rew_", file.name)
+        ]
+        return max(named, key=lambda file: file.stat().st_mtime_ns, default=None)
+
+    def newest(self) -> Path | None:
+        """The newest intact checkpoint, or None."""
+        return Checkpoints(self.nn).newest()
+
+    def close(self) -> None:
+        """Let another process write here."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _make(self) -> None:
+        for part in (self.nn, self.summaries, self.videos):
+            part.mkdir(exist_ok=True)
+        self._acquire()
+        Checkpoints(self.nn).clean()
+
+    def _acquire(self) -> None:
+        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise RunFolderError(
+                f"{self.path}: process {holder} is writing here. Wait for it, stop it, or choose another experiment=<name>."
+            ) from None
+        except OSError:
+            pass  # some network file systems have no locks: better a run without one than none
+        with contextlib.suppress(OSError):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = lock
+
+
+def _unwritable(path: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"{path}: cannot be written ({error.strerror or error}). Choose another place with train_dir=<folder>."
+    )
+
+
+def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
+    """The run folder in ``train_dir`` that was written last and holds a checkpoint (of ``task``, if given).
+
+    Raises:
+        RunFolderError: there is none.
+    """
+    written = []
+    for nn in Path(train_dir).glob("*/nn"):
+        times = [file.stat().st_mtime_ns for file in nn.glob("*.pth")]
+        if times:
+            written.append((max(times), nn.parent))
+    for _, folder in sorted(written, reverse=True):
+        if task is None or _task_name(folder / "config.yaml") == task:
+            return folder
+    wanted = f"run of {task}" if task else "run"
+    raise RunFolderError(
+        f"{Path(train_dir).absolute()}: no {wanted} with a checkpoint here. Train one first: manybody train"
+        + (f" task={task}." if task else ".")
+    )
+
+
+def _task_name(config_file: Path) -> str | None:
+    """The ``task_name`` at the top level of a saved configuration. Read by line: one old broken file must not matter."""
+    try:
+        text = config_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    match = re.search(r"^task_name:\s*['\"]?([^'\"\s#]+)", text, flags=re.MULTILINE)
+    return match.group(1) if match else None

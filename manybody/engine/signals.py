@@ -1,0 +1,59 @@
+"""Stopping politely: signals ask for a checkpoint at the next epoch boundary."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from manybody.engine import console
+
+
+class StopRequest:
+    """What the signals received so far ask for. Training looks at it once an epoch."""
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+        """The signal that asks to stop (SIGINT or SIGTERM), or None."""
+        self.save_requested = False
+        """SIGUSR1 came: write a checkpoint, set this back to False, go on."""
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells have it: 130 after SIGINT, 143 after SIGTERM; 0 when none came."""
+        return 128 + self.requested if self.requested is not None else 0
+
+
+@contextlib.contextmanager
+def graceful_stop() -> Iterator[StopRequest]:
+    """Collect SIGINT, SIGTERM and SIGUSR1 while the block runs; the previous handlers return afterwards.
+
+    The first SIGINT or SIGTERM sets ``requested``; a second one ends the process at once. Outside the main thread,
+    where Python allows no handlers, nothing is collected.
+    """
+    request = StopRequest()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if request.requested is not None:
+            console.restore_cursor()
+            os._exit(128 + number)
+        request.requested = number
+        name = signal.Signals(number).name
+        console.notice(
+            f"{name}: saving a checkpoint after this epoch, then stopping. Once more stops at once, without saving."
+        )
+
+    def save(_number: int, _frame: FrameType | None) -> None:
+        request.save_requested = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: save}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

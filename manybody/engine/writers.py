@@ -1,0 +1,185 @@
+"""Where numbers go: TensorBoard event files and one JSON line an epoch."""
+
+import json
+import math
+import os
+import socket
+import time
+from typing import Any, Protocol
+
+from manybody.engine import console
+from manybody.engine.run_folder import RunFolder
+
+
+class Writer(Protocol):
+    """What observers and agents see of a writer."""
+
+    log_dir: str
+
+    def add_scalar(self, tag: str, value: Any, step: float) -> None:
+        """Record ``value`` at ``step`` under ``tag``."""
+
+    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
+        """Write what was recorded since the last call as one line."""
+
+    def flush(self) -> None:
+        """Make everything visible to readers."""
+
+    def close(self) -> None:
+        """Finish the files."""
+
+
+class NullWriter:
+    """Takes everything, keeps nothing: for tests, playing, and every process of a group but the first."""
+
+    log_dir = ""
+
+    def add_scalar(self, tag: str, value: Any, step: float) -> None:
+        """Nothing."""
+
+    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class RunWriter:
+    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of one run folder.
+
+    Trouble with the disk is told once and never reaches training.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.log_dir = str(folder.summaries)
+        self._metrics = _MetricsFile(folder.metrics_file)
+        self._events = _EventFile(self.log_dir)
+        self._epoch: dict[str, float | None] = {}
+        self._broken: set[str] = set()
+
+    def add_scalar(self, tag: str, value: Any, step: float) -> None:
+        """Record a number under ``tag``.
+
+        Args:
+            tag: RL Games' name, e.g. ``losses/a_loss``.
+            value: a number or a tensor with one element.
+            step: frame, epoch (``…/iter``) or seconds (``…/time``).
+        """
+        number = float(value)
+        self._epoch[tag] = number if math.isfinite(number) else None
+        self._try("TensorBoard", self._events.add, tag, number, step)
+
+    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
+        """Append one line to ``metrics.jsonl``: ``epoch``, ``frame``, ``time`` (seconds) and every tag recorded since the last.
+
+        Lines of this and later epochs left by an earlier run are dropped first: each epoch stands there once.
+        """
+        self._try(
+            "metrics.jsonl",
+            self._metrics.append,
+            {"epoch": epoch, "frame": frame, "time": time, **self._epoch},
+        )
+        self._epoch = {}
+        self._try("TensorBoard", self._events.flush)
+
+    def flush(self) -> None:
+        """Make everything visible to readers."""
+        self._try("TensorBoard", self._events.flush)
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._try("TensorBoard", self._events.close)
+
+    def _try(self, what: str, write: Any, *arguments: Any) -> None:
+        try:
+            write(*arguments)
+        except OSError as error:
+            if what not in self._broken:
+                console.warn(
+                    f"{what}: cannot write in {os.path.dirname(self.log_dir)} ({error.strerror or error}); training goes on."
+                )
+            self._broken.add(what)
+        else:
+            self._broken.discard(what)
+
+
+class _MetricsFile:
+    """``metrics.jsonl``, opened at the first line written so that a run which never gets there leaves nothing."""
+
+    def __init__(self, path: os.PathLike) -> None:
+        self.path = path
+        self._last_epoch: int | None = None
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Append ``line`` in one write: a reader, or a crash, never sees two lines mixed."""
+        if self._last_epoch is None or line["epoch"] <= self._last_epoch:
+            self._drop_from(line["epoch"])
+        data = (json.dumps(line, allow_nan=False) + "\n").encode()
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            start = os.fstat(file).st_size
+            if os.write(file, data) != len(data):  # the disk filled up half-way
+                os.ftruncate(file, start)
+                raise OSError(28, "No space left on device")
+        finally:
+            os.close(file)
+        self._last_epoch = line["epoch"]
+
+    def _drop_from(self, epoch: int) -> None:
+        """Cut the file before the first line of ``epoch`` or later, or the first that a crash left unfinished."""
+        try:
+            with open(self.path, "r+b") as file:
+                good = 0
+                for line in file:
+                    try:
+                        if not line.endswith(b"\n") or json.loads(line)["epoch"] >= epoch:
+                            break
+                    except (ValueError, KeyError, TypeError):
+                        break
+                    good += len(line)
+                file.truncate(good)
+        except FileNotFoundError:
+            pass
+
+
+class _EventFile:
+    """A TensorBoard event file. Written here and now, not by tensorboard's background thread, which blocks training
+    once the disk is full; at some forty numbers an epoch the cost is microseconds each.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self._records: Any = None
+        self._event: Any = None
+
+    def add(self, tag: str, number: float, step: float) -> None:
+        """Append one number."""
+        if self._records is None:
+            self._open()
+        event = self._event(wall_time=time.time(), step=int(step))
+        event.summary.value.add(tag=tag, simple_value=number)
+        self._records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Write the buffer to the file."""
+        if self._records is not None:
+            self._records.flush()
+
+    def close(self) -> None:
+        """Close the file; a later ``add`` opens another."""
+        if self._records is not None:
+            records, self._records = self._records, None
+            records.close()
+
+    def _open(self) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        os.makedirs(self.folder, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+        self._event = Event
+        self._records = RecordWriter(open(os.path.join(self.folder, name), "ab"))  # noqa: SIM115
+        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
