@@ -1,0 +1,156 @@
+"""What can be set of a task: IsaacGymEnvs' task layout (``name``, ``physics_engine``, ``env``, ``sim``) and key names."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from manybody.config.base import Section
+
+LEGACY_TASK_KEYS: dict[str, str] = {
+    "env.envSpacing": "every environment is a world of its own; there is no grid to space them on",
+    "env.enableDebugVis": "there is no viewer to draw debug lines in",
+    "env.enableCameraSensors": "videos are rendered off-screen from a copy of one environment",
+    "env.asset": "each task brings its own model in manybody/tasks/assets",
+    "env.plane": "friction is written in the task's model",
+    "env.numObservations": "follows from the task",
+    "env.numActions": "follows from the task",
+    "env.numStates": "follows from the task",
+    "sim.up_axis": "z is up",
+    "sim.use_gpu_pipeline": "sim_device alone decides where physics runs",
+    "sim.physx": "solver settings are written in the task's model",
+    "sim.flex": "solver settings are written in the task's model",
+    "task": "domain randomisation is not available here; accepted as long as task.randomize is False",
+}
+"""Keys of IsaacGymEnvs' task files that are accepted and have no effect, each with the reason."""
+
+
+class EnvConfig(Section):
+    """Section ``env``: what every task knows."""
+
+    numEnvs: int = Field(4096, ge=1)  # noqa: N815
+    """Number of environments N."""
+    episodeLength: int = Field(1000, ge=1)  # noqa: N815
+    """Control steps after which an episode is truncated. An episode has exactly this many steps."""
+    clipObservations: float = Field(math.inf, gt=0)  # noqa: N815
+    """Observations are clamped to +- this."""
+    clipActions: float = Field(1.0, gt=0)  # noqa: N815
+    """Actions are clamped to +- this; 1 is full motor effort."""
+    controlFrequencyInv: int = Field(1, ge=1)  # noqa: N815
+    """Physics steps of ``sim.dt`` per action."""
+
+
+class SimConfig(Section):
+    """Section ``sim``."""
+
+    dt: float = Field(0.0166, gt=0)
+    """Seconds per physics step, divided into ``substeps``."""
+    substeps: int = Field(2, ge=1)
+    """Integrations per physics step."""
+    gravity: tuple[float, float, float] = (0.0, 0.0, -9.81)
+    """m/s^2."""
+
+
+class TaskConfig(Section):
+    """One task, as under ``task:`` in the Hydra tree."""
+
+    name: str
+    """The registered task."""
+    physics_engine: Literal["mujoco"] = "mujoco"
+    """The physics."""
+    env: EnvConfig = EnvConfig()
+    """Episode, clipping, reward scales."""
+    sim: SimConfig = SimConfig()
+    """Time steps and gravity."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_legacy_keys(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        randomization = values.get("task")
+        if isinstance(randomization, Mapping) and randomization.get("randomize"):
+            raise ValueError("task.randomize: domain randomisation is not available; remove it or set it to False")
+        return {key: _without_legacy(key, value) for key, value in values.items() if key not in LEGACY_TASK_KEYS}
+
+
+def _without_legacy(section: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {key: item for key, item in value.items() if f"{section}.{key}" not in LEGACY_TASK_KEYS}
+
+
+class CartpoleEnvConfig(EnvConfig):
+    """Section ``env`` of Cartpole."""
+
+    numEnvs: int = Field(512, ge=1)  # noqa: N815
+    episodeLength: int = Field(500, ge=1)  # noqa: N815
+    clipObservations: float = Field(5.0, gt=0)  # noqa: N815
+    resetDist: float = Field(3.0, gt=0)  # noqa: N815
+    """m from the centre at which the episode fails."""
+    maxEffort: float = Field(400.0, gt=0)  # noqa: N815
+    """N on the cart at action 1."""
+
+
+class LocomotionEnvConfig(EnvConfig):
+    """Section ``env`` of the running tasks. Defaults are Ant's."""
+
+    powerScale: float = Field(1.0, ge=0)  # noqa: N815
+    """Factor on every motor's torque."""
+    aliveReward: float = 0.5  # noqa: N815
+    """Reward per step for not having fallen (a constant in IsaacGymEnvs' code)."""
+    headingWeight: float = 0.5  # noqa: N815
+    """Reward per step for facing the target."""
+    upWeight: float = 0.1  # noqa: N815
+    """Reward per step for an upright torso."""
+    actionsCost: float = 0.005  # noqa: N815
+    """Cost per squared action."""
+    energyCost: float = 0.05  # noqa: N815
+    """Cost per |action x scaled joint velocity|."""
+    dofVelocityScale: float = 0.2  # noqa: N815
+    """Joint velocity (rad/s) to observation."""
+    angularVelocityScale: float = 1.0  # noqa: N815
+    """Torso angular velocity (rad/s) to observation."""
+    contactForceScale: float = 0.1  # noqa: N815
+    """Foot force (N) and torque (N m) to observation; joint torques too, where a task observes them."""
+    jointsAtLimitCost: float = 0.1  # noqa: N815
+    """Cost per joint at its limit."""
+    deathCost: float = -2.0  # noqa: N815
+    """Reward of the step in which the robot falls."""
+    terminationHeight: float = 0.31  # noqa: N815
+    """m; a torso below it has fallen."""
+
+
+class HumanoidEnvConfig(LocomotionEnvConfig):
+    """Section ``env`` of Humanoid."""
+
+    aliveReward: float = 2.0  # noqa: N815
+    actionsCost: float = 0.01  # noqa: N815
+    dofVelocityScale: float = 0.1  # noqa: N815
+    angularVelocityScale: float = 0.25  # noqa: N815
+    contactForceScale: float = 0.01  # noqa: N815
+    jointsAtLimitCost: float = 0.25  # noqa: N815
+    deathCost: float = -1.0  # noqa: N815
+    terminationHeight: float = 0.8  # noqa: N815
+
+
+class CartpoleConfig(TaskConfig):
+    """Task Cartpole."""
+
+    name: str = "Cartpole"
+    env: CartpoleEnvConfig = CartpoleEnvConfig()
+
+
+class AntConfig(TaskConfig):
+    """Task Ant."""
+
+    name: str = "Ant"
+    env: LocomotionEnvConfig = LocomotionEnvConfig()
+
+
+class HumanoidConfig(TaskConfig):
+    """Task Humanoid."""
+
+    name: str = "Humanoid"
+    env: HumanoidEnvConfig = HumanoidEnvConfig()

@@ -1,0 +1,78 @@
+"""``Simulation``: N copies of one MuJoCo model stepped together, and the choice of a backend by device."""
+
+from typing import Protocol
+
+import mujoco
+import torch
+from torch import Tensor
+
+
+class Simulation(Protocol):
+    """Batched physics behind tensors. Tasks read ``qpos``, ``qvel`` and ``sensordata`` and write ``ctrl``.
+
+    The tensors are allocated once and refreshed in place by ``step``, ``reset`` and ``set_state``: whoever keeps one
+    across steps must copy it. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` holds the linear velocity in
+    the world frame (m/s), then the angular velocity in the body frame (rad/s), as in MuJoCo.
+    """
+
+    num_envs: int
+    device: torch.device
+    model: mujoco.MjModel
+    """The model that every environment runs on."""
+    qpos: Tensor
+    """(N, nq) float32, generalised positions: m, rad, unit quaternions."""
+    qvel: Tensor
+    """(N, nv) float32, generalised velocities: m/s, rad/s."""
+    sensordata: Tensor
+    """(N, ns) float32. Describes the state *before* the last substep's integration (as MuJoCo's ``mj_step`` leaves
+    it), and is zero from a reset until the next step. What must agree with ``qpos`` is computed from ``qpos``."""
+    ctrl: Tensor
+    """(N, nu) float32, actuator controls, written by the task before ``step``."""
+    finite: Tensor
+    """(N,) bool: physics of the environment stayed finite and within bounds in the last ``step``."""
+
+    def step(self, substeps: int) -> None:
+        """Hold ``ctrl`` and advance every environment by ``substeps`` time steps of ``model.opt.timestep`` seconds."""
+
+    def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
+        """Where ``mask`` (N,) bool is true, start afresh from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time 0."""
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of the exact integration state (float64, warm start included), for ``set_state``."""
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what ``state`` returned, bit for bit.
+
+        Raises:
+            ValueError: a tensor is missing or has another shape (other model, other number of environments).
+        """
+
+    def close(self) -> None:
+        """Release threads and memory."""
+
+
+def make_simulation(
+    model: mujoco.MjModel, num_envs: int, device: str | torch.device = "cpu", num_threads: int | None = None
+) -> Simulation:
+    """The simulation backend for ``device``.
+
+    Args:
+        model: the compiled model, with ``opt.timestep`` and ``opt.gravity`` as they shall be used.
+        num_envs: number of environments N.
+        device: where the physics runs; ``'cpu'`` is the one backend there is so far.
+        num_threads: worker threads of the CPU backend; None takes every core that the process may use.
+
+    Raises:
+        ValueError: no backend for that device, or ``num_envs`` below 1.
+    """
+    device = torch.device(device)
+    if num_envs < 1:
+        raise ValueError(f"num_envs: got {num_envs}, expected at least 1")
+    if device.type != "cpu":
+        raise ValueError(
+            f"sim_device: got '{device}', but physics runs on 'cpu' only; use sim_device=cpu "
+            "(the learner may still run on another device: rl_device)"
+        )
+    from manybody.sim.mujoco_cpu import MujocoCpu
+
+    return MujocoCpu(model, num_envs, num_threads)

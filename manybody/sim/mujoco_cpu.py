@@ -1,0 +1,117 @@
+"""Physics on the CPU: ``mujoco.batch`` steps all environments on its own pool of threads."""
+
+import os
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.batch import Batch
+from torch import Tensor
+
+MAX_SPEED = 1.0e4
+"""m/s or rad/s. Nothing that walks moves a thousandth as fast: beyond it the integration has diverged."""
+MAX_POSITION = 1.0e6
+"""m or rad. float32 resolves 6 cm there; see MAX_SPEED."""
+
+_DIVERGED = [
+    mujoco.mjtWarning.mjWARN_BADQPOS.value,
+    mujoco.mjtWarning.mjWARN_BADQVEL.value,
+    mujoco.mjtWarning.mjWARN_BADQACC.value,
+]
+
+
+class MujocoCpu:
+    """``Simulation`` on ``mujoco.batch.Batch``, a persistent thread pool inside MuJoCo.
+
+    Each environment is one row of float64 integration state (``mjSTATE_INTEGRATION``: time, qpos, qvel, activations,
+    solver warm start, controls, applied forces), so a saved row is everything there is. ``mujoco.rollout``, the
+    other batched interface of MuJoCo, takes a warm start but does not hand one back.
+
+    An environment whose state turns NaN, infinite or larger than 1e10 is reset to ``qpos0`` by MuJoCo itself in the
+    middle of the step and only a warning counter tells. Here that environment is false in ``finite``; the others are
+    untouched, since rows share nothing.
+    """
+
+    def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int | None = None) -> None:
+        self.model = model
+        self.num_envs = num_envs
+        self.device = torch.device("cpu")
+        self.num_threads = min(num_threads or _usable_cores(), num_envs)
+        # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` carries the news.
+        mujoco.set_mju_user_warning(_ignore_warning)
+        self._batch = Batch(model, num_envs, self.num_threads)
+        self._rows = torch.from_numpy(self._batch.state)  # (N, nstate) float64, shared with MuJoCo
+        self._time = torch.from_numpy(self._batch.bind("time"))
+        self._qpos = torch.from_numpy(self._batch.bind("qpos"))
+        self._qvel = torch.from_numpy(self._batch.bind("qvel"))
+        self._ctrl = torch.from_numpy(self._batch.bind("ctrl"))
+        self._warnings = torch.from_numpy(self._batch.warning)  # (N, number of warnings, 2): last info, count
+        self._sensordata = self._batch.bind("sensordata") if model.nsensordata else None
+        self.qpos = self._qpos.float()
+        self.qvel = self._qvel.float()
+        self.ctrl = torch.zeros(num_envs, model.nu)
+        self.sensordata = torch.zeros(num_envs, model.nsensordata)
+        self.finite = torch.ones(num_envs, dtype=torch.bool)
+        self._pristine = self._rows[0].clone()
+
+    def step(self, substeps: int) -> None:
+        """See ``Simulation.step``."""
+        self._ctrl.copy_(self.ctrl)
+        self._warnings.zero_()
+        self._batch.step(nstep=substeps)
+        self._refresh()
+        if self._sensordata is not None:
+            np.copyto(self.sensordata.numpy(), self._sensordata)
+        diverged = self._warnings[:, _DIVERGED, 1].any(dim=1)
+        # A comparison with NaN is false, so NaN counts as out of bounds.
+        bounded = (self.qvel.abs() <= MAX_SPEED).all(dim=1) & (self.qpos.abs() <= MAX_POSITION).all(dim=1)
+        torch.logical_and(bounded, ~diverged, out=self.finite)
+
+    def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
+        """See ``Simulation.reset``. ``sensordata`` of the reset environments is zero until the next step."""
+        column = mask.unsqueeze(1)
+        # One fresh row for all: time, activations, warm start and controls as in a new MjData.
+        self._rows.copy_(torch.where(column, self._pristine, self._rows))
+        self._qpos.copy_(torch.where(column, qpos.double(), self._qpos))
+        self._qvel.copy_(torch.where(column, qvel.double(), self._qvel))
+        self.sensordata.masked_fill_(column, 0.0)
+        self.finite |= mask
+        self._refresh()
+
+    def state(self) -> dict[str, Tensor]:
+        """See ``Simulation.state``."""
+        return {
+            "rows": self._rows.clone(),
+            "sensordata": self.sensordata.clone(),
+            "finite": self.finite.clone(),
+        }
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """See ``Simulation.set_state``."""
+        mine = {"rows": self._rows, "sensordata": self.sensordata, "finite": self.finite}
+        for name, target in mine.items():
+            if name not in state or state[name].shape != target.shape:
+                given = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
+                raise ValueError(
+                    f"simulator state '{name}': got {given}, expected shape {tuple(target.shape)}; "
+                    "it was saved with another model or another number of environments"
+                )
+        for name, target in mine.items():
+            target.copy_(state[name])
+        self._refresh()
+
+    def close(self) -> None:
+        """See ``Simulation.close``: the pool's threads end with the batch."""
+        self._batch = None  # type: ignore[assignment]
+
+    def _refresh(self) -> None:
+        self.qpos.copy_(self._qpos)
+        self.qvel.copy_(self._qvel)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _ignore_warning(message: str) -> None:
+    """Swallow MuJoCo's warning text."""

@@ -1,0 +1,70 @@
+"""Robot tasks by name: ``make('Ant', num_envs=4096)``, and ``register_task`` for your own."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from manybody.config.task import TaskConfig
+from manybody.tasks.ant import Ant
+from manybody.tasks.base import MujocoTask
+
+__all__ = ["TASKS", "MujocoTask", "make", "make_config", "register_task", "task_class"]
+
+TASKS: dict[str, type[MujocoTask]] = {"Ant": Ant}
+"""Task classes by name."""
+
+
+def register_task(name: str, cls: type[MujocoTask]) -> None:
+    """Make ``cls`` known as ``name``; a task of yours beats a built-in one of the same name."""
+    TASKS[name] = cls
+
+
+def task_class(name: str) -> type[MujocoTask]:
+    """The class registered as ``name``.
+
+    Raises:
+        ValueError: no such task; lists what exists and the nearest match.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    near = {known.lower(): known for known in TASKS}
+    match = difflib.get_close_matches(name.lower(), near, n=1)
+    hint = f" Did you mean '{near[match[0]]}'?" if match else ""
+    raise ValueError(f"task: got '{name}', but the tasks are {', '.join(sorted(TASKS))}.{hint}")
+
+
+def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
+    """The configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its defaults.
+
+    Raises:
+        ValueError: no such task, an unknown key or a bad value (pydantic's ``ValidationError``).
+    """
+    return task_class(task).Config.model_validate(dict(overrides or {}))
+
+
+def make(
+    task: str,
+    num_envs: int | None = None,
+    sim_device: str = "cpu",
+    seed: int = 0,
+    cfg: Mapping[str, Any] | TaskConfig | None = None,
+    num_threads: int | None = None,
+) -> MujocoTask:
+    """N environments of a task, for any learner.
+
+    Args:
+        task: a name in ``TASKS``.
+        num_envs: N; None takes the task's ``env.numEnvs``.
+        sim_device: where physics and tensors live.
+        seed: seed of the initial states.
+        cfg: overrides of the task's defaults in IsaacGymEnvs' layout, or a complete ``TaskConfig``.
+        num_threads: physics threads; None takes every usable core.
+
+    Returns:
+        The task: ``reset()`` gives ``{'obs': (N, O)}``, ``step(actions)`` a ``Step``.
+
+    Raises:
+        ValueError: no such task, no physics on that device, or a bad configuration.
+    """
+    config = cfg if isinstance(cfg, TaskConfig) else make_config(task, cfg)
+    return task_class(task)(config, num_envs, sim_device, seed, num_threads)

@@ -1,0 +1,28 @@
+"""Ant: a four-legged body with eight motors runs to a far target (IsaacGymEnvs' Ant)."""
+
+from torch import Tensor
+
+from manybody.config.task import AntConfig
+from manybody.tasks.locomotion import Locomotion
+
+AT_LIMIT = 0.99
+"""Joint angle, scaled to [-1, 1], above which a joint counts as at its upper limit."""
+
+
+class Ant(Locomotion):
+    """60 observations, 8 actions, 60 Hz.
+
+    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles 8, joint
+    velocities 8, force and torque in each of the four ankles 24, actions 8 (``Locomotion`` has the details).
+    Termination: torso below 0.31 m.
+    """
+
+    Config = AntConfig
+    asset = "ant.xml"
+    num_observations = 60
+    num_actions = 8
+    start_height = 0.44
+
+    def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
+        """jointsAtLimitCost per joint above AT_LIMIT (the upper limit only, as in IsaacGymEnvs)."""
+        return self.env.jointsAtLimitCost * (unscaled > AT_LIMIT).sum(dim=1)

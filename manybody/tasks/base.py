@@ -1,0 +1,212 @@
+"""``MujocoTask``: a robot task on batched physics, in the step order of Isaac Gym's ``VecTask``."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mujoco
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from manybody.config.task import TaskConfig
+from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+from manybody.sim.base import make_simulation
+
+ASSETS = Path(__file__).parent / "assets"
+"""Where the models of the built-in tasks lie."""
+
+
+class MujocoTask(VecEnv):
+    """N environments of one task.
+
+    One ``step``: clip actions, ``pre_physics_step``, physics, ``post_physics_step`` (which counts progress and calls
+    ``compute_observations`` and ``compute_reward``), then reset what ended, in the same step. A subclass declares its
+    sizes and model and writes ``pre_physics_step``, ``compute_observations``, ``compute_reward`` and
+    ``reset_where``. All of them work on whole batches with masks and ``where``, never with index lists.
+
+    An episode has exactly ``episodeLength`` steps unless it terminates: Ant 1000, Cartpole 500. (Isaac Gym's
+    ``progress >= episodeLength - 1`` gives the same length, since its late reset spends one step more.)
+
+    Environments whose physics diverged are terminated: they keep their last finite observation as ``final_obs``, get
+    ``unstable_reward`` and are counted in ``extras['unstable_envs']``.
+    """
+
+    Config: ClassVar[type[TaskConfig]]
+    """The schema and defaults of the task's configuration."""
+    asset: ClassVar[str | Path]
+    """MJCF file: a name in ``tasks/assets``, or a path."""
+    num_observations: ClassVar[int]
+    """O."""
+    num_actions: ClassVar[int]
+    """A."""
+    state_buffers: ClassVar[tuple[str, ...]] = ("progress_buf", "obs_buf", "actions")
+    """Names of the tensors that ``get_env_state`` saves; a subclass adds what it carries from step to step."""
+
+    unstable_reward: float = 0.0
+    """Reward of the step in which physics diverged."""
+
+    def __init__(
+        self,
+        cfg: TaskConfig,
+        num_envs: int | None = None,
+        sim_device: str | torch.device = "cpu",
+        seed: int = 0,
+        num_threads: int | None = None,
+    ) -> None:
+        """Build the model and N environments, each at the start of an episode.
+
+        Args:
+            cfg: the task's configuration.
+            num_envs: N; None takes ``cfg.env.numEnvs``.
+            sim_device: where physics and all tensors of the task live.
+            seed: seed of the initial states.
+            num_threads: physics threads; None takes every usable core.
+
+        Raises:
+            ValueError: no physics on that device, or an impossible ``num_envs``.
+        """
+        self.cfg = cfg
+        self.num_envs = cfg.env.numEnvs if num_envs is None else num_envs
+        self.device = torch.device(sim_device)
+        self.sim = make_simulation(self._load_model(), self.num_envs, self.device, num_threads)
+        clip = cfg.env.clipActions
+        self.spec = EnvSpec(
+            observation_space=spaces.Box(
+                -cfg.env.clipObservations, cfg.env.clipObservations, (self.num_observations,), np.float32
+            ),
+            action_space=spaces.Box(-clip, clip, (self.num_actions,), np.float32),
+        )
+        self.max_episode_length = cfg.env.episodeLength
+        self.dt = cfg.sim.dt * cfg.env.controlFrequencyInv
+        """Seconds per control step."""
+        self.progress_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+        """(N,) control steps since the episode began."""
+        self.actions = torch.zeros(self.num_envs, self.num_actions, device=self.device)
+        """(N, A) the clipped actions of this step; zero at the start of an episode."""
+        self.obs_buf = torch.zeros(self.num_envs, self.num_observations, device=self.device)
+        """(N, O) the last observation handed out."""
+        self.generator = torch.Generator(self.device)
+        self.seed(seed)
+
+    # What a task writes ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def pre_physics_step(self, actions: Tensor) -> None:
+        """Turn ``actions`` (N, A), clipped and finite, into ``self.sim.ctrl`` (N, nu)."""
+
+    @abstractmethod
+    def compute_observations(self) -> Tensor:
+        """Observations (N, O) of the current state, as a new tensor."""
+
+    @abstractmethod
+    def compute_reward(self) -> tuple[Tensor, Tensor]:
+        """Reward (N,) of the step just taken and whether it terminated the episode (N,) bool."""
+
+    @abstractmethod
+    def reset_where(self, mask: Tensor) -> None:
+        """Where ``mask`` (N,) bool is true, draw an initial state and hand it to ``self.sim.reset``."""
+
+    def extras(self) -> dict[str, Tensor]:
+        """Metrics of the step just taken, device tensors by name."""
+        return {}
+
+    # VecEnv --------------------------------------------------------------------------------------------------------
+
+    def seed(self, seed: int) -> None:
+        """Restart the random numbers of the initial states."""
+        self.generator.manual_seed(seed)
+
+    def reset(self) -> Obs:
+        """Start a new episode everywhere and return its first observation."""
+        self._start_episodes(torch.ones(self.num_envs, dtype=torch.bool, device=self.device))
+        self.obs_buf = self._observe()
+        return {"obs": self.obs_buf}
+
+    def step(self, actions: Tensor) -> Step:
+        """Apply ``actions`` (N, A) for one control step. NaN counts as 0; the rest is clipped to +-clipActions.
+
+        Raises:
+            ValueError: ``actions`` has another shape.
+        """
+        if actions.shape != self.actions.shape:
+            raise ValueError(f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}")
+        clip = self.cfg.env.clipActions
+        self.actions = torch.nan_to_num(actions.float(), nan=0.0).clamp(-clip, clip)
+        self.pre_physics_step(self.actions)
+        self.sim.step(self.cfg.sim.substeps * self.cfg.env.controlFrequencyInv)
+        final_obs, reward, terminated = self.post_physics_step()
+
+        unstable = ~self.sim.finite
+        final_obs = torch.where(unstable.unsqueeze(1), self.obs_buf, final_obs)
+        reward = torch.where(unstable, self.unstable_reward, reward)
+        terminated = terminated | unstable
+        truncated = (self.progress_buf >= self.max_episode_length) & ~terminated
+        extras = self.extras() | {"unstable_envs": unstable.sum()}
+
+        done = terminated | truncated
+        self._start_episodes(done)
+        self.obs_buf = torch.where(done.unsqueeze(1), self._observe(), final_obs)
+        return Step({"obs": self.obs_buf}, reward, terminated, truncated, {"obs": final_obs}, extras)
+
+    def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Count the step and look at its outcome: observation (N, O), reward (N,), terminated (N,) bool."""
+        self.progress_buf += 1
+        return self._observe(), *self.compute_reward()
+
+    def get_env_state(self) -> Mapping[str, Any]:
+        """Everything needed to go on bit for bit: simulator, buffers, random numbers."""
+        return {
+            "sim": self.sim.state(),
+            "buffers": {name: getattr(self, name).clone() for name in self.state_buffers},
+            "generator": self.generator.get_state(),
+        }
+
+    def set_env_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``get_env_state`` returned.
+
+        Raises:
+            ValueError: the state belongs to another task or another number of environments.
+        """
+        buffers = state["buffers"]
+        for name in self.state_buffers:
+            expected = getattr(self, name).shape
+            if name not in buffers or buffers[name].shape != expected:
+                given = f"shape {tuple(buffers[name].shape)}" if name in buffers else "nothing"
+                raise ValueError(
+                    f"{type(self).__name__} state '{name}': got {given}, expected shape {tuple(expected)}; "
+                    "resume with the same task and num_envs as the saved run"
+                )
+        self.sim.set_state(state["sim"])
+        for name in self.state_buffers:
+            setattr(self, name, buffers[name].to(self.device, copy=True))
+        self.generator.set_state(state["generator"])
+
+    def close(self) -> None:
+        """Release the simulator."""
+        self.sim.close()
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def uniform(self, low: float, high: float, columns: int) -> Tensor:
+        """(N, columns) random numbers from U(low, high)."""
+        draw = torch.rand(self.num_envs, columns, generator=self.generator, device=self.device)
+        return low + (high - low) * draw
+
+    def _observe(self) -> Tensor:
+        clip = self.cfg.env.clipObservations
+        return self.compute_observations().clamp(-clip, clip)
+
+    def _start_episodes(self, mask: Tensor) -> None:
+        self.progress_buf.masked_fill_(mask, 0)
+        # Out of place: the learner may still hold the actions of the step.
+        self.actions = self.actions.masked_fill(mask.unsqueeze(1), 0.0)
+        self.reset_where(mask)
+
+    def _load_model(self) -> mujoco.MjModel:
+        model = mujoco.MjModel.from_xml_path(str(ASSETS / self.asset))
+        model.opt.timestep = self.cfg.sim.dt / self.cfg.sim.substeps
+        model.opt.gravity = self.cfg.sim.gravity
+        return model

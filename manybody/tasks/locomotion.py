@@ -1,0 +1,174 @@
+"""What Ant and Humanoid share: run towards a far target, upright, cheaply. Each reward term is one pure function."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from manybody.config.task import LocomotionEnvConfig, TaskConfig
+from manybody.functional.rotations import matrix_to_euler, quat_to_matrix, wrap_to_pi
+from manybody.tasks.base import MujocoTask
+
+TARGET = (1000.0, 0.0)
+"""m, world x and y of the point to run to."""
+UPRIGHT = 0.93
+"""Cosine of the torso's tilt above which it counts as upright (21.6 degrees)."""
+FACING = 0.8
+"""Cosine of the heading error below which the heading reward fades (36.9 degrees)."""
+RESET_POSITION_NOISE = 0.2
+"""rad, half-width of the uniform noise on initial joint angles."""
+RESET_VELOCITY_NOISE = 0.1
+"""rad/s, half-width of the uniform noise on initial joint velocities."""
+
+
+def target_distance(position: Tensor) -> Tensor:
+    """Horizontal distance (N,) float64 in m from ``position`` (N, 3) to the target.
+
+    In float64, since a float32 distance of 1000 m moves in jumps of 61 um, 0.004 in progress per step.
+    """
+    offset = torch.stack([TARGET[0] - position[:, 0].double(), TARGET[1] - position[:, 1].double()])
+    return offset.norm(dim=0)
+
+
+def progress_reward(potential: Tensor, previous: Tensor) -> Tensor:
+    """Speed towards the target (N,) in m/s: the gain of the potential -distance/dt over one step of dt seconds."""
+    return (potential - previous).float()
+
+
+def heading_reward(heading: Tensor, weight: float) -> Tensor:
+    """``weight`` when facing the target, fading linearly with the cosine ``heading`` (N,) below FACING."""
+    return torch.where(heading > FACING, weight, weight * heading / FACING)
+
+
+def up_reward(up: Tensor, weight: float) -> Tensor:
+    """``weight`` where the cosine of the tilt ``up`` (N,) says upright, else 0."""
+    return torch.where(up > UPRIGHT, weight, 0.0)
+
+
+def action_cost(actions: Tensor, weight: float) -> Tensor:
+    """``weight`` times the sum of squared actions (N, A)."""
+    return weight * actions.square().sum(dim=1)
+
+
+def energy_cost(actions: Tensor, scaled_velocity: Tensor, effort: Tensor, weight: float) -> Tensor:
+    """``weight`` times the sum of |action x scaled joint velocity| (N, A), weighted by relative ``effort`` (A,)."""
+    return weight * ((actions * scaled_velocity).abs() @ effort)
+
+
+def unscale(position: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Joint angles (N, A) in rad to [-1, 1] between their limits (A,)."""
+    return (2.0 * position - upper - lower) / (upper - lower)
+
+
+class Locomotion(MujocoTask):
+    """A free-floating torso with one motor per joint that runs to TARGET.
+
+    Observation: height (m), torso velocity in its own frame (m/s), torso angular velocity in its own frame (rad/s,
+    scaled), yaw, roll, angle to the target (rad), cosine of tilt, cosine of heading error, joint angles between their
+    limits, joint velocities (scaled), what ``sensor_observations`` adds, last actions.
+
+    Two slips of IsaacGymEnvs' Ant are not repeated: the angle to the target is measured in the horizontal plane
+    (atan2 of y and x differences; the original takes the z difference, IsaacLab issue #4465), and yaw, roll and that
+    angle are wrapped to [-pi, pi] (the original's jump from 0 to 2 pi right where the robot faces its target).
+    """
+
+    state_buffers: ClassVar[tuple[str, ...]] = (*MujocoTask.state_buffers, "potentials", "prev_potentials")
+    start_height: ClassVar[float]
+    """m, torso height at the start of an episode."""
+
+    env: LocomotionEnvConfig
+
+    def __init__(self, cfg: TaskConfig, *args: object, **kwargs: object) -> None:
+        super().__init__(cfg, *args, **kwargs)  # type: ignore[arg-type]
+        assert isinstance(cfg.env, LocomotionEnvConfig)
+        self.env = cfg.env
+        self.unstable_reward = self.env.deathCost
+        model = self.sim.model
+        limits = torch.tensor(model.jnt_range[1:], dtype=torch.float32, device=self.device)
+        self.dof_limits_lower, self.dof_limits_upper = limits.unbind(dim=1)
+        self.joint_gears = torch.tensor(model.actuator_gear[:, 0], dtype=torch.float32, device=self.device)
+        self.relative_effort = self.joint_gears / self.joint_gears.max()
+        start = torch.zeros(model.nq, device=self.device)
+        start[2], start[3] = self.start_height, 1.0
+        # Zero, or the nearest limit where zero is out of reach.
+        start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(self.dof_limits_lower, self.dof_limits_upper)
+        self.start_qpos = start
+        self.potentials = -target_distance(self.sim.qpos[:, :3]) / self.dt
+        self.prev_potentials = self.potentials.clone()
+        self.reset()
+
+    def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
+        """Cost (N,) of joint angles ``unscaled`` (N, A) in [-1, 1] that touch their limits."""
+        raise NotImplementedError
+
+    def sensor_observations(self) -> tuple[Tensor, ...]:
+        """Blocks (N, .) between joint velocities and actions; by default every sensor, scaled by contactForceScale."""
+        return (self.env.contactForceScale * self.sim.sensordata,)
+
+    def pre_physics_step(self, actions: Tensor) -> None:
+        """Torque of joint i = action i x its motor's gear (N m, in the model) x powerScale."""
+        torch.mul(actions, self.env.powerScale, out=self.sim.ctrl)
+
+    def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Move the potential on, then as every task."""
+        self.prev_potentials = self.potentials
+        self.potentials = -target_distance(self.sim.qpos[:, :3]) / self.dt
+        return super().post_physics_step()
+
+    def compute_observations(self) -> Tensor:
+        """See the class docstring."""
+        qpos, qvel, env = self.sim.qpos, self.sim.qvel, self.env
+        rotation = quat_to_matrix(qpos[:, 3:7])
+        roll, _, yaw = matrix_to_euler(rotation)
+        to_target = torch.stack([TARGET[0] - qpos[:, 0], TARGET[1] - qpos[:, 1]], dim=1)
+        angle_to_target = wrap_to_pi(torch.atan2(to_target[:, 1], to_target[:, 0]) - yaw)
+        # v_body = R^T v_world
+        velocity = (rotation * qvel[:, :3].unsqueeze(2)).sum(dim=1)
+        self.up_proj = rotation[:, 2, 2]
+        self.heading_proj = (rotation[:, :2, 0] * to_target).sum(dim=1) / to_target.norm(dim=1)
+        self.dof_pos_scaled = unscale(qpos[:, 7:], self.dof_limits_lower, self.dof_limits_upper)
+        self.dof_vel_scaled = env.dofVelocityScale * qvel[:, 6:]
+        return torch.cat(
+            [
+                qpos[:, 2:3],
+                velocity,
+                env.angularVelocityScale * qvel[:, 3:6],
+                torch.stack([yaw, roll, angle_to_target, self.up_proj, self.heading_proj], dim=1),
+                self.dof_pos_scaled,
+                self.dof_vel_scaled,
+                *self.sensor_observations(),
+                self.actions,
+            ],
+            dim=1,
+        )
+
+    def compute_reward(self) -> tuple[Tensor, Tensor]:
+        """Progress + alive + upright + heading - costs; deathCost instead in the step of a fall."""
+        env = self.env
+        reward = (
+            progress_reward(self.potentials, self.prev_potentials)
+            + env.aliveReward
+            + up_reward(self.up_proj, env.upWeight)
+            + heading_reward(self.heading_proj, env.headingWeight)
+            - action_cost(self.actions, env.actionsCost)
+            - energy_cost(self.actions, self.dof_vel_scaled, self.relative_effort, env.energyCost)
+            - self.joints_at_limit_cost(self.dof_pos_scaled)
+        )
+        fallen = self.sim.qpos[:, 2] < env.terminationHeight
+        return torch.where(fallen, env.deathCost, reward), fallen
+
+    def reset_where(self, mask: Tensor) -> None:
+        """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1, 0.1)."""
+        noise = self.uniform(-RESET_POSITION_NOISE, RESET_POSITION_NOISE, self.num_actions)
+        qpos = self.start_qpos.repeat(self.num_envs, 1)
+        qpos[:, 7:] = (qpos[:, 7:] + noise).clamp(self.dof_limits_lower, self.dof_limits_upper)
+        qvel = torch.zeros_like(self.sim.qvel)
+        qvel[:, 6:] = self.uniform(-RESET_VELOCITY_NOISE, RESET_VELOCITY_NOISE, self.num_actions)
+        self.sim.reset(mask, qpos, qvel)
+        start = -target_distance(qpos[:, :3]) / self.dt
+        self.potentials = torch.where(mask, start, self.potentials)
+        self.prev_potentials = torch.where(mask, start, self.prev_potentials)
+
+    def extras(self) -> dict[str, Tensor]:
+        """``true_objective`` (N,): torso velocity along world x in m/s, before any reset."""
+        return {"true_objective": self.sim.qvel[:, 0].clone()}
