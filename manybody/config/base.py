@@ -1,9 +1,10 @@
 """The frozen typed section that every configuration model is made of."""
 
-from collections.abc import ItemsView, Iterator, KeysView
-from typing import Any
+from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
@@ -13,11 +14,15 @@ class Section(BaseModel):
     clients use; it is read-only.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True
+    )
 
     def __getitem__(self, key: str) -> Any:
         if key not in type(self).model_fields:
-            raise KeyError(f"{key}: not a key of {type(self).__name__}; known: {', '.join(type(self).model_fields)}")
+            raise KeyError(
+                f"{key}: not a key of {type(self).__name__}; known: {', '.join(type(self).model_fields)}"
+            )
         return getattr(self, key)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -37,3 +42,26 @@ class Section(BaseModel):
     def items(self) -> ItemsView[str, Any]:
         """Pairs of field name and value."""
         return {key: getattr(self, key) for key in type(self).model_fields}.items()
+
+    @classmethod
+    def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The rules of training that join several keys, broken ones only; a section that has such rules overrides this.
+
+        Args:
+            given: The valid values by key, defaults included. A key whose value is invalid by itself is absent, so that
+                all problems can be told at once.
+
+        Yields:
+            The key to change, and what is expected there.
+        """
+        yield from ()
+
+    @model_validator(mode="after")
+    def _keep_rules(self, info: ValidationInfo) -> Self:
+        """Playing does not need what only an update needs: the context ``{'training': False}`` leaves the rules out."""
+        if (info.context or {}).get("training", True):
+            broken = list(self.rules(dict(self.items())))
+            if broken:
+                text = "; ".join(f"{key}: expected {what}" for key, what in broken)
+                raise PydanticCustomError("rules", "{text}", {"text": text, "broken": broken})
+        return self

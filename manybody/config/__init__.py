@@ -1,0 +1,24 @@
+"""The gate: text becomes frozen, typed settings, or a list of everything that is wrong with it."""
+
+from manybody.config.base import Section
+from manybody.config.errors import ConfigError, ConfigWarning, Problem
+from manybody.config.network import ActorCriticConfig
+from manybody.config.params import Params, dump, parse_params
+from manybody.config.ppo import PPOConfig
+from manybody.config.types import ForeignSection
+from manybody.config.yaml import LocatedDict, load_yaml
+
+__all__ = [
+    "ActorCriticConfig",
+    "ConfigError",
+    "ConfigWarning",
+    "ForeignSection",
+    "LocatedDict",
+    "PPOConfig",
+    "Params",
+    "Problem",
+    "Section",
+    "dump",
+    "load_yaml",
+    "parse_params",
+]

@@ -1,0 +1,58 @@
+"""What a wrong configuration says: every problem at once, each with its place and the way out."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class ConfigWarning(UserWarning):
+    """A key that was understood, but is spelled in an old way or has no effect."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a configuration."""
+
+    path: str
+    """Dotted key path, such as ``params.config.gamma``; empty when the file as a whole is meant."""
+    message: str
+    """What was given, what was expected, what to do."""
+    location: str | None = None
+    """``file:line``, where the text came from a file."""
+
+    def __str__(self) -> str:
+        place = f"({self.location})" if self.path and self.location else self.location or ""
+        return f"{' '.join(filter(None, [self.path, place]))}: {self.message}"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; ``problems`` holds all that was found. The command line exits with 2."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"configuration: {self.problems[0]}"
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        return f"configuration: {len(self.problems)} problems\n{lines}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that resembles ``word`` most, or None when none is close; case does not count."""
+    by_lower = {name.lower(): name for name in known}
+    matches = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?``, or nothing when no known word is close."""
+    match = nearest(str(word), known)
+    return f"; did you mean '{match}'?" if match else ""
+
+
+def shown(value: object) -> str:
+    """``value`` as it is quoted in an error: its repr, at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,274 @@
+"""Checks one section against its schema: old spellings first, then types, unknown keys and the rules between keys."""
+
+import types
+import typing
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from manybody.config.base import Section
+from manybody.config.errors import ConfigError, ConfigWarning, Problem, did_you_mean, nearest, shown
+from manybody.config.legacy import OLD_VALUES, REFUSED_VALUES, TABLE, NoEffect, Path, Refused, Renamed
+from manybody.config.types import opened
+from manybody.config.yaml import LocatedDict
+
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
+_BLOCKS = {"model_type", "model_attributes_type", "dict_type"}
+_ABSENT = object()
+
+
+class Gate:
+    """Collects everything that is wrong with one configuration, and what its author should know."""
+
+    def __init__(self, source: Mapping[str, Any], training: bool = True) -> None:
+        """``source`` is what the author wrote, read for its line numbers only; it stands under ``params``."""
+        self.source = source
+        self.training = training
+        self.problems: list[Problem] = []
+        self.notices: list[str] = []
+        self.origins: dict[Path, Path] = {}
+
+    def finish(self) -> None:
+        """Raise what was found, or else say what was noticed.
+
+        Raises:
+            ConfigError: When there is any problem.
+        """
+        if self.problems:
+            raise ConfigError(self.problems)
+        for notice in self.notices:
+            warnings.warn(notice, ConfigWarning, stacklevel=3)
+
+    def complain(self, path: tuple[Any, ...], message: str) -> None:
+        """Note a problem at ``path``, the keys below ``params``."""
+        path = self.origins.get(path, path)
+        self.problems.append(Problem(dotted(path), message, self.location(path)))
+
+    def notice(self, path: Path, message: str) -> None:
+        """Note something that works, but not as its author may think."""
+        path = self.origins.get(path, path)
+        place = self.location(path)
+        self.notices.append(f"{dotted(path)}{f' ({place})' if place else ''}: {message}")
+
+    def location(self, path: tuple[Any, ...]) -> str | None:
+        """``file:line`` of the key at ``path``, or of the block nearest to it that was read from a file."""
+        block: Any = self.source
+        place = None
+        for key in path:
+            if isinstance(block, LocatedDict):
+                place = block.where(key) or place
+            try:
+                block = block[key]
+            except (KeyError, IndexError, TypeError):
+                break
+        return place
+
+    def section(self, schema: type[Section], values: Any, path: Path) -> Section | None:
+        """The validated section, or None after its problems were noted.
+
+        Args:
+            schema: What the section may hold.
+            values: What it holds. Old spellings are translated in a copy.
+            path: Where it stands below ``params``.
+        """
+        values = opened(values)
+        if isinstance(values, dict):
+            self._translate(schema, values, path)
+        try:
+            return schema.model_validate(values, context={"training": self.training})
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        unknown = {
+            (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known(schema, e["loc"][:-1])))
+            for e in errors
+            if _extra(e)
+        }
+        for entry in errors:
+            if not (
+                entry["type"] == "missing" and entry["loc"] in unknown
+            ):  # a typo explains the missing key
+                self._report(schema, entry, path)
+        if (
+            isinstance(values, dict)
+            and self.training
+            and all(entry["type"] != "rules" or entry["loc"] for entry in errors)
+        ):
+            for key, what in schema.rules(_valid_values(schema, values)):
+                self._broken((*path, key), values.get(key, _ABSENT), what)
+        return None
+
+    def _translate(self, schema: type[Section], values: dict[str, Any], path: Path) -> None:
+        """Apply the legacy tables to ``values``, in place, where the schema does not have the key itself."""
+        depth = len(path)
+        for full, entry in TABLE.items():
+            fields = _known(schema, full[depth:-1]) if full[:depth] == path and len(full) > depth else ()
+            block = _block(values, full[depth:-1])
+            key = full[-1]
+            if not fields or key in fields or block is None or key not in block:
+                continue
+            value = block.pop(key)
+            match entry:
+                case Renamed(to):
+                    self._rename(full, to, value, block, to in fields)
+                case NoEffect(why):
+                    self.notice(full, f"has no effect: {why}")
+                case Refused(why, even_empty):
+                    if even_empty or value not in (None, False, "None", "", {}, []):
+                        self.complain(full, why)
+        for full, spellings in OLD_VALUES.items():
+            block = _block(values, full[depth:-1]) if full[:depth] == path else None
+            value = _ABSENT if block is None else block.get(full[-1], _ABSENT)
+            if block is not None and isinstance(value, str | None) and value in spellings:
+                block[full[-1]] = spellings[value]
+                self.notice(full, f"given {shown(value)}, taken for '{spellings[value]}'")
+
+    def _rename(self, full: Path, to: str, value: Any, block: dict[str, Any], is_field: bool) -> None:
+        if to in block:
+            self.notice(full, f"is the old name of '{to}', which is set too and wins")
+            return
+        block[to] = value
+        self.origins[(*full[:-1], to)] = full
+        if is_field:
+            self.notice(full, f"is now called '{to}'")
+
+    def _report(self, schema: type[Section], entry: Any, path: Path) -> None:
+        """Turn one of pydantic's errors into a problem."""
+        loc, kind, given = entry["loc"], entry["type"], entry["input"]
+        full = (*path, *loc)
+        if kind == "rules":
+            for key, what in entry["ctx"]["broken"]:
+                self._broken(
+                    (*full, key),
+                    opened(given).get(key, _ABSENT) if isinstance(given, Mapping) else _ABSENT,
+                    what,
+                )
+        elif kind == "extra_forbidden":
+            self.complain(full, f"unknown key{_advice(schema, loc, path)}")
+        elif kind == "missing":
+            self.complain(full, f"missing, but required{_purpose(schema, loc)}")
+        else:
+            self.complain(full, f"given {shown(given)}; expected {_expectation(entry, full)}")
+
+    def _broken(self, path: Path, given: Any, what: str) -> None:
+        self.complain(
+            path, f"{'missing' if given in (_ABSENT, None) else f'given {shown(given)}'}; expected {what}"
+        )
+
+
+def dotted(path: tuple[Any, ...]) -> str:
+    """``('config', 'units', 1)`` as ``params.config.units[1]``."""
+    return "params" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+def _expectation(entry: Any, full: Path) -> str:
+    kind, given, context = entry["type"], entry["input"], entry.get("ctx", {})
+    if kind == "expected":
+        return str(context["what"])
+    if kind == "literal_error":
+        refused = REFUSED_VALUES.get(full, {})
+        if isinstance(given, str) and given in refused:
+            return refused[given]
+        allowed = context["expected"]
+        return f"{allowed}{did_you_mean(given, [word.strip(chr(39)) for word in allowed.replace(' or ', ', ').split(', ')])}"
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return (
+            f"a number {words} {context[bound]:g}"
+            if abs(context[bound]) < 1e6
+            else f"a number {words} {context[bound]}"
+        )
+    if kind in _BLOCKS:
+        return "a block of 'key: value' lines"
+    if kind in ("tuple_type", "list_type"):
+        return "a list"
+    message = str(entry["msg"])
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _extra(entry: Any) -> bool:
+    return bool(entry["type"] == "extra_forbidden")
+
+
+def _advice(schema: type[Section], loc: Path, path: Path) -> str:
+    """Where an unknown key may have been meant to go."""
+    known = _known(schema, loc[:-1])
+    advice = did_you_mean(loc[-1], known)
+    if advice:
+        return advice
+    homes = [dotted((*path, *home)) for home in _homes(schema, str(loc[-1]))]
+    if homes:
+        return f"; it belongs to {' or '.join(homes)}"
+    return f"; known here: {', '.join(known)}" if len(known) <= 12 else ""
+
+
+def _homes(schema: type[BaseModel], key: str, path: Path = ()) -> Iterator[Path]:
+    """The blocks of ``schema`` that have a field ``key``."""
+    for name, field in schema.model_fields.items():
+        if name == key:
+            yield path
+        inner = _inner(field.annotation)
+        if inner is not None:
+            yield from _homes(inner, key, (*path, name))
+
+
+def _purpose(schema: type[Section], loc: Path) -> str:
+    """The first sentence of a field's description, in brackets."""
+    owner = _schema_at(schema, loc[:-1])
+    field = owner.model_fields.get(loc[-1]) if owner else None
+    text = " ".join((field.description or "").split()) if field else ""
+    return f" ({text.split('. ')[0].rstrip('.')})" if text else ""
+
+
+def _known(schema: type[Section], loc: tuple[Any, ...]) -> tuple[str, ...]:
+    """The keys of the block at ``loc`` inside ``schema``; none when there is no such block."""
+    owner = _schema_at(schema, loc)
+    return tuple(owner.model_fields) if owner else ()
+
+
+def _schema_at(schema: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
+    current: type[BaseModel] | None = schema
+    for key in loc:
+        field = current.model_fields.get(key) if current else None
+        current = _inner(field.annotation) if field else None
+    return current
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The model class in an annotation such as ``PlayerConfig | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        return next(filter(None, map(_inner, typing.get_args(annotation))), None)
+    return None
+
+
+def _block(values: dict[str, Any], path: Path) -> dict[str, Any] | None:
+    block: Any = values
+    for key in path:
+        block = block.get(key) if isinstance(block, dict) else None
+    return block if isinstance(block, dict) else None
+
+
+def _valid_values(schema: type[Section], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields whose values are valid by themselves, defaults included."""
+    valid = {}
+    for key, field in schema.model_fields.items():
+        if key not in values:
+            if not field.is_required():
+                valid[key] = field.get_default(call_default_factory=True)
+            continue
+        annotation: Any = (
+            typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        )
+        try:
+            valid[key] = TypeAdapter(annotation).validate_python(values[key])
+        except ValidationError:
+            continue
+    return valid

@@ -1,0 +1,131 @@
+"""Keys of RL Games, IsaacGymEnvs and Isaac Lab files that are spelled otherwise here, or do nothing, or cannot work yet.
+
+Each has a sentence. An entry acts only where the section's schema does not have the key itself, so that a third-party
+schema may define any of these names, and a feature that arrives takes its key back by declaring the field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """An old spelling: the value moves to ``to``, with a notice."""
+
+    to: str
+
+
+@dataclass(frozen=True)
+class NoEffect:
+    """A key that changes nothing; it is dropped, with a notice that says why."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A key that cannot be obeyed. The values that ask for nothing (null, false, empty) are dropped without a word."""
+
+    why: str
+    even_empty: bool = False
+    """The key's mere presence asks for the feature."""
+
+
+Entry = Renamed | NoEffect | Refused
+
+_NOT_YET = "is not available in this version of manybody"
+_NEVER_READ = "RL Games accepts it and never reads it"
+_RECURRENT = NoEffect("it acts on recurrent networks only")
+_SUMMARIES = NoEffect("it tunes RL Games' rate limit for TensorBoard writes, which is not needed here")
+
+TABLE: Mapping[Path, Entry] = {
+    ("pbt",): NoEffect("population based training is started from outside"),
+    # params.config
+    ("config", "seq_len"): Renamed("seq_length"),
+    ("config", "seq_length"): _RECURRENT,
+    ("config", "bptt_length"): _RECURRENT,
+    ("config", "zero_rnn_on_done"): _RECURRENT,
+    ("config", "max_steps"): Renamed("max_frames"),
+    ("config", "device_name"): Renamed("device"),
+    ("config", "ignore_dead_batches"): NoEffect(_NEVER_READ),
+    ("config", "force_interval_writer"): NoEffect(_NEVER_READ),
+    ("config", "num_seed_steps"): NoEffect(_NEVER_READ),
+    ("config", "rnd_config"): NoEffect(_NEVER_READ),
+    ("config", "network_path"): NoEffect("checkpoints are in the run folder, under train_dir"),
+    ("config", "log_path"): NoEffect("logs are in the run folder, under train_dir"),
+    ("config", "is_train"): NoEffect("training or playing is chosen on the command line"),
+    ("config", "use_experimental_cv"): NoEffect("it acts with a central value only"),
+    ("config", "self_play"): NoEffect(_NEVER_READ),
+    ("config", "pbt_idx"): NoEffect("it acts with population based training only"),
+    ("config", "defer_summaries_sec"): _SUMMARIES,
+    ("config", "summaries_interval_sec_min"): _SUMMARIES,
+    ("config", "summaries_interval_sec_max"): _SUMMARIES,
+    ("config", "capability_manifest"): NoEffect("checkpoints are versioned here"),
+    ("config", "multi_gpu_sync_stats"): NoEffect("it acts in several processes only"),
+    ("config", "multi_gpu_sync_stats_mode"): NoEffect("it acts in several processes only"),
+    ("config", "ray_config"): NoEffect("nothing runs on Ray here"),
+    ("config", "central_value_config"): Refused(f"a central value {_NOT_YET}"),
+    ("config", "self_play_config"): Refused(f"self-play {_NOT_YET}"),
+    ("config", "population_based_training"): Refused(f"population based training {_NOT_YET}"),
+    ("config", "use_action_masks"): Refused("masks are for discrete actions"),
+    ("config", "freeze_critic"): Refused(f"freezing the critic {_NOT_YET}"),
+    ("config", "env_info"): Refused("a live object is an argument of the agent, not a setting"),
+    ("config", "vec_env"): Refused("a live object is an argument of the agent, not a setting"),
+    ("config", "import_modules"): Refused(
+        f"importing modules by configuration {_NOT_YET}; import them before running"
+    ),
+    ("config", "vecenv_type"): Refused(f"choosing the vecenv by configuration {_NOT_YET}; register env_name"),
+    ("config", "algo_observer"): Refused("an observer is an argument: Runner(algo_observer)"),
+    ("config", "default_env_config"): Refused("write its keys into env_config"),
+    ("config", "player", "determenistic"): Renamed("deterministic"),
+    ("config", "player", "evaluation"): Refused(f"the checkpoint-watching player {_NOT_YET}"),
+    ("config", "player", "update_checkpoint_freq"): NoEffect("it acts with player.evaluation only"),
+    ("config", "player", "dir_to_monitor"): NoEffect("it acts with player.evaluation only"),
+    ("config", "player", "balance_env_rewards"): Refused(f"balancing games between environments {_NOT_YET}"),
+    ("config", "determenistic"): NoEffect("RL Games reads it nowhere; write player.deterministic"),
+    # params.network
+    ("network", "central_value"): Refused(f"a central value {_NOT_YET}"),
+    ("network", "rnn"): Refused(f"a recurrent network {_NOT_YET}"),
+    ("network", "cnn"): Refused(f"a convolutional network {_NOT_YET}"),
+    ("network", "lstm"): NoEffect(_NEVER_READ),
+    ("network", "joint_obs_actions"): NoEffect(_NEVER_READ),
+    ("network", "mlp", "regularizer"): NoEffect(_NEVER_READ),
+    ("network", "mlp", "normalization"): NoEffect("write it one level up, as network.normalization"),
+    ("network", "space", "discrete"): Refused(f"discrete actions: a2c_discrete {_NOT_YET}", even_empty=True),
+    ("network", "space", "multi_discrete"): Refused(
+        f"multi-discrete actions: a2c_discrete {_NOT_YET}", even_empty=True
+    ),
+    ("network", "mlp", "initializer", "value"): Renamed("val"),
+    ("network", "space", "continuous", "mu_init", "value"): Renamed("val"),
+    ("network", "space", "continuous", "sigma_init", "value"): Renamed("val"),
+}
+"""Key path under ``params`` and what becomes of it."""
+
+OLD_VALUES: Mapping[Path, Mapping[Any, str]] = {
+    ("config", "lr_schedule"): {
+        None: "constant",
+        "None": "constant",
+        "none": "constant",
+        "identity": "constant",
+    },
+}
+"""Values that are spelled otherwise here; they are replaced, with a notice."""
+
+REFUSED_VALUES: Mapping[Path, Mapping[Any, str]] = {
+    ("config", "lr_schedule"): {
+        "fixed": "'constant': RL Games knows no 'fixed' and silently keeps the rate constant",
+    },
+}
+"""Values that RL Games takes without a word for something else: what is expected instead."""
+
+NOT_YET: Mapping[str, frozenset[str]] = {
+    "algo": frozenset({"a2c_discrete", "sac"}),
+    "network": frozenset({"resnet_actor_critic", "rnd_curiosity", "soft_actor_critic", "tcnnnet"}),
+    "model": frozenset(
+        {"discrete_a2c", "multi_discrete_a2c", "continuous_a2c_tanh", "soft_actor_critic", "central_value"}
+    ),
+}
+"""Names that RL Games registers and this version does not have."""

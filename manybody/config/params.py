@@ -1,0 +1,180 @@
+"""What stands under ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from manybody.config.base import Section
+from manybody.config.errors import ConfigError, Problem, did_you_mean, shown
+from manybody.config.gate import Gate
+from manybody.config.legacy import NOT_YET
+from manybody.config.network import ActorCriticConfig
+from manybody.config.ppo import PPOConfig
+from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
+
+Schemas = Mapping[str, type[Section] | None]
+"""The registered names of one kind, each with the schema of its section; None: the section is passed on as it is."""
+
+
+def _threads(value: Any) -> int | str:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, str) and value.strip().isdigit():
+        return int(value)
+    raise expected("'auto' or a whole number from 0")
+
+
+def _from_clock(value: Any) -> Any:
+    return None if value in (-1, "-1") and not isinstance(value, bool) else value
+
+
+class NameConfig(Section):
+    """A section that holds only the name of what to use."""
+
+    name: Text
+    """The registered name."""
+
+
+class Params(Section):
+    """Everything that a run is made from, frozen."""
+
+    seed: Annotated[
+        Annotated[Whole, Field(ge=0, lt=2**32)] | None, BeforeValidator(_from_clock), NoneWord
+    ] = None
+    """Start of all random numbers; 0 is a seed like any other. None (or -1): taken from the clock."""
+    torch_threads: Annotated[int | str, PlainValidator(_threads)] = "auto"
+    """CPU threads for torch; ``auto``: the number that suits the machine; 0: leave torch's own choice."""
+    algo: NameConfig
+    """The algorithm."""
+    model: Any
+    """The model: ``name``, and whatever a third-party model reads."""
+    network: Any
+    """The network: an ``ActorCriticConfig``, another registered schema, or a ``ForeignSection``."""
+    config: Any
+    """The algorithm's settings: a ``PPOConfig``, another registered schema, or a ``ForeignSection``."""
+    load_checkpoint: Flag = False
+    """Kept for IsaacGymEnvs and Isaac Lab files, whose scripts pass the checkpoint as an argument."""
+    load_path: Annotated[Text | None, NoneWord] = None
+    """Kept for IsaacGymEnvs and Isaac Lab files, like ``load_checkpoint``."""
+    env: FreeMapping = ForeignSection()
+    """Kept for Isaac Lab files, whose wrapper reads its clipping ranges here."""
+
+
+ALGORITHMS: Schemas = {"a2c_continuous": PPOConfig}
+NETWORKS: Schemas = {"actor_critic": ActorCriticConfig}
+MODELS: Schemas = {"continuous_a2c": NameConfig, "continuous_a2c_logstd": NameConfig}
+
+_KINDS = {"algo": "algorithm", "network": "network", "model": "model"}
+
+
+def parse_params(
+    mapping: Mapping[str, Any] | Params,
+    *,
+    algorithms: Schemas | None = None,
+    networks: Schemas | None = None,
+    models: Schemas | None = None,
+    training: bool = True,
+) -> Params:
+    """Validate what stands under ``params`` and freeze it.
+
+    Old spellings are translated, and keys without effect dropped, each with a ``ConfigWarning``.
+
+    Args:
+        mapping: The settings; best from ``load_yaml``, so that errors name the line. A ``Params`` is returned as it is.
+        algorithms: Registered algorithms and the schema of ``config`` for each; default: the built-in ones.
+        networks: Registered networks and the schema of ``network`` for each; default: the built-in ones.
+        models: Registered models and the schema of ``model`` for each; default: the built-in ones.
+        training: False leaves out the rules that only an update needs, such as that minibatches divide the batch:
+            a policy can be played with any number of environments.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    if isinstance(mapping, Params):
+        return mapping
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(
+            [
+                Problem(
+                    "params", f"given {shown(mapping)}; expected a mapping with algo, model, network, config"
+                )
+            ]
+        )
+    if "params" in mapping and "algo" not in mapping:
+        raise ConfigError(
+            [Problem("params", "given a whole file; expected what stands in it under 'params'")]
+        )
+    gate = Gate(mapping, training)
+    values = {key: opened(value) for key, value in mapping.items()}
+    sections = {
+        "config": _named(gate, values, "algo", "config", ALGORITHMS if algorithms is None else algorithms),
+        "network": _named(gate, values, "network", "network", NETWORKS if networks is None else networks),
+        "model": _named(gate, values, "model", "model", MODELS if models is None else models),
+    }
+    # A section that failed has told its problems; only a missing one is told again, by Params.
+    for key, section in sections.items():
+        if key in values:
+            values[key] = section
+    params = gate.section(Params, values, ())
+    gate.finish()
+    assert isinstance(params, Params)
+    return params
+
+
+def _named(
+    gate: Gate, values: dict[str, Any], namer: str, key: str, schemas: Schemas
+) -> Section | ForeignSection | None:
+    """Validate ``values[key]`` by the schema that ``values[namer]['name']`` selects."""
+    block = values.get(namer)
+    name = block.get("name") if isinstance(block, Mapping) else None
+    schema: type[Section] | None
+    if name in schemas:
+        schema = schemas[name]
+    else:
+        if isinstance(name, str):
+            gate.complain((namer, "name"), _unknown_name(namer, name, schemas))
+        # A typo in the name does not hide the section's other problems.
+        from manybody.config.errors import nearest
+
+        schema = schemas.get(nearest(str(name), schemas) or next(iter(schemas)))
+    if key not in values:
+        return None
+    if schema is not None:
+        return gate.section(schema, values[key], (key,))
+    if not isinstance(values[key], Mapping):
+        gate.complain((key,), f"given {shown(values[key])}; expected a block of 'key: value' lines")
+        return None
+    return ForeignSection(values[key])
+
+
+def _unknown_name(namer: str, name: str, schemas: Schemas) -> str:
+    registered = f"registered: {', '.join(sorted(schemas))}"
+    if name in NOT_YET[namer]:
+        return (
+            f"RL Games' {_KINDS[namer]} '{name}' is not available in this version of manybody; {registered}"
+        )
+    return f"no {_KINDS[namer]} is registered as '{name}'{did_you_mean(name, schemas)}; {registered}"
+
+
+def dump(params: Section) -> dict[str, Any]:
+    """Plain data, fit for YAML, that parses again to an equal model. What is None by default and not set is left out.
+
+    Raises:
+        ConfigError: When a free section holds something that is not plain data.
+    """
+    result: dict[str, Any] = _plain(params, "params")
+    return result
+
+
+def _plain(value: Any, path: str) -> Any:
+    if isinstance(value, Section):
+        return {key: _plain(item, f"{path}.{key}") for key, item in value.items() if item is not None}
+    if isinstance(value, Mapping):
+        return {key: _plain(item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    message = f"given {shown(value)}; expected numbers, text, lists or mappings, because the settings are saved with the run"
+    raise ConfigError([Problem(path, message)])

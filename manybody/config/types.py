@@ -1,0 +1,172 @@
+"""The kinds of value a key can hold: text is converted by the declared kind, never by guessing.
+
+Real RL Games files hold ``3e-4`` as text (YAML 1.1 reads it so), ``4096.0`` for a count and ``'None'`` for nothing.
+Each kind below takes those spellings and refuses the rest in a sentence; true/false is never taken for a number.
+"""
+
+import copy
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic_core import PydanticCustomError
+
+_NONE_WORDS = {"none", "null", "~", ""}
+_DEVICE = re.compile(r"(cpu|(cuda|mps|xpu)(:\d+)?)")
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def expected(what: str) -> PydanticCustomError:
+    """The error that a validator raises: ``what`` completes "given …; expected …"."""
+    return PydanticCustomError("expected", "{what}", {"what": what})
+
+
+class ForeignSection(Mapping[str, Any]):
+    """A read-only mapping over settings that no schema describes: those of a third-party agent, network or environment.
+
+    Nested mappings are sections too; every other value is what was given. ``copy.deepcopy`` gives an equal section,
+    ``to_dict`` a plain dict that can be changed.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+        self._values = {key: _closed(value) for key, value in (values or {}).items()}
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._values:
+            raise KeyError(f"{key}: not set here; set: {', '.join(map(str, self._values)) or 'nothing'}")
+        value = self._values[key]
+        return list(value) if isinstance(value, list) else value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under ``key``, or ``default`` when it is not set."""
+        return self[key] if key in self._values else default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"ForeignSection({self._values!r})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ForeignSection":
+        return ForeignSection(copy.deepcopy(self._values, memo))
+
+    @property
+    def name(self) -> str:
+        """The value under ``name``, by which RL Games sections say which class they are for."""
+        return str(self["name"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain, independent dict of the same content."""
+        return {key: opened(copy.deepcopy(value)) for key, value in self._values.items()}
+
+
+def _closed(value: Any) -> Any:
+    if isinstance(value, Mapping) and not isinstance(value, ForeignSection):
+        return ForeignSection(value)
+    return [_closed(item) for item in value] if isinstance(value, list) else value
+
+
+def opened(value: Any) -> Any:
+    """``value`` with every mapping in it turned into a plain dict and every sequence into a list."""
+    if isinstance(value, Mapping):
+        return {key: opened(item) for key, item in value.items()}
+    if not isinstance(value, str | bytes | list | tuple) and type(value).__name__ == "ListConfig":
+        value = list(value)
+    return [opened(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except (ValueError, OverflowError):
+            pass
+    raise expected("a number")
+
+
+def _finite(value: Any) -> float:
+    number = _number(value)
+    if not math.isfinite(number):
+        raise expected("a finite number")
+    return number
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    try:
+        number = _finite(value)
+    except PydanticCustomError:
+        raise expected("a whole number") from None
+    if not number.is_integer():
+        raise expected("a whole number")
+    return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
+
+
+def _flag(value: Any) -> bool:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in ("true", "yes", "on", True):
+        return True
+    if word in ("false", "no", "off", False):
+        return False
+    raise expected("true or false")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
+        raise expected("text that is not empty")
+    return str(value)
+
+
+def _none(value: Any) -> Any:
+    return None if isinstance(value, str) and value.strip().lower() in _NONE_WORDS else value
+
+
+def _device(value: Any) -> str:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value):
+        raise expected("a device such as 'cpu', 'cuda' or 'cuda:0'")
+    return value
+
+
+def _import_path(value: Any) -> str:
+    if not isinstance(value, str) or not _IMPORT_PATH.fullmatch(value):
+        raise expected("a function written 'package.module:function'")
+    return value
+
+
+def _mapping(value: Any) -> ForeignSection:
+    if value is not None and not isinstance(value, Mapping):
+        raise expected("a block of 'key: value' lines")
+    return ForeignSection(value)
+
+
+Number = Annotated[float, BeforeValidator(_finite)]
+"""A finite number; ``'3e-4'`` is one, ``true`` is not."""
+Bound = Annotated[float, BeforeValidator(_number)]
+"""A number that may be infinite, as the ends of a clipping range are."""
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=-(2**63), lt=2**63)]
+"""A whole number; ``4096.0`` and ``'1e6'`` are."""
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""True or false, also as a word."""
+Text = Annotated[str, BeforeValidator(_text)]
+"""Text that is not empty; a number is taken as its text (``experiment=7``)."""
+Device = Annotated[str, BeforeValidator(_device)]
+"""A torch device, by its form only: whether the machine has it is for the runner to say."""
+ImportPath = Annotated[str, BeforeValidator(_import_path)]
+"""A function that is imported by name, ``package.module:function``."""
+NoneWord = BeforeValidator(_none)
+"""Put around ``X | None``: the words ``None`` and ``null`` mean nothing, as in RL Games files."""
+FreeMapping = Annotated[
+    ForeignSection,
+    PlainValidator(_mapping),
+    PlainSerializer(lambda section: section.to_dict(), return_type=dict),
+]
+"""A block whose keys belong to somebody else."""
