@@ -1,4 +1,4 @@
-"""The folder of one run: where everything it leaves behind lies, who may write there, and how to find it again."""
+"""The folder of one run: where everything it leaves lies, who may write there, and how to find it again."""
 
 import contextlib
 import fcntl
@@ -7,10 +7,10 @@ import re
 import time
 from pathlib import Path
 
-from manybody.engine.checkpoint import Checkpoints
+from manybody.engine.checkpoint import Checkpoints, is_intact
 
 _MAX_NAME = 160
-"""Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward to the run's name."""
+"""Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward."""
 
 
 class RunFolderError(ValueError):
@@ -38,10 +38,10 @@ def check_name(name: str) -> None:
 
 
 class RunFolder:
-    """``<train_dir>/<run>`` with ``config.yaml``, ``nn/``, ``summaries/``, ``metrics.jsonl``, ``videos/``, ``curve.png``.
+    """A run's ``config.yaml``, ``nn/``, ``summaries/``, ``metrics.jsonl``, ``videos/`` and ``curve.png``.
 
-    Make one with ``create`` (a new run, locked for this process), ``resume`` (an existing one, locked) or ``open`` (to
-    read). The lock goes when the process ends, however it ends.
+    Make one with ``create`` (a new run, locked for this process), ``resume`` (an existing one, locked) or
+    ``open`` (to read). The lock goes when the process ends, however it ends.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -56,13 +56,13 @@ class RunFolder:
 
     @classmethod
     def create(cls, train_dir: str | os.PathLike, name: str, experiment: str = "") -> "RunFolder":
-        """A new folder ``<train_dir>/<name>_<day-hour-minute-second>``, or exactly ``<train_dir>/<experiment>``.
+        """A new ``<train_dir>/<name>_<day-hour-minute-second>``, or exactly ``<train_dir>/<experiment>``.
 
         Call it when everything else has been validated: this is the first thing that a run writes.
 
         Raises:
-            RunFolderError: an impossible name; a folder that another process writes or that already holds a run; a
-                ``train_dir`` that cannot be written.
+            RunFolderError: an impossible name; a folder that another process writes or that already holds a
+                run; a ``train_dir`` that cannot be written.
         """
         check_name(experiment or name)
         # RL Games' stamp; a second run in the same second gets _2
@@ -126,12 +126,13 @@ class RunFolder:
         """Find what to play or to go on from.
 
         Args:
-            path: a run folder, a checkpoint file, or nothing: the newest run in ``train_dir`` (of ``task``, if given).
+            path: a run folder, a checkpoint file, or nothing: the newest run in ``train_dir`` (of ``task``).
             train_dir: where runs lie.
             task: a task name as in the run's ``config.yaml``.
 
         Returns:
-            The run folder and a checkpoint: the given one, else the best (``nn/<name>.pth``), else the newest.
+            The run folder and a checkpoint: the given one, else the best intact one (``nn/<name>.pth``), else
+            the newest. To go on training from a folder, prefer its ``newest()``.
 
         Raises:
             RunFolderError: nothing is there.
@@ -145,7 +146,8 @@ class RunFolder:
                 f"{path}: does not exist. Give a run folder, a checkpoint file (.pth) or nothing."
             )
         folder = cls.open(path)
-        checkpoint = folder.best() or folder.newest()
+        best = folder.best()
+        checkpoint = best if best is not None and is_intact(best) else folder.newest()
         if checkpoint is None:
             raise RunFolderError(
                 f"{folder.nn}: holds no intact checkpoint yet. Train longer, or give another run."
@@ -183,7 +185,8 @@ class RunFolder:
             holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
             os.close(lock)
             raise RunFolderError(
-                f"{self.path}: process {holder} is writing here. Wait for it, stop it, or choose another experiment=<name>."
+                f"{self.path}: process {holder} is writing here. Wait for it, stop it, or choose another "
+                "experiment=<name>."
             ) from None
         except OSError:
             pass  # some network file systems have no locks: better a run without one than none
@@ -195,7 +198,7 @@ class RunFolder:
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
     return RunFolderError(
-        f"{path}: cannot be written ({error.strerror or error}). Choose another place with train_dir=<folder>."
+        f"{path}: cannot be written ({error.strerror or error}). Choose another train_dir=<folder>."
     )
 
 
@@ -221,7 +224,7 @@ def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
 
 
 def _task_name(config_file: Path) -> str | None:
-    """The ``task_name`` at the top level of a saved configuration. Read by line: one old broken file must not matter."""
+    """The top-level ``task_name`` of a saved configuration. Read by line: one broken file must not matter."""
     try:
         text = config_file.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -21,7 +21,7 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it: 130 after SIGINT, 143 after SIGTERM; 0 when none came."""
+        """128 + the signal's number, as in shells: 130 after SIGINT, 143 after SIGTERM; 0 when none came."""
         return 128 + self.requested if self.requested is not None else 0
 
 
@@ -29,8 +29,8 @@ class StopRequest:
 def graceful_stop() -> Iterator[StopRequest]:
     """Collect SIGINT, SIGTERM and SIGUSR1 while the block runs; the previous handlers return afterwards.
 
-    The first SIGINT or SIGTERM sets ``requested``; a second one ends the process at once. Outside the main thread,
-    where Python allows no handlers, nothing is collected.
+    The first SIGINT or SIGTERM sets ``requested``; a second one ends the process at once. Outside the main
+    thread, where Python allows no handlers, nothing is collected.
     """
     request = StopRequest()
 
@@ -41,7 +41,7 @@ def graceful_stop() -> Iterator[StopRequest]:
         request.requested = number
         name = signal.Signals(number).name
         console.notice(
-            f"{name}: saving a checkpoint after this epoch, then stopping. Once more stops at once, without saving."
+            f"{name}: stopping after this epoch, with a checkpoint. Once more stops at once, without."
         )
 
     def save(_number: int, _frame: FrameType | None) -> None:

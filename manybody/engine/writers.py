@@ -73,7 +73,7 @@ class RunWriter:
         self._try("TensorBoard", self._events.add, tag, number, step)
 
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Append one line to ``metrics.jsonl``: ``epoch``, ``frame``, ``time`` (seconds) and every tag recorded since the last.
+        """Append a line to ``metrics.jsonl``: ``epoch``, ``frame``, ``time`` (s), each tag since the last line.
 
         Lines of this and later epochs left by an earlier run are dropped first: each epoch stands there once.
         """
@@ -99,7 +99,8 @@ class RunWriter:
         except OSError as error:
             if what not in self._broken:
                 console.warn(
-                    f"{what}: cannot write in {os.path.dirname(self.log_dir)} ({error.strerror or error}); training goes on."
+                    f"{what}: cannot write in '{os.path.dirname(self.log_dir)}' ({error.strerror or error}). "
+                    "Training goes on; what is missed is not written later."
                 )
             self._broken.add(what)
         else:
@@ -107,7 +108,7 @@ class RunWriter:
 
 
 class _MetricsFile:
-    """``metrics.jsonl``, opened at the first line written so that a run which never gets there leaves nothing."""
+    """``metrics.jsonl``: each epoch once, in order, whatever happened to the runs that wrote it."""
 
     def __init__(self, path: os.PathLike) -> None:
         self.path = path
@@ -129,7 +130,7 @@ class _MetricsFile:
         self._last_epoch = line["epoch"]
 
     def _drop_from(self, epoch: int) -> None:
-        """Cut the file before the first line of ``epoch`` or later, or the first that a crash left unfinished."""
+        """Cut the file before the first line of ``epoch`` or later, or that a crash left unfinished."""
         try:
             with open(self.path, "r+b") as file:
                 good = 0
@@ -146,8 +147,9 @@ class _MetricsFile:
 
 
 class _EventFile:
-    """A TensorBoard event file. Written here and now, not by tensorboard's background thread, which blocks training
-    once the disk is full; at some forty numbers an epoch the cost is microseconds each.
+    """A TensorBoard event file, opened at the first number.
+
+    Written here and now: tensorboard's background thread dies at the first failed write and stays dead.
     """
 
     def __init__(self, folder: str) -> None:
@@ -179,7 +181,7 @@ class _EventFile:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         os.makedirs(self.folder, exist_ok=True)
-        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+        stamp = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
         self._event = Event
-        self._records = RecordWriter(open(os.path.join(self.folder, name), "ab"))  # noqa: SIM115
+        self._records = RecordWriter(open(os.path.join(self.folder, f"events.out.tfevents.{stamp}"), "ab"))  # noqa: SIM115
         self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())

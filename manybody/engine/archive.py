@@ -1,0 +1,210 @@
+"""What may stand in a checkpoint: what is put in, and checks of a file that anybody could have written."""
+
+import os
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy
+import torch
+from torch import Tensor
+
+MAX_PICKLE = 2 << 20
+"""Bytes of the pickled part: names and numbers of some 10,000 tensors, whose contents lie outside it."""
+_MAX_DIRECTORY = 4 << 20
+"""Bytes of the archive's table of contents: some 40,000 entries."""
+
+_ORDERED_DICT = ("global", "collections OrderedDict")
+_ENCODE = ("global", "_codecs encode")
+_GLOBALS = {
+    _ORDERED_DICT[1],
+    _ENCODE[1],
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    "numpy dtype",
+    "numpy.core.multiarray scalar",
+    "numpy._core.multiarray scalar",
+}
+"""What a checkpoint may name: far less than ``torch.load(weights_only=True)`` admits, which can be made to
+fill the memory (``bytearray(10**12)``). The numpy names and ``encode`` stand in RL Games' files."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be used: file, field, what was found, what was expected, what to do."""
+
+    def __init__(self, path: str | os.PathLike, field: str, given: str, expected: str, advice: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {field}: found {given}, expected {expected}. {advice}")
+        self.path, self.field, self.given, self.expected, self.advice = (
+            Path(path),
+            field,
+            given,
+            expected,
+            advice,
+        )
+
+
+class _Dtype:
+    """Stands in for ``numpy.dtype`` in RL Games' files, so that numpy never interprets their bytes."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "b1": "?"}[code]
+
+    def __setstate__(self, state: Any) -> None:
+        """Byte order and alignment; all machines of interest are little-endian."""
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> float | int | bool:
+    """Stands in for ``numpy.core.multiarray.scalar``."""
+    return struct.unpack(f"<{dtype.code}", data)[0]
+
+
+NUMPY_STAND_INS: list[Any] = [
+    (_Dtype, "numpy.dtype"),
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+]
+"""For ``torch.serialization.safe_globals``."""
+
+
+def plain(value: Any, key: str, path: Path) -> Any:
+    """``value`` as something that loads without code: tensors on the CPU, numbers, strings, dicts, lists.
+
+    Raises:
+        CheckpointError: it holds something else; the message names its key.
+    """
+    if isinstance(value, Tensor) and value.layout is torch.strided:
+        tensor = value.detach().cpu()
+        if tensor.numel() * tensor.element_size() != tensor.untyped_storage().nbytes():
+            tensor = tensor.clone(
+                memory_format=torch.contiguous_format
+            )  # a view would bring its whole storage
+        return tensor
+    if isinstance(value, numpy.generic):
+        value = value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, Mapping):
+        for name in value:
+            if type(name) not in (str, int):
+                raise _not_plain(path, f"{key}[{name!r}]", f"a key of type {type(name).__name__}")
+        return {
+            name: plain(item, f"{key}.{name}" if key else str(name), path) for name, item in value.items()
+        }
+    if type(value) in (list, tuple):
+        return type(value)(plain(item, f"{key}[{index}]", path) for index, item in enumerate(value))
+    raise _not_plain(path, key, f"{type(value).__module__}.{type(value).__qualname__}")
+
+
+def _not_plain(path: Path, key: str, given: str) -> CheckpointError:
+    return CheckpointError(
+        path,
+        key,
+        given,
+        "tensors, numbers, strings, None, and dicts, lists and tuples of them",
+        "Convert it before saving, or leave it out and rebuild it after loading.",
+    )
+
+
+def check_archive(file: BinaryIO, size: int) -> str | None:
+    """What is wrong with a file of ``size`` bytes, found without trusting a figure in it; None if nothing is.
+
+    Every byte that torch will use is covered by a checksum; entries are stored, not compressed, so nothing
+    grows beyond the file's own size.
+
+    Raises:
+        Exception: whatever zipfile and pickletools raise on damaged input; it means the same as a problem.
+    """
+    file.seek(max(0, size - 98))
+    tail = file.read(98)
+    if tail[-22:-18] != b"PK\x05\x06":
+        return "an archive without its end (cut off?)"
+    directory = struct.unpack("<I", tail[-10:-6])[0]
+    if tail[-42:-38] == b"PK\x06\x07":  # the 64-bit form, which torch writes, repeats the size
+        directory = max(directory, struct.unpack("<Q", tail[-58:-50])[0])
+    if directory > _MAX_DIRECTORY:
+        return f"a table of contents of {directory} bytes"
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        for entry in entries:
+            parts = entry.filename.split("/")
+            if (
+                entry.compress_type != zipfile.ZIP_STORED
+                or entry.file_size != entry.compress_size
+                or entry.flag_bits & 1
+            ):
+                return f"the compressed or encrypted entry {entry.filename!r}"
+            if ".." in parts or "" in parts or "\\" in entry.filename:
+                return f"the entry path {entry.filename!r}"
+        names = {entry.filename for entry in entries}
+        if len(names) != len(entries):
+            return "two entries of one name"
+        if sum(entry.file_size for entry in entries) > size:
+            return "entries larger than the file"
+        pickles = [
+            entry
+            for entry in entries
+            if entry.filename.endswith("/data.pkl") and entry.filename.count("/") == 1
+        ]
+        if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
+            return f"{len(pickles)} data.pkl entries of {sum(entry.file_size for entry in pickles)} bytes"
+        damaged = archive.testzip()
+        if damaged is not None:
+            return f"the damaged entry {damaged!r} (checksum)"
+        return check_pickle(archive.read(pickles[0]))
+
+
+def check_pickle(data: bytes) -> str | None:
+    """What is wrong with the pickled part, found without executing it; None when nothing is.
+
+    Only the functions in ``_GLOBALS`` may be named. Those that could multiply data may only be called as
+    torch and numpy write it: ``OrderedDict()`` and ``encode(<at most 16 characters>, 'latin1')``.
+    """
+    memo: dict[Any, Any] = {}
+    token: Any = None  # what the last instruction put on the stack, or its name
+    due: list[Any] = []  # the tokens that have to follow
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name in ("BINPUT", "LONG_BINPUT"):
+            memo[argument] = token
+            continue
+        if opcode.name == "GLOBAL":
+            module, _, name = str(argument).partition(" ")
+            if argument not in _GLOBALS and not (
+                module in ("torch", "torch.storage") and name.endswith("Storage")
+            ):
+                return f"the code {module}.{name}"
+            token = ("global", argument)
+        elif opcode.name in ("BINGET", "LONG_BINGET"):
+            token = memo.get(argument)
+        elif isinstance(argument, str):
+            token = ("string", argument if len(argument) <= 16 else None)
+        else:
+            token = opcode.name
+        if due:
+            wanted = due.pop(0)
+            short = isinstance(token, tuple) and token[0] == "string" and token[1] is not None
+            if token != wanted and not (wanted == "short" and short):
+                return "an unusual call of a permitted function"
+        elif token == _ORDERED_DICT:
+            due = ["EMPTY_TUPLE", "REDUCE"]
+        elif token == _ENCODE:
+            due = ["short", ("string", "latin1"), "TUPLE2", "REDUCE"]
+    return None
+
+
+def check_tensors(state: Any) -> str | None:
+    """Find a tensor that claims more elements than the file holds: copying it would fill the memory."""
+    pending, seen = [("state", state)], set()
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, Tensor):
+            held = value.untyped_storage().nbytes()
+            if value.numel() * value.element_size() > held:
+                return f"{key!r} of shape {tuple(value.shape)} in {held} bytes"
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            items: Iterable = value.items() if isinstance(value, dict) else ((key, item) for item in value)
+            pending.extend(items)
+    return None

@@ -1,0 +1,250 @@
+"""The picture of a training run: an epoch's figures, and how they are drawn for a terminal of any size."""
+
+import itertools
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch in figures. Times in seconds, of this epoch unless said."""
+
+    epoch: int
+    max_epochs: int
+    """-1: no limit."""
+    frame: int
+    max_frames: int
+    """-1: no limit."""
+    frames: int
+    """Frames of this epoch: T x N."""
+    seconds: float
+    """Since training started."""
+    physics_time: float
+    inference_time: float
+    update_time: float
+    reward: float | None
+    """Mean return of the latest episodes; None until one has ended."""
+    episode_length: float | None
+    """Mean length of the latest episodes, steps."""
+    best_reward: float | None
+    scalars: dict[str, float] = field(default_factory=dict)
+    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
+    eta: float | None = None
+    """Seconds left, as far as one can tell."""
+
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_CURVE = ("#2563eb", "#3b82f6", "#38bdf8", "#2dd4bf", "#4ade80", "#a3e635")
+"""Colours of the curve, bottom to top."""
+_PARTS = (("physics", "#3b82f6"), ("inference", "#c084fc"), ("learning", "#fbbf24"))
+_LABELS = {
+    "kl": "KL",
+    "last_lr": "learning rate",
+    "a_loss": "actor loss",
+    "c_loss": "critic loss",
+}
+_LABEL_WIDTH = 17
+"""Columns of a name and its value at the left of the curve and of the bar."""
+_TAIL = 10
+"""Columns of the curve's range, at its right."""
+
+
+class Dashboard:
+    """What is known of a run, drawn by ``render``."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._report: EpochReport | None = None
+        self._rewards: list[float] = []
+        self._began = time.monotonic()
+
+    def update(self, report: EpochReport) -> None:
+        """Take over the figures of one epoch."""
+        if report.reward is not None:
+            self._rewards.append(report.reward)
+        self._report = report
+
+    def render(self, width: int, height: int, notice: str = "") -> Any:
+        """A rich panel that fits ``width`` columns and ``height`` rows; blocks that do not fit are left out.
+
+        Args:
+            width: columns of the terminal.
+            height: rows of the terminal.
+            notice: one line to show below everything else.
+        """
+        from rich.panel import Panel
+        from rich.text import Text
+
+        inner, rows = max(1, width - 6), height - 3
+        last = [Text(notice, style="bold yellow")] if notice else []
+        lines = (
+            self._blocks(self._report, inner, rows - len(last)) if self._report else self._building()
+        ) + last
+        for line in lines:
+            line.no_wrap = True
+            line.truncate(inner, overflow="ellipsis")
+        return Panel(
+            Text("\n").join(lines[: max(1, rows)]),
+            title=Text(f" {self.title} ", style="bold"),
+            title_align="left",
+            subtitle=Text(f" {_duration(time.monotonic() - self._began)} ", style="dim"),
+            subtitle_align="right",
+            border_style="#3b82f6",
+            padding=(0, 2),
+        )
+
+    def _building(self) -> list[Any]:
+        from rich.text import Text
+
+        dots = "." * (int((time.monotonic() - self._began) * 4) % 4)
+        return [Text(f"building the simulation and the networks {dots}", style="dim")]
+
+    def _blocks(self, report: EpochReport, width: int, height: int) -> list[Any]:
+        """The blocks in reading order, the most dispensable ones left out until the rest fits."""
+        from rich.text import Text
+
+        blocks = {
+            "head": self._head(report, width, 12 if height >= 30 else 6 if height >= 16 else 3),
+            "speed": _speed(report, width),
+            "scalars": _scalars(report.scalars, width),
+            "progress": _progress(report, width),
+        }
+        for name in ("scalars", "speed", "progress"):
+            if sum(len(block) + 1 for block in blocks.values()) - 1 > height:
+                del blocks[name]
+        lines: list[Any] = []
+        for block in filter(None, blocks.values()):
+            lines += ([Text()] if lines else []) + block
+        return lines
+
+    def _head(self, report: EpochReport, width: int, rows: int) -> list[Any]:
+        """Return, best and length beside the curve of the return."""
+        from rich.text import Text
+
+        figures = [
+            ("return", _number(report.reward), "bold"),
+            ("best", _number(report.best_reward), _CURVE[-1]),
+            ("length", _number(report.episode_length), ""),
+            ("", "", ""),
+            ("epoch", f"{report.epoch:,}", ""),
+            ("frames", _count(report.frame), ""),
+        ]
+        figures = (figures + [("", "", "")] * rows)[:rows]
+        left = [
+            Text.assemble((f"{name:<8}", "dim"), (f"{value:>9}", style)) for name, value, style in figures
+        ]
+        columns = width - _LABEL_WIDTH - 4 - _TAIL
+        if columns < 12:
+            return left
+        curve = _curve(self._rewards, columns, rows)
+        return [Text.assemble(label, "    ", line) for label, line in zip(left, curve, strict=True)]
+
+
+def _speed(report: EpochReport, width: int) -> list[Any]:
+    """Frames per second, whole and in its three parts, with each part's share of the time."""
+    from rich.text import Text
+
+    times = (report.physics_time, report.inference_time, report.update_time)
+    total = max(sum(times), 1e-9)
+    columns = max(0, width - _LABEL_WIDTH - 4)
+    ends = [round(columns * part / total) for part in itertools.accumulate(times)]
+    bar = Text.assemble(("frames/s", "dim"), (f"{report.frames / total:>9,.0f}", "bold"), "    ")
+    legends = []
+    for (name, colour), seconds, start, end in zip(_PARTS, times, [0, *ends], ends, strict=False):
+        bar.append("━" * (end - start), style=colour)
+        speed = _count(report.frames / max(seconds, 1e-9))
+        legends.append(Text.assemble(("■ ", colour), (f"{name} ", "dim"), f"{speed}/s {seconds / total:.0%}"))
+    return [bar, *_columns(legends, width, 22)]
+
+
+def _scalars(scalars: dict[str, float], width: int) -> list[Any]:
+    """Losses, KL, learning rate."""
+    from rich.text import Text
+
+    cells = [
+        Text.assemble((f"{_LABELS.get(name, name.replace('_', ' ')):<13}", "dim"), f"{_small(value):>9}")
+        for name, value in scalars.items()
+    ]
+    return _columns(cells, width, 22)
+
+
+def _columns(cells: list[Any], width: int, cell: int) -> list[Any]:
+    """``cells`` in rows of as many columns of ``cell`` characters as fit."""
+    from rich.text import Text
+
+    for text in cells:
+        text.pad_right(max(0, cell - text.cell_len))
+    count = max(1, (width + 4) // (cell + 4))
+    return [Text("    ").join(cells[start : start + count]) for start in range(0, len(cells), count)]
+
+
+def _progress(report: EpochReport, width: int) -> list[Any]:
+    """How far it is, and how long it still takes."""
+    from rich.text import Text
+
+    left = f"{_duration(report.eta)} left" if report.eta is not None else ""
+    limits, done = [], 0.0
+    if report.max_epochs > 0:
+        limits.append(f"epoch {report.epoch:,} of {report.max_epochs:,}")
+        done = report.epoch / report.max_epochs
+    if report.max_frames > 0:
+        limits.append(f"frame {_count(report.frame)} of {_count(report.max_frames)}")
+        done = max(done, report.frame / report.max_frames)
+    if not limits:
+        return [Text("no limit set: Ctrl-C stops, with a checkpoint", style="dim")]
+    full = round(width * min(done, 1.0))
+    label = Text.assemble((f"{done:.0%}", "bold"), (f"   {' · '.join(limits)}", "dim"))
+    label.append(" " * max(2, width - label.cell_len - len(left)))
+    label.append(left, style="bold")
+    return [Text.assemble(("━" * full, "#4ade80"), ("━" * (width - full), "grey27")), label]
+
+
+def _curve(values: list[float], width: int, rows: int) -> list[Any]:
+    """``values`` in ``rows`` lines of ``width`` columns, with their range at the right.
+
+    Where there are more values than columns, a column shows the mean of its share.
+    """
+    from rich.text import Text
+
+    if not values:
+        return [
+            Text("the first episode has not ended yet" if row == 0 else "", style="dim")
+            for row in range(rows)
+        ]
+    count = min(width, len(values))
+    edges = [index * len(values) // count for index in range(count + 1)]
+    points = [sum(values[start:end]) / (end - start) for start, end in itertools.pairwise(edges)]
+    low, high = min(points), max(points)
+    scale = (rows * 8 - 1) / (high - low) if high > low else 0.0
+    levels = [1 + round((point - low) * scale) for point in points]
+    lines = []
+    for row in reversed(range(rows)):
+        cells = "".join(_BLOCKS[min(8, max(0, level - 8 * row))] for level in levels)
+        label = _number(high) if row == rows - 1 else _number(low) if row == 0 and high > low else ""
+        colour = _CURVE[row * (len(_CURVE) - 1) // max(1, rows - 1)]
+        lines.append(Text.assemble((cells.ljust(width), colour), (f"{label:>{_TAIL}}", "dim")))
+    return lines
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _small(value: float) -> str:
+    return f"{value:.2e}" if value and not 1e-3 <= abs(value) < 1e4 else f"{value:.4f}"
+
+
+def _count(value: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.0f}{unit}" if value >= 100 * size else f"{value / size:.1f}{unit}"
+    return f"{value:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
