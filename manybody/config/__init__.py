@@ -3,7 +3,7 @@
 from manybody.config.base import Section
 from manybody.config.errors import ConfigError, ConfigWarning, Problem
 from manybody.config.network import ActorCriticConfig
-from manybody.config.params import Params, dump, parse_params
+from manybody.config.params import Params, dump, parse_params, parse_section
 from manybody.config.ppo import PPOConfig
 from manybody.config.types import ForeignSection
 from manybody.config.yaml import LocatedDict, load_yaml
@@ -21,4 +21,5 @@ __all__ = [
     "dump",
     "load_yaml",
     "parse_params",
+    "parse_section",
 ]

@@ -8,10 +8,10 @@ from pydantic_core import PydanticCustomError
 
 
 class Section(BaseModel):
-    """A frozen block of configuration: unknown keys are errors, fields read as attributes or as mapping items.
+    """A frozen block of configuration; unknown keys are errors, fields are attributes and mapping items.
 
-    The mapping face (``config['gamma']``, ``config.get('gamma', 0.99)``, ``'gamma' in config``) is what RL Games
-    clients use; it is read-only.
+    The mapping face (``config['gamma']``, ``config.get('gamma', 0.99)``, ``'gamma' in config``) is what RL
+    Games clients use; it is read-only.
     """
 
     model_config = ConfigDict(
@@ -45,11 +45,12 @@ class Section(BaseModel):
 
     @classmethod
     def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """The rules of training that join several keys, broken ones only; a section that has such rules overrides this.
+        """The broken ones of the rules of training that join several keys; override it where there are such
+        rules.
 
         Args:
-            given: The valid values by key, defaults included. A key whose value is invalid by itself is absent, so that
-                all problems can be told at once.
+            given: The valid values by key, defaults included. A key whose value is invalid by itself is
+                absent, so that all problems can be told at once.
 
         Yields:
             The key to change, and what is expected there.
@@ -58,7 +59,7 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _keep_rules(self, info: ValidationInfo) -> Self:
-        """Playing does not need what only an update needs: the context ``{'training': False}`` leaves the rules out."""
+        """Apply the rules, unless the validation context is ``{'training': False}``: playing needs none."""
         if (info.context or {}).get("training", True):
             broken = list(self.rules(dict(self.items())))
             if broken:

@@ -26,7 +26,7 @@ class Problem:
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot be used; ``problems`` holds all that was found. The command line exits with 2."""
+    """A configuration that cannot be used, with all its ``problems``. The command line exits with 2."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

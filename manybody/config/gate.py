@@ -1,5 +1,6 @@
-"""Checks one section against its schema: old spellings first, then types, unknown keys and the rules between keys."""
+"""Checks a section against its schema: old spellings, types, unknown keys and the rules between keys."""
 
+import re
 import types
 import typing
 import warnings
@@ -14,12 +15,8 @@ from manybody.config.legacy import OLD_VALUES, REFUSED_VALUES, TABLE, NoEffect, 
 from manybody.config.types import opened
 from manybody.config.yaml import LocatedDict
 
-_BOUNDS = {
-    "greater_than": ("gt", "above"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "below"),
-    "less_than_equal": ("le", "at most"),
-}
+_BOUNDS = {"gt": "above {:g}", "ge": "at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
+_OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _BLOCKS = {"model_type", "model_attributes_type", "dict_type"}
 _ABSENT = object()
 
@@ -34,6 +31,8 @@ class Gate:
         self.problems: list[Problem] = []
         self.notices: list[str] = []
         self.origins: dict[Path, Path] = {}
+        self.schemas: dict[str, type[Section]] = {}
+        """The schemas in use by section, in which a misplaced key's home is looked up."""
 
     def finish(self) -> None:
         """Raise what was found, or else say what was noticed.
@@ -70,13 +69,16 @@ class Gate:
                 break
         return place
 
-    def section(self, schema: type[Section], values: Any, path: Path) -> Section | None:
+    def section(
+        self, schema: type[Section], values: Any, path: Path, private_keys: bool = False
+    ) -> Section | None:
         """The validated section, or None after its problems were noted.
 
         Args:
             schema: What the section may hold.
             values: What it holds. Old spellings are translated in a copy.
             path: Where it stands below ``params``.
+            private_keys: True leaves unknown keys out, instead of refusing them.
         """
         values = opened(values)
         if isinstance(values, dict):
@@ -85,11 +87,12 @@ class Gate:
             return schema.model_validate(values, context={"training": self.training})
         except ValidationError as error:
             errors = error.errors(include_url=False)
-        unknown = {
-            (*e["loc"][:-1], nearest(str(e["loc"][-1]), _known(schema, e["loc"][:-1])))
-            for e in errors
-            if _extra(e)
-        }
+        strangers = [entry["loc"] for entry in errors if entry["type"] == "extra_forbidden"]
+        if private_keys and strangers:
+            for loc in strangers:
+                _block(values, loc[:-1]).pop(loc[-1])
+            return self.section(schema, values, path)
+        unknown = {(*loc[:-1], nearest(str(loc[-1]), _known(schema, loc[:-1]))) for loc in strangers}
         for entry in errors:
             if not (
                 entry["type"] == "missing" and entry["loc"] in unknown
@@ -149,12 +152,21 @@ class Gate:
                     opened(given).get(key, _ABSENT) if isinstance(given, Mapping) else _ABSENT,
                     what,
                 )
-        elif kind == "extra_forbidden":
-            self.complain(full, f"unknown key{_advice(schema, loc, path)}")
+        elif kind in ("extra_forbidden", "invalid_key"):
+            self.complain(full, f"unknown key{self._advice(_known(schema, loc[:-1]), str(loc[-1]))}")
         elif kind == "missing":
             self.complain(full, f"missing, but required{_purpose(schema, loc)}")
         else:
-            self.complain(full, f"given {shown(given)}; expected {_expectation(entry, full)}")
+            self.complain(full, f"given {shown(given)}; expected {_expectation(schema, entry, full)}")
+
+    def _advice(self, known: tuple[str, ...], key: str) -> str:
+        """Where an unknown key may have been meant to go."""
+        homes = [
+            dotted((root, *home)) for root, schema in self.schemas.items() for home in _homes(schema, key)
+        ]
+        if homes:
+            return f"; it belongs to {' or '.join(homes)}"
+        return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
 
     def _broken(self, path: Path, given: Any, what: str) -> None:
         self.complain(
@@ -167,45 +179,36 @@ def dotted(path: tuple[Any, ...]) -> str:
     return "params" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
 
 
-def _expectation(entry: Any, full: Path) -> str:
+def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> str:
+    """What the schema allows where ``entry`` is the error."""
     kind, given, context = entry["type"], entry["input"], entry.get("ctx", {})
     if kind == "expected":
         return str(context["what"])
     if kind == "literal_error":
-        refused = REFUSED_VALUES.get(full, {})
-        if isinstance(given, str) and given in refused:
-            return refused[given]
-        allowed = context["expected"]
-        return f"{allowed}{did_you_mean(given, [word.strip(chr(39)) for word in allowed.replace(' or ', ', ').split(', ')])}"
-    if kind in _BOUNDS:
-        bound, words = _BOUNDS[kind]
-        return (
-            f"a number {words} {context[bound]:g}"
-            if abs(context[bound]) < 1e6
-            else f"a number {words} {context[bound]}"
-        )
+        allowed = str(context["expected"])
+        suggestion = did_you_mean(given, re.findall(r"'([^']*)'", allowed))
+        return REFUSED_VALUES.get(full, {}).get(str(given), allowed + suggestion)
+    if kind in _OUT_OF_BOUNDS:
+        keys = [key for key in entry["loc"] if isinstance(key, str)]
+        owner = _schema_at(schema, tuple(keys[:-1]))
+        bounds = _bounds(owner.model_fields[keys[-1]]) if owner else []
+        return f"a number {' and '.join(bounds)}"
     if kind in _BLOCKS:
         return "a block of 'key: value' lines"
     if kind in ("tuple_type", "list_type"):
         return "a list"
-    message = str(entry["msg"])
-    return message.removeprefix("Input should be ").removeprefix("Value error, ")
+    return str(entry["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
 
 
-def _extra(entry: Any) -> bool:
-    return bool(entry["type"] == "extra_forbidden")
-
-
-def _advice(schema: type[Section], loc: Path, path: Path) -> str:
-    """Where an unknown key may have been meant to go."""
-    known = _known(schema, loc[:-1])
-    advice = did_you_mean(loc[-1], known)
-    if advice:
-        return advice
-    homes = [dotted((*path, *home)) for home in _homes(schema, str(loc[-1]))]
-    if homes:
-        return f"; it belongs to {' or '.join(homes)}"
-    return f"; known here: {', '.join(known)}" if len(known) <= 12 else ""
+def _bounds(*constraints: Any) -> list[str]:
+    """The bounds in a field, wherever its annotation holds them, in words."""
+    found = []
+    for constraint in constraints:
+        words = {key: text for key, text in _BOUNDS.items() if hasattr(constraint, key)}
+        found += [text.format(getattr(constraint, key)) for key, text in words.items()]
+        found += _bounds(*getattr(constraint, "metadata", ()), *getattr(constraint, "__metadata__", ()))
+        found += _bounds(*typing.get_args(getattr(constraint, "annotation", constraint)))
+    return list(dict.fromkeys(found))
 
 
 def _homes(schema: type[BaseModel], key: str, path: Path = ()) -> Iterator[Path]:

@@ -1,7 +1,9 @@
-"""Keys of RL Games, IsaacGymEnvs and Isaac Lab files that are spelled otherwise here, or do nothing, or cannot work yet.
+"""Keys of RL Games, IsaacGymEnvs and Isaac Lab files that are spelled otherwise here, do nothing, or cannot
+work.
 
-Each has a sentence. An entry acts only where the section's schema does not have the key itself, so that a third-party
-schema may define any of these names, and a feature that arrives takes its key back by declaring the field.
+Each has a sentence. An entry acts only where the section's schema does not have the key itself, so that a
+third-party schema may define any of these names, and a feature that arrives takes its key back by declaring
+the field.
 """
 
 from collections.abc import Mapping
@@ -27,7 +29,9 @@ class NoEffect:
 
 @dataclass(frozen=True)
 class Refused:
-    """A key that cannot be obeyed. The values that ask for nothing (null, false, empty) are dropped without a word."""
+    """A key that cannot be obeyed. Values that ask for nothing (null, false, empty) are dropped in
+    silence.
+    """
 
     why: str
     even_empty: bool = False

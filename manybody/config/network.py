@@ -33,7 +33,7 @@ INITIALIZERS: dict[str, tuple[str, ...]] = {
 
 
 class InitializerConfig(Section):
-    """How a layer's weights are drawn: ``name`` and the arguments of that initialiser. Biases start at zero."""
+    """How weights are drawn: ``name`` and the arguments of that initialiser. Biases start at zero."""
 
     name: Literal[
         "default",
@@ -56,7 +56,7 @@ class InitializerConfig(Section):
     scale: Annotated[Number, Field(gt=0)] | None = None
     """Factor of ``variance_scaling_initializer`` (default 2)."""
     a: Number | None = None
-    """Lower end of ``random_uniform_initializer`` (default 0); negative slope of ``kaiming_normal`` (default 0)."""
+    """Lower end of ``random_uniform_initializer``, negative slope of ``kaiming_normal`` (default 0)."""
     b: Number | None = None
     """Upper end of ``random_uniform_initializer`` (default 1)."""
     nonlinearity: Text | None = None
@@ -66,7 +66,7 @@ class InitializerConfig(Section):
     def _arguments_fit(self) -> "InitializerConfig":
         takes = INITIALIZERS[self.name]
         extra = [key for key in self.arguments if key not in takes]
-        if extra and self.name != "default":
+        if extra:
             raise expected(f"only {' and '.join(takes)} with {self.name}, not {', '.join(extra)}")
         if self.name == "const_initializer" and self.val is None:
             raise expected("val, the constant, with const_initializer")
@@ -108,7 +108,7 @@ class ContinuousSpaceConfig(Section):
     sigma_init: InitializerConfig
     """How sigma's parameter (``fixed_sigma``) or head weights are drawn."""
     fixed_sigma: Flag
-    """True: one learned number per action, whatever is observed. False: a linear head, sigma depends on the observation."""
+    """True: one learned number per action. False: a linear head, so that sigma depends on the observation."""
     min_sigma: Annotated[Number, Field(ge=0)] = 0.0
     """Added to sigma, so that it never falls below this."""
     logstd_bounds: Annotated[tuple[Number, Number] | None, NoneWord] = None

@@ -1,12 +1,12 @@
 """What stands under ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
 from manybody.config.base import Section
-from manybody.config.errors import ConfigError, Problem, did_you_mean, shown
+from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
 from manybody.config.gate import Gate
 from manybody.config.legacy import NOT_YET
 from manybody.config.network import ActorCriticConfig
@@ -14,7 +14,9 @@ from manybody.config.ppo import PPOConfig
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
 
 Schemas = Mapping[str, type[Section] | None]
-"""The registered names of one kind, each with the schema of its section; None: the section is passed on as it is."""
+"""Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""
+
+AnySection = TypeVar("AnySection", bound=Section)
 
 
 def _threads(value: Any) -> int | str:
@@ -81,12 +83,13 @@ def parse_params(
     Old spellings are translated, and keys without effect dropped, each with a ``ConfigWarning``.
 
     Args:
-        mapping: The settings; best from ``load_yaml``, so that errors name the line. A ``Params`` is returned as it is.
+        mapping: The settings; best from ``load_yaml``, so that errors name the line. A ``Params`` is returned
+            as it is.
         algorithms: Registered algorithms and the schema of ``config`` for each; default: the built-in ones.
         networks: Registered networks and the schema of ``network`` for each; default: the built-in ones.
         models: Registered models and the schema of ``model`` for each; default: the built-in ones.
-        training: False leaves out the rules that only an update needs, such as that minibatches divide the batch:
-            a policy can be played with any number of environments.
+        training: False leaves out the rules that only an update needs, such as that minibatches divide the
+            batch: a policy can be played with any number of environments.
 
     Raises:
         ConfigError: With every problem found.
@@ -107,58 +110,82 @@ def parse_params(
         )
     gate = Gate(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
-    sections = {
-        "config": _named(gate, values, "algo", "config", ALGORITHMS if algorithms is None else algorithms),
-        "network": _named(gate, values, "network", "network", NETWORKS if networks is None else networks),
-        "model": _named(gate, values, "model", "model", MODELS if models is None else models),
+    selected = {
+        "config": _select(gate, values, "algo", ALGORITHMS if algorithms is None else algorithms),
+        "network": _select(gate, values, "network", NETWORKS if networks is None else networks),
+        "model": _select(gate, values, "model", MODELS if models is None else models),
     }
-    # A section that failed has told its problems; only a missing one is told again, by Params.
-    for key, section in sections.items():
-        if key in values:
-            values[key] = section
+    gate.schemas = {key: schema for key, schema in selected.items() if schema is not None}
+    for key, schema in selected.items():
+        if key in values:  # Params itself tells what is missing
+            values[key] = _section(gate, key, values[key], schema)
     params = gate.section(Params, values, ())
     gate.finish()
     assert isinstance(params, Params)
     return params
 
 
-def _named(
-    gate: Gate, values: dict[str, Any], namer: str, key: str, schemas: Schemas
-) -> Section | ForeignSection | None:
-    """Validate ``values[key]`` by the schema that ``values[namer]['name']`` selects."""
+def parse_section(
+    schema: type[AnySection],
+    mapping: Mapping[str, Any],
+    key: Literal["config", "network"],
+    *,
+    private_keys: bool = False,
+    training: bool = True,
+) -> AnySection:
+    """Validate one section by itself, as ``parse_params`` does.
+
+    Args:
+        schema: What the section may hold.
+        mapping: What it holds.
+        key: Which section it is.
+        private_keys: True leaves unknown keys out, instead of refusing them. So a third-party subclass that
+            has no schema of its own gives its base class what that knows, and reads the rest from
+            ``mapping``.
+        training: As in ``parse_params``.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    gate = Gate({key: mapping}, training)
+    section = gate.section(schema, mapping, (key,), private_keys)
+    if private_keys:
+        gate.notices.clear()
+    gate.finish()
+    assert isinstance(section, schema)
+    return section
+
+
+def _select(gate: Gate, values: dict[str, Any], namer: str, schemas: Schemas) -> type[Section] | None:
+    """The schema that ``values[namer]['name']`` selects; None when that name has none."""
     block = values.get(namer)
     name = block.get("name") if isinstance(block, Mapping) else None
-    schema: type[Section] | None
-    if name in schemas:
-        schema = schemas[name]
-    else:
-        if isinstance(name, str):
-            gate.complain((namer, "name"), _unknown_name(namer, name, schemas))
-        # A typo in the name does not hide the section's other problems.
-        from manybody.config.errors import nearest
-
-        schema = schemas.get(nearest(str(name), schemas) or next(iter(schemas)))
-    if key not in values:
-        return None
-    if schema is not None:
-        return gate.section(schema, values[key], (key,))
-    if not isinstance(values[key], Mapping):
-        gate.complain((key,), f"given {shown(values[key])}; expected a block of 'key: value' lines")
-        return None
-    return ForeignSection(values[key])
-
-
-def _unknown_name(namer: str, name: str, schemas: Schemas) -> str:
-    registered = f"registered: {', '.join(sorted(schemas))}"
+    if name is None:  # whoever lacks the name still learns what else is wrong
+        return next(iter(schemas.values()), None)
+    if isinstance(name, str) and name in schemas:
+        return schemas[name]
+    registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
     if name in NOT_YET[namer]:
-        return (
-            f"RL Games' {_KINDS[namer]} '{name}' is not available in this version of manybody; {registered}"
-        )
-    return f"no {_KINDS[namer]} is registered as '{name}'{did_you_mean(name, schemas)}; {registered}"
+        message = f"RL Games' {_KINDS[namer]} '{name}' is not available in this version of manybody"
+    else:
+        message = f"no {_KINDS[namer]} is registered as {shown(name)}"
+    gate.complain((namer, "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
+    return schemas.get(nearest(str(name), schemas) or "")
+
+
+def _section(
+    gate: Gate, key: str, values: Any, schema: type[Section] | None
+) -> Section | ForeignSection | None:
+    if schema is not None:
+        return gate.section(schema, values, (key,))
+    if isinstance(values, Mapping):
+        return ForeignSection(values)
+    gate.complain((key,), f"given {shown(values)}; expected a block of 'key: value' lines")
+    return None
 
 
 def dump(params: Section) -> dict[str, Any]:
-    """Plain data, fit for YAML, that parses again to an equal model. What is None by default and not set is left out.
+    """Plain data, fit for YAML, that parses again to an equal model; what is None is left out.
 
     Raises:
         ConfigError: When a free section holds something that is not plain data.
@@ -176,5 +203,5 @@ def _plain(value: Any, path: str) -> Any:
         return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if value is None or isinstance(value, str | int | float):
         return value
-    message = f"given {shown(value)}; expected numbers, text, lists or mappings, because the settings are saved with the run"
-    raise ConfigError([Problem(path, message)])
+    what = "numbers, text, lists or mappings, because the settings are saved with the run"
+    raise ConfigError([Problem(path, f"given {shown(value)}; expected {what}")])

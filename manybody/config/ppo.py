@@ -1,8 +1,8 @@
-"""What stands under ``params.config`` for ``a2c_continuous``: RL Games' keys, and the defaults of its version 1.6.5.
+"""What stands under ``params.config`` for ``a2c_continuous``: RL Games' keys, with the defaults of 1.6.5.
 
-Two defaults differ, each because the original is listed as a defect: ``torch_compile`` is off, and ``device`` (one setting
-for training and playing) is ``cpu``. ``player.games_num`` is 100 instead of 10⁹. The keys marked *new* do not exist in
-RL Games.
+Two defaults differ, each because the original is listed as a defect: ``torch_compile`` is off, and ``device``
+(one setting for training and playing) is ``cpu``. ``player.games_num`` is 100 instead of 10⁹. The keys marked
+*new* do not exist in RL Games.
 """
 
 import math
@@ -24,7 +24,6 @@ from manybody.config.types import (
     Text,
     Whole,
     expected,
-    opened,
 )
 
 Count = Annotated[Whole, Field(ge=1)]
@@ -42,7 +41,8 @@ def _limit(value: int) -> int:
 
 
 def _compile_mode(value: Any) -> bool | str:
-    value = opened(value)
+    if isinstance(value, Mapping):  # RL Games' {mode, critic_mode}; the second is for a central value
+        value = value.get("mode", True)
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
     modes = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
@@ -58,7 +58,7 @@ CompileMode = Annotated[bool | str, PlainValidator(_compile_mode)]
 
 
 class RewardShaperConfig(Section):
-    """How the environment's reward becomes the reward that is learned from: add, multiply, clip, logarithm, in this order."""
+    """How rewards are changed before they are learned from: add, multiply, clip, logarithm, in this order."""
 
     scale_value: Number = 1.0
     """Factor."""
@@ -122,9 +122,9 @@ class PPOConfig(Section):
     multi_gpu: Flag = False
     """Train in several processes; not available in this version."""
     mixed_precision: Flag = False
-    """Run the network in bfloat16 under autocast; probabilities, returns, statistics and the optimiser stay float32."""
+    """Run the network in bfloat16 under autocast; all else stays float32."""
     torch_compile: CompileMode = False
-    """Compile the hot parts: false, true, or a mode of ``torch.compile``. RL Games 1.6.5 compiles by default."""
+    """Compile the hot parts: false, true, or a mode of ``torch.compile``."""
 
     ppo: Flag = True
     """False: the plain policy gradient, without clipping of the probability ratio."""
@@ -135,7 +135,7 @@ class PPOConfig(Section):
     horizon_length: Count
     """Steps of each environment between updates (T)."""
     minibatch_size: Annotated[Count | None, NoneWord] = None
-    """Samples per gradient step (M); divides horizon_length × num_actors. Wins over ``minibatch_size_per_env``."""
+    """Samples per gradient step (M), which divides horizon_length × num_actors; wins over the next key."""
     minibatch_size_per_env: Annotated[Count | None, NoneWord] = None
     """The same as samples per environment: M = num_actors × this."""
     mini_epochs: Count
@@ -145,7 +145,8 @@ class PPOConfig(Section):
     epochs_between_resets: Annotated[Whole, Field(ge=0)] = 0
     """Reset all environments every so many epochs; 0: never."""
     clip_actions: Flag = True
-    """Clip actions to ±1 and rescale them to the bounds of the action space; False passes them on as they are."""
+    """Clip actions to ±1 and rescale them to the bounds of the action space; False: pass them on as they
+    are."""
     value_bootstrap: Flag = True
     """Add the discounted value of the last observation to the reward of an episode that ran out of time."""
 
@@ -163,12 +164,12 @@ class PPOConfig(Section):
     learning_rate: Positive
     """Adam's step size at the start."""
     lr_schedule: Literal["adaptive", "linear", "constant"]
-    """``adaptive`` follows the KL divergence, ``linear`` falls to 0 at max_epochs or max_frames, ``constant`` stays."""
+    """``adaptive`` follows the KL divergence, ``linear`` falls to 0 at the last epoch or frame."""
     kl_threshold: Annotated[Positive | None, NoneWord] = None
-    """Target KL of ``adaptive``, which requires it: above twice the target the rate falls, below half of it rises."""
+    """Target KL of ``adaptive``, which requires it: the rate falls above twice and rises below half of it."""
     schedule_type: Literal["legacy", "per_minibatch", "standard", "standard_epoch"] = "legacy"
-    """When ``adaptive`` acts: after each minibatch (``legacy``, also called ``per_minibatch``), after each mini-epoch
-    (``standard``), or once per epoch (``standard_epoch``)."""
+    """When ``adaptive`` acts: after each minibatch (``legacy``, also called ``per_minibatch``), after each
+    mini-epoch (``standard``), or once per epoch (``standard_epoch``)."""
     schedule_entropy: Flag = False
     """Let the linear schedule drive ``entropy_coef`` too."""
     min_lr: Positive = 1e-6
@@ -211,9 +212,10 @@ class PPOConfig(Section):
     """Finished episodes in the moving mean of return and length."""
 
     guard: Literal["quarantine", "skip", "rollback", "abort"] = "quarantine"
-    """*New.* What happens when NaN or infinity shows up. ``quarantine``: neutralise the samples of that environment and
-    leave out minibatches whose gradient is not finite. ``skip``: leave out the whole update of an epoch whose data were
-    not finite. ``rollback``: return to the weights and optimiser of the last good epoch. ``abort``: save and stop."""
+    """*New.* What happens when NaN or infinity shows up. ``quarantine``: neutralise the samples of that
+    environment and leave out minibatches whose gradient is not finite. ``skip``: leave out the whole update
+    of an epoch whose data were not finite. ``rollback``: return to the weights and optimiser of the last good
+    epoch. ``abort``: save and stop."""
 
     save_frequency: Annotated[Whole, Field(ge=0)] = 0
     """Save ``last_*`` every so many epochs; 0: only at the end."""

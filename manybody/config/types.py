@@ -1,16 +1,18 @@
 """The kinds of value a key can hold: text is converted by the declared kind, never by guessing.
 
-Real RL Games files hold ``3e-4`` as text (YAML 1.1 reads it so), ``4096.0`` for a count and ``'None'`` for nothing.
-Each kind below takes those spellings and refuses the rest in a sentence; true/false is never taken for a number.
+Real RL Games files hold ``3e-4`` as text (YAML 1.1 reads it so), ``4096.0`` for a count and ``'None'`` for
+nothing. Each kind below takes those spellings and refuses the rest in a sentence; true/false is never taken
+for a number.
 """
 
 import copy
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 _NONE_WORDS = {"none", "null", "~", ""}
@@ -24,10 +26,11 @@ def expected(what: str) -> PydanticCustomError:
 
 
 class ForeignSection(Mapping[str, Any]):
-    """A read-only mapping over settings that no schema describes: those of a third-party agent, network or environment.
+    """A read-only mapping over settings that no schema describes: those of a third-party agent, network or
+    environment.
 
-    Nested mappings are sections too; every other value is what was given. ``copy.deepcopy`` gives an equal section,
-    ``to_dict`` a plain dict that can be changed.
+    Nested mappings are sections too; every other value is what was given. ``copy.deepcopy`` gives an equal
+    section, ``to_dict`` a plain dict that can be changed.
     """
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
@@ -75,16 +78,15 @@ def _closed(value: Any) -> Any:
 
 
 def opened(value: Any) -> Any:
-    """``value`` with every mapping in it turned into a plain dict and every sequence into a list."""
+    """``value`` with every mapping in it turned into a plain dict, and Hydra's lists into plain ones."""
     if isinstance(value, Mapping):
         return {key: opened(item) for key, item in value.items()}
-    if not isinstance(value, str | bytes | list | tuple) and type(value).__name__ == "ListConfig":
-        value = list(value)
-    return [opened(item) for item in value] if isinstance(value, list | tuple) else value
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes | tuple)
+    return [opened(item) for item in value] if is_list else value
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
+    if isinstance(value, str | Real) and not isinstance(value, bool):
         try:
             return float(value)
         except (ValueError, OverflowError):
@@ -100,15 +102,16 @@ def _finite(value: Any) -> float:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
     try:
         number = _finite(value)
     except PydanticCustomError:
         raise expected("a whole number") from None
-    if not number.is_integer():
+    digits = re.fullmatch(r"\s*[+-]?\d+\s*", str(value))  # exact, while floats are so up to 2⁵³ only
+    if not digits and not number.is_integer():
         raise expected("a whole number")
-    return int(value) if isinstance(value, str) and value.strip().lstrip("+-").isdigit() else int(number)
+    if abs(number) >= 2**63:
+        raise expected("a whole number of at most 64 bits")
+    return int(value) if digits else int(number)
 
 
 def _flag(value: Any) -> bool:
@@ -152,7 +155,7 @@ Number = Annotated[float, BeforeValidator(_finite)]
 """A finite number; ``'3e-4'`` is one, ``true`` is not."""
 Bound = Annotated[float, BeforeValidator(_number)]
 """A number that may be infinite, as the ends of a clipping range are."""
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=-(2**63), lt=2**63)]
+Whole = Annotated[int, BeforeValidator(_whole)]
 """A whole number; ``4096.0`` and ``'1e6'`` are."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """True or false, also as a word."""

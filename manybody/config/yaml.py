@@ -22,7 +22,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class LocatedDict(dict[Any, Any]):
-    """A dict that knows the file and the line of each of its keys; copies made with ``copy.deepcopy`` know them too."""
+    """A dict that knows the file and the line of each of its keys, and so do its deep copies."""
 
     def __init__(self, file: str = "", **values: Any) -> None:
         super().__init__(**values)
@@ -42,22 +42,23 @@ class LocatedDict(dict[Any, Any]):
 
     def where(self, key: Hashable) -> str | None:
         """``file:line`` of ``key``, or None when it was not read from the file."""
-        return f"{self.file}:{self.lines[key]}" if key in self.lines else None
+        return f"{self.file}:{self.lines[key]}" if key in self and key in self.lines else None
 
 
 def load_yaml(path: str | Path) -> LocatedDict:
     """Read the mapping that a YAML file holds.
 
-    Only plain data comes out: mappings, lists, text, numbers, true/false and null. Dates stay text. Nothing in the file
-    can run code, and neither size nor aliases can exhaust the memory.
+    Only plain data comes out: mappings, lists, text, numbers, true/false and null. Dates stay text. Nothing
+    in the file can run code, and neither size nor aliases can exhaust the memory.
 
     Args:
         path: The file, UTF-8.
 
     Raises:
-        ConfigError: With ``file:line``, when the file is missing, unreadable, over ``MAX_BYTES``, not UTF-8, empty, not
-            valid YAML or not a mapping, or holds tabs in its indentation, a key twice, a tag such as ``!!python/object``,
-            more than one document, or aliases that refer to themselves or expand beyond ``MAX_NODES``.
+        ConfigError: With ``file:line``, when the file is missing, unreadable, over ``MAX_BYTES``, not UTF-8,
+            empty, not valid YAML or not a mapping, or holds tabs in its indentation, a key twice, a tag such
+            as ``!!python/object``, more than one document, or aliases that refer to themselves or expand
+            beyond ``MAX_NODES``.
     """
     file = str(path)
     text = _read(file)
