@@ -20,8 +20,8 @@ def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
-def keep(weight: Tensor) -> None:
-    """Leave PyTorch's own initial values."""
+def keep(weight: Tensor, **_: Any) -> None:
+    """Leave PyTorch's own initial values; RL Games' files give ``default`` arguments that mean nothing."""
 
 
 INITIALIZERS: dict[str, Callable[..., Any]] = {

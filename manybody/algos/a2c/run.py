@@ -1,0 +1,220 @@
+"""What surrounds the training loop: logging, checkpoints, the best policy, signals and stop rules."""
+
+import contextlib
+import importlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from manybody.algos.a2c.types import EpochMetrics
+from manybody.engine.checkpoint import Checkpoints
+from manybody.engine.console import Display, EpochReport, say, warn
+from manybody.engine.guard import TrainingAbortedError
+from manybody.engine.metrics import read_to_host
+from manybody.engine.run_folder import RunFolder
+from manybody.engine.signals import StopRequest, graceful_stop
+from manybody.engine.writers import NullWriter, RunWriter, Writer
+
+
+class Run:
+    """One training run of ``agent``, as the world outside sees it. A context manager around the loop.
+
+    Args:
+        agent: an on-policy agent.
+        folder: makes the run folder; None: nothing is written.
+    """
+
+    def __init__(self, agent: Any, folder: Callable[[], RunFolder] | None) -> None:
+        self.agent = agent
+        self.config = agent.config
+        self.folder = folder() if folder else None
+        self.writer: Writer = RunWriter(self.folder) if self.folder else NullWriter()
+        self.checkpoints = Checkpoints(self.folder.nn, self.config.keep_checkpoints) if self.folder else None
+        self.display = Display(self.config.print_stats)
+        self.elapsed = 0.0
+        self.finished = False
+        self.stop_reason = ""
+        self.mean_reward = float("-inf")
+        self.best_checkpoint: str | None = None
+        self.stop: StopRequest = StopRequest()
+        self._stop_fn = load_function(self.config.stop_fn) if self.config.stop_fn else None
+        self._context = contextlib.ExitStack()
+
+    def __enter__(self) -> "Run":
+        self.stop = self._context.enter_context(graceful_stop())
+        self._context.callback(self.writer.close)
+        self._context.callback(self.display.stop)
+        self.display.start(f"{self.agent.name} · {self.agent.num_actors} environments")
+        self._clock = time.perf_counter() - self.elapsed
+        self.finished = False
+        self._check_limits()  # a checkpoint may already be at its limit
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._context.close()
+
+    def end_epoch(self, metrics: EpochMetrics) -> None:
+        """Everything that happens between two epochs; the one place where values come to the host."""
+        agent = self.agent
+        self.elapsed = time.perf_counter() - self._clock
+        read = read_to_host(
+            {
+                **metrics.scalars,
+                **agent.epoch_extras,
+                "info/last_lr": agent.last_lr,
+                "info/entropy_coef": agent.entropy_coef,
+                "reward": agent.game_rewards.mean[0],
+                "shaped_reward": agent.game_shaped_rewards.mean[0],
+                "length": agent.game_lengths.mean,
+                "games": agent.game_rewards.current_size,
+                **{f"rewards{head}": value for head, value in enumerate(agent.game_rewards.mean[1:], 1)},
+                **agent.guard.counters(),
+            }
+        )
+        agent.epoch_extras = {}
+        healthy = self._apply_guard(read)
+        self._write(metrics, read)
+        played = read["games"] > 0
+        self.mean_reward = read["reward"] if played else float("-inf")
+        self.display.epoch(self._report(metrics, read, played))
+        agent.algo_observer.after_print_stats(agent.frame, agent.epoch_num, self.elapsed)
+        self.writer.end_epoch(agent.epoch_num, agent.frame, self.elapsed)
+        if healthy:
+            self._save_best()
+        self._check_limits()
+        self._save_periodically()
+        self._reset_if_due()
+
+    # --- parts of end_epoch --------------------------------------------------------------------------------------
+
+    def _apply_guard(self, read: dict[str, float]) -> bool:
+        """Whether the epoch was free of broken numbers."""
+        agent = self.agent
+        updates = agent.mini_epochs_num * len(agent.dataset)
+        try:
+            sentence = agent.guard.judge(read, updates, lambda: clone(agent.learner_state()), agent.set_learner_state)
+        except TrainingAbortedError as error:
+            name = self.save_last()
+            raise TrainingAbortedError(f"{error}. The last good weights are in {name}") from None
+        if sentence:
+            warn(f"epoch {agent.epoch_num}: {sentence}")
+        return not read["guard/skipped_updates"]
+
+    def _write(self, metrics: EpochMetrics, read: dict[str, float]) -> None:
+        """Scalars under RL Games' tags."""
+        agent, frame, epoch = self.agent, self.agent.frame, self.agent.epoch_num
+        performance = {
+            "step_inference_rl_update_fps": metrics.frames / metrics.total_time,
+            "step_inference_fps": metrics.frames / metrics.play_time,
+            "step_fps": metrics.frames / metrics.step_time,
+            "rl_update_time": metrics.update_time,
+            "step_inference_time": metrics.play_time,
+            "step_time": metrics.step_time,
+        }
+        scalars = {f"performance/{key}": value for key, value in performance.items()}
+        scalars |= {tag: value for tag, value in read.items() if "/" in tag and not tag.startswith("guard")}
+        scalars |= {tag: read[tag] for tag in read if tag.startswith("guard/") and read[tag]}
+        scalars |= {"info/lr_mul": 1.0, "info/e_clip": agent.e_clip, "info/epochs": float(epoch)}
+        for tag, value in scalars.items():
+            self.writer.add_scalar(tag, value, frame)
+        if read["games"] > 0:
+            returns = {"rewards": read["reward"], "shaped_rewards": read["shaped_reward"], "episode_lengths": read["length"]}
+            returns |= {f"rewards{head}": read[f"rewards{head}"] for head in range(1, agent.value_size)}
+            for group, value in returns.items():
+                for suffix, x in (("step", frame), ("iter", epoch), ("time", self.elapsed)):
+                    self.writer.add_scalar(f"{group}/{suffix}", value, x)
+
+    def _report(self, metrics: EpochMetrics, read: dict[str, float], played: bool) -> EpochReport:
+        agent = self.agent
+        best = max(agent.last_mean_rewards, self.mean_reward)
+        scalars = {tag.split("/", 1)[1]: x for tag, x in read.items() if tag.startswith(("losses/", "info/"))}
+        return EpochReport(
+            epoch=agent.epoch_num,
+            max_epochs=agent.max_epochs,
+            frame=agent.frame,
+            max_frames=agent.max_frames,
+            frames=metrics.frames,
+            seconds=self.elapsed,
+            physics_time=metrics.step_time,
+            inference_time=metrics.play_time - metrics.step_time,
+            update_time=metrics.update_time,
+            reward=read["reward"] if played else None,
+            episode_length=read["length"] if played else None,
+            best_reward=best if best > float("-inf") else None,
+            scalars=scalars,
+        )
+
+    def _save_best(self) -> None:
+        """RL Games' ``<name>.pth``: the weights with the best mean return so far."""
+        agent = self.agent
+        if self.mean_reward <= agent.last_mean_rewards or agent.epoch_num < self.config.save_best_after:
+            return
+        agent.last_mean_rewards = self.mean_reward
+        if self.checkpoints:
+            say(f"saving next best rewards:  [{self.mean_reward:.2f}]")
+            if self.save(agent.name):
+                self.best_checkpoint = str(self.checkpoints.folder / f"{agent.name}.pth")
+
+    def _check_limits(self) -> None:
+        """The stop rules; none of them needs a finished episode but ``score_to_win``."""
+        agent, config = self.agent, self.config
+        won = config.score_to_win is not None and self.mean_reward >= config.score_to_win
+        rules = {
+            "signal": self.stop.requested is not None,
+            "Maximum reward achieved. Network won!": won,
+            "MAX EPOCHS NUM!": 0 < agent.max_epochs <= agent.epoch_num,
+            "MAX FRAMES NUM!": 0 < agent.max_frames <= agent.frame,
+            f"stop_fn {config.stop_fn}": self._stop_fn is not None and bool(self._stop_fn(agent)),
+        }
+        self.stop_reason = next((reason for reason, holds in rules.items() if holds), "")
+        self.finished = bool(self.stop_reason)
+        if not self.finished:
+            return
+        if self.stop_reason.startswith("MAX") and self.mean_reward == float("-inf"):
+            say("WARNING: Max epochs reached before any env terminated at least once")
+        if self.stop_reason != "signal":
+            say(self.stop_reason)
+        self.save_last()
+
+    def _save_periodically(self) -> None:
+        due = self.config.save_frequency > 0 and self.agent.epoch_num % self.config.save_frequency == 0
+        asked, self.stop.save_requested = self.stop.save_requested, False
+        if not self.finished and (due or asked):
+            self.save_last()
+
+    def _reset_if_due(self) -> None:
+        every = self.config.epochs_between_resets
+        if every > 0 and self.agent.epoch_num % every == 0 and not self.finished:
+            self.agent.init_tensors()
+            self.agent.obs = self.agent.env_reset()
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def save_last(self) -> str:
+        """Save under RL Games' ``last_<name>_ep_<N>_rew_<R>``; the name."""
+        reward = f"{self.mean_reward:.2f}" if self.mean_reward > float("-inf") else "none"
+        name = f"last_{self.agent.name}_ep_{self.agent.epoch_num}_rew_{reward}"
+        self.save(name)
+        return name
+
+    def save(self, name: str) -> bool:
+        """Write ``nn/<name>.pth``; false when there is no run folder or the disk refuses (which was said)."""
+        return self.checkpoints is not None and self.checkpoints.save(name, self.agent.get_full_state_weights())
+
+
+def clone(state: Any) -> Any:
+    """A copy of nested mappings and lists with tensors of their own."""
+    if isinstance(state, dict):
+        return {key: clone(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(clone(value) for value in state)
+    return state.clone() if hasattr(state, "clone") else state
+
+
+def load_function(path: str) -> Callable[[Any], Any]:
+    """The function that ``package.module:function`` names. Raises ValueError when there is none."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"stop_fn: {path!r} does not name a function ({error}); expected 'package.module:function'") from None

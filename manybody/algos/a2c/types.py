@@ -1,0 +1,87 @@
+"""What travels between the methods of an on-policy agent."""
+
+from typing import NamedTuple, TypedDict
+
+from torch import Tensor
+
+
+class RolloutBatch(TypedDict, total=False):
+    """What ``play_steps`` gives; B = T*N rows, env-major (all steps of row 0 first). Subclasses may add keys."""
+
+    obses: Tensor
+    """(B, O)."""
+    actions: Tensor
+    """(B, A), as sampled: neither clipped nor rescaled."""
+    neglogpacs: Tensor
+    """(B,)."""
+    values: Tensor
+    """(B, V), units of shaped reward."""
+    mus: Tensor
+    """(B, A)."""
+    sigmas: Tensor
+    """(B, A)."""
+    dones: Tensor
+    """(B,) 1 where the observation begins an episode."""
+    returns: Tensor
+    """(B, V), units of shaped reward."""
+    played_frames: int
+    """B."""
+    step_time: float
+    """Seconds spent in the environment."""
+
+
+class TrainBatch(TypedDict, total=False):
+    """One minibatch as ``calc_gradients`` takes it; M rows, value quantities in the normalised value space."""
+
+    old_values: Tensor
+    """(M, V)."""
+    old_logp_actions: Tensor
+    """(M,) negative log-probabilities at collection."""
+    advantages: Tensor
+    """(M,)."""
+    returns: Tensor
+    """(M, V)."""
+    actions: Tensor
+    """(M, A)."""
+    obs: Tensor
+    """(M, O), not normalised."""
+    mu: Tensor
+    """(M, A) of the policy of the last update."""
+    sigma: Tensor
+    """(M, A) likewise."""
+
+
+class TrainResult(NamedTuple):
+    """What one minibatch gave; the first nine in RL Games' order. All () tensors but ``mu`` and ``sigma`` (M, A)."""
+
+    a_loss: Tensor
+    c_loss: Tensor
+    entropy: Tensor
+    kl: Tensor
+    last_lr: Tensor
+    lr_mul: float
+    mu: Tensor
+    sigma: Tensor
+    b_loss: Tensor
+    extra: dict[str, Tensor]
+    """Losses that hooks or the network added, by name, and diagnostics as ``info/...``."""
+
+
+class EpochMetrics(NamedTuple):
+    """What one epoch took and gave."""
+
+    frames: int
+    """Environment steps x environments."""
+    step_time: float
+    """Seconds in the environments."""
+    play_time: float
+    """Seconds of the whole rollout, environments included."""
+    update_time: float
+    """Seconds of learning."""
+    scalars: dict[str, Tensor]
+    """() tensors on the device by TensorBoard tag."""
+
+    @property
+    def total_time(self) -> float:
+        """Seconds of the epoch."""
+        return self.play_time + self.update_time

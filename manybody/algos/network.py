@@ -1,0 +1,101 @@
+"""``NetworkBuilder`` and ``BaseNetwork``: dictionaries of tensors in, tuples of tensors out."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from manybody.nn.init import initializer
+from manybody.nn.mlp import build_mlp
+
+
+class ContinuousOutput(NamedTuple):
+    """What a continuous actor-critic network returns."""
+
+    mu: Tensor
+    """(M, A) mean action."""
+    sigma: Tensor
+    """(M, A) raw spread; the model decides how it becomes a deviation."""
+    value: Tensor
+    """(M, V), in the normalised value space."""
+    states: Any
+    """Recurrent state, None for feed-forward networks."""
+
+
+class BaseNetwork(nn.Module):
+    """A network as models expect it; ``forward(input_dict)`` takes ``{'obs': (M, O), ...}``."""
+
+    def is_separate_critic(self) -> bool:
+        """Whether actor and critic share no layer."""
+        return False
+
+    def is_rnn(self) -> bool:
+        """Whether the network carries a state from step to step."""
+        return False
+
+    def get_default_rnn_state(self) -> Any:
+        """The state an episode starts with; None for feed-forward networks."""
+        return None
+
+    def get_value_layer(self) -> nn.Module | None:
+        """The last layer of the critic."""
+        return getattr(self, "value", None)
+
+    def get_aux_loss(self) -> dict[str, Tensor] | None:
+        """Further losses of the last forward pass, () each, added to the total and logged by name."""
+        return None
+
+    def _build_mlp(
+        self,
+        input_size: int,
+        units: Sequence[int],
+        activation: str,
+        dense_func: Callable[[int, int], nn.Module] = nn.Linear,
+        norm_only_first_layer: bool = False,
+        norm_func_name: str | None = None,
+        d2rl: bool = False,
+    ) -> nn.Module:
+        return build_mlp(input_size, units, activation, norm_func_name, norm_only_first_layer, d2rl, dense_func)
+
+    def _calc_input_size(self, input_shape: Sequence[int]) -> int:
+        return math.prod(input_shape)
+
+    def _build_value_layer(self, input_size: int, output_size: int) -> nn.Module:
+        return nn.Linear(input_size, output_size)
+
+    def _initialize(self, settings: Any) -> None:
+        """Every linear layer: weight by ``settings``, bias zero."""
+        init = initializer(settings)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                init(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+
+class NetworkBuilder(ABC):
+    """A recipe for networks: ``load`` takes the ``network`` section, ``build`` makes an ``nn.Module``.
+
+    ``Network`` names the class that is built; a builder for another network replaces it or overrides ``build``.
+    """
+
+    BaseNetwork = BaseNetwork
+    Network: type[BaseNetwork]
+
+    def load(self, params: Any) -> None:
+        """Take the ``network`` section of the configuration."""
+        self.params = params
+
+    @abstractmethod
+    def build(self, name: str, **kwargs: Any) -> nn.Module:
+        """A new network.
+
+        Args:
+            name: the model class that asks (``a2c``).
+            kwargs: ``actions_num``, ``input_shape``, ``value_size``, ``num_seqs``, and what an agent adds.
+        """
+
+    def __call__(self, name: str, **kwargs: Any) -> nn.Module:
+        return self.build(name, **kwargs)

@@ -1,0 +1,120 @@
+"""``BasePlayer``: runs a trained policy and measures it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from manybody.config import Params
+from manybody.engine.console import say
+from manybody.envs.base import Obs, Step, VecEnv
+from manybody.envs.registration import create_vec_env
+
+
+class PlayResult(NamedTuple):
+    """What playing measured, over all finished games."""
+
+    games: int
+    mean_reward: float
+    """Mean return, in the environment's own units."""
+    std_reward: float
+    """Standard deviation of the return between games."""
+    mean_steps: float
+    """Mean episode length, control steps."""
+
+
+class BasePlayer(ABC):
+    """Plays ``player.games_num`` games with N environments side by side.
+
+    Args:
+        params: the validated configuration.
+        vec_env: environments to use; by default those that ``config.env_name`` names.
+    """
+
+    def __init__(self, params: Params, *, vec_env: VecEnv | None = None) -> None:
+        self.params = params
+        self.config = config = params.config
+        self.player_config = config.player
+        self.device = torch.device(config.device)
+        env_config = self.player_config.env_config or config.env_config
+        self.env = vec_env or create_vec_env(
+            config.env_name, config.num_actors, **{"seed": params.seed, **env_config}
+        )
+        self.env_info = self.env.get_env_info()
+        self.games_num: int = self.player_config.games_num * self.player_config.n_game_life
+        self.is_deterministic: bool = self.player_config.deterministic
+        self.print_stats: bool = self.player_config.print_stats
+        self.max_steps = 108_000 // 4  # RL Games' limit of one game, in steps
+
+    @abstractmethod
+    def restore(self, fn: str) -> None:
+        """Load the policy from the checkpoint file ``fn``."""
+
+    @abstractmethod
+    def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
+        """Actions (N, A) in the units of the action space."""
+
+    def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:
+        """Actions among those that ``action_masks`` allows; only discrete players have one."""
+        raise NotImplementedError(f"{type(self).__name__} has no discrete actions to mask")
+
+    def reset(self) -> None:
+        """Forget what belongs to an episode; feed-forward policies have nothing."""
+
+    def env_reset(self) -> Obs:
+        """Start new episodes; the first observation, on the player's device."""
+        return {key: value.to(self.device) for key, value in self.env.reset().items()}
+
+    def env_step(self, actions: Tensor) -> Step:
+        """One step of all environments."""
+        step = self.env.step(actions.to(self.env.device))
+        return step._replace(obs={key: value.to(self.device) for key, value in step.obs.items()})
+
+    @torch.inference_mode()
+    def run(self, on_step: Callable[[Step], Any] | None = None) -> PlayResult:
+        """Play, print and return the statistics.
+
+        Every environment contributes the same number of games, its first ones: counting whichever games end first
+        would favour short ones.
+
+        Args:
+            on_step: called after every step.
+        """
+        envs = self.env.num_envs
+        games_each = -(-self.games_num // envs)
+        playing = min(envs, self.games_num)
+        rewards = torch.zeros(envs, device=self.device)
+        steps = torch.zeros(envs, device=self.device)
+        games = torch.zeros(envs, device=self.device)
+        total = torch.zeros(3, device=self.device, dtype=torch.float64)  # return, squared return, length
+        counted = torch.arange(envs, device=self.device) < playing
+        obs = self.env_reset()
+        self.reset()
+        for _ in range(self.max_steps * games_each):
+            step = self.env_step(self.get_action(obs, self.is_deterministic))
+            obs = step.obs
+            reward = step.reward.to(self.device)
+            rewards += reward if reward.ndim == 1 else reward[:, 0]
+            steps += 1
+            done = step.done.to(self.device)
+            finished = (done & counted & (games < games_each)).double()
+            total += torch.stack([(finished * x).sum() for x in (rewards, rewards.double().square(), steps)])
+            games += finished
+            rewards *= ~done
+            steps *= ~done
+            if on_step is not None:
+                on_step(step)
+            if (games[:playing] >= games_each).all():  # the host decides whether to go on, once a step
+                break
+        return self._result(int(games.sum()), total)
+
+    def _result(self, games: int, total: Tensor) -> PlayResult:
+        mean, square, length = (total / max(games, 1)).tolist()
+        result = PlayResult(games, mean, max(square - mean * mean, 0.0) ** 0.5, length)
+        if self.print_stats:
+            say(f"reward: {result.mean_reward:.2f} +- {result.std_reward:.2f} steps: {result.mean_steps:.1f}")
+            say(f"games: {games}")
+        say(f"av reward: {result.mean_reward} av steps: {result.mean_steps}")
+        return result

@@ -1,0 +1,144 @@
+"""NaN and infinity: found where they enter, kept away from the weights, and named in one sentence.
+
+Everything is counted on the device and read with the epoch's one read. The configuration key ``guard`` says what
+happens to an epoch in which a broken number showed up.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.functional.stats import LARGEST, rows_sane
+
+POLICIES = {
+    "quarantine": "the environment's step is neutralised, the rest of the batch is used",
+    "skip": "the whole epoch's update is left out",
+    "rollback": "weights and optimiser return to the last good epoch",
+    "abort": "a checkpoint is written and training stops",
+}
+NEVER = float(2**40)
+PATIENCE = 3
+"""Epochs in a row without a single healthy update after which even the milder policies roll back."""
+MAX_ROLLBACKS = 10
+"""Rollbacks in a row without a good epoch between them after which training stops."""
+
+
+class TrainingAbortedError(RuntimeError):
+    """Training cannot go on with finite numbers; a checkpoint of the last good state was written."""
+
+
+class Guard:
+    """Watches N rows over the T steps of each rollout.
+
+    Args:
+        policy: a key of :data:`POLICIES`.
+        rows: N.
+        device: where the learner computes.
+    """
+
+    KEYS = ("obs", "reward", "final_obs", "action")
+
+    def __init__(self, policy: str, rows: int, device: torch.device) -> None:
+        self.policy = policy
+        self.rows = rows
+        self.row_numbers = torch.arange(rows, device=device, dtype=torch.float64)
+        self.device = device
+        self.unhealthy_epochs = 0
+        self.rollbacks = 0
+        self._good: tuple[Any, ...] | None = None
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        """Forget the counts of the last epoch."""
+        zero = torch.zeros((), device=self.device, dtype=torch.float64)
+        self._counts = dict.fromkeys(self.KEYS, zero)
+        self._first = dict.fromkeys(self.KEYS, zero + NEVER)
+        self.skipped_updates = zero
+
+    def clean(self, key: str, n: int, x: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Replace broken rows by zeros and count them.
+
+        Args:
+            key: one of :attr:`KEYS`, for the report.
+            n: step of the rollout.
+            x: (N, ...).
+            rows: (N,) bool, the rows that mean anything; all by default.
+
+        Returns:
+            ``x`` with broken rows zeroed, and (N,) bool, which rows were broken.
+        """
+        broken = ~rows_sane(x) if rows is None else ~rows_sane(x) & rows
+        place = torch.where(broken, self.row_numbers + n * self.rows, NEVER).min()
+        self._counts[key] = self._counts[key] + broken.sum()
+        self._first[key] = torch.minimum(self._first[key], place)
+        return torch.where(broken.reshape(-1, *[1] * (x.ndim - 1)), torch.zeros((), device=x.device, dtype=x.dtype), x), broken
+
+    def healthy_update(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
+        """() bool: this minibatch may change the weights."""
+        healthy = (loss.detach().abs() <= LARGEST) & (grad_norm <= LARGEST)
+        if self.policy == "skip":
+            healthy = healthy & (torch.stack(list(self._counts.values())).sum() == 0)
+        self.skipped_updates = self.skipped_updates + (~healthy)
+        return healthy
+
+    def counters(self) -> dict[str, Tensor]:
+        """() tensors for the epoch's one read."""
+        counts = {f"guard/{key}": value for key, value in self._counts.items()}
+        firsts = {f"guard_first/{key}": value for key, value in self._first.items()}
+        return {**counts, **firsts, "guard/skipped_updates": self.skipped_updates}
+
+    def describe(self, read: Mapping[str, float]) -> str | None:
+        """One sentence naming key, environment and step of what was found; None when all was well."""
+        parts = []
+        for key in self.KEYS:
+            if read[f"guard/{key}"]:
+                n, row = divmod(int(read[f"guard_first/{key}"]), self.rows)
+                parts.append(f"{key} of environment {row} at step {n} ({read[f'guard/{key}']:.0f} such rows)")
+        if read["guard/skipped_updates"]:
+            parts.append(f"loss or gradient in {read['guard/skipped_updates']:.0f} minibatches, which were skipped")
+        if not parts:
+            return None
+        return f"NaN, infinite or above {LARGEST:.0e}: {'; '.join(parts)}. guard: {self.policy} ({POLICIES[self.policy]})"
+
+    def judge(
+        self, read: Mapping[str, float], updates: int, remember: Callable[[], Any], recall: Callable[[Any], None]
+    ) -> str | None:
+        """Apply the policy after an epoch.
+
+        Args:
+            read: the counters, on the host.
+            updates: minibatches of the epoch.
+            remember: gives a copy of weights and optimiser.
+            recall: puts such a copy back.
+
+        Returns:
+            What was found and done, or None.
+
+        Raises:
+            TrainingAbortedError: the policy is ``abort``, or rolling back did not help.
+        """
+        sentence = self.describe(read)
+        if sentence is None:
+            self._good = (remember(),)
+            self.unhealthy_epochs = self.rollbacks = 0
+            return None
+        stuck = read["guard/skipped_updates"] >= updates
+        self.unhealthy_epochs = self.unhealthy_epochs + 1 if stuck else 0
+        if self.policy == "abort":
+            if self._good:
+                recall(self._good[0])
+            raise TrainingAbortedError(sentence)
+        if self.policy == "rollback" or (self.unhealthy_epochs >= PATIENCE and self.policy != "skip"):
+            if self._good:
+                recall(self._good[0])
+                sentence += "; returned to the last good weights"
+            self.unhealthy_epochs = 0
+            self.rollbacks += 1
+            if self.rollbacks >= MAX_ROLLBACKS:
+                raise TrainingAbortedError(
+                    f"{sentence}; {self.rollbacks} rollbacks in a row did not help. Lower learning_rate, or look at the "
+                    "environment named above"
+                )
+        return sentence

@@ -1,0 +1,70 @@
+"""Gymnasium environments as a :class:`VecEnv`."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+import gymnasium
+from torch import Tensor
+
+from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+
+
+class GymnasiumEnv(VecEnv):
+    """N copies of a Gymnasium environment, reset in the step that ends an episode, with its true last observation.
+
+    Args:
+        env_name: a Gymnasium id.
+        num_actors: N.
+        seed: of the first copy; the others follow.
+        env_config: arguments of ``gymnasium.make``.
+
+    Raises:
+        ValueError: spaces that are no Box.
+    """
+
+    def __init__(self, env_name: str, num_actors: int, seed: int | None = None, **env_config: Any) -> None:
+        make = lambda: gymnasium.make(env_name, **env_config)  # noqa: E731
+        self.env = SyncVectorEnv([make] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
+        observation_space, action_space = self.env.single_observation_space, self.env.single_action_space
+        for what, space in (("observation", observation_space), ("action", action_space)):
+            if not isinstance(space, spaces.Box):
+                raise ValueError(f"{env_name}: its {what} space is {space}; this adapter takes Box spaces")
+        self.num_envs = num_actors
+        self.device = torch.device("cpu")
+        self.spec = EnvSpec(observation_space, action_space)
+        self._seed = seed
+        self._actions = np.zeros(self.env.action_space.shape, self.env.action_space.dtype)
+
+    def _obs(self, observation: Any) -> Obs:
+        return {"obs": torch.as_tensor(np.asarray(observation, dtype=np.float32))}
+
+    def reset(self) -> Obs:
+        """See :class:`VecEnv`; the seed counts for the first reset alone."""
+        observation, _ = self.env.reset(seed=self._seed)
+        self._seed = None
+        return self._obs(observation)
+
+    def step(self, actions: Tensor) -> Step:
+        """See :class:`VecEnv`."""
+        self._actions[:] = actions.numpy()
+        observation, reward, terminated, truncated, infos = self.env.step(self._actions)
+        final_obs = self._obs(observation)
+        for row, last in enumerate(infos.get("final_obs", ())):
+            if last is not None:
+                final_obs["obs"][row] = torch.as_tensor(last)
+        terminated = torch.as_tensor(terminated)
+        return Step(
+            self._obs(observation),
+            torch.as_tensor(reward).float(),
+            terminated,
+            torch.as_tensor(truncated) & ~terminated,
+            final_obs,
+            {},
+        )
+
+    def close(self) -> None:
+        """Close the copies."""
+        self.env.close()

@@ -1,0 +1,78 @@
+"""``ModelBuilder``: names in a configuration to recipes for networks and models.
+
+Rooms provide what ships with the library; ``register_model`` and ``register_network`` are for users, and win.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from manybody.registry import ObjectFactory
+
+_provided: tuple[dict[str, tuple[Any, Any]], dict[str, tuple[Any, Any]]] = ({}, {})
+NETWORK_REGISTRY: dict[str, tuple[Any, Any]] = {}
+MODEL_REGISTRY: dict[str, tuple[Any, Any]] = {}
+
+
+def register_network(name: str, target_class: Callable[[], Any], schema: type | None = None) -> None:
+    """Make ``network.name: <name>`` build with ``target_class()``, a :class:`NetworkBuilder`.
+
+    Args:
+        name: as written in the configuration; a built-in name is replaced.
+        target_class: called without arguments.
+        schema: pydantic section that checks the ``network`` block; without one the block comes through unchecked.
+    """
+    NETWORK_REGISTRY[name] = (target_class, schema)
+
+
+def register_model(name: str, target_class: Callable[[Any], Any], schema: type | None = None) -> None:
+    """Make ``model.name: <name>`` build with ``target_class(network_builder)``, a :class:`BaseModel`."""
+    MODEL_REGISTRY[name] = (target_class, schema)
+
+
+def provide_network(name: str, target_class: Callable[[], Any], schema: type | None) -> None:
+    """Register a network that ships with the library; a user's registration of the same name wins."""
+    _provided[0][name] = (target_class, schema)
+
+
+def provide_model(name: str, target_class: Callable[[Any], Any]) -> None:
+    """Register a model that ships with the library; a user's registration of the same name wins."""
+    _provided[1][name] = (target_class, None)
+
+
+class NetworkFactory(ObjectFactory):
+    """Registered networks (RL Games calls this class ``model_builder.NetworkBuilder``)."""
+
+    def __init__(self) -> None:
+        super().__init__("network")
+        for name, (target, schema) in (_provided[0] | NETWORK_REGISTRY).items():
+            self.register_builder(name, target, schema)
+
+    def load(self, params: Any) -> Any:
+        """The recipe that the ``network`` section asks for."""
+        network = self.create(params["name"])
+        network.load(params)
+        return network
+
+
+class ModelFactory(ObjectFactory):
+    """Registered models."""
+
+    def __init__(self) -> None:
+        super().__init__("model")
+        for name, (target, schema) in (_provided[1] | MODEL_REGISTRY).items():
+            self.register_builder(name, lambda network, target=target: target(network), schema)
+
+
+NetworkBuilder = NetworkFactory
+
+
+class ModelBuilder:
+    """Both factories, and the way from ``params`` to a model recipe."""
+
+    def __init__(self) -> None:
+        self.network_factory = NetworkFactory()
+        self.model_factory = ModelFactory()
+
+    def load(self, params: Any) -> Any:
+        """The model recipe that ``params.model`` and ``params.network`` describe."""
+        return self.model_factory.create(params["model"]["name"], network=self.network_factory.load(params["network"]))

@@ -1,0 +1,167 @@
+"""``Runner``: from a configuration to a trained or played policy."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from manybody import tasks
+from manybody.algos import a2c
+from manybody.config import Params, dump, parse_params
+from manybody.engine.console import say
+from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver
+from manybody.engine.run_folder import RunFolder
+from manybody.envs.base import VecEnv
+from manybody.envs.registration import register, registered
+from manybody.model_builder import ModelBuilder
+from manybody.registry import ObjectFactory
+
+
+class Runner:
+    """Loads a configuration, then trains or plays what it describes.
+
+    Args:
+        algo_observer: is told what happens during training.
+    """
+
+    def __init__(self, algo_observer: AlgoObserver | None = None) -> None:
+        self.algo_factory = ObjectFactory("algorithm")
+        self.player_factory = ObjectFactory("player")
+        self.algo_observer = algo_observer or DefaultAlgoObserver()
+        self.seed: int | None = None
+        a2c.register(self)
+
+    def reset(self) -> None:
+        """Nothing to do; RL Games' scripts call it."""
+
+    def load(self, yaml_config: Mapping[str, Any]) -> None:
+        """Validate a configuration and seed everything.
+
+        Args:
+            yaml_config: ``{'params': {...}}`` as in an RL Games file. Further keys are kept for the run's
+                ``config.yaml``.
+
+        Raises:
+            ConfigError: lists everything that is wrong.
+        """
+        register_tasks()
+        builder = ModelBuilder()
+        params = parse_params(
+            yaml_config["params"],
+            algorithms=self.algo_factory.schemas,
+            networks=builder.network_factory.schemas,
+            models=builder.model_factory.schemas,
+        )
+        self.load_config(params)
+        self.run_config: dict[str, Any] = {**yaml_config, "params": dump(self.params)}
+
+    def load_config(self, params: Params) -> None:
+        """Take a validated configuration; a ``seed`` of None is drawn from the clock, 0 is a seed like any other."""
+        seed = params.seed if params.seed is not None else int(time.time())
+        self.params = params.model_copy(update={"seed": seed})
+        self.algo_name = params.algo.name
+        self.seed = seed
+        say(f"self.seed = {seed}")
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+
+    def run(self, args: Mapping[str, Any]) -> Any:
+        """Train, or play if ``args['play']``; ``args`` also carries ``checkpoint`` and ``sigma``."""
+        return self.run_play(args) if args.get("play") and not args.get("train") else self.run_train(args)
+
+    def run_train(self, args: Mapping[str, Any]) -> Any:
+        """Train; returns the agent.
+
+        Args:
+            args: ``checkpoint``: a file to go on from (in a new run folder), or a run folder to go on in;
+                ``sigma``: overrides the deviation of the policy; ``vec_env``: environments to use.
+
+        Raises:
+            SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
+        """
+        say("Started to train")
+        checkpoint, folder = self._starting_point(args.get("checkpoint"))
+        agent = self.algo_factory.create(
+            self.algo_name,
+            base_name="run",
+            params=self.params,
+            observer=self.algo_observer,
+            folder=folder,
+            **_given(args, "vec_env"),
+        )
+        if checkpoint:
+            agent.restore(str(checkpoint))
+        _override_sigma(agent.model, args.get("sigma"))
+        agent.train()
+        if agent.run.stop.requested is not None:
+            raise SystemExit(agent.run.stop.exit_code)
+        return agent
+
+    def run_play(self, args: Mapping[str, Any]) -> Any:
+        """Play ``args['checkpoint']``; returns the :class:`~manybody.algos.player.PlayResult`."""
+        say("Started to play")
+        player = self.create_player(**_given(args, "vec_env"))
+        if args.get("checkpoint"):
+            player.restore(str(args["checkpoint"]))
+        _override_sigma(player.model, args.get("sigma"))
+        return player.run()
+
+    def create_player(self, vec_env: VecEnv | None = None) -> Any:
+        """A player for the loaded configuration, with fresh weights until ``restore``."""
+        parts = {} if vec_env is None else {"vec_env": vec_env}
+        return self.player_factory.create(self.algo_name, params=self.params, **parts)
+
+    def _starting_point(self, checkpoint: Any) -> tuple[Path | None, Callable[[], RunFolder]]:
+        """The checkpoint file to go on from, if any, and what opens the run folder."""
+        config = self.params.config
+        wanted = Path(config.train_dir) / (config.full_experiment_name or "")
+        if not checkpoint:
+            return None, lambda: self._record(RunFolder.create(config.train_dir, config.name, config.full_experiment_name or ""))
+        folder, file = RunFolder.resolve(checkpoint, config.train_dir)
+        if Path(checkpoint).is_dir():
+            newest = folder.newest()
+            return newest or file, lambda: RunFolder.resume(folder.path)
+        if config.full_experiment_name and wanted.absolute() == folder.path:
+            return file, lambda: RunFolder.resume(folder.path)
+        return file, lambda: self._record(RunFolder.create(config.train_dir, config.name, config.full_experiment_name or ""))
+
+    def _record(self, folder: RunFolder) -> RunFolder:
+        """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
+        folder.config_file.write_text(yaml.safe_dump(self.run_config, sort_keys=False), encoding="utf-8")
+        say(f"run folder: {folder.path}")
+        return folder
+
+
+def register_tasks() -> None:
+    """Make every known task an ``env_name``; a name that a user registered as an environment stays theirs."""
+    for name in tasks.TASKS:
+        if name not in registered():
+            register(name, partial(_make_task, name))
+
+
+def _make_task(
+    task: str, num_actors: int, seed: int = 0, sim_device: str = "cpu", num_threads: int | None = None, **cfg: Any
+) -> VecEnv:
+    return tasks.make(task, num_actors, sim_device, seed, cfg, num_threads)
+
+
+def _given(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: args[name] for name in names if args.get(name) is not None}
+
+
+def _override_sigma(model: Any, sigma: Any) -> None:
+    """Fill the policy's fixed deviation parameter with ``sigma`` (RL Games' ``--sigma``)."""
+    if sigma in (None, ""):
+        return
+    net = getattr(model, "a2c_network", None)
+    if not getattr(net, "fixed_sigma", False):
+        raise ValueError("sigma: this network predicts its deviation (fixed_sigma is false); there is nothing to override")
+    with torch.no_grad():
+        net.sigma.fill_(float(sigma))
