@@ -7,10 +7,12 @@ from typing import Any
 from manybody.config.task import TaskConfig
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
+from manybody.tasks.cartpole import Cartpole
+from manybody.tasks.humanoid import Humanoid
 
 __all__ = ["TASKS", "MujocoTask", "make", "make_config", "register_task", "task_class"]
 
-TASKS: dict[str, type[MujocoTask]] = {"Ant": Ant}
+TASKS: dict[str, type[MujocoTask]] = {"Ant": Ant, "Cartpole": Cartpole, "Humanoid": Humanoid}
 """Task classes by name."""
 
 

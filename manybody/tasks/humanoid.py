@@ -1,0 +1,50 @@
+"""Humanoid: a human-like body with 21 motors runs to a far target (IsaacGymEnvs' Humanoid)."""
+
+from torch import Tensor
+
+from manybody.config.task import HumanoidConfig
+from manybody.tasks.locomotion import Locomotion
+
+NEAR_LIMIT = 0.98
+"""Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the limit."""
+
+
+def near_limit_cost(unscaled: Tensor, effort: Tensor, weight: float) -> Tensor:
+    """Cost (N,) of joints (N, A) beyond NEAR_LIMIT on either side, weighted by relative ``effort`` (A,)."""
+    excess = (unscaled.abs() - NEAR_LIMIT).clamp(min=0.0) / (1.0 - NEAR_LIMIT)
+    return weight * (excess @ effort)
+
+
+def joint_torque(action_torque: Tensor, limit_torque: Tensor, unscaled: Tensor) -> Tensor:
+    """Torque (N, A) in N m that motor and joint limit exert on each joint.
+
+    ``limit_torque`` (N, A) is a magnitude; it pushes away from the limit that ``unscaled`` (N, A) is near.
+    """
+    return action_torque - unscaled.sign() * limit_torque
+
+
+class Humanoid(Locomotion):
+    """108 observations, 21 actions, 60 Hz.
+
+    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles 21,
+    joint velocities 21, joint torques (motor and limit) 21, force and torque in the right and the left ankle 12,
+    actions 21 (``Locomotion`` has the details). Termination: torso below 0.8 m. Energy and limit costs weigh each
+    joint by its motor's gear, relative to the strongest.
+    """
+
+    Config = HumanoidConfig
+    asset = "humanoid.xml"
+    num_observations = 108
+    num_actions = 21
+    start_height = 1.34
+
+    def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
+        """See ``near_limit_cost``."""
+        return near_limit_cost(unscaled, self.relative_effort, self.env.jointsAtLimitCost)
+
+    def sensor_observations(self) -> tuple[Tensor, ...]:
+        """Joint torques (N, 21) and foot load cells (N, 12), both scaled by contactForceScale."""
+        limit_torque, feet = self.sim.sensordata.split([self.num_actions, 12], dim=1)
+        motor_torque = self.actions * self.joint_gears * self.env.powerScale
+        torque = joint_torque(motor_torque, limit_torque, self.dof_pos_scaled)
+        return self.env.contactForceScale * torque, self.env.contactForceScale * feet
