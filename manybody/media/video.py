@@ -1,18 +1,10 @@
-"""Videos of recorded motion, rendered off-screen with MuJoCo and encoded as H.264.
+"""Videos of recorded motion, encoded as H.264, in this process or safely in one of their own."""
 
-The OpenGL library is chosen when the first frame is drawn, not when ``mujoco`` is imported: ``mujoco.Renderer`` fixes
-its choice at import, and importing ``mujoco`` under ``MUJOCO_GL=egl`` fails on a machine without EGL, which training
-must survive. Hence the frames are drawn with the ``mjv``/``mjr`` functions that ``mujoco.Renderer`` wraps.
-"""
-
-import copy
-import ctypes
 import importlib
 import json
 import logging
 import math
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -25,27 +17,11 @@ from typing import Any
 import mujoco
 import numpy as np
 
-Frame = np.ndarray
-"""``(height, width, 3)`` uint8, RGB."""
+from manybody.media.offscreen import INSTALL_GL, Frame, VideoError, offscreen, views
 
-INSTALL_GL = "install an off-screen OpenGL library (Debian/Ubuntu: apt-get install libegl1 libgl1-mesa-dri)"
+LOGGER = logging.getLogger(__name__)
+
 INSTALL_MEDIA = "pip install 'manybody[media]'"
-
-SHADOW_MAP = 1024
-"""Side of the shadow map, texels. MuJoCo's default of 4096 halves the frame rate on a CPU and looks the same here."""
-
-MULTISAMPLES = 4
-"""Samples per pixel; without them the edges of thin limbs flicker."""
-
-CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
-"""Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
-
-FRAMING = 1.25
-"""Room left around the robot, as a multiple of the distance at which it just fills the height of the frame."""
-
-
-class VideoError(RuntimeError):
-    """No video could be made; the message says what is missing and what to install."""
 
 
 def render_video(
@@ -68,7 +44,7 @@ def render_video(
         fps: frames per second of playback, which is also the rate at which ``qpos`` was recorded (hertz).
         size: width and height of the whole picture, pixels; both even.
         camera: name of a camera of the model. ``track`` may be absent: a camera is then placed by
-            :func:`camera_path`.
+            :func:`~manybody.media.offscreen.camera_path`.
         title: a short line shown in the top left corner.
         returns: ``(K,)`` or ``(E, K)`` return of the episode so far, shown beside the time.
 
@@ -86,13 +62,13 @@ def render_video(
     _check(model, clips, size, camera)
     columns, rows = _grid(len(clips))
     tile = (size[0] // columns, size[1] // rows)
-    with _scene(model, tile) as draw, _writer(target, size, fps) as write:
-        views = [_views(model, clip, fps, camera) for clip in clips]
+    with offscreen(model, tile) as draw, _writer(target, size, fps) as write:
+        cameras = [views(model, clip, fps, camera, tile) for clip in clips]
         for k in range(clips.shape[1]):
             frame = np.zeros((size[1], size[0], 3), np.uint8)
             for e, clip in enumerate(clips):
                 x, y = (e % columns) * tile[0], (e // columns) * tile[1]
-                picture = draw(clip[k], views[e][k])
+                picture = draw(clip[k], cameras[e][k])
                 frame[y : y + tile[1], x : x + tile[0]] = _label(picture, bottom=captions[e][k])
             write(_label(frame, top=title))
     return target
@@ -108,8 +84,8 @@ def record_in_subprocess(
     *,
     title: str = "",
     returns: np.ndarray | None = None,
-    time_limit: float = 120.0,
-    report: Callable[[str], None] = logging.getLogger("manybody").warning,
+    time_limit: float = 180.0,
+    report: Callable[[str], None] = LOGGER.warning,
 ) -> Path | None:
     """:func:`render_video` in a process of its own: whatever goes wrong there, the caller goes on.
 
@@ -117,14 +93,14 @@ def record_in_subprocess(
     ``report``.
 
     Args:
-        model: as in :func:`render_video`, and so are the arguments up to ``returns``.
-        qpos: see there.
-        path: see there.
-        fps: see there.
-        size: see there.
-        camera: see there.
-        title: see there.
-        returns: see there.
+        model: as for :func:`render_video`, like all down to ``returns``.
+        qpos: ``(K, nq)`` or ``(E, K, nq)``.
+        path: the mp4.
+        fps: hertz.
+        size: width and height, pixels.
+        camera: a camera of the model, or ``track``.
+        title: a short line.
+        returns: ``(K,)`` or ``(E, K)``.
         time_limit: seconds after which the rendering is stopped.
         report: takes the one line that says why there is no video and what to do.
 
@@ -137,8 +113,9 @@ def record_in_subprocess(
         with tempfile.TemporaryDirectory(prefix="manybody-video-") as folder:
             job = Path(folder)
             mujoco.mj_saveModel(model, str(job / "model.mjb"))
-            arrays = {"qpos": qpos} if returns is None else {"qpos": qpos, "returns": returns}
-            np.savez(job / "arrays.npz", **{name: np.asarray(a, np.float64) for name, a in arrays.items()})
+            np.save(job / "qpos.npy", np.asarray(qpos, np.float64), allow_pickle=False)
+            if returns is not None:
+                np.save(job / "returns.npy", np.asarray(returns, np.float64), allow_pickle=False)
             (job / "options.json").write_text(json.dumps(options), encoding="utf-8")
             failure = _run_job(job, time_limit)
     except Exception as error:  # a full disk or an odd model must not end a training run either
@@ -176,7 +153,7 @@ def contact_sheet(
     """
     chosen = (_read_video(Path(frames)) if isinstance(frames, str | Path) else list(frames))[window]
     if not chosen:
-        raise ValueError(f"contact_sheet: no frames in {window} of {frames if isinstance(frames, str | Path) else 'the list'}")
+        raise ValueError(f"frames: none given within {window}; at least one was expected")
     chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().astype(int)]
     height, width, _ = chosen[0].shape
     columns = min(columns, len(chosen))
@@ -190,127 +167,6 @@ def contact_sheet(
     _media("PIL.Image").fromarray(sheet).save(_partial(target), format="PNG")
     os.replace(_partial(target), target)
     return target
-
-
-def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
-    """Where a camera should look, and from how far, to film the model's first body through a clip.
-
-    A robot that stays within its own diameter is filmed by a camera that stands still; one that travels is followed, by
-    its path smoothed over half a second, so that a bouncing gait does not shake the picture. A jump of more than the
-    diameter between two frames (a reset) is cut, not panned.
-
-    Args:
-        model: the model; body 1 is the root of the robot.
-        qpos: ``(K, nq)`` positions.
-        fps: frames per second of ``qpos``.
-
-    Returns:
-        ``(K, 3)`` points to look at (metres, world) and the camera's distance from them (metres).
-    """
-    data = mujoco.MjData(model)
-    root = min(1, model.nbody - 1)
-    limbs = np.flatnonzero((model.body_rootid[model.geom_bodyid] == root) & (model.geom_rbound > 0))
-    path, radius = np.empty((len(qpos), 3)), 0.0
-    for k, position in enumerate(qpos):
-        data.qpos[:] = position
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_comPos(model, data)
-        path[k] = data.subtree_com[root]
-        reach = np.linalg.norm(data.geom_xpos[limbs] - path[k], axis=1) + model.geom_rbound[limbs]
-        radius = max(radius, float(reach.max(initial=0.0)))
-    radius = radius or float(model.stat.extent) / 2
-    low, high = path.min(axis=0), path.max(axis=0)
-    travel = float(np.linalg.norm(high - low))
-    if travel <= 2 * radius:
-        path[:] = (low + high) / 2
-        radius += travel / 2
-    else:
-        cuts = np.flatnonzero(np.linalg.norm(np.diff(path, axis=0), axis=1) > 2 * radius) + 1
-        path = np.concatenate([_smooth(part, max(1, round(fps / 4))) for part in np.split(path, cuts)])
-    return path, FRAMING * radius / math.tan(math.radians(float(model.vis.global_.fovy)) / 2)
-
-
-def _smooth(path: np.ndarray, half: int) -> np.ndarray:
-    """Moving average of a ``(K, 3)`` path over ``2·half + 1`` frames, its ends held."""
-    padded = np.pad(path, ((half, half), (0, 0)), mode="edge")
-    kernel = np.full(2 * half + 1, 1 / (2 * half + 1))
-    return np.stack([np.convolve(axis, kernel, mode="valid") for axis in padded.T], axis=1)
-
-
-def _views(model: mujoco.MjModel, clip: np.ndarray, fps: float, camera: str) -> list[mujoco.MjvCamera]:
-    """One camera for each of the K frames of ``clip`` ``(K, nq)``."""
-    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
-    if named >= 0:
-        view = mujoco.MjvCamera()
-        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, named
-        return [view] * len(clip)
-    views = []
-    lookat, distance = camera_path(model, clip, fps)
-    for point in lookat:
-        view = mujoco.MjvCamera()
-        view.lookat[:], view.distance = point, distance
-        view.azimuth, view.elevation = CAMERA_AZIMUTH, CAMERA_ELEVATION
-        views.append(view)
-    return views
-
-
-@contextmanager
-def _scene(model: mujoco.MjModel, size: tuple[int, int]) -> Iterator[Callable[[np.ndarray, mujoco.MjvCamera], Frame]]:
-    """An off-screen picture of ``size`` (width, height); gives a function from qpos and camera to a frame."""
-    width, height = size
-    model = copy.copy(model)
-    model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-    model.vis.quality.offsamples, model.vis.quality.shadowsize = MULTISAMPLES, SHADOW_MAP
-    data, rectangle = mujoco.MjData(model), mujoco.MjrRect(0, 0, width, height)
-    scene, option, mark = mujoco.MjvScene(model, 10_000), mujoco.MjvOption(), mujoco.MjvPerturb()
-    window = _gl_context(width, height)
-    try:
-        window.make_current()
-        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
-        pixels = np.empty((height, width, 3), np.uint8)
-
-        def draw(position: np.ndarray, camera: mujoco.MjvCamera) -> Frame:
-            data.qpos[:] = position
-            mujoco.mj_fwdPosition(model, data)
-            mujoco.mjv_updateScene(model, data, option, mark, camera, mujoco.mjtCatBit.mjCAT_ALL.value, scene)
-            mujoco.mjr_render(rectangle, scene, context)
-            mujoco.mjr_readPixels(pixels, None, rectangle, context)
-            return pixels[::-1]
-
-        yield draw
-        context.free()
-    finally:
-        window.free()
-
-
-def _gl_context(width: int, height: int) -> Any:
-    """MuJoCo's off-screen OpenGL context of the backend that this machine has.
-
-    Raises:
-        VideoError: there is none, or it does not start.
-    """
-    backend = _gl_backend()
-    try:
-        return importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
-    except Exception as error:  # PyOpenGL reports a missing library as ImportError, AttributeError, TypeError or its own
-        raise VideoError(f"OpenGL ({backend}) does not start ({type(error).__name__}: {error}); {INSTALL_GL}") from error
-
-
-def _gl_backend() -> str:
-    """The module of ``mujoco`` that gives an OpenGL context: the user's ``MUJOCO_GL``, else the first that is installed."""
-    asked = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if asked in ("egl", "osmesa", "glfw", "cgl"):
-        return asked
-    if platform.system() != "Linux":
-        return "cgl" if platform.system() == "Darwin" else "glfw"
-    for backend, library in (("egl", "libEGL.so.1"), ("osmesa", "libOSMesa.so.8"), ("osmesa", "libOSMesa.so")):
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            continue
-        return backend
-    raise VideoError(f"neither libEGL nor libOSMesa is on this machine; {INSTALL_GL}")
 
 
 @contextmanager
@@ -373,8 +229,12 @@ def _captions(clips: np.ndarray, fps: float, returns: np.ndarray | None) -> list
         return [times] * len(clips)
     table = np.atleast_2d(np.asarray(returns, np.float64))
     if table.shape != clips.shape[:2]:
-        raise ValueError(f"returns: shape {table.shape} given, (environments, frames) = {clips.shape[:2]} expected")
-    return [[f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in table]
+        raise ValueError(
+            f"returns: shape {table.shape} given, (environments, frames) = {clips.shape[:2]} expected"
+        )
+    return [
+        [f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in table
+    ]
 
 
 def _label(picture: Frame, top: str = "", bottom: str = "") -> Frame:
@@ -389,7 +249,9 @@ def _label(picture: Frame, top: str = "", bottom: str = "") -> Frame:
     for text, anchor, y in ((top, "la", margin + pad), (bottom, "ls", image.height - margin - pad)):
         if text:
             left, above, right, below = pen.textbbox((margin + pad, y), text, font=font, anchor=anchor)
-            pen.rounded_rectangle((left - pad, above - pad, right + pad, below + pad), radius=pad, fill=(16, 20, 28, 150))
+            pen.rounded_rectangle(
+                (left - pad, above - pad, right + pad, below + pad), radius=pad, fill=(16, 20, 28, 150)
+            )
             pen.text((margin + pad, y), text, font=font, anchor=anchor, fill=(255, 255, 255, 235))
     return np.asarray(image)
 
@@ -403,12 +265,15 @@ def _grid(count: int) -> tuple[int, int]:
 def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], camera: str) -> None:
     """Refuse what cannot be rendered, before anything is opened."""
     if clips.ndim != 3 or clips.shape[2] != model.nq or 0 in clips.shape:
-        raise ValueError(f"qpos: (frames, {model.nq}) or (environments, frames, {model.nq}) expected, last shape {clips.shape}")
+        shapes = f"(frames, {model.nq}) or (environments, frames, {model.nq})"
+        raise ValueError(f"qpos: {shapes} with at least one frame expected, shape {clips.shape} given")
     if not np.isfinite(clips).all():
         e, k, i = np.argwhere(~np.isfinite(clips))[0]
         raise ValueError(f"qpos[{e}, {k}, {i}] is {clips[e, k, i]}; cut the clip before the physics diverged")
     if size[0] % 2 or size[1] % 2 or min(size) < 16:
-        raise ValueError(f"size: {size[0]} x {size[1]} given, two even numbers of at least 16 expected (yuv420p)")
+        raise ValueError(
+            f"size: {size[0]} x {size[1]} given, two even numbers of at least 16 expected (yuv420p)"
+        )
     names = [model.camera(i).name for i in range(model.ncam)]
     if camera != "track" and camera not in names:
         raise ValueError(f"camera: no {camera!r} in this model; 'track' or one of {names}")
@@ -438,22 +303,26 @@ def _run_job(job: Path, time_limit: float) -> str | None:
         return None
     if status < 0:
         return f"the renderer crashed ({signal.Signals(-status).name}); {INSTALL_GL}, and {INSTALL_MEDIA}"
-    return lines[-1].removeprefix("__main__.VideoError: ") if lines else f"the renderer ended with status {status}"
+    return (
+        lines[-1].removeprefix("manybody.media.offscreen.VideoError: ")
+        if lines
+        else f"the renderer ended with status {status}"
+    )
 
 
 def _main(job: Path) -> None:
     """Render the job that :func:`record_in_subprocess` wrote."""
     options = json.loads((job / "options.json").read_text(encoding="utf-8"))
-    arrays = np.load(job / "arrays.npz", allow_pickle=False)
+    returns = job / "returns.npy"
     render_video(
         mujoco.MjModel.from_binary_path(str(job / "model.mjb")),
-        arrays["qpos"],
+        np.load(job / "qpos.npy"),
         options["path"],
         options["fps"],
         (options["size"][0], options["size"][1]),
         options["camera"],
         title=options["title"],
-        returns=arrays.get("returns"),
+        returns=np.load(returns) if returns.exists() else None,
     )
 
 

@@ -1,0 +1,181 @@
+"""Frames of a model, drawn off-screen with MuJoCo's own renderer, on machines without a display too.
+
+The OpenGL library is chosen when the first frame is drawn, not when ``mujoco`` is imported.
+``mujoco.Renderer`` fixes its choice at import, and importing ``mujoco`` under ``MUJOCO_GL=egl`` may fail on a
+machine without EGL, which training must survive. Hence frames are drawn with the ``mjv`` and ``mjr``
+functions that it wraps.
+"""
+
+import copy
+import ctypes
+import importlib
+import math
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mujoco
+import numpy as np
+
+Frame = np.ndarray
+"""``(height, width, 3)`` uint8, RGB."""
+
+INSTALL_GL = "install an off-screen OpenGL library (Debian/Ubuntu: apt-get install libegl1 libgl1-mesa-dri)"
+
+SHADOW_MAP = 1024
+"""Side of the shadow map, texels. MuJoCo's 4096 halves the frame rate on a CPU and looks the same."""
+
+MULTISAMPLES = 4
+"""Samples per pixel. None would take half the time, but the edges of thin limbs flicker."""
+
+CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
+"""Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
+
+FRAMING = 1.25
+"""Room around the robot, as a multiple of the distance at which it just fills the height of the frame."""
+
+
+class VideoError(RuntimeError):
+    """No video could be made; the message says what is missing and what to install."""
+
+
+@contextmanager
+def offscreen(
+    model: mujoco.MjModel, size: tuple[int, int]
+) -> Iterator[Callable[[np.ndarray, mujoco.MjvCamera], Frame]]:
+    """An off-screen picture of ``size`` (width, height, pixels).
+
+    Gives a function from qpos ``(nq,)`` and camera to a frame, which the next call overwrites.
+
+    Raises:
+        VideoError: no OpenGL library.
+    """
+    width, height = size
+    model = copy.copy(model)
+    model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+    model.vis.quality.offsamples, model.vis.quality.shadowsize = MULTISAMPLES, SHADOW_MAP
+    data, rectangle = mujoco.MjData(model), mujoco.MjrRect(0, 0, width, height)
+    scene, option, mark = mujoco.MjvScene(model, 10_000), mujoco.MjvOption(), mujoco.MjvPerturb()
+    # A mirrored floor draws everything twice: a third of the time for little.
+    scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
+    window = _gl_context(width, height)
+    try:
+        window.make_current()
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
+        pixels = np.empty((height, width, 3), np.uint8)
+
+        def draw(position: np.ndarray, camera: mujoco.MjvCamera) -> Frame:
+            data.qpos[:] = position
+            mujoco.mj_fwdPosition(model, data)
+            mujoco.mjv_updateScene(model, data, option, mark, camera, mujoco.mjtCatBit.mjCAT_ALL.value, scene)
+            mujoco.mjr_render(rectangle, scene, context)
+            mujoco.mjr_readPixels(pixels, None, rectangle, context)
+            return pixels[::-1]
+
+        yield draw
+        context.free()
+    finally:
+        window.free()
+
+
+def _gl_context(width: int, height: int) -> Any:
+    """MuJoCo's off-screen OpenGL context of the backend that this machine has.
+
+    Raises:
+        VideoError: there is none, or it does not start.
+    """
+    backend = _gl_backend()
+    try:
+        return importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
+    except Exception as error:  # PyOpenGL has many: ImportError, AttributeError, TypeError, its own
+        raise VideoError(
+            f"OpenGL ({backend}) does not start ({type(error).__name__}: {error}); {INSTALL_GL}"
+        ) from error
+
+
+def _gl_backend() -> str:
+    """The module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first there is."""
+    asked = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if asked in ("egl", "osmesa", "glfw", "cgl"):
+        return asked
+    if platform.system() != "Linux":
+        return "cgl" if platform.system() == "Darwin" else "glfw"
+    for backend, library in (
+        ("egl", "libEGL.so.1"),
+        ("osmesa", "libOSMesa.so.8"),
+        ("osmesa", "libOSMesa.so"),
+    ):
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return backend
+    raise VideoError(f"neither libEGL nor libOSMesa is on this machine; {INSTALL_GL}")
+
+
+def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
+    """Where a camera should look, and from how far, to film the model's first body through a clip.
+
+    A robot that stays within its own diameter is filmed by a camera that stands still. One that travels is
+    followed along its path smoothed over half a second, so that a bouncing gait does not shake the picture; a
+    jump of more than the diameter between two frames (a reset) is cut, not panned.
+
+    Args:
+        model: the model; body 1 is the root of the robot.
+        qpos: ``(K, nq)`` positions.
+        fps: frames per second of ``qpos``.
+
+    Returns:
+        ``(K, 3)`` points to look at (metres, world) and the camera's distance from them (metres).
+    """
+    data = mujoco.MjData(model)
+    root = min(1, model.nbody - 1)
+    limbs = np.flatnonzero((model.body_rootid[model.geom_bodyid] == root) & (model.geom_rbound > 0))
+    path, radius = np.empty((len(qpos), 3)), 0.0
+    for k, position in enumerate(qpos):
+        data.qpos[:] = position
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        path[k] = data.subtree_com[root]
+        reach = np.linalg.norm(data.geom_xpos[limbs] - path[k], axis=1) + model.geom_rbound[limbs]
+        radius = max(radius, float(reach.max(initial=0.0)))
+    radius = radius or float(model.stat.extent) / 2
+    low, high = path.min(axis=0), path.max(axis=0)
+    travel = float(np.linalg.norm(high - low))
+    if travel <= 2 * radius:
+        path[:] = (low + high) / 2
+        radius += travel / 2
+    else:
+        cuts = np.flatnonzero(np.linalg.norm(np.diff(path, axis=0), axis=1) > 2 * radius) + 1
+        path = np.concatenate([_smooth(part, max(1, round(fps / 4))) for part in np.split(path, cuts)])
+    return path, FRAMING * radius / math.tan(math.radians(float(model.vis.global_.fovy)) / 2)
+
+
+def _smooth(path: np.ndarray, half: int) -> np.ndarray:
+    """Moving average of a ``(K, 3)`` path over ``2·half + 1`` frames, its ends held."""
+    padded = np.pad(path, ((half, half), (0, 0)), mode="edge")
+    kernel = np.full(2 * half + 1, 1 / (2 * half + 1))
+    return np.stack([np.convolve(axis, kernel, mode="valid") for axis in padded.T], axis=1)
+
+
+def views(
+    model: mujoco.MjModel, clip: np.ndarray, fps: float, camera: str, size: tuple[int, int]
+) -> list[mujoco.MjvCamera]:
+    """One camera for each of the K frames of ``clip`` ``(K, nq)``, drawn at ``size`` (width, height)."""
+    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+    if named >= 0:
+        view = mujoco.MjvCamera()
+        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, named
+        return [view] * len(clip)
+    views = []
+    lookat, distance = camera_path(model, clip, fps)
+    distance /= min(1.0, size[0] / size[1])  # the field of view is that of the height
+    for point in lookat:
+        view = mujoco.MjvCamera()
+        view.lookat[:], view.distance = point, distance
+        view.azimuth, view.elevation = CAMERA_AZIMUTH, CAMERA_ELEVATION
+        views.append(view)
+    return views

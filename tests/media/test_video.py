@@ -1,0 +1,227 @@
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
+
+from manybody.media import offscreen, video
+from manybody.media.offscreen import VideoError, camera_path
+from manybody.media.video import contact_sheet, record_in_subprocess, render_video
+
+BALL = """
+<mujoco>
+  <worldbody>
+    <light pos="0 0 3"/>
+    <geom type="plane" size="5 5 .1" rgba=".2 .3 .8 1"/>
+    <body pos="0 0 0"><freejoint/><geom type="sphere" size=".25" rgba="1 0 0 1"/></body>
+    {camera}
+  </worldbody>
+</mujoco>
+"""
+SIZE = (64, 48)
+
+
+def ball(camera: str = "") -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(BALL.format(camera=camera))
+
+
+def moves(x: np.ndarray, z: float = 0.25) -> np.ndarray:
+    """(K, 7) positions of a ball at (x, 0, z)."""
+    qpos = np.zeros((len(x), 7))
+    qpos[:, 0], qpos[:, 2], qpos[:, 3] = x, z, 1.0
+    return qpos
+
+
+@pytest.fixture(scope="module")
+def gl() -> None:
+    """Skips where a process cannot draw; asked in a process of its own, for a bad driver may crash."""
+    code = "from manybody.media import offscreen; offscreen._gl_context(8, 8)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    if asked.returncode:
+        pytest.skip(f"no OpenGL: {(asked.stderr.strip() or str(asked.returncode)).splitlines()[-1]}")
+
+
+def red(frame: np.ndarray) -> np.ndarray:
+    """(height, width) bool: the pixels of the ball."""
+    r, g, b = frame.astype(int).transpose(2, 0, 1)
+    return (r > 60) & (r > 2 * g) & (r > 2 * b)
+
+
+def test_video_has_every_frame_and_the_ball_in_the_middle(gl, tmp_path):
+    path = render_video(ball(), moves(np.zeros(5)), tmp_path / "videos" / "a.mp4", 30, SIZE)
+    frames = video._read_video(path)
+    assert len(frames) == 5 and frames[0].shape == (48, 64, 3)
+    rows, columns = np.nonzero(red(frames[2]))
+    assert abs(columns.mean() - 31.5) < 4 and abs(rows.mean() - 23.5) < 5
+    assert [file.name for file in path.parent.iterdir()] == ["a.mp4"]  # no temporary file is left
+
+
+def test_video_is_h264_that_browsers_play(gl, tmp_path):
+    import imageio_ffmpeg
+
+    path = render_video(ball(), moves(np.zeros(2)), tmp_path / "a.mp4", 30, SIZE)
+    about = next(imageio_ffmpeg.read_frames(str(path)))
+    assert about["codec"] == "h264" and about["pix_fmt"].startswith("yuv420p") and about["fps"] == 30
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # index first: plays while it loads
+
+
+def test_several_environments_are_tiles(gl, tmp_path):
+    # Two balls, side by side: columns = ceil(sqrt(2)) = 2, rows = 1, so each half of the picture shows one.
+    qpos = np.stack([moves(np.zeros(2)), moves(np.zeros(2))])
+    frame = video._read_video(render_video(ball(), qpos, tmp_path / "a.mp4", 30, SIZE))[1]
+    assert red(frame[:, :32]).any() and red(frame[:, 32:]).any() and not red(frame[:, 30:34]).any()
+
+
+def test_a_camera_of_the_model_is_used(gl, tmp_path):
+    model = ball(
+        '<camera name="away" pos="0 -9 .2" xyaxes="-1 0 0 0 0 1"/>'
+    )  # looks along -y: away from the ball
+    frames = video._read_video(render_video(model, moves(np.zeros(2)), tmp_path / "a.mp4", 30, SIZE, "away"))
+    assert not red(frames[0]).any()
+
+
+def test_title_and_return_are_drawn(gl, tmp_path):
+    model, qpos, size = ball(), moves(np.zeros(2)), (128, 96)
+    plain = video._read_video(render_video(model, qpos, tmp_path / "a.mp4", 30, size))[0]
+    path = render_video(
+        model, qpos, tmp_path / "b.mp4", 30, size, title="Ball", returns=np.array([0.0, 1234.0])
+    )
+    titled = video._read_video(path)[0]
+    changed = np.abs(titled.astype(int) - plain.astype(int)).max(axis=2) > 40
+    assert changed[:24, :64].any() and not changed[32:64].any()
+
+
+def test_record_in_subprocess_makes_the_same_video(gl, tmp_path):
+    said: list[str] = []
+    path = record_in_subprocess(ball(), moves(np.zeros(3)), tmp_path / "a.mp4", 30, SIZE, report=said.append)
+    assert path == tmp_path / "a.mp4" and said == [] and len(video._read_video(path)) == 3
+
+
+def failing(tmp_path: Path, **options) -> str:
+    said: list[str] = []
+    qpos = options.pop("qpos", moves(np.zeros(3)))
+    result = record_in_subprocess(ball(), qpos, tmp_path / "a.mp4", 30, SIZE, report=said.append, **options)
+    assert result is None and len(said) == 1 and "\n" not in said[0]
+    assert list(tmp_path.iterdir()) == []
+    return said[0]
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="osmesa is a Linux library")
+def test_missing_gl_is_one_message_that_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    monkeypatch.setenv("PYOPENGL_PLATFORM", "egl")  # which mujoco.osmesa refuses, installed or not
+    message = failing(tmp_path)
+    assert "apt-get install libegl1 libgl1-mesa-dri" in message and message.startswith(
+        "no video: OpenGL (osmesa)"
+    )
+
+
+def test_no_gl_library_at_all(monkeypatch):
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(offscreen.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(offscreen.ctypes, "CDLL", missing)
+    with pytest.raises(VideoError, match=r"libEGL nor libOSMesa.*apt-get install libegl1"):
+        offscreen._gl_backend()
+
+
+def test_osmesa_is_the_second_choice(monkeypatch):
+    def only_osmesa(name: str) -> None:
+        if "OSMesa" not in name:
+            raise OSError(name)
+
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(offscreen.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(offscreen.ctypes, "CDLL", only_osmesa)
+    assert offscreen._gl_backend() == "osmesa"
+
+
+def test_missing_package_says_what_to_install():
+    with pytest.raises(VideoError, match=r"pip install 'manybody\[media\]'"):
+        video._media("imageio_that_is_not_there")
+
+
+def test_a_slow_rendering_is_stopped(tmp_path):
+    assert "longer than 0.01 s" in failing(tmp_path, time_limit=0.01)
+
+
+def test_a_crash_is_a_message(monkeypatch, tmp_path):
+    crashed = subprocess.CompletedProcess([], -signal.SIGSEGV)
+    monkeypatch.setattr(video.subprocess, "run", lambda *_, **__: crashed)
+    message = failing(tmp_path)
+    assert "crashed (SIGSEGV)" in message and "libegl1" in message and "manybody[media]" in message
+
+
+def test_a_wrong_argument_is_a_message_too(tmp_path):
+    assert "(frames, 7)" in failing(tmp_path, qpos=np.zeros((3, 6)))
+
+
+def test_without_a_listener_the_message_is_logged(caplog, tmp_path):
+    with caplog.at_level(logging.WARNING):
+        assert (
+            record_in_subprocess(ball(), moves(np.zeros(1)), tmp_path / "a.mp4", 30, SIZE, time_limit=0.01)
+            is None
+        )
+    assert [record.message[:9] for record in caplog.records] == ["no video:"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"qpos": np.zeros((3, 6))}, r"\(frames, 7\)"),
+        ({"qpos": np.zeros((0, 7))}, "at least one frame"),
+        ({"qpos": np.full((2, 7), np.nan)}, r"qpos\[0, 0, 0\] is nan"),
+        ({"size": (65, 48)}, "two even numbers"),
+        ({"camera": "front"}, "no 'front' in this model"),
+        ({"returns": np.zeros(7)}, r"shape \(1, 7\) given"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused(change, message, tmp_path):
+    arguments = {"qpos": moves(np.zeros(2)), "path": tmp_path / "a.mp4", "fps": 30, "size": SIZE} | change
+    with pytest.raises(ValueError, match=message):
+        render_video(ball(), **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_camera_stands_still_for_a_robot_that_stays():
+    # The ball's radius is 0.25; it travels 0.4 <= 2 * 0.25, so the camera looks at the middle, x = 0.2, and
+    # its distance covers 0.25 + 0.4 / 2 = 0.45 m: 1.25 * 0.45 / tan(45° / 2) = 1.358 m.
+    lookat, distance = camera_path(ball(), moves(np.linspace(0, 0.4, 5)), fps=30)
+    np.testing.assert_allclose(lookat, np.tile([0.2, 0, 0.25], (5, 1)), atol=1e-9)
+    assert distance == pytest.approx(1.25 * 0.45 / np.tan(np.radians(22.5)))
+
+
+def test_camera_follows_smoothly_and_cuts_at_a_reset():
+    # Out 3 m in 30 frames, then back at the start: the camera never looks at a place between the two.
+    x = np.concatenate([np.linspace(0, 3, 31), np.zeros(20)])
+    lookat, _ = camera_path(ball(), moves(x), fps=30)
+    assert lookat[15, 0] == pytest.approx(1.5)  # the mean of a straight line is its middle
+    assert lookat[30, 0] > 2.4 and abs(lookat[31, 0]) < 1e-9
+
+
+def test_contact_sheet_takes_evenly_spaced_frames(tmp_path):
+    from PIL import Image
+
+    # Frame i is grey of value i. Of frames 10..19, four evenly spaced are 10, 13, 16, 19, in two rows of two.
+    frames = [np.full((4, 6, 3), i, np.uint8) for i in range(30)]
+    path = contact_sheet(frames, tmp_path / "new" / "a.png", count=4, columns=2, window=slice(10, 20))
+    sheet = np.asarray(Image.open(path))
+    assert sheet.shape == (8, 12, 3)
+    assert [sheet[0, 0, 0], sheet[0, 6, 0], sheet[4, 0, 0], sheet[4, 6, 0]] == [10, 13, 16, 19]
+
+
+def test_contact_sheet_of_nothing(tmp_path):
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([], tmp_path / "a.png")
