@@ -40,12 +40,13 @@ class Runner:
     def reset(self) -> None:
         """Nothing to do; RL Games' scripts call it."""
 
-    def load(self, yaml_config: Mapping[str, Any]) -> None:
+    def load(self, yaml_config: Mapping[str, Any], training: bool = True) -> None:
         """Validate a configuration and seed everything.
 
         Args:
             yaml_config: ``{'params': {...}}`` as in an RL Games file. Further keys are kept for the run's
                 ``config.yaml``.
+            training: False for playing alone, where rules on batch sizes do not matter.
 
         Raises:
             ConfigError: lists everything that is wrong.
@@ -57,6 +58,7 @@ class Runner:
             algorithms=self.algo_factory.schemas,
             networks=builder.network_factory.schemas,
             models=builder.model_factory.schemas,
+            training=training,
         )
         self.load_config(params)
         self.run_config: dict[str, Any] = {**yaml_config, "params": dump(self.params)}

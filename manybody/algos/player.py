@@ -73,14 +73,15 @@ class BasePlayer(ABC):
         return step._replace(obs={key: value.to(self.device) for key, value in step.obs.items()})
 
     @torch.inference_mode()
-    def run(self, on_step: Callable[[Step], Any] | None = None) -> PlayResult:
+    def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
         """Play, print and return the statistics.
 
         Every environment contributes the same number of games, its first ones: counting whichever games end first
         would favour short ones.
 
         Args:
-            on_step: called after every step.
+            on_step: called after every step; a true answer ends playing.
+            quiet: print nothing.
         """
         envs = self.env.num_envs
         games_each = -(-self.games_num // envs)
@@ -104,15 +105,17 @@ class BasePlayer(ABC):
             games += finished
             rewards *= ~done
             steps *= ~done
-            if on_step is not None:
-                on_step(step)
+            if on_step is not None and on_step(step):
+                break
             if (games[:playing] >= games_each).all():  # the host decides whether to go on, once a step
                 break
-        return self._result(int(games.sum()), total)
+        return self._result(int(games.sum()), total, quiet)
 
-    def _result(self, games: int, total: Tensor) -> PlayResult:
+    def _result(self, games: int, total: Tensor, quiet: bool) -> PlayResult:
         mean, square, length = (total / max(games, 1)).tolist()
         result = PlayResult(games, mean, max(square - mean * mean, 0.0) ** 0.5, length)
+        if quiet:
+            return result
         if self.print_stats:
             say(f"reward: {result.mean_reward:.2f} +- {result.std_reward:.2f} steps: {result.mean_steps:.1f}")
             say(f"games: {games}")

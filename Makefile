@@ -1,0 +1,45 @@
+# Two commands do everything: `make train` (TASK=Cartpole, ARGS="num_envs=512 ...") and `make play`.
+TASK ?= Ant
+ARGS ?=
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+export MUJOCO_GL ?= egl
+
+# Where the ant runs well, some seven minutes on two cores; `manybody train task=Ant` is the full length.
+LENGTH_Ant := max_iterations=200
+LENGTH := $(LENGTH_$(TASK))
+
+.PHONY: train play test check format bench clean
+
+train: $(STAMP)
+	$(BIN)/manybody train task=$(TASK) $(LENGTH) $(ARGS)
+
+play: $(STAMP)
+	$(BIN)/manybody play video=True $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_architecture.py
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/physics.py Ant Humanoid
+	$(BIN)/python benchmarks/against_rl_games.py
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[media,dev]' -c constraints.txt
+	touch $(STAMP)
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,60 @@
+"""The command ``manybody``."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
+
+  manybody train task=Ant num_envs=4096 max_iterations=500 seed=7 experiment=walk1 ...
+      Train. Any key of the configuration tree can follow as key=value, e.g.
+      train.params.config.learning_rate=1e-3; several values and --multirun run one after the other.
+      checkpoint=<run folder> goes on in that run, checkpoint=<file> in a new one.
+  manybody train --file some_rl_games.yaml [params.config.max_epochs=10 ...]
+      Train what a plain RL Games file describes.
+  manybody play [run folder | checkpoint] [task=Ant] [num_envs=64] [games_num=100] [deterministic=True] [video=True]
+      Play a policy; without a path, the best one of the newest run (of the task).
+  manybody tasks
+      List the tasks with their sizes.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Exits with 2 when the command or its configuration is wrong."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command, rest = (words[0], words[1:]) if words else ("help", [])
+    if command in ("help", "--help", "-h") or "--help" in rest:
+        print(USAGE, end="")
+    elif command == "--version":
+        from manybody import __version__
+
+        print(__version__)
+    elif command == "train":
+        print("manybody: loading ...", flush=True)  # PyTorch takes seconds to import; say that something happens
+        from manybody.train import main as train
+
+        train(rest)
+    elif command == "play":
+        print("manybody: loading ...", flush=True)
+        from manybody.play import main as play
+
+        play(rest)
+    elif command == "tasks":
+        _tasks()
+    else:
+        print(f"manybody: no command {command!r}; expected train, play or tasks\n\n{USAGE}", end="", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _tasks() -> None:
+    from manybody.tasks import TASKS
+
+    columns = ["task", "observations", "actions", "environments", "episode"]
+    rows: list[list[Any]] = [[name, *task.describe()] for name, task in sorted(TASKS.items())]
+    widths = [max(len(str(row[i])) for row in [columns, *rows]) for i in range(len(columns))]
+    for row in [columns, *rows]:
+        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

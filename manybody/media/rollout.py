@@ -1,0 +1,83 @@
+"""From a policy to its video, and from a finished run to its pictures."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from manybody.engine.console import say, warn
+from manybody.engine.run_folder import RunFolder
+from manybody.envs.base import Step
+from manybody.media.curve import plot_curve
+from manybody.media.video import record_in_subprocess
+from manybody.tasks import MujocoTask
+
+SECONDS = 10.0
+"""Length of a video."""
+FPS = 30.0
+"""Pictures per second, at most; the control rate divided by a whole number."""
+
+
+def record_video(player: Any, path: Path) -> Path | None:
+    """Let ``player`` act in its environment 0 for ten seconds and write that as a video.
+
+    Args:
+        player: a restored player of a MuJoCo task.
+        path: the mp4 to write.
+
+    Returns:
+        The path, or None when it could not be made (which was said, with what to install).
+    """
+    env = player.env
+    if not isinstance(env, MujocoTask):
+        warn(f"no video: {type(env).__name__} is not a MuJoCo task")
+        return None
+    every = max(1, round(1.0 / (env.control_dt * FPS)))
+    wanted = int(SECONDS / env.control_dt)
+    qpos: list[np.ndarray] = []
+    returns: list[float] = []
+    total, steps = 0.0, 0
+
+    def watch(step: Step) -> bool:
+        nonlocal total, steps
+        total = float(step.reward.reshape(-1)[0]) + (0.0 if step.done[0] else total)
+        if steps % every == 0:
+            qpos.append(env.sim.state()["qpos"][0].double().cpu().numpy().copy())
+            returns.append(total)
+        steps += 1
+        return steps >= wanted
+
+    player.run(on_step=watch, quiet=True)
+    return record_in_subprocess(
+        env.sim.model,
+        np.stack(qpos),
+        path,
+        1.0 / (env.control_dt * every),
+        title=player.config.name,
+        returns=np.array(returns),
+        report=warn,
+    )
+
+
+def show_run(folder: RunFolder) -> None:
+    """Draw the learning curve of a finished run, film its best policy, and say where everything lies."""
+    from manybody.play import load_player
+
+    checkpoint = folder.best() or folder.newest()
+    video = None
+    if checkpoint:
+        video = record_video(load_player(folder, checkpoint, {"num_envs": 1}), folder.videos / f"{checkpoint.stem}.mp4")
+    curve = _curve(folder)
+    say(f"\nrun folder:      {folder.path}")
+    for what, where in (("best checkpoint", checkpoint), ("video", video), ("learning curve", curve)):
+        if where:
+            say(f"{what + ':':<16} {where}")
+    say(f"play it again:   manybody play {folder.path}")
+
+
+def _curve(folder: RunFolder) -> Path | None:
+    try:
+        return plot_curve(folder.metrics_file, folder.curve_file)
+    except (ImportError, OSError, ValueError) as error:
+        warn(f"no learning curve: {error}")
+        return None

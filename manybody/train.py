@@ -1,0 +1,250 @@
+"""The entry: IsaacGymEnvs' Hydra tree in, a trained or played policy out. ``python -m manybody.train task=Ant ...``."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from manybody.config import ConfigError, ConfigWarning, Problem, load_yaml, parse_section
+from manybody.config.errors import did_you_mean
+from manybody.engine.console import say, warn
+from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver
+from manybody.engine.run_folder import RunFolderError
+
+CFG = Path(__file__).parent / "cfg"
+OPEN_SECTIONS = ("train.params", "task")
+"""Below these, any key may be set on the command line: the gate knows more keys than the YAML files spell out."""
+
+RESOLVERS: dict[str, Callable[..., Any]] = {
+    "eq": lambda x, y: str(x).lower() == str(y).lower(),
+    "contains": lambda x, y: str(x).lower() in str(y).lower(),
+    "if": lambda condition, a, b: a if condition else b,
+    "resolve_default": lambda default, arg: default if arg == "" else arg,
+}
+"""IsaacGymEnvs' OmegaConf resolvers."""
+
+
+def build_runner(algo_observer: AlgoObserver | None = None) -> Any:
+    """A :class:`~manybody.runner.Runner` with everything registered that ships with the library."""
+    from manybody.runner import Runner
+
+    return Runner(algo_observer or IsaacAlgoObserver())
+
+
+# --- composing the configuration ---------------------------------------------------------------------------------
+
+
+def compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved configuration tree for Hydra ``overrides`` such as ``task=Ant`` or ``train.params.seed=1``.
+
+    Raises:
+        ConfigError: lists unknown keys and groups with the nearest known ones, and whatever Hydra refuses.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    for name, resolver in RESOLVERS.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    with warnings.catch_warnings(), initialize_config_dir(str(CFG), version_base="1.1"):
+        warnings.simplefilter("ignore")
+        groups, values = _split(overrides)
+        _check_groups(groups)
+        try:
+            base = hydra_compose("config", groups)
+            cfg = hydra_compose("config", [*groups, *_opened(base, values)])
+            return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError([Problem("", f"{' '.join(str(error).split())} (in: {' '.join(overrides)})")]) from None
+
+
+def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides that choose a file (``task=Ant``), and the rest."""
+    groups = {path.name for path in CFG.iterdir() if path.is_dir()}
+    chosen = [text for text in overrides if text.split("=")[0].lstrip("+~") in groups]
+    return chosen, [text for text in overrides if text not in chosen]
+
+
+def _check_groups(groups: Sequence[str]) -> None:
+    problems = []
+    for text in groups:
+        group, _, choice = text.lstrip("+").partition("=")
+        known = sorted(path.stem for path in (CFG / group).glob("*.yaml"))
+        if choice not in known:
+            hint = did_you_mean(choice, known)
+            problems.append(Problem(group, f"given {choice!r}; expected one of {', '.join(known)}{hint}"))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _opened(base: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """The overrides, allowed to add keys below :data:`OPEN_SECTIONS`; unknown keys elsewhere are refused."""
+    problems, opened = [], []
+    for text in overrides:
+        key, equals, _ = text.partition("=")
+        path = key.lstrip("+~")
+        if not equals and not key.startswith("~"):
+            problems.append(Problem(text, "is not of the form key=value"))
+        elif key.startswith(("+", "~")) or path.startswith("hydra."):
+            opened.append(text)
+        elif path.startswith(tuple(f"{section}." for section in OPEN_SECTIONS)):
+            opened.append(f"++{text}")
+        elif path in OPEN_SECTIONS or not _has(base, path):
+            known = [str(name) for name in base]
+            problems.append(Problem(path, f"unknown key{did_you_mean(path, known)} (known: {', '.join(known)})"))
+        else:
+            opened.append(text)
+    if problems:
+        raise ConfigError(problems)
+    return opened
+
+
+def _has(cfg: DictConfig, path: str) -> bool:
+    *parents, last = path.split(".")
+    node: Any = cfg
+    for parent in parents:
+        node = node._get_node(parent) if isinstance(node, DictConfig) else None
+    return isinstance(node, DictConfig) and last in node
+
+
+def sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """The jobs of ``--multirun``: one list of overrides for each combination of comma-separated values."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
+
+
+# --- running -----------------------------------------------------------------------------------------------------
+
+
+def prepare(cfg: Mapping[str, Any]) -> None:
+    """Make the task of a resolved configuration tree the environment ``rlgpu``.
+
+    Raises:
+        ConfigError: an unknown task, or what is wrong with its settings.
+    """
+    from manybody import tasks
+    from manybody.envs import registration
+
+    try:
+        task_class = tasks.task_class(cfg["task_name"])
+    except ValueError as error:
+        raise ConfigError([Problem("task_name", str(error))]) from None
+    task = parse_section(task_class.Config, cfg["task"], "task")
+    registration.register(
+        "rlgpu",
+        lambda num_actors, seed=0, **_: tasks.make(
+            cfg["task_name"], num_actors, cfg["sim_device"], seed, task, cfg["num_threads"] or None
+        ),
+    )
+
+
+def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
+    """Train, or play with ``test=True``, what a resolved configuration tree describes.
+
+    Returns:
+        The agent after training, or the :class:`~manybody.algos.player.PlayResult`.
+
+    Raises:
+        ConfigError: lists everything that is wrong; nothing was created on disk.
+    """
+    if cfg["test"]:
+        return play_tree(cfg)
+    if cfg["torch_deterministic"]:
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+    runner = build_runner(observer)
+    prepare(cfg)
+    runner.load({"params": cfg["train"]["params"]})
+    runner.run_config = dict(cfg)
+    agent = runner.run({"train": True, "checkpoint": cfg["checkpoint"], "sigma": cfg["sigma"]})
+    show_results(agent)
+    return agent
+
+
+def play_tree(cfg: Mapping[str, Any]) -> Any:
+    """``test=True``: play ``checkpoint`` (or the task's newest run) with the configuration of the run it is from."""
+    from manybody.play import play_run
+
+    given = {"task": cfg["task_name"], "num_envs": cfg["num_envs"] or None, "video": cfg["capture_video"]}
+    return play_run(cfg["checkpoint"] or None, {key: value for key, value in given.items() if value is not None})
+
+
+def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | None = None) -> Any:
+    """Train what a plain RL Games YAML file describes; ``overrides`` are ``params.config.gamma=0.98`` and the like."""
+    import yaml
+
+    content = load_yaml(path)
+    problems = []
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        block: Any = content
+        *parents, last = key.split(".")
+        for parent in parents:
+            block = block.get(parent) if isinstance(block, dict) else None
+        if not equals or not isinstance(block, dict):
+            problems.append(Problem(text, f"expected key=value with a key of {path}, such as params.config.gamma=0.98"))
+        else:
+            block[last] = yaml.safe_load(value)
+    if "params" not in content:
+        problems.append(Problem("params", f"missing from {path}; an RL Games file has everything below 'params:'"))
+    if problems:
+        raise ConfigError(problems)
+    runner = build_runner(observer)
+    runner.load(content)
+    agent = runner.run({"train": True})
+    show_results(agent)
+    return agent
+
+
+def show_results(agent: Any) -> None:
+    """Leave pictures beside a finished run and say where everything lies; trouble here costs nothing but pictures."""
+    from manybody.media.rollout import show_run
+
+    if agent.run.folder:
+        show_run(agent.run.folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> Any:
+    """``manybody train``: the command line after the command's name. Exits with 2 for a wrong configuration."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ConfigWarning)
+        warnings.showwarning = lambda message, *_: warn(str(message))
+        try:
+            return _main(words)
+        except (ConfigError, RunFolderError) as error:
+            warn(str(error))
+            raise SystemExit(2) from None
+
+
+def _main(words: list[str]) -> Any:
+    multirun = [flag for flag in ("--multirun", "-m") if flag in words]
+    words = [word for word in words if word not in multirun]
+    if "--file" in words:
+        at = words.index("--file")
+        if len(words) <= at + 1:
+            raise ConfigError([Problem("--file", "expected the path of an RL Games YAML file after it")])
+        return launch_file(words[at + 1], words[:at] + words[at + 2 :])
+    unknown = [word for word in words if word.startswith("--")]
+    if unknown:
+        raise ConfigError([Problem(word, "unknown option (known: --file, --multirun); settings are key=value") for word in unknown])
+    if not multirun:
+        return launch(compose(words))
+    configurations = [(job, compose(job)) for job in sweep(words)]  # every job is checked before the first one starts
+    results = []
+    for number, (job, cfg) in enumerate(configurations, 1):
+        say(f"job {number} of {len(configurations)}: {' '.join(job)}")
+        results.append(launch(cfg))
+    return results
+
+
+if __name__ == "__main__":
+    main()
