@@ -76,11 +76,10 @@ class Gate:
 
         Args:
             schema: What the section may hold.
-            values: What it holds. Old spellings are translated in a copy.
+            values: What it holds, in plain dicts. Old spellings are translated in place.
             path: Where it stands below ``params``.
             private_keys: True leaves unknown keys out, instead of refusing them.
         """
-        values = opened(values)
         if isinstance(values, dict):
             self._translate(schema, values, path)
         try:
@@ -90,7 +89,7 @@ class Gate:
         strangers = [entry["loc"] for entry in errors if entry["type"] == "extra_forbidden"]
         if private_keys and strangers:
             for loc in strangers:
-                _block(values, loc[:-1]).pop(loc[-1])
+                del (_block(values, loc[:-1]) or {})[loc[-1]]
             return self.section(schema, values, path)
         unknown = {(*loc[:-1], nearest(str(loc[-1]), _known(schema, loc[:-1]))) for loc in strangers}
         for entry in errors:
@@ -161,9 +160,8 @@ class Gate:
 
     def _advice(self, known: tuple[str, ...], key: str) -> str:
         """Where an unknown key may have been meant to go."""
-        homes = [
-            dotted((root, *home)) for root, schema in self.schemas.items() for home in _homes(schema, key)
-        ]
+        found = ((root, *home) for root, schema in self.schemas.items() for home in _homes(schema, key))
+        homes = [dotted(path) for path in found]
         if homes:
             return f"; it belongs to {' or '.join(homes)}"
         return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
@@ -252,7 +250,7 @@ def _inner(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
-def _block(values: dict[str, Any], path: Path) -> dict[str, Any] | None:
+def _block(values: dict[Any, Any], path: tuple[Any, ...]) -> dict[Any, Any] | None:
     block: Any = values
     for key in path:
         block = block.get(key) if isinstance(block, dict) else None

@@ -100,7 +100,7 @@ def parse_params(
         raise ConfigError(
             [
                 Problem(
-                    "params", f"given {shown(mapping)}; expected a mapping with algo, model, network, config"
+                    "params", f"given {shown(mapping)}; expected a block with algo, model, network and config"
                 )
             ]
         )
@@ -148,7 +148,7 @@ def parse_section(
         ConfigError: With every problem found.
     """
     gate = Gate({key: mapping}, training)
-    section = gate.section(schema, mapping, (key,), private_keys)
+    section = gate.section(schema, opened(mapping), (key,), private_keys)
     if private_keys:
         gate.notices.clear()
     gate.finish()
@@ -160,9 +160,12 @@ def _select(gate: Gate, values: dict[str, Any], namer: str, schemas: Schemas) ->
     """The schema that ``values[namer]['name']`` selects; None when that name has none."""
     block = values.get(namer)
     name = block.get("name") if isinstance(block, Mapping) else None
-    if name is None:  # whoever lacks the name still learns what else is wrong
+    if not isinstance(
+        name, str | int | float
+    ):  # its own error follows; the section's other problems count too
         return next(iter(schemas.values()), None)
-    if isinstance(name, str) and name in schemas:
+    name = str(name)
+    if name in schemas:
         return schemas[name]
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
     if name in NOT_YET[namer]:
@@ -170,7 +173,7 @@ def _select(gate: Gate, values: dict[str, Any], namer: str, schemas: Schemas) ->
     else:
         message = f"no {_KINDS[namer]} is registered as {shown(name)}"
     gate.complain((namer, "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
-    return schemas.get(nearest(str(name), schemas) or "")
+    return schemas.get(nearest(name, schemas) or "")
 
 
 def _section(

@@ -83,7 +83,7 @@ def load_yaml(path: str | Path) -> LocatedDict:
 
 def _refuse(file: str, mark: Any, message: str) -> NoReturn:
     line = mark if isinstance(mark, int) else mark.line + 1 if mark is not None else None
-    raise ConfigError([Problem("", message, f"{file}:{line}" if line else file)])
+    raise ConfigError([Problem("", message, f"{file}:{line}" if line else file)]) from None
 
 
 def _read(file: str) -> str:
@@ -92,10 +92,8 @@ def _read(file: str) -> str:
             _refuse(file, None, "no such file" if not Path(file).exists() else "not a regular file")
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        _refuse(file, None, f"cannot be read: {getattr(error, 'strerror', None) or error}")
+    except OSError as error:
+        _refuse(file, None, f"cannot be read: {error.strerror}")
     if len(data) > MAX_BYTES:
         _refuse(file, None, f"more than {MAX_BYTES // 1024} KiB; this is no configuration")
     try:
@@ -147,7 +145,7 @@ class _Builder:
         if node.tag in _TEXT:
             return node.value
         try:
-            return self.scalars.construct_object(node)  # type: ignore[no-untyped-call]
+            return self.scalars.construct_object(node)
         except (ValueError, KeyError) as error:
             _refuse(self.file, node.start_mark, f"not readable as {node.tag.rpartition(':')[2]}: {error}")
 

@@ -1,0 +1,126 @@
+"""Old, idle and unavailable keys: each gets its sentence."""
+
+import warnings
+
+import pytest
+
+from manybody.config import ConfigError, ConfigWarning, PPOConfig, load_yaml, parse_params
+from manybody.config.legacy import TABLE, NoEffect, Refused, Renamed
+
+ALIVE = {
+    "population_based_training": False,
+    "central_value_config": None,
+    "use_action_masks": False,
+    "self_play_config": {},
+}
+
+
+def put(params, path, value):
+    for key in path[:-1]:
+        params = params.setdefault(key, {})
+    params[path[-1]] = value
+
+
+def test_what_asks_for_nothing_is_dropped_in_silence(example):
+    example["config"] |= ALIVE
+    example["network"] |= {"central_value": False, "rnn": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parse_params(example)
+
+
+@pytest.mark.parametrize("path", [path for path, entry in TABLE.items() if isinstance(entry, NoEffect)])
+def test_idle_keys_warn_with_their_path(example, path):
+    put(example, path, "anything")
+    with pytest.warns(ConfigWarning, match=rf"^params\.{'.'.join(path)}: has no effect: "):
+        parse_params(example)
+
+
+@pytest.mark.parametrize("path", [path for path, entry in TABLE.items() if isinstance(entry, Refused)])
+def test_unavailable_features_are_refused_with_their_path(example, path):
+    put(example, path, {"name": "something"})
+    with pytest.raises(ConfigError) as caught:
+        parse_params(example)
+    (problem,) = caught.value.problems
+    assert problem.path == f"params.{'.'.join(path)}"
+    assert problem.message == TABLE[path].why
+
+
+def test_the_mere_presence_of_a_discrete_space_asks_for_it(example):
+    example["network"]["space"]["discrete"] = None
+    with pytest.raises(
+        ConfigError, match=r"params\.network\.space\.discrete: discrete actions: a2c_discrete is not"
+    ):
+        parse_params(example)
+
+
+RENAMED = [
+    (("config", "max_steps"), 1000, lambda p: p.config.max_frames == 1000),
+    (("config", "device_name"), "cuda:1", lambda p: p.config.device == "cuda:1"),
+    (("config", "player", "determenistic"), False, lambda p: p.config.player.deterministic is False),
+    (("network", "space", "continuous", "sigma_init"), {"name": "const_initializer", "value": -2.9},
+     lambda p: p.network.space.continuous.sigma_init.val == -2.9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "holds"), RENAMED)
+def test_old_names_move_with_a_notice(example, path, value, holds):
+    put(example, path, value)
+    with pytest.warns(ConfigWarning, match="is now called"):
+        params = parse_params(example)
+    assert holds(params)
+
+
+def test_every_new_name_exists_or_has_an_entry_of_its_own():
+    for path, entry in TABLE.items():
+        if isinstance(entry, Renamed) and path[0] == "config" and len(path) == 2:
+            assert entry.to in PPOConfig.model_fields or (*path[:-1], entry.to) in TABLE
+
+
+def test_the_new_name_wins_when_both_are_there(example):
+    example["config"] |= {"device": "cpu", "device_name": "cuda"}
+    with pytest.warns(ConfigWarning, match="is the old name of 'device', which is set too and wins"):
+        assert parse_params(example).config.device == "cpu"
+
+
+def test_a_wrong_value_is_blamed_on_the_name_that_was_written(example):
+    example["config"] |= {"device_name": "gpu"}
+    with pytest.raises(ConfigError, match=r"params\.config\.device_name: given 'gpu'"):
+        parse_params(example)
+
+
+@pytest.mark.parametrize("value", [None, "None", "identity"])
+def test_schedules_that_mean_constant(example, value):
+    example["config"]["lr_schedule"] = value
+    with pytest.warns(ConfigWarning, match="params.config.lr_schedule: given .* taken for 'constant'"):
+        assert parse_params(example).config.lr_schedule == "constant"
+
+
+def test_isaac_extras_are_tolerated(example):
+    example |= {"load_checkpoint": "False", "load_path": "", "env": {"clip_actions": 1.0}, "pbt": None}
+    example["config"] |= {
+        "population_based_training": False,
+        "pbt_idx": None,
+        "seq_len": 4,
+        "multi_gpu": False,
+    }
+    with pytest.warns(ConfigWarning):
+        params = parse_params(example)
+    assert params.load_path is None
+    assert params.env["clip_actions"] == 1.0
+
+
+def test_notices_and_problems_name_the_line(example_text, tmp_path):
+    body = "params:\n" + "".join(f"  {line}\n" for line in example_text.splitlines())
+    path = tmp_path / "old.yaml"
+    path.write_text(body + "    seq_len: 4\n    tua: 1\n")
+    last = body.count("\n") + 2
+    with pytest.raises(ConfigError) as caught:
+        parse_params(load_yaml(path)["params"])
+    (problem,) = caught.value.problems
+    assert str(problem) == f"params.config.tua ({path}:{last}): unknown key; did you mean 'tau'?"
+    path.write_text(body + "    seq_len: 4\n")
+    with pytest.warns(
+        ConfigWarning, match=rf"params\.config\.seq_len \(.*old\.yaml:{last - 1}\): has no effect"
+    ):
+        parse_params(load_yaml(path)["params"])
