@@ -24,9 +24,10 @@ _ABSENT = object()
 class Gate:
     """Collects everything that is wrong with one configuration, and what its author should know."""
 
-    def __init__(self, source: Mapping[str, Any], training: bool = True) -> None:
-        """``source`` is what the author wrote, read for its line numbers only; it stands under ``params``."""
+    def __init__(self, source: Mapping[str, Any], training: bool = True, root: str = "params") -> None:
+        """``source`` is what the author wrote, read for its line numbers only; it stands under ``root``."""
         self.source = source
+        self.root = root
         self.training = training
         self.problems: list[Problem] = []
         self.notices: list[str] = []
@@ -46,15 +47,20 @@ class Gate:
             warnings.warn(notice, ConfigWarning, stacklevel=3)
 
     def complain(self, path: tuple[Any, ...], message: str) -> None:
-        """Note a problem at ``path``, the keys below ``params``."""
+        """Note a problem at ``path``, the keys below the root."""
         path = self.origins.get(path, path)
-        self.problems.append(Problem(dotted(path), message, self.location(path)))
+        self.problems.append(Problem(self.dotted(path), message, self.location(path)))
 
     def notice(self, path: Path, message: str) -> None:
         """Note something that works, but not as its author may think."""
         path = self.origins.get(path, path)
         place = self.location(path)
-        self.notices.append(f"{dotted(path)}{f' ({place})' if place else ''}: {message}")
+        self.notices.append(f"{self.dotted(path)}{f' ({place})' if place else ''}: {message}")
+
+    def dotted(self, path: tuple[Any, ...]) -> str:
+        """``('config', 'units', 1)`` as ``params.config.units[1]``."""
+        keys = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+        return f"{self.root}{keys}".removeprefix(".")
 
     def location(self, path: tuple[Any, ...]) -> str | None:
         """``file:line`` of the key at ``path``, or of the block nearest to it that was read from a file."""
@@ -77,7 +83,7 @@ class Gate:
         Args:
             schema: What the section may hold.
             values: What it holds, in plain dicts. Old spellings are translated in place.
-            path: Where it stands below ``params``.
+            path: Where it stands below the root.
             private_keys: True leaves unknown keys out, instead of refusing them.
         """
         if isinstance(values, dict):
@@ -161,7 +167,7 @@ class Gate:
     def _advice(self, known: tuple[str, ...], key: str) -> str:
         """Where an unknown key may have been meant to go."""
         found = ((root, *home) for root, schema in self.schemas.items() for home in _homes(schema, key))
-        homes = [dotted(path) for path in found]
+        homes = [self.dotted(path) for path in found]
         if homes:
             return f"; it belongs to {' or '.join(homes)}"
         return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
@@ -170,11 +176,6 @@ class Gate:
         self.complain(
             path, f"{'missing' if given in (_ABSENT, None) else f'given {shown(given)}'}; expected {what}"
         )
-
-
-def dotted(path: tuple[Any, ...]) -> str:
-    """``('config', 'units', 1)`` as ``params.config.units[1]``."""
-    return "params" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
 
 
 def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> str:

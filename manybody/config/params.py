@@ -128,7 +128,7 @@ def parse_params(
 def parse_section(
     schema: type[AnySection],
     mapping: Mapping[str, Any],
-    key: Literal["config", "network"],
+    key: Literal["config", "network", "task"],
     *,
     private_keys: bool = False,
     training: bool = True,
@@ -138,7 +138,7 @@ def parse_section(
     Args:
         schema: What the section may hold.
         mapping: What it holds.
-        key: Which section it is.
+        key: Which section it is; ``task`` stands beside ``params``, not in it.
         private_keys: True leaves unknown keys out, instead of refusing them. So a third-party subclass that
             has no schema of its own gives its base class what that knows, and reads the rest from
             ``mapping``.
@@ -147,7 +147,7 @@ def parse_section(
     Raises:
         ConfigError: With every problem found.
     """
-    gate = Gate({key: mapping}, training)
+    gate = Gate({key: mapping}, training, root="" if key == "task" else "params")
     section = gate.section(schema, opened(mapping), (key,), private_keys)
     if private_keys:
         gate.notices.clear()

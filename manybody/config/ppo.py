@@ -280,7 +280,7 @@ def _minibatch_rules(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _nearest_divisor(number: int, wish: int) -> int:
-    """The divisor of ``number`` nearest to ``wish``, found in √number steps; of absurd numbers, some divisor."""
+    """The divisor of ``number`` nearest to ``wish``, in √number steps; for absurd numbers, some divisor."""
     if number > 2**40:
         return math.gcd(number, wish)
     small = [k for k in range(1, math.isqrt(number) + 1) if number % k == 0]

@@ -298,6 +298,19 @@ def test_a_base_class_reads_what_it_knows_of_a_foreign_section(example):
         parse_section(PPOConfig, example["config"], "config")
 
 
+def test_a_task_stands_beside_params():
+    class Env(Section):
+        num: int = 1
+
+    class Task(Section):
+        env: Env
+
+    assert parse_section(Task, {"env": {"num": "4"}}, "task").env.num == 4
+    with pytest.raises(ConfigError) as caught:
+        parse_section(Task, {"env": {"nmu": 4}}, "task")
+    assert [problem.path for problem in caught.value.problems] == ["task.env.nmu"]
+
+
 def test_frozen_and_already_parsed(example):
     params = parse_params(example)
     assert parse_params(params) is params
