@@ -4,7 +4,6 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
-export MUJOCO_GL ?= egl
 
 # Where the ant runs well, some seven minutes on two cores; `manybody train task=Ant` is the full length.
 LENGTH_Ant := max_iterations=200

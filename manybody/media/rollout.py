@@ -32,8 +32,8 @@ def record_video(player: Any, path: Path) -> Path | None:
     if not isinstance(env, MujocoTask):
         warn(f"no video: {type(env).__name__} is not a MuJoCo task")
         return None
-    every = max(1, round(1.0 / (env.control_dt * FPS)))
-    wanted = int(SECONDS / env.control_dt)
+    every = max(1, round(1.0 / (env.dt * FPS)))
+    wanted = int(SECONDS / env.dt)
     qpos: list[np.ndarray] = []
     returns: list[float] = []
     total, steps = 0.0, 0
@@ -52,7 +52,7 @@ def record_video(player: Any, path: Path) -> Path | None:
         env.sim.model,
         np.stack(qpos),
         path,
-        1.0 / (env.control_dt * every),
+        1.0 / (env.dt * every),
         title=player.config.name,
         returns=np.array(returns),
         report=warn,
