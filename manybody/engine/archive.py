@@ -12,10 +12,10 @@ import numpy
 import torch
 from torch import Tensor
 
-MAX_PICKLE = 2 << 20
-"""Bytes of the pickled part: names and numbers of some 10,000 tensors, whose contents lie outside it."""
-_MAX_DIRECTORY = 4 << 20
-"""Bytes of the archive's table of contents: some 40,000 entries."""
+MAX_PICKLE = 1 << 20
+"""Bytes of the pickled part: names and numbers of some 7,000 tensors, whose contents lie outside it."""
+_MAX_DIRECTORY = 2 << 20
+"""Bytes of the archive's table of contents: some 20,000 entries."""
 
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _ENCODE = ("global", "_codecs encode")
@@ -130,6 +130,8 @@ def check_archive(file: BinaryIO, size: int) -> str | None:
         entries = archive.infolist()
         for entry in entries:
             parts = entry.filename.split("/")
+            if entry.external_attr:  # torch takes an entry marked as a folder for one without content
+                return f"the entry {entry.filename!r} with attributes"
             if (
                 entry.compress_type != zipfile.ZIP_STORED
                 or entry.file_size != entry.compress_size

@@ -62,7 +62,8 @@ def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
             scalars become Python numbers.
 
     Raises:
-        CheckpointError: a value of another type, named by its key; too much outside tensors. Nothing is written.
+        CheckpointError: a value of another type, named by its key; too much outside tensors.
+            Nothing is written.
         OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
     """
     path = Path(path)
@@ -281,8 +282,8 @@ class Checkpoints:
         except OSError as error:
             if not self._warned:
                 console.warn(
-                    f"could not save '{path}': {error.strerror or error}. Training goes on "
-                    "and tries again at the next save; earlier checkpoints are intact. Free space or restore write permission."
+                    f"could not save '{path}': {error.strerror or error}. Training goes on and tries again "
+                    "at the next save; earlier checkpoints are intact. Free space or permit writing."
                 )
             self._warned = True
             return False

@@ -73,7 +73,7 @@ class RunWriter:
         self._try("TensorBoard", self._events.add, tag, number, step)
 
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Append a line to ``metrics.jsonl``: ``epoch``, ``frame``, ``time`` (s), each tag since the last line.
+        """Append a line to ``metrics.jsonl``: ``epoch``, ``frame``, ``time`` (s) and each new tag.
 
         Lines of this and later epochs left by an earlier run are dropped first: each epoch stands there once.
         """
@@ -103,8 +103,6 @@ class RunWriter:
                     "Training goes on; what is missed is not written later."
                 )
             self._broken.add(what)
-        else:
-            self._broken.discard(what)
 
 
 class _MetricsFile:
