@@ -9,7 +9,8 @@ from torch import Tensor
 def quat_to_matrix(quat: Tensor) -> Tensor:
     """Rotation matrix (..., 3, 3) of a unit quaternion ``quat`` (..., 4) wxyz: body axes in its columns.
 
-    R = I + 2 w [v]x + 2 [v]x^2 for q = (w, v), written out.
+    R = I + 2 w [v]x + 2 [v]x^2 for q = (w, v), written out. The result is a view of nine contiguous batches, one for
+    each entry, so that taking entries, rows or columns of a large batch stays fast.
     """
     w, x, y, z = quat.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z
@@ -20,7 +21,13 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
         2 * (xy + wz), 1 - 2 * (xx + zz), 2 * (yz - wx),
         2 * (xz - wy), 2 * (yz + wx), 1 - 2 * (xx + yy),
     )  # fmt: skip
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(rows).unflatten(0, (3, 3)).movedim((0, 1), (-2, -1))
+
+
+def to_body_frame(matrix: Tensor, vector: Tensor) -> Tensor:
+    """A world ``vector`` (..., 3) in the axes of the body whose rotation is ``matrix`` (..., 3, 3): R^T v."""
+    x, y, z = vector.unsqueeze(-1).unbind(-2)
+    return matrix[..., 0, :] * x + matrix[..., 1, :] * y + matrix[..., 2, :] * z
 
 
 def matrix_to_euler(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

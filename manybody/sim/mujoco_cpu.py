@@ -8,8 +8,8 @@ import torch
 from mujoco.batch import Batch
 from torch import Tensor
 
-MAX_SPEED = 1.0e4
-"""m/s or rad/s. Nothing that walks moves a thousandth as fast: beyond it the integration has diverged."""
+MAX_SPEED = 500.0
+"""m/s or rad/s. A motor of 15 N m against the Ant's joint damping ends at 150 rad/s; beyond 500 the integration has diverged."""
 MAX_POSITION = 1.0e6
 """m or rad. float32 resolves 6 cm there; see MAX_SPEED."""
 
@@ -69,14 +69,15 @@ class MujocoCpu:
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
         """See ``Simulation.reset``. ``sensordata`` of the reset environments is zero until the next step."""
-        column = mask.unsqueeze(1)
-        # One fresh row for all: time, activations, warm start and controls as in a new MjData.
-        self._rows.copy_(torch.where(column, self._pristine, self._rows))
-        self._qpos.copy_(torch.where(column, qpos.double(), self._qpos))
-        self._qvel.copy_(torch.where(column, qvel.double(), self._qvel))
-        self.sensordata.masked_fill_(column, 0.0)
-        self.finite |= mask
-        self._refresh()
+        # An index list is free on a CPU, and few environments end in one step: `where` over whole rows takes 2 ms.
+        ids = mask.nonzero().squeeze(1)
+        # Time, activations, warm start and controls as in a new MjData.
+        self._rows[ids] = self._pristine
+        for exact, rounded, value in ((self._qpos, self.qpos, qpos[ids]), (self._qvel, self.qvel, qvel[ids])):
+            exact[ids] = value.double()
+            rounded[ids] = value
+        self.sensordata[ids] = 0.0
+        self.finite[ids] = True
 
     def state(self) -> dict[str, Tensor]:
         """See ``Simulation.state``."""

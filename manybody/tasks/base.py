@@ -1,5 +1,6 @@
 """``MujocoTask``: a robot task on batched physics, in the step order of Isaac Gym's ``VecTask``."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -197,7 +198,8 @@ class MujocoTask(VecEnv):
 
     def _observe(self) -> Tensor:
         clip = self.cfg.env.clipObservations
-        return self.compute_observations().clamp(-clip, clip)
+        obs = self.compute_observations()
+        return obs if math.isinf(clip) else obs.clamp(-clip, clip)
 
     def _start_episodes(self, mask: Tensor) -> None:
         self.progress_buf.masked_fill_(mask, 0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from manybody.config.task import LocomotionEnvConfig, TaskConfig
-from manybody.functional.rotations import matrix_to_euler, quat_to_matrix, wrap_to_pi
+from manybody.functional.rotations import matrix_to_euler, quat_to_matrix, to_body_frame, wrap_to_pi
 from manybody.tasks.base import MujocoTask
 
 TARGET = (1000.0, 0.0)
@@ -26,8 +26,7 @@ def target_distance(position: Tensor) -> Tensor:
 
     In float64, since a float32 distance of 1000 m moves in jumps of 61 um, 0.004 in progress per step.
     """
-    offset = torch.stack([TARGET[0] - position[:, 0].double(), TARGET[1] - position[:, 1].double()])
-    return offset.norm(dim=0)
+    return torch.hypot(TARGET[0] - position[:, 0].double(), TARGET[1] - position[:, 1].double())
 
 
 def progress_reward(potential: Tensor, previous: Tensor) -> Tensor:
@@ -93,7 +92,8 @@ class Locomotion(MujocoTask):
         # Zero, or the nearest limit where zero is out of reach.
         start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(self.dof_limits_lower, self.dof_limits_upper)
         self.start_qpos = start
-        self.potentials = -target_distance(self.sim.qpos[:, :3]) / self.dt
+        self.start_potential = -target_distance(start[None, :3]) / self.dt
+        self.potentials = self.start_potential.repeat(self.num_envs)
         self.prev_potentials = self.potentials.clone()
         self.reset()
 
@@ -118,14 +118,17 @@ class Locomotion(MujocoTask):
     def compute_observations(self) -> Tensor:
         """See the class docstring."""
         qpos, qvel, env = self.sim.qpos, self.sim.qvel, self.env
-        rotation = quat_to_matrix(qpos[:, 3:7])
+        # Column by column from here on: contiguous batches are twice as fast as columns of a row-major matrix.
+        pose = qpos[:, :7].t().contiguous().t()
+        rotation = quat_to_matrix(pose[:, 3:7])
         roll, _, yaw = matrix_to_euler(rotation)
-        to_target = torch.stack([TARGET[0] - qpos[:, 0], TARGET[1] - qpos[:, 1]], dim=1)
-        angle_to_target = wrap_to_pi(torch.atan2(to_target[:, 1], to_target[:, 0]) - yaw)
-        # v_body = R^T v_world
-        velocity = (rotation * qvel[:, :3].unsqueeze(2)).sum(dim=1)
+        target_x, target_y = TARGET[0] - pose[:, 0], TARGET[1] - pose[:, 1]
+        angle_to_target = wrap_to_pi(torch.atan2(target_y, target_x) - yaw)
+        velocity = to_body_frame(rotation, qvel[:, :3])
         self.up_proj = rotation[:, 2, 2]
-        self.heading_proj = (rotation[:, :2, 0] * to_target).sum(dim=1) / to_target.norm(dim=1)
+        self.heading_proj = (rotation[:, 0, 0] * target_x + rotation[:, 1, 0] * target_y) / torch.hypot(
+            target_x, target_y
+        )
         self.dof_pos_scaled = unscale(qpos[:, 7:], self.dof_limits_lower, self.dof_limits_upper)
         self.dof_vel_scaled = env.dofVelocityScale * qvel[:, 6:]
         return torch.cat(
@@ -159,15 +162,15 @@ class Locomotion(MujocoTask):
 
     def reset_where(self, mask: Tensor) -> None:
         """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1, 0.1)."""
-        noise = self.uniform(-RESET_POSITION_NOISE, RESET_POSITION_NOISE, self.num_actions)
-        qpos = self.start_qpos.repeat(self.num_envs, 1)
-        qpos[:, 7:] = (qpos[:, 7:] + noise).clamp(self.dof_limits_lower, self.dof_limits_upper)
-        qvel = torch.zeros_like(self.sim.qvel)
-        qvel[:, 6:] = self.uniform(-RESET_VELOCITY_NOISE, RESET_VELOCITY_NOISE, self.num_actions)
+        noise = self.uniform(-1.0, 1.0, 2 * self.num_actions)
+        angles = self.start_qpos[7:] + RESET_POSITION_NOISE * noise[:, : self.num_actions]
+        angles = angles.clamp(self.dof_limits_lower, self.dof_limits_upper)
+        qpos = torch.cat([self.start_qpos[:7].expand(self.num_envs, 7), angles], dim=1)
+        qvel = torch.nn.functional.pad(RESET_VELOCITY_NOISE * noise[:, self.num_actions :], (6, 0))
         self.sim.reset(mask, qpos, qvel)
-        start = -target_distance(qpos[:, :3]) / self.dt
-        self.potentials = torch.where(mask, start, self.potentials)
-        self.prev_potentials = torch.where(mask, start, self.prev_potentials)
+        # Everyone starts at the same distance.
+        self.potentials = torch.where(mask, self.start_potential, self.potentials)
+        self.prev_potentials = torch.where(mask, self.start_potential, self.prev_potentials)
 
     def extras(self) -> dict[str, Tensor]:
         """``true_objective`` (N,): torso velocity along world x in m/s, before any reset."""
