@@ -42,7 +42,7 @@ def record_video(player: Any, path: Path) -> Path | None:
         nonlocal total, steps
         total = float(step.reward.reshape(-1)[0]) + (0.0 if step.done[0] else total)
         if steps % every == 0:
-            qpos.append(env.sim.state()["qpos"][0].double().cpu().numpy().copy())
+            qpos.append(env.sim.qpos[0].double().cpu().numpy())
             returns.append(total)
         steps += 1
         return steps >= wanted
