@@ -88,7 +88,7 @@ class Dashboard:
             Text("\n").join(lines[: max(1, rows)]),
             title=Text(f" {self.title} ", style="bold"),
             title_align="left",
-            subtitle=Text(f" {_duration(time.monotonic() - self._began)} ", style="dim"),
+            subtitle=Text(f" {_duration(time.monotonic() - self._began)} elapsed ", style="dim"),
             subtitle_align="right",
             border_style="#3b82f6",
             padding=(0, 2),
@@ -194,7 +194,10 @@ def _progress(report: EpochReport, width: int) -> list[Any]:
     if not limits:
         return [Text("no limit set: Ctrl-C stops, with a checkpoint", style="dim")]
     full = round(width * min(done, 1.0))
-    label = Text.assemble((f"{done:.0%}", "bold"), (f"   {' · '.join(limits)}", "dim"))
+    label = Text.assemble((f"{done:.0%}", "bold"))
+    middle = f"   {' · '.join(limits)}"
+    if label.cell_len + len(middle) + 2 + len(left) <= width:
+        label.append(middle, style="dim")
     label.append(" " * max(2, width - label.cell_len - len(left)))
     label.append(left, style="bold")
     return [Text.assemble(("━" * full, "#4ade80"), ("━" * (width - full), "grey27")), label]

@@ -191,7 +191,7 @@ with graceful_stop(), Display() as display:
 
 
 def on_a_terminal(mode, until, then=lambda process: None):
-    """Run ``DRIVER`` on a pseudo-terminal; call ``then`` once ``until`` is seen. Returns the output and exit code."""
+    """Run ``DRIVER`` on a pseudo-terminal; call ``then`` once ``until`` is seen. Gives output, exit code."""
     master, slave = pty.openpty()
     environment = {
         **os.environ,
