@@ -30,8 +30,13 @@ class EpochReport:
     best_reward: float | None
     scalars: dict[str, float] = field(default_factory=dict)
     """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
-    eta: float | None = None
-    """Seconds left, as far as one can tell."""
+
+    @property
+    def done(self) -> float:
+        """The share of the way to the nearer limit, 0 to 1; 0 without limits."""
+        epochs = self.epoch / self.max_epochs if self.max_epochs > 0 else 0.0
+        frames = self.frame / self.max_frames if self.max_frames > 0 else 0.0
+        return min(1.0, max(epochs, frames))
 
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -55,6 +60,7 @@ class Dashboard:
 
     def __init__(self, title: str) -> None:
         self.title = title
+        self._first: EpochReport | None = None
         self._report: EpochReport | None = None
         self._rewards: list[float] = []
         self._began = time.monotonic()
@@ -63,6 +69,7 @@ class Dashboard:
         """Take over the figures of one epoch."""
         if report.reward is not None:
             self._rewards.append(report.reward)
+        self._first = self._first or report
         self._report = report
 
     def render(self, width: int, height: int, notice: str = "") -> Any:
@@ -108,7 +115,7 @@ class Dashboard:
             "head": self._head(report, width, 12 if height >= 30 else 6 if height >= 16 else 3),
             "speed": _speed(report, width),
             "scalars": _scalars(report.scalars, width),
-            "progress": _progress(report, width),
+            "progress": _progress(report, width, self._seconds_left(report)),
         }
         for name in ("scalars", "speed", "progress"):
             if sum(len(block) + 1 for block in blocks.values()) - 1 > height:
@@ -117,6 +124,12 @@ class Dashboard:
         for block in filter(None, blocks.values()):
             lines += ([Text()] if lines else []) + block
         return lines
+
+    def _seconds_left(self, report: EpochReport) -> float | None:
+        """At the pace since the first report, which after a resume is not that of the whole run."""
+        assert self._first is not None
+        covered = report.done - self._first.done
+        return (report.seconds - self._first.seconds) * (1.0 - report.done) / covered if covered > 0 else None
 
     def _head(self, report: EpochReport, width: int, rows: int) -> list[Any]:
         """Return, best and length beside the curve of the return."""
@@ -179,27 +192,24 @@ def _columns(cells: list[Any], width: int, cell: int) -> list[Any]:
     return [Text("    ").join(cells[start : start + count]) for start in range(0, len(cells), count)]
 
 
-def _progress(report: EpochReport, width: int) -> list[Any]:
+def _progress(report: EpochReport, width: int, seconds_left: float | None) -> list[Any]:
     """How far it is, and how long it still takes."""
     from rich.text import Text
 
-    left = f"{_duration(report.eta)} left" if report.eta is not None else ""
-    limits, done = [], 0.0
+    limits = []
     if report.max_epochs > 0:
         limits.append(f"epoch {report.epoch:,} of {report.max_epochs:,}")
-        done = report.epoch / report.max_epochs
     if report.max_frames > 0:
         limits.append(f"frame {_count(report.frame)} of {_count(report.max_frames)}")
-        done = max(done, report.frame / report.max_frames)
     if not limits:
         return [Text("no limit set: Ctrl-C stops, with a checkpoint", style="dim")]
-    full = round(width * min(done, 1.0))
-    label = Text.assemble((f"{done:.0%}", "bold"))
+    left = f"{_duration(seconds_left)} left" if seconds_left is not None else ""
+    label = Text(f"{report.done:.0%}", style="bold")
     middle = f"   {' · '.join(limits)}"
     if label.cell_len + len(middle) + 2 + len(left) <= width:
-        label.append(middle, style="dim")
-    label.append(" " * max(2, width - label.cell_len - len(left)))
-    label.append(left, style="bold")
+        label = Text.assemble(label, (middle, "dim"))
+    label = Text.assemble(label, " " * max(2, width - label.cell_len - len(left)), (left, "bold"))
+    full = round(width * report.done)
     return [Text.assemble(("━" * full, "#4ade80"), ("━" * (width - full), "grey27")), label]
 
 
