@@ -1,0 +1,20 @@
+"""Each function runs as it is and through torch.compile's tracer, which must take it in one graph."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+
+@pytest.fixture(params=["eager", "compiled"])
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """``run(function, *arguments)``."""
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        if request.param == "eager":
+            return function(*arguments)
+        torch.compiler.reset()
+        return torch.compile(function, backend="eager", fullgraph=True)(*arguments)
+
+    return call
