@@ -23,7 +23,7 @@ class ToyEnv(VecEnv):
 
     Args:
         num_envs: N.
-        length: steps of an episode; environment i starts at step ``i % length`` so that episodes end at different times.
+        length: steps of an episode; environment i starts at step ``i % length``, so that not all end at once.
         gives_final_obs: whether a step carries the last observation of an ended episode.
         value_size: V; further reward components are the first one again.
     """
@@ -77,7 +77,7 @@ class ToyEnv(VecEnv):
 
 
 def toy_params(**config: Any) -> dict[str, Any]:
-    """What stands under ``params`` for PPO on eight toy environments; ``config`` changes the ``config`` section."""
+    """What stands under ``params`` for PPO on eight toy environments; ``config`` changes that section."""
     return {
         "seed": 0,
         "algo": {"name": "a2c_continuous"},

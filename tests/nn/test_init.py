@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+
+from manybody.nn.init import INITIALIZERS, initializer
+
+
+def drawn(shape=(400, 200), **settings):
+    torch.manual_seed(0)
+    weight = torch.full(shape, 0.123)
+    initializer(settings)(weight)
+    return weight
+
+
+def test_default_keeps_what_is_there():
+    assert (drawn(name="default", scale=9.0) == 0.123).all()
+
+
+def test_constant():
+    assert (drawn(name="const_initializer", val=-1.5) == -1.5).all()
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "orthogonal_initializer"])
+def test_orthogonal_columns_have_the_length_gain(name):
+    weight = drawn(name=name, gain=2.0)
+    torch.testing.assert_close(weight.T @ weight, 4.0 * torch.eye(200), atol=1e-4, rtol=0)
+
+
+# Standard deviations for a (fan_out 400, fan_in 200) matrix; 80,000 draws give some 0.3 % of noise.
+@pytest.mark.parametrize(
+    ("settings", "std"),
+    [
+        ({"name": "glorot_normal_initializer"}, math.sqrt(2 / 600)),
+        ({"name": "glorot_uniform_initializer", "gain": 3.0}, 3 * math.sqrt(2 / 600)),
+        ({"name": "kaiming_normal", "nonlinearity": "relu"}, math.sqrt(2 / 200)),
+        ({"name": "kaiming_normal", "mode": "fan_out", "nonlinearity": "relu"}, math.sqrt(2 / 400)),
+        ({"name": "random_uniform_initializer", "a": -0.3, "b": 0.3}, 0.6 / math.sqrt(12)),
+    ],
+)
+def test_spread(settings, std):
+    weight = drawn(**settings)
+    assert weight.std().item() == pytest.approx(std, rel=0.02)
+    assert abs(weight.mean().item()) < 0.02 * std
+
+
+@pytest.mark.parametrize(("mode", "fan"), [("fan_in", 200), ("fan_out", 400), ("fan_avg", 300)])
+def test_variance_scaling_is_cut_at_two_deviations(mode, fan):
+    # A normal distribution cut at 2 deviations keeps 0.7737 of its variance.
+    std = math.sqrt(3.0 / fan)
+    weight = drawn(name="variance_scaling_initializer", mode=mode, scale=3.0)
+    assert weight.abs().max().item() <= 2 * std + 1e-6
+    assert weight.std().item() == pytest.approx(math.sqrt(0.7737) * std, rel=0.02)
+
+
+def test_arguments_left_none_take_the_default():
+    assert torch.equal(drawn(name="orthogonal", gain=None), drawn(name="orthogonal"))
+
+
+def test_unknown_names_and_modes_list_the_known():
+    with pytest.raises(ValueError, match=r"no initializer 'ortho' \(known: default"):
+        initializer({"name": "ortho"})
+    with pytest.raises(ValueError, match=r"mode 'fan' \(known: fan_in, fan_out, fan_avg\)"):
+        drawn(name="variance_scaling_initializer", mode="fan")
+
+
+def test_the_configuration_knows_the_same_names():
+    from manybody.config.network import INITIALIZERS as CONFIGURED
+
+    assert set(CONFIGURED) == set(INITIALIZERS)
