@@ -1,4 +1,8 @@
-"""What can be set of a task: IsaacGymEnvs' task layout (``name``, ``physics_engine``, ``env``, ``sim``) and key names."""
+"""What can be set of a task: IsaacGymEnvs' task layout (``name``, ``physics_engine``, ``env``, ``sim``) and
+key names.
+"""
+
+# ruff: noqa: N815 (IsaacGymEnvs' key names)
 
 import math
 from collections.abc import Mapping
@@ -29,24 +33,24 @@ LEGACY_TASK_KEYS: dict[str, str] = {
 class EnvConfig(Section):
     """Section ``env``: what every task knows."""
 
-    numEnvs: int = Field(4096, ge=1)  # noqa: N815
+    numEnvs: int = Field(default=4096, ge=1)
     """Number of environments N."""
-    episodeLength: int = Field(1000, ge=1)  # noqa: N815
+    episodeLength: int = Field(default=1000, ge=1)
     """Control steps after which an episode is truncated. An episode has exactly this many steps."""
-    clipObservations: float = Field(math.inf, gt=0)  # noqa: N815
+    clipObservations: float = Field(default=math.inf, gt=0)
     """Observations are clamped to +- this."""
-    clipActions: float = Field(1.0, gt=0)  # noqa: N815
+    clipActions: float = Field(default=1.0, gt=0)
     """Actions are clamped to +- this; 1 is full motor effort."""
-    controlFrequencyInv: int = Field(1, ge=1)  # noqa: N815
+    controlFrequencyInv: int = Field(default=1, ge=1)
     """Physics steps of ``sim.dt`` per action."""
 
 
 class SimConfig(Section):
     """Section ``sim``."""
 
-    dt: float = Field(0.0166, gt=0)
+    dt: float = Field(default=0.0166, gt=0)
     """Seconds per physics step, divided into ``substeps``."""
-    substeps: int = Field(2, ge=1)
+    substeps: int = Field(default=2, ge=1)
     """Integrations per physics step."""
     gravity: tuple[float, float, float] = (0.0, 0.0, -9.81)
     """m/s^2."""
@@ -88,55 +92,55 @@ def _without_legacy(section: str, value: Any) -> Any:
 class CartpoleEnvConfig(EnvConfig):
     """Section ``env`` of Cartpole."""
 
-    numEnvs: int = Field(512, ge=1)  # noqa: N815
-    episodeLength: int = Field(500, ge=1)  # noqa: N815
-    clipObservations: float = Field(5.0, gt=0)  # noqa: N815
-    resetDist: float = Field(3.0, gt=0)  # noqa: N815
+    numEnvs: int = Field(default=512, ge=1)
+    episodeLength: int = Field(default=500, ge=1)
+    clipObservations: float = Field(default=5.0, gt=0)
+    resetDist: float = Field(default=3.0, gt=0)
     """m from the centre at which the episode fails."""
-    maxEffort: float = Field(400.0, gt=0)  # noqa: N815
+    maxEffort: float = Field(default=400.0, gt=0)
     """N on the cart at action 1."""
 
 
 class LocomotionEnvConfig(EnvConfig):
     """Section ``env`` of the running tasks. Defaults are Ant's."""
 
-    powerScale: float = Field(1.0, ge=0)  # noqa: N815
+    powerScale: float = Field(default=1.0, ge=0)
     """Factor on every motor's torque."""
-    aliveReward: float = 0.5  # noqa: N815
+    aliveReward: float = 0.5
     """Reward per step for not having fallen (a constant in IsaacGymEnvs' code)."""
-    headingWeight: float = 0.5  # noqa: N815
+    headingWeight: float = 0.5
     """Reward per step for facing the target."""
-    upWeight: float = 0.1  # noqa: N815
+    upWeight: float = 0.1
     """Reward per step for an upright torso."""
-    actionsCost: float = 0.005  # noqa: N815
+    actionsCost: float = 0.005
     """Cost per squared action."""
-    energyCost: float = 0.05  # noqa: N815
+    energyCost: float = 0.05
     """Cost per |action x scaled joint velocity|."""
-    dofVelocityScale: float = 0.2  # noqa: N815
+    dofVelocityScale: float = 0.2
     """Joint velocity (rad/s) to observation."""
-    angularVelocityScale: float = 1.0  # noqa: N815
+    angularVelocityScale: float = 1.0
     """Torso angular velocity (rad/s) to observation."""
-    contactForceScale: float = 0.1  # noqa: N815
+    contactForceScale: float = 0.1
     """Foot force (N) and torque (N m) to observation; joint torques too, where a task observes them."""
-    jointsAtLimitCost: float = 0.1  # noqa: N815
+    jointsAtLimitCost: float = 0.1
     """Cost per joint at its limit."""
-    deathCost: float = -2.0  # noqa: N815
+    deathCost: float = -2.0
     """Reward of the step in which the robot falls."""
-    terminationHeight: float = 0.31  # noqa: N815
+    terminationHeight: float = 0.31
     """m; a torso below it has fallen."""
 
 
 class HumanoidEnvConfig(LocomotionEnvConfig):
     """Section ``env`` of Humanoid."""
 
-    aliveReward: float = 2.0  # noqa: N815
-    actionsCost: float = 0.01  # noqa: N815
-    dofVelocityScale: float = 0.1  # noqa: N815
-    angularVelocityScale: float = 0.25  # noqa: N815
-    contactForceScale: float = 0.01  # noqa: N815
-    jointsAtLimitCost: float = 0.25  # noqa: N815
-    deathCost: float = -1.0  # noqa: N815
-    terminationHeight: float = 0.8  # noqa: N815
+    aliveReward: float = 2.0
+    actionsCost: float = 0.01
+    dofVelocityScale: float = 0.1
+    angularVelocityScale: float = 0.25
+    contactForceScale: float = 0.01
+    jointsAtLimitCost: float = 0.25
+    deathCost: float = -1.0
+    terminationHeight: float = 0.8
 
 
 class CartpoleConfig(TaskConfig):

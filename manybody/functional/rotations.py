@@ -9,8 +9,8 @@ from torch import Tensor
 def quat_to_matrix(quat: Tensor) -> Tensor:
     """Rotation matrix (..., 3, 3) of a unit quaternion ``quat`` (..., 4) wxyz: body axes in its columns.
 
-    R = I + 2 w [v]x + 2 [v]x^2 for q = (w, v), written out. The result is a view of nine contiguous batches, one for
-    each entry, so that taking entries, rows or columns of a large batch stays fast.
+    R = I + 2 w [v]x + 2 [v]x^2 for q = (w, v), written out. The result is a view of nine contiguous batches,
+    one for each entry, so that taking entries, rows or columns of a large batch stays fast.
     """
     w, x, y, z = quat.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z

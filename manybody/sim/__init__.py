@@ -1,0 +1,1 @@
+"""Batched physics: the ``Simulation`` protocol and its backends."""

@@ -10,9 +10,10 @@ from torch import Tensor
 class Simulation(Protocol):
     """Batched physics behind tensors. Tasks read ``qpos``, ``qvel`` and ``sensordata`` and write ``ctrl``.
 
-    The tensors are allocated once and refreshed in place by ``step``, ``reset`` and ``set_state``: whoever keeps one
-    across steps must copy it. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` holds the linear velocity in
-    the world frame (m/s), then the angular velocity in the body frame (rad/s), as in MuJoCo.
+    The tensors are allocated once and refreshed in place by ``step``, ``reset`` and ``set_state``: whoever
+    keeps one across steps must copy it. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` holds the
+    linear velocity in the world frame (m/s), then the angular velocity in the body frame (rad/s), as in
+    MuJoCo.
     """
 
     num_envs: int
@@ -24,18 +25,24 @@ class Simulation(Protocol):
     qvel: Tensor
     """(N, nv) float32, generalised velocities: m/s, rad/s."""
     sensordata: Tensor
-    """(N, ns) float32. Describes the state *before* the last substep's integration (as MuJoCo's ``mj_step`` leaves
-    it), and is zero from a reset until the next step. What must agree with ``qpos`` is computed from ``qpos``."""
+    """(N, ns) float32. Describes the state *before* the last substep's integration (as MuJoCo's ``mj_step``
+    leaves it), and is zero from a reset until the next step. What must agree with ``qpos`` is computed from
+    ``qpos``.
+    """
     ctrl: Tensor
     """(N, nu) float32, actuator controls, written by the task before ``step``."""
     finite: Tensor
     """(N,) bool: physics of the environment stayed finite and within bounds in the last ``step``."""
 
     def step(self, substeps: int) -> None:
-        """Hold ``ctrl`` and advance every environment by ``substeps`` time steps of ``model.opt.timestep`` seconds."""
+        """Hold ``ctrl`` and advance every environment by ``substeps`` time steps of ``model.opt.timestep``
+        seconds.
+        """
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
-        """Where ``mask`` (N,) bool is true, start afresh from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time 0."""
+        """Where ``mask`` (N,) bool is true, start afresh from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time
+        0.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the exact integration state (float64, warm start included), for ``set_state``."""

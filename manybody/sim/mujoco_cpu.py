@@ -9,7 +9,9 @@ from mujoco.batch import Batch
 from torch import Tensor
 
 MAX_SPEED = 500.0
-"""m/s or rad/s. A motor of 15 N m against the Ant's joint damping ends at 150 rad/s; beyond 500 the integration has diverged."""
+"""m/s or rad/s. A motor of 15 N m against the Ant's joint damping ends at 150 rad/s; beyond 500 the
+integration has diverged.
+"""
 MAX_POSITION = 1.0e6
 """m or rad. float32 resolves 6 cm there; see MAX_SPEED."""
 
@@ -23,13 +25,13 @@ _DIVERGED = [
 class MujocoCpu:
     """``Simulation`` on ``mujoco.batch.Batch``, a persistent thread pool inside MuJoCo.
 
-    Each environment is one row of float64 integration state (``mjSTATE_INTEGRATION``: time, qpos, qvel, activations,
-    solver warm start, controls, applied forces), so a saved row is everything there is. ``mujoco.rollout``, the
-    other batched interface of MuJoCo, takes a warm start but does not hand one back.
+    Each environment is one row of float64 integration state (``mjSTATE_INTEGRATION``: time, qpos, qvel,
+    activations, solver warm start, controls, applied forces), so a saved row is everything there is.
+    ``mujoco.rollout``, the other batched interface of MuJoCo, takes a warm start but does not hand one back.
 
-    An environment whose state turns NaN, infinite or larger than 1e10 is reset to ``qpos0`` by MuJoCo itself in the
-    middle of the step and only a warning counter tells. Here that environment is false in ``finite``; the others are
-    untouched, since rows share nothing.
+    An environment whose state turns NaN, infinite or larger than 1e10 is reset to ``qpos0`` by MuJoCo itself
+    in the middle of the step and only a warning counter tells. Here that environment is false in ``finite``;
+    the others are untouched, since rows share nothing.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int | None = None) -> None:
@@ -37,11 +39,11 @@ class MujocoCpu:
         self.num_envs = num_envs
         self.device = torch.device("cpu")
         self.num_threads = min(num_threads or _usable_cores(), num_envs)
-        # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` carries the news.
+        # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` carries the
+        # news.
         mujoco.set_mju_user_warning(_ignore_warning)
         self._batch = Batch(model, num_envs, self.num_threads)
         self._rows = torch.from_numpy(self._batch.state)  # (N, nstate) float64, shared with MuJoCo
-        self._time = torch.from_numpy(self._batch.bind("time"))
         self._qpos = torch.from_numpy(self._batch.bind("qpos"))
         self._qvel = torch.from_numpy(self._batch.bind("qvel"))
         self._ctrl = torch.from_numpy(self._batch.bind("ctrl"))
@@ -69,15 +71,17 @@ class MujocoCpu:
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
         """See ``Simulation.reset``. ``sensordata`` of the reset environments is zero until the next step."""
-        # An index list is free on a CPU, and few environments end in one step: `where` over whole rows takes 2 ms.
-        ids = mask.nonzero().squeeze(1)
+        # Few environments end in one step: `where` over whole rows of a thousand bytes would take 2 ms.
         # Time, activations, warm start and controls as in a new MjData.
-        self._rows[ids] = self._pristine
-        for exact, rounded, value in ((self._qpos, self.qpos, qpos[ids]), (self._qvel, self.qvel, qvel[ids])):
-            exact[ids] = value.double()
-            rounded[ids] = value
-        self.sensordata[ids] = 0.0
-        self.finite[ids] = True
+        self._rows[mask] = self._pristine
+        for exact, rounded, values in (
+            (self._qpos, self.qpos, qpos[mask]),
+            (self._qvel, self.qvel, qvel[mask]),
+        ):
+            exact[mask] = values.double()
+            rounded[mask] = values
+        self.sensordata[mask] = 0.0
+        self.finite[mask] = True
 
     def state(self) -> dict[str, Tensor]:
         """See ``Simulation.state``."""
@@ -102,8 +106,11 @@ class MujocoCpu:
         self._refresh()
 
     def close(self) -> None:
-        """See ``Simulation.close``: the pool's threads end with the batch."""
-        self._batch = None  # type: ignore[assignment]
+        """See ``Simulation.close``: the threads end with the last view of the batch. Closing twice is
+        harmless.
+        """
+        for name in ("_batch", "_rows", "_qpos", "_qvel", "_ctrl", "_warnings", "_sensordata"):
+            self.__dict__.pop(name, None)
 
     def _refresh(self) -> None:
         self.qpos.copy_(self._qpos)

@@ -36,7 +36,8 @@ def task_class(name: str) -> type[MujocoTask]:
 
 
 def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
-    """The configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its defaults.
+    """The configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its
+    defaults.
 
     Raises:
         ValueError: no such task, an unknown key or a bad value (pydantic's ``ValidationError``).

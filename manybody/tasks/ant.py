@@ -12,9 +12,9 @@ AT_LIMIT = 0.99
 class Ant(Locomotion):
     """60 observations, 8 actions, 60 Hz.
 
-    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles 8, joint
-    velocities 8, force and torque in each of the four ankles 24, actions 8 (``Locomotion`` has the details).
-    Termination: torso below 0.31 m.
+    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles
+    8, joint velocities 8, force and torque in each of the four ankles 24, actions 8 (``Locomotion`` has the
+    details). Termination: torso below 0.31 m.
     """
 
     Config = AntConfig
@@ -24,5 +24,5 @@ class Ant(Locomotion):
     start_height = 0.44
 
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
-        """jointsAtLimitCost per joint above AT_LIMIT (the upper limit only, as in IsaacGymEnvs)."""
+        """The weight per joint above AT_LIMIT (the upper limit only, as in IsaacGymEnvs)."""
         return self.env.jointsAtLimitCost * (unscaled > AT_LIMIT).sum(dim=1)

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import mujoco
 import numpy as np
@@ -20,19 +20,35 @@ ASSETS = Path(__file__).parent / "assets"
 """Where the models of the built-in tasks lie."""
 
 
+class TaskSummary(NamedTuple):
+    """A task in one line, by its defaults."""
+
+    observations: int
+    """O."""
+    actions: int
+    """A."""
+    num_envs: int
+    """N."""
+    episode_steps: int
+    """Control steps."""
+    episode_seconds: float
+    """Simulated seconds."""
+
+
 class MujocoTask(VecEnv):
     """N environments of one task.
 
-    One ``step``: clip actions, ``pre_physics_step``, physics, ``post_physics_step`` (which counts progress and calls
-    ``compute_observations`` and ``compute_reward``), then reset what ended, in the same step. A subclass declares its
-    sizes and model and writes ``pre_physics_step``, ``compute_observations``, ``compute_reward`` and
-    ``reset_where``. All of them work on whole batches with masks and ``where``, never with index lists.
+    One ``step``: clip actions, ``pre_physics_step``, physics, ``post_physics_step`` (which counts progress
+    and calls ``compute_observations`` and ``compute_reward``), then reset what ended, in the same step. A
+    subclass declares its sizes and model and writes ``pre_physics_step``, ``compute_observations``,
+    ``compute_reward`` and ``reset_where``. All of them work on whole batches with masks and ``where``, never
+    with index lists.
 
     An episode has exactly ``episodeLength`` steps unless it terminates: Ant 1000, Cartpole 500. (Isaac Gym's
     ``progress >= episodeLength - 1`` gives the same length, since its late reset spends one step more.)
 
-    Environments whose physics diverged are terminated: they keep their last finite observation as ``final_obs``, get
-    ``unstable_reward`` and are counted in ``extras['unstable_envs']``.
+    Environments whose physics diverged are terminated: they keep their last finite observation as
+    ``final_obs``, get ``unstable_reward`` and are counted in ``extras['unstable_envs']``.
     """
 
     Config: ClassVar[type[TaskConfig]]
@@ -44,7 +60,8 @@ class MujocoTask(VecEnv):
     num_actions: ClassVar[int]
     """A."""
     state_buffers: ClassVar[tuple[str, ...]] = ("progress_buf", "obs_buf", "actions")
-    """Names of the tensors that ``get_env_state`` saves; a subclass adds what it carries from step to step."""
+    """Names of the tensors that ``get_env_state`` saves; a subclass adds what it carries from step to step.
+    """
 
     unstable_reward: float = 0.0
     """Reward of the step in which physics diverged."""
@@ -92,7 +109,7 @@ class MujocoTask(VecEnv):
         self.generator = torch.Generator(self.device)
         self.seed(seed)
 
-    # What a task writes ------------------------------------------------------------------------------------------
+    # What a task writes -------------------------------------------------------------------------------------
 
     @abstractmethod
     def pre_physics_step(self, actions: Tensor) -> None:
@@ -114,7 +131,16 @@ class MujocoTask(VecEnv):
         """Metrics of the step just taken, device tensors by name."""
         return {}
 
-    # VecEnv --------------------------------------------------------------------------------------------------------
+    @classmethod
+    def summary(cls) -> TaskSummary:
+        """Sizes and episode length by default, without building anything."""
+        cfg = cls.Config.model_validate({})
+        seconds = cfg.env.episodeLength * cfg.env.controlFrequencyInv * cfg.sim.dt
+        return TaskSummary(
+            cls.num_observations, cls.num_actions, cfg.env.numEnvs, cfg.env.episodeLength, round(seconds, 3)
+        )
+
+    # VecEnv -------------------------------------------------------------------------------------------------
 
     def seed(self, seed: int) -> None:
         """Restart the random numbers of the initial states."""
@@ -127,13 +153,16 @@ class MujocoTask(VecEnv):
         return {"obs": self.obs_buf}
 
     def step(self, actions: Tensor) -> Step:
-        """Apply ``actions`` (N, A) for one control step. NaN counts as 0; the rest is clipped to +-clipActions.
+        """Apply ``actions`` (N, A) for one control step. NaN counts as 0; the rest is clipped to
+        +-clipActions.
 
         Raises:
             ValueError: ``actions`` has another shape.
         """
         if actions.shape != self.actions.shape:
-            raise ValueError(f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}")
+            raise ValueError(
+                f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}"
+            )
         clip = self.cfg.env.clipActions
         self.actions = torch.nan_to_num(actions.float(), nan=0.0).clamp(-clip, clip)
         self.pre_physics_step(self.actions)
@@ -189,7 +218,7 @@ class MujocoTask(VecEnv):
         """Release the simulator."""
         self.sim.close()
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # --------------------------------------------------------------------------------------------------------
 
     def uniform(self, low: float, high: float, columns: int) -> Tensor:
         """(N, columns) random numbers from U(low, high)."""

@@ -28,7 +28,9 @@ def balance_reward(angle: Tensor, cart_speed: Tensor, pole_speed: Tensor) -> Ten
 
 
 def failed(position: Tensor, angle: Tensor, reset_distance: float) -> Tensor:
-    """(N,) bool: the cart is farther than ``reset_distance`` m from the centre, or the pole beyond horizontal."""
+    """(N,) bool: the cart is farther than ``reset_distance`` m from the centre, or the pole beyond
+    horizontal.
+    """
     return (position.abs() > reset_distance) | (angle.abs() > FALLEN_ANGLE)
 
 
@@ -64,7 +66,9 @@ class Cartpole(MujocoTask):
         position, angle = self.sim.qpos.unbind(dim=1)
         cart_speed, pole_speed = self.sim.qvel.unbind(dim=1)
         terminated = failed(position, angle, self.env.resetDist)
-        return torch.where(terminated, FAILURE_REWARD, balance_reward(angle, cart_speed, pole_speed)), terminated
+        return torch.where(
+            terminated, FAILURE_REWARD, balance_reward(angle, cart_speed, pole_speed)
+        ), terminated
 
     def reset_where(self, mask: Tensor) -> None:
         """Everything uniform around rest, upright in the centre."""

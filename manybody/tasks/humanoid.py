@@ -6,7 +6,9 @@ from manybody.config.task import HumanoidConfig
 from manybody.tasks.locomotion import Locomotion
 
 NEAR_LIMIT = 0.98
-"""Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the limit."""
+"""Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the
+limit.
+"""
 
 
 def near_limit_cost(unscaled: Tensor, effort: Tensor, weight: float) -> Tensor:
@@ -26,10 +28,10 @@ def joint_torque(action_torque: Tensor, limit_torque: Tensor, unscaled: Tensor) 
 class Humanoid(Locomotion):
     """108 observations, 21 actions, 60 Hz.
 
-    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles 21,
-    joint velocities 21, joint torques (motor and limit) 21, force and torque in the right and the left ankle 12,
-    actions 21 (``Locomotion`` has the details). Termination: torso below 0.8 m. Energy and limit costs weigh each
-    joint by its motor's gear, relative to the strongest.
+    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles
+    21, joint velocities 21, joint torques (motor and limit) 21, force and torque in the right and the left
+    ankle 12, actions 21 (``Locomotion`` has the details). Termination: torso below 0.8 m. Energy and limit
+    costs weigh each joint by its motor's gear, relative to the strongest.
     """
 
     Config = HumanoidConfig

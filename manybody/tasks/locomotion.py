@@ -1,4 +1,6 @@
-"""What Ant and Humanoid share: run towards a far target, upright, cheaply. Each reward term is one pure function."""
+"""What Ant and Humanoid share: run towards a far target, upright, cheaply. Each reward term is one pure
+function.
+"""
 
 from typing import ClassVar
 
@@ -30,7 +32,9 @@ def target_distance(position: Tensor) -> Tensor:
 
 
 def progress_reward(potential: Tensor, previous: Tensor) -> Tensor:
-    """Speed towards the target (N,) in m/s: the gain of the potential -distance/dt over one step of dt seconds."""
+    """Speed towards the target (N,) in m/s: the gain of the potential -distance/dt over one step of dt
+    seconds.
+    """
     return (potential - previous).float()
 
 
@@ -50,7 +54,9 @@ def action_cost(actions: Tensor, weight: float) -> Tensor:
 
 
 def energy_cost(actions: Tensor, scaled_velocity: Tensor, effort: Tensor, weight: float) -> Tensor:
-    """``weight`` times the sum of |action x scaled joint velocity| (N, A), weighted by relative ``effort`` (A,)."""
+    """``weight`` times the sum of |action x scaled joint velocity| (N, A), weighted by relative ``effort``
+    (A,).
+    """
     return weight * ((actions * scaled_velocity).abs() @ effort)
 
 
@@ -62,13 +68,14 @@ def unscale(position: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
 class Locomotion(MujocoTask):
     """A free-floating torso with one motor per joint that runs to TARGET.
 
-    Observation: height (m), torso velocity in its own frame (m/s), torso angular velocity in its own frame (rad/s,
-    scaled), yaw, roll, angle to the target (rad), cosine of tilt, cosine of heading error, joint angles between their
-    limits, joint velocities (scaled), what ``sensor_observations`` adds, last actions.
+    Observation: height (m), torso velocity in its own frame (m/s), torso angular velocity in its own frame
+    (rad/s, scaled), yaw, roll, angle to the target (rad), cosine of tilt, cosine of heading error, joint
+    angles between their limits, joint velocities (scaled), what ``sensor_observations`` adds, last actions.
 
-    Two slips of IsaacGymEnvs' Ant are not repeated: the angle to the target is measured in the horizontal plane
-    (atan2 of y and x differences; the original takes the z difference, IsaacLab issue #4465), and yaw, roll and that
-    angle are wrapped to [-pi, pi] (the original's jump from 0 to 2 pi right where the robot faces its target).
+    Two slips of IsaacGymEnvs' Ant are not repeated: the angle to the target is measured in the horizontal
+    plane (atan2 of y and x differences; the original takes the z difference, IsaacLab issue #4465), and yaw,
+    roll and that angle are wrapped to [-pi, pi] (the original's jump from 0 to 2 pi right where the robot
+    faces its target).
     """
 
     state_buffers: ClassVar[tuple[str, ...]] = (*MujocoTask.state_buffers, "potentials", "prev_potentials")
@@ -90,7 +97,9 @@ class Locomotion(MujocoTask):
         start = torch.zeros(model.nq, device=self.device)
         start[2], start[3] = self.start_height, 1.0
         # Zero, or the nearest limit where zero is out of reach.
-        start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(self.dof_limits_lower, self.dof_limits_upper)
+        start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(
+            self.dof_limits_lower, self.dof_limits_upper
+        )
         self.start_qpos = start
         self.start_potential = -target_distance(start[None, :3]) / self.dt
         self.potentials = self.start_potential.repeat(self.num_envs)
@@ -102,7 +111,9 @@ class Locomotion(MujocoTask):
         raise NotImplementedError
 
     def sensor_observations(self) -> tuple[Tensor, ...]:
-        """Blocks (N, .) between joint velocities and actions; by default every sensor, scaled by contactForceScale."""
+        """Blocks (N, .) between joint velocities and actions; by default every sensor, scaled by
+        contactForceScale.
+        """
         return (self.env.contactForceScale * self.sim.sensordata,)
 
     def pre_physics_step(self, actions: Tensor) -> None:
@@ -118,7 +129,8 @@ class Locomotion(MujocoTask):
     def compute_observations(self) -> Tensor:
         """See the class docstring."""
         qpos, qvel, env = self.sim.qpos, self.sim.qvel, self.env
-        # Column by column from here on: contiguous batches are twice as fast as columns of a row-major matrix.
+        # Column by column from here on: contiguous batches are twice as fast as columns of a row-major
+        # matrix.
         pose = qpos[:, :7].t().contiguous().t()
         rotation = quat_to_matrix(pose[:, 3:7])
         roll, _, yaw = matrix_to_euler(rotation)
@@ -161,7 +173,9 @@ class Locomotion(MujocoTask):
         return torch.where(fallen, env.deathCost, reward), fallen
 
     def reset_where(self, mask: Tensor) -> None:
-        """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1, 0.1)."""
+        """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1,
+        0.1).
+        """
         noise = self.uniform(-1.0, 1.0, 2 * self.num_actions)
         angles = self.start_qpos[7:] + RESET_POSITION_NOISE * noise[:, : self.num_actions]
         angles = angles.clamp(self.dof_limits_lower, self.dof_limits_upper)

@@ -1,0 +1,87 @@
+"""``GymnasiumVectorEnv``: any ``VecEnv`` with the face of ``gymnasium.vector.VectorEnv``, in NumPy."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from manybody.envs.base import Step, VecEnv
+
+
+class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
+    """N environments for learners that speak Gymnasium.
+
+    Environments reset themselves in the same step (``AutoresetMode.SAME_STEP``): where an episode ended,
+    ``infos['_final_obs']`` (N,) is true and ``infos['final_obs']`` (N,) object holds its last observation
+    (O,), as with Gymnasium's own ``SyncVectorEnv``. Of an observation with several parts, the learner sees
+    ``obs``.
+    """
+
+    def __init__(self, env: VecEnv) -> None:
+        """Wrap ``env``; closing this closes it."""
+        self.env = env
+        self.num_envs = env.num_envs
+        self.single_observation_space = env.spec.observation_space
+        self.single_action_space = env.spec.action_space
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
+        self.action_space = batch_space(self.single_action_space, env.num_envs)
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start a new episode everywhere; with ``seed``, the same ones whenever the seed is the same.
+
+        Raises:
+            ValueError: ``seed`` was given and the environment has no ``seed`` method.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            if not hasattr(self.env, "seed"):
+                raise ValueError(
+                    f"seed: got {seed}, but {type(self.env).__name__} has no seed(seed) method; "
+                    "call reset() without a seed and seed the environment where it is made"
+                )
+            self.env.seed(seed)
+        return _numpy(self.env.reset()["obs"]), {}
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Apply ``actions`` (N, A): observation (N, O), reward, terminated, truncated (N,), infos."""
+        step = self.env.step(torch.as_tensor(np.asarray(actions), device=self.env.device))
+        return (
+            _numpy(step.obs["obs"]),
+            _numpy(step.reward),
+            _numpy(step.terminated),
+            _numpy(step.truncated),
+            self._infos(step),
+        )
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Close the wrapped environment."""
+        self.env.close()
+
+    def _infos(self, step: Step) -> dict[str, Any]:
+        infos: dict[str, Any] = {
+            name: _numpy(value)
+            for name, value in step.extras.items()
+            if isinstance(value, torch.Tensor) and value.shape[:1] == (self.num_envs,)
+        }
+        infos |= {f"_{name}": np.ones(self.num_envs, dtype=bool) for name in infos}
+        done = _numpy(step.done)
+        if step.final_obs is not None and done.any():
+            last = _numpy(step.final_obs["obs"])
+            final_obs = np.full(self.num_envs, None, dtype=object)
+            for index in np.flatnonzero(done):
+                final_obs[index] = last[index]
+            infos |= {"final_obs": final_obs, "_final_obs": done}
+        return infos
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    # A copy: the environment may reuse its buffers. Waits for the device.
+    return np.array(tensor.detach().cpu().numpy())
