@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from manybody.config.base import Section
 
@@ -33,11 +33,13 @@ LEGACY_TASK_KEYS: dict[str, str] = {
 class EnvConfig(Section):
     """Section ``env``: what every task knows."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     numEnvs: int = Field(default=4096, ge=1)
     """Number of environments N."""
     episodeLength: int = Field(default=1000, ge=1)
     """Control steps after which an episode is truncated. An episode has exactly this many steps."""
-    clipObservations: float = Field(default=math.inf, gt=0)
+    clipObservations: float = Field(default=math.inf, gt=0, allow_inf_nan=True)
     """Observations are clamped to +- this."""
     clipActions: float = Field(default=1.0, gt=0)
     """Actions are clamped to +- this; 1 is full motor effort."""
@@ -47,6 +49,8 @@ class EnvConfig(Section):
 
 class SimConfig(Section):
     """Section ``sim``."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     dt: float = Field(default=0.0166, gt=0)
     """Seconds per physics step, divided into ``substeps``."""
