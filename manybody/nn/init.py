@@ -10,13 +10,17 @@ from torch import Tensor, nn
 Initializer = Callable[[Tensor], Any]
 
 
+_DEVIATION_CUT_AT_TWO = 0.8796256610342398
+"""Standard deviation of a standard normal distribution cut off at +-2."""
+
+
 def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -> None:
     """Truncated normal with variance ``scale / n``, n the fan named by ``mode`` (fan_in, fan_out, fan_avg)."""
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     if mode not in fans:
         raise ValueError(f"variance_scaling_initializer: mode {mode!r} (known: {', '.join(fans)})")
-    std = math.sqrt(scale / max(1.0, fans[mode]))
+    std = math.sqrt(scale / max(1.0, fans[mode])) / _DEVIATION_CUT_AT_TWO
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 

@@ -7,19 +7,25 @@ from torch import Tensor, nn
 
 from manybody.nn.activations import activation as make_activation
 
-NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {"layer_norm": nn.LayerNorm, "batch_norm": nn.BatchNorm1d}
+NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "layer_norm": nn.LayerNorm,
+    "batch_norm": nn.BatchNorm1d,
+}
 
 
-def _norm(normalization: str | None, width: int) -> list[nn.Module]:
+def _norm(normalization: str | None, width: int) -> nn.Module | None:
     if normalization in (None, "None"):
-        return []
+        return None
     if normalization not in NORMALIZATIONS:
         raise ValueError(f"no normalization {normalization!r} (known: {', '.join(NORMALIZATIONS)})")
-    return [NORMALIZATIONS[normalization](width)]
+    return NORMALIZATIONS[normalization](width)
 
 
 class D2RLNet(nn.Module):
-    """Dense MLP whose every layer but the first also sees the input (Sinha et al. 2020, arXiv 2010.09163)."""
+    """Dense MLP whose every layer but the first also sees the input (Sinha et al. 2020, arXiv 2010.09163).
+
+    As in RL Games, the first layer normalises after its activation and the others before it.
+    """
 
     def __init__(
         self,
@@ -35,15 +41,16 @@ class D2RLNet(nn.Module):
         self.linears = nn.ModuleList(dense(i, o) for i, o in zip(inputs, units, strict=True))
         self.activations = nn.ModuleList(make_activation(activation) for _ in units)
         self.norm_layers = nn.ModuleList(
-            nn.Sequential(*(_norm(normalization, width) if index == 0 or not norm_only_first_layer else []))
+            _norm(None if norm_only_first_layer and index > 0 else normalization, width) or nn.Identity()
             for index, width in enumerate(units)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, units[-1]) from (M, input_size)."""
-        out = x
-        for index, (linear, act, norm) in enumerate(zip(self.linears, self.activations, self.norm_layers, strict=True)):
-            out = norm(act(linear(out if index == 0 else torch.cat([out, x], dim=-1))))
+        out = self.norm_layers[0](self.activations[0](self.linears[0](x)))
+        for index in range(1, len(self.linears)):
+            out = self.linears[index](torch.cat([out, x], dim=-1))
+            out = self.activations[index](self.norm_layers[index](out))
         return out
 
 
@@ -72,8 +79,7 @@ def build_mlp(
     layers: list[nn.Module] = []
     width_in = input_size
     for index, width in enumerate(units):
-        layers += [dense(width_in, width), make_activation(activation)]
-        if index == 0 or not norm_only_first_layer:
-            layers += _norm(normalization, width)
+        norm = _norm(None if norm_only_first_layer and index > 0 else normalization, width)
+        layers += [dense(width_in, width), make_activation(activation), *([norm] if norm else [])]
         width_in = width
     return nn.Sequential(*layers)
