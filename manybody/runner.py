@@ -13,7 +13,8 @@ import yaml
 
 from manybody import tasks
 from manybody.algos import a2c
-from manybody.config import Params, dump, parse_params
+from manybody.config import ConfigError, Params, Problem, dump, parse_params
+from manybody.engine.accelerate import set_threads
 from manybody.engine.console import say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver
 from manybody.engine.run_folder import RunFolder
@@ -53,6 +54,10 @@ class Runner:
         """
         register_tasks()
         builder = ModelBuilder()
+        if "params" not in yaml_config:
+            raise ConfigError(
+                [Problem("params", "missing; an RL Games configuration has everything below 'params'")]
+            )
         params = parse_params(
             yaml_config["params"],
             algorithms=self.algo_factory.schemas,
@@ -73,6 +78,7 @@ class Runner:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
+        set_threads(params.torch_threads)
 
     def run(self, args: Mapping[str, Any]) -> Any:
         """Train, or play if ``args['play']``; ``args`` also carries ``checkpoint`` and ``sigma``."""
@@ -125,14 +131,18 @@ class Runner:
         config = self.params.config
         wanted = Path(config.train_dir) / (config.full_experiment_name or "")
         if not checkpoint:
-            return None, lambda: self._record(RunFolder.create(config.train_dir, config.name, config.full_experiment_name or ""))
+            return None, lambda: self._record(
+                RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
+            )
         folder, file = RunFolder.resolve(checkpoint, config.train_dir)
         if Path(checkpoint).is_dir():
             newest = folder.newest()
             return newest or file, lambda: RunFolder.resume(folder.path)
         if config.full_experiment_name and wanted.absolute() == folder.path:
             return file, lambda: RunFolder.resume(folder.path)
-        return file, lambda: self._record(RunFolder.create(config.train_dir, config.name, config.full_experiment_name or ""))
+        return file, lambda: self._record(
+            RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
+        )
 
     def _record(self, folder: RunFolder) -> RunFolder:
         """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
@@ -149,7 +159,12 @@ def register_tasks() -> None:
 
 
 def _make_task(
-    task: str, num_actors: int, seed: int = 0, sim_device: str = "cpu", num_threads: int | None = None, **cfg: Any
+    task: str,
+    num_actors: int,
+    seed: int = 0,
+    sim_device: str = "cpu",
+    num_threads: int | None = None,
+    **cfg: Any,
 ) -> VecEnv:
     return tasks.make(task, num_actors, sim_device, seed, cfg, num_threads)
 
@@ -164,6 +179,8 @@ def _override_sigma(model: Any, sigma: Any) -> None:
         return
     net = getattr(model, "a2c_network", None)
     if not getattr(net, "fixed_sigma", False):
-        raise ValueError("sigma: this network predicts its deviation (fixed_sigma is false); there is nothing to override")
+        raise ValueError(
+            "sigma: this network predicts its deviation (fixed_sigma is false); there is nothing to override"
+        )
     with torch.no_grad():
         net.sigma.fill_(float(sigma))

@@ -59,7 +59,9 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
             cfg = hydra_compose("config", [*groups, *_opened(base, values)])
             return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError([Problem("", f"{' '.join(str(error).split())} (in: {' '.join(overrides)})")]) from None
+            raise ConfigError(
+                [Problem("", f"{' '.join(str(error).split())} (in: {' '.join(overrides)})")]
+            ) from None
 
 
 def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -95,7 +97,9 @@ def _opened(base: DictConfig, overrides: Sequence[str]) -> list[str]:
             opened.append(f"++{text}")
         elif path in OPEN_SECTIONS or not _has(base, path):
             known = [str(name) for name in base]
-            problems.append(Problem(path, f"unknown key{did_you_mean(path, known)} (known: {', '.join(known)})"))
+            problems.append(
+                Problem(path, f"unknown key{did_you_mean(path, known)} (known: {', '.join(known)})")
+            )
         else:
             opened.append(text)
     if problems:
@@ -174,7 +178,9 @@ def play_tree(cfg: Mapping[str, Any]) -> Any:
     from manybody.play import play_run
 
     given = {"task": cfg["task_name"], "num_envs": cfg["num_envs"] or None, "video": cfg["capture_video"]}
-    return play_run(cfg["checkpoint"] or None, {key: value for key, value in given.items() if value is not None})
+    return play_run(
+        cfg["checkpoint"] or None, {key: value for key, value in given.items() if value is not None}
+    )
 
 
 def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | None = None) -> Any:
@@ -190,11 +196,11 @@ def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | No
         for parent in parents:
             block = block.get(parent) if isinstance(block, dict) else None
         if not equals or not isinstance(block, dict):
-            problems.append(Problem(text, f"expected key=value with a key of {path}, such as params.config.gamma=0.98"))
+            problems.append(
+                Problem(text, f"expected key=value with a key of {path}, such as params.config.gamma=0.98")
+            )
         else:
             block[last] = yaml.safe_load(value)
-    if "params" not in content:
-        problems.append(Problem("params", f"missing from {path}; an RL Games file has everything below 'params:'"))
     if problems:
         raise ConfigError(problems)
     runner = build_runner(observer)
@@ -235,10 +241,17 @@ def _main(words: list[str]) -> Any:
         return launch_file(words[at + 1], words[:at] + words[at + 2 :])
     unknown = [word for word in words if word.startswith("--")]
     if unknown:
-        raise ConfigError([Problem(word, "unknown option (known: --file, --multirun); settings are key=value") for word in unknown])
+        raise ConfigError(
+            [
+                Problem(word, "unknown option (known: --file, --multirun); settings are key=value")
+                for word in unknown
+            ]
+        )
     if not multirun:
         return launch(compose(words))
-    configurations = [(job, compose(job)) for job in sweep(words)]  # every job is checked before the first one starts
+    configurations = [
+        (job, compose(job)) for job in sweep(words)
+    ]  # every job is checked before the first one starts
     results = []
     for number, (job, cfg) in enumerate(configurations, 1):
         say(f"job {number} of {len(configurations)}: {' '.join(job)}")

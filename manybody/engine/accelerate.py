@@ -1,5 +1,6 @@
 """The one file that knows that compiling exists."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -21,9 +22,24 @@ def compiled(function: F, how: bool | str) -> F:
     return torch.compile(function, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore[return-value]
 
 
+def bf16_pays(device: torch.device) -> bool:
+    """Whether matrix products in bf16 run on units of their own; elsewhere a CPU emulates them at a loss."""
+    return device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
     """bf16 matrix products inside the context when ``mixed_precision`` asks for them; fp32 elsewhere."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else nullcontext()
+
+
+def set_threads(wanted: int | str) -> None:
+    """``torch_threads``: a number of CPU threads, ``auto`` (one per usable core, at most 8), or 0 to leave it alone."""
+    if wanted == "auto":
+        torch.set_num_threads(
+            min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+        )
+    elif wanted:
+        torch.set_num_threads(int(wanted))
 
 
 @contextmanager

@@ -54,11 +54,15 @@ class _OnPolicy(A2CBase):
         self.clip_value: bool = config.clip_value
         self.critic_coef: float = config.critic_coef
         self.ppo: bool = config.ppo
-        self.actor_loss_func = policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
+        self.actor_loss_func = (
+            policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
+        )
         self.model = self.network.build(self.build_config()).to(self.ppo_device)
         self.value_mean_std = self.model.value_mean_std if self.normalize_value else None
         self.advantage_mean_std = (
-            MovingMeanStd(config.adv_rms_momentum).to(self.ppo_device) if config.normalize_rms_advantage else None
+            MovingMeanStd(config.adv_rms_momentum).to(self.ppo_device)
+            if config.normalize_rms_advantage
+            else None
         )
         self.optimizer = GuardedAdam(
             self.model.parameters(), config.learning_rate, config.weight_decay, self.ppo_device
@@ -133,7 +137,11 @@ class _OnPolicy(A2CBase):
         self.dataset.update_values_dict(None)
         self.frame += self.batch_size
         return EpochMetrics(
-            self.batch_size, batch["step_time"], played - started, time.perf_counter() - played, self.means.means()
+            self.batch_size,
+            batch["step_time"],
+            played - started,
+            time.perf_counter() - played,
+            self.means.means(),
         )
 
     def _one_pass(self, mini_epoch: int) -> list[Tensor]:
@@ -306,8 +314,10 @@ class _OnPolicy(A2CBase):
         state = weights.get("env_state")
         dones = require(weights, "interaction", path)["dones"]
         if state is None or dones.shape != self.dones.shape:
-            why = "the environment cannot save its state" if state is None else (
-                f"the checkpoint holds {dones.shape[0]} environments, this run has {self.rows}"
+            why = (
+                "the environment cannot save its state"
+                if state is None
+                else (f"the checkpoint holds {dones.shape[0]} environments, this run has {self.rows}")
             )
             warn(f"{path}: {why}; new episodes start, everything else goes on as saved")
             return False
@@ -337,7 +347,11 @@ class _OnPolicy(A2CBase):
     def set_param(self, param_name: str, param_value: Any) -> None:
         """See :class:`BaseAlgorithm`."""
         current = getattr(self, PARAMS[param_name])
-        setattr(self, PARAMS[param_name], torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value)
+        setattr(
+            self,
+            PARAMS[param_name],
+            torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value,
+        )
         self.update_lr(self.last_lr)
 
 
@@ -417,10 +431,20 @@ class A2CAgent(ContinuousA2CBase):
         grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
         self.optimizer.guarded_step(self.guard.healthy_update(losses["loss"], grad_norm))
         known = ("loss", "a_loss", "c_loss", "entropy", "bounds_loss")
-        extra = {name if "/" in name else f"losses/{name}": x for name, x in losses.items() if name not in known}
+        extra = {
+            name if "/" in name else f"losses/{name}": x for name, x in losses.items() if name not in known
+        }
         return TrainResult(
-            losses["a_loss"], losses["c_loss"], losses["entropy"], kl, self.last_lr, 1.0, mu, sigma,
-            losses["bounds_loss"], extra,
+            losses["a_loss"],
+            losses["c_loss"],
+            losses["entropy"],
+            kl,
+            self.last_lr,
+            1.0,
+            mu,
+            sigma,
+            losses["bounds_loss"],
+            extra,
         )
 
     calc_grad = calc_gradients
@@ -428,7 +452,9 @@ class A2CAgent(ContinuousA2CBase):
     def forward_losses(self, minibatch: TrainBatch) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
         """The model on a minibatch: losses by name (``loss`` is the total), mean KL (), mu and sigma (M, A)."""
         with autocast(self.ppo_device, self.mixed_precision):
-            result = self.model({"is_train": True, "prev_actions": minibatch["actions"], "obs": minibatch["obs"]})
+            result = self.model(
+                {"is_train": True, "prev_actions": minibatch["actions"], "obs": minibatch["obs"]}
+            )
         losses = self.extra_losses(minibatch, self.calc_losses(minibatch, result))
         with torch.no_grad():
             old = Gaussian(minibatch["mu"], minibatch["sigma"])
@@ -442,7 +468,9 @@ class A2CAgent(ContinuousA2CBase):
         """
         neglogp = result["prev_neglogp"]
         old_neglogp = minibatch["old_logp_actions"]
-        a_loss = self.actor_loss_func(old_neglogp, neglogp, minibatch["advantages"], self.ppo, self.e_clip).mean()
+        a_loss = self.actor_loss_func(
+            old_neglogp, neglogp, minibatch["advantages"], self.ppo, self.e_clip
+        ).mean()
         c_loss = critic_loss(
             minibatch["old_values"], result["values"], self.e_clip, minibatch["returns"], self.clip_value
         ).mean()
@@ -456,11 +484,15 @@ class A2CAgent(ContinuousA2CBase):
             loss = loss + value
             losses[name] = value
         if self.config.use_diagnostics:
-            losses["diagnostics/clip_frac/{mini_epoch}"] = policy_maths.clip_fraction(old_neglogp, neglogp, self.e_clip)
+            losses["diagnostics/clip_frac/{mini_epoch}"] = policy_maths.clip_fraction(
+                old_neglogp, neglogp, self.e_clip
+            )
         return {"loss": loss, **losses}
 
     def bounds_loss(self, mu: Tensor) -> Tensor:
         """() penalty on mean actions (M, A) outside the bound, or on their size, as ``bound_loss_type`` says."""
         if self.bounds_loss_coef is None or self.bound_loss_type not in ("bound", "regularisation"):
             return torch.zeros((), device=mu.device)
-        return (policy_maths.bound_loss(mu) if self.bound_loss_type == "bound" else policy_maths.reg_loss(mu)).mean()
+        return (
+            policy_maths.bound_loss(mu) if self.bound_loss_type == "bound" else policy_maths.reg_loss(mu)
+        ).mean()

@@ -11,7 +11,7 @@ from manybody.algos.a2c.types import RolloutBatch
 from manybody.algos.base import BaseAlgorithm
 from manybody.config import Params, PPOConfig
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
-from manybody.engine.accelerate import compiled, eval_mode
+from manybody.engine.accelerate import bf16_pays, compiled, eval_mode
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import AverageMeter
 from manybody.engine.observers import AlgoObserver
@@ -46,7 +46,12 @@ class A2CBase(BaseAlgorithm):
     Config = PPOConfig
 
     def __init__(
-        self, base_name: str, params: Params, *, vec_env: VecEnv | None = None, observer: AlgoObserver | None = None
+        self,
+        base_name: str,
+        params: Params,
+        *,
+        vec_env: VecEnv | None = None,
+        observer: AlgoObserver | None = None,
     ) -> None:
         self.params = params
         self.config = config = params.config
@@ -78,7 +83,7 @@ class A2CBase(BaseAlgorithm):
         self.normalize_value: bool = config.normalize_value
         self.value_bootstrap: bool = config.value_bootstrap
         self.games_to_track: int = config.games_to_track
-        self.mixed_precision: bool = config.mixed_precision
+        self.mixed_precision: bool = config.mixed_precision and bf16_pays(self.ppo_device)
         self.rewards_shaper = RewardsShaper.from_config(config.reward_shaper)
         self.network = ModelBuilder().load(params)
         self.model: Any = None  # the live module; whoever learns builds it
@@ -198,7 +203,9 @@ class A2CBase(BaseAlgorithm):
                 rows = step.truncated
                 values[rows] = self.get_values({key: value[rows] for key, value in step.final_obs.items()})
             return self.gamma * values
-        return torch.where(truncated, self.gamma * self.get_values(step.final_obs), torch.zeros_like(step.reward))
+        return torch.where(
+            truncated, self.gamma * self.get_values(step.final_obs), torch.zeros_like(step.reward)
+        )
 
     # --- the rollout ---------------------------------------------------------------------------------------------
 

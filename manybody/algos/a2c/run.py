@@ -35,7 +35,7 @@ class Run:
         self.finished = False
         self.stop_reason = ""
         self.mean_reward = float("-inf")
-        self.best_checkpoint: str | None = None
+        self.best_seen = float("-inf")
         self.stop: StopRequest = StopRequest()
         self._stop_fn = load_function(self.config.stop_fn) if self.config.stop_fn else None
         self._context = contextlib.ExitStack()
@@ -92,7 +92,9 @@ class Run:
         agent = self.agent
         updates = agent.mini_epochs_num * len(agent.dataset)
         try:
-            sentence = agent.guard.judge(read, updates, lambda: clone(agent.learner_state()), agent.set_learner_state)
+            sentence = agent.guard.judge(
+                read, updates, lambda: clone(agent.learner_state()), agent.set_learner_state
+            )
         except TrainingAbortedError as error:
             name = self.save_last()
             raise TrainingAbortedError(f"{error}. The last good weights are in {name}") from None
@@ -118,7 +120,11 @@ class Run:
         for tag, value in scalars.items():
             self.writer.add_scalar(tag, value, frame)
         if read["games"] > 0:
-            returns = {"rewards": read["reward"], "shaped_rewards": read["shaped_reward"], "episode_lengths": read["length"]}
+            returns = {
+                "rewards": read["reward"],
+                "shaped_rewards": read["shaped_reward"],
+                "episode_lengths": read["length"],
+            }
             returns |= {f"rewards{head}": read[f"rewards{head}"] for head in range(1, agent.value_size)}
             for group, value in returns.items():
                 for suffix, x in (("step", frame), ("iter", epoch), ("time", self.elapsed)):
@@ -126,7 +132,7 @@ class Run:
 
     def _report(self, metrics: EpochMetrics, read: dict[str, float], played: bool) -> EpochReport:
         agent = self.agent
-        best = max(agent.last_mean_rewards, self.mean_reward)
+        self.best_seen = max(self.best_seen, agent.last_mean_rewards, self.mean_reward)
         scalars = {tag.split("/", 1)[1]: x for tag, x in read.items() if tag.startswith(("losses/", "info/"))}
         return EpochReport(
             epoch=agent.epoch_num,
@@ -140,7 +146,7 @@ class Run:
             update_time=metrics.update_time,
             reward=read["reward"] if played else None,
             episode_length=read["length"] if played else None,
-            best_reward=best if best > float("-inf") else None,
+            best_reward=self.best_seen if self.best_seen > float("-inf") else None,
             scalars=scalars,
         )
 
@@ -152,8 +158,7 @@ class Run:
         agent.last_mean_rewards = self.mean_reward
         if self.checkpoints:
             say(f"saving next best rewards:  [{self.mean_reward:.2f}]")
-            if self.save(agent.name):
-                self.best_checkpoint = str(self.checkpoints.folder / f"{agent.name}.pth")
+            self.save(agent.name)
 
     def _check_limits(self) -> None:
         """The stop rules; none of them needs a finished episode but ``score_to_win``."""
@@ -199,7 +204,9 @@ class Run:
 
     def save(self, name: str) -> bool:
         """Write ``nn/<name>.pth``; false when there is no run folder or the disk refuses (which was said)."""
-        return self.checkpoints is not None and self.checkpoints.save(name, self.agent.get_full_state_weights())
+        return self.checkpoints is not None and self.checkpoints.save(
+            name, self.agent.get_full_state_weights()
+        )
 
 
 def clone(state: Any) -> Any:
@@ -217,4 +224,6 @@ def load_function(path: str) -> Callable[[Any], Any]:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"stop_fn: {path!r} does not name a function ({error}); expected 'package.module:function'") from None
+        raise ValueError(
+            f"stop_fn: {path!r} does not name a function ({error}); expected 'package.module:function'"
+        ) from None
