@@ -2,6 +2,7 @@
 
 from manybody.config.base import Section
 from manybody.config.errors import ConfigError, ConfigWarning, Problem
+from manybody.config.launch import LaunchConfig, parse_launch
 from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params, dump, parse_params, parse_section
 from manybody.config.ppo import PPOConfig
@@ -13,6 +14,7 @@ __all__ = [
     "ConfigError",
     "ConfigWarning",
     "ForeignSection",
+    "LaunchConfig",
     "LocatedDict",
     "PPOConfig",
     "Params",
@@ -20,6 +22,7 @@ __all__ = [
     "Section",
     "dump",
     "load_yaml",
+    "parse_launch",
     "parse_params",
     "parse_section",
 ]
