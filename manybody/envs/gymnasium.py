@@ -2,18 +2,21 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-import gymnasium
 from torch import Tensor
 
 from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+from manybody.envs.registration import EnvError
 
 
 class GymnasiumEnv(VecEnv):
     """N copies of a Gymnasium environment, reset in the step that ends an episode, with its true last observation.
+
+    It cannot save its state: a resumed run starts new episodes.
 
     Args:
         env_name: a Gymnasium id.
@@ -22,16 +25,21 @@ class GymnasiumEnv(VecEnv):
         env_config: arguments of ``gymnasium.make``.
 
     Raises:
-        ValueError: spaces that are no Box.
+        EnvError: Gymnasium cannot make it, or one of its spaces is no Box.
     """
 
     def __init__(self, env_name: str, num_actors: int, seed: int | None = None, **env_config: Any) -> None:
-        make = lambda: gymnasium.make(env_name, **env_config)  # noqa: E731
-        self.env = SyncVectorEnv([make] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
+        def make() -> gymnasium.Env:
+            return gymnasium.make(env_name, **env_config)
+
+        try:
+            self.env = SyncVectorEnv([make] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
+        except (gymnasium.error.Error, TypeError) as error:  # TypeError: an argument that it does not know
+            raise EnvError(f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}") from error
         observation_space, action_space = self.env.single_observation_space, self.env.single_action_space
         for what, space in (("observation", observation_space), ("action", action_space)):
             if not isinstance(space, spaces.Box):
-                raise ValueError(f"{env_name}: its {what} space is {space}; this adapter takes Box spaces")
+                raise EnvError(f"env_name: the {what} space of {env_name!r} is {space}; expected a Box")
         self.num_envs = num_actors
         self.device = torch.device("cpu")
         self.spec = EnvSpec(observation_space, action_space)
@@ -39,7 +47,7 @@ class GymnasiumEnv(VecEnv):
         self._actions = np.zeros(self.env.action_space.shape, self.env.action_space.dtype)
 
     def _obs(self, observation: Any) -> Obs:
-        return {"obs": torch.as_tensor(np.asarray(observation, dtype=np.float32))}
+        return {"obs": torch.as_tensor(np.array(observation, dtype=np.float32))}
 
     def reset(self) -> Obs:
         """See :class:`VecEnv`; the seed counts for the first reset alone."""
