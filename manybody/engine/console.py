@@ -8,7 +8,7 @@ from typing import Any
 
 from manybody.engine.dashboard import Dashboard, EpochReport
 
-__all__ = ["Display", "EpochReport", "fps_line", "notice", "restore_cursor", "say", "warn"]
+__all__ = ["Display", "EpochReport", "error", "fps_line", "notice", "restore_cursor", "say", "warn"]
 
 _live: Any = None
 """The rich ``Live`` that is on the screen, or None."""
@@ -30,6 +30,11 @@ def warn(line: str) -> None:
         _live.console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     else:
         _write(sys.stderr, f"warning: {line}")
+
+
+def error(line: str) -> None:
+    """Say on standard error why the command ends here."""
+    _write(sys.stderr, f"error: {line}")
 
 
 def notice(line: str) -> None:
