@@ -50,7 +50,7 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
 
     for name, resolver in RESOLVERS.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
-    with warnings.catch_warnings(), initialize_config_dir(str(CFG), version_base="1.1"):
+    with warnings.catch_warnings(), initialize_config_dir(str(CFG), version_base="1.3"):
         warnings.simplefilter("ignore")
         groups, values = _split(overrides)
         _check_groups(groups)
