@@ -17,9 +17,9 @@ ACTIONS = 2
 class ToyEnv(VecEnv):
     """Guess half of the first two entries of the observation, in an action space from -2 to 2.
 
-    Nothing in it is random. In episode step t, environment i shows ``sin(0.7 i + 1.3 t + k)`` for k = 0, 1, 2 and
-    pays ``1 - mean_a (action_a - obs_a / 2)^2``. The best return is the episode's length: ``length`` steps, in which
-    odd environments are truncated and even ones terminated.
+    Nothing in it is random. In episode step t, environment i shows ``sin(0.7 i + 1.3 t + k)`` for k = 0, 1,
+    2 and pays ``1 - mean_a (action_a - obs_a / 2)^2``. The best return is the episode's length: ``length``
+    steps, in which odd environments are truncated and even ones terminated.
 
     Args:
         num_envs: N.

@@ -28,7 +28,8 @@ def test_without_ppo_the_loss_is_the_policy_gradient(run, loss):
 
 def test_the_gradient_of_a_clipped_sample_is_zero():
     neglogp = torch.zeros(2, requires_grad=True)
-    # ratio 2 with advantage 1 is clipped; ratio 2 with advantage -1 is not: d/dneglogp of ratio is -ratio = -2.
+    # ratio 2 with advantage 1 is clipped; ratio 2 with advantage -1 is not: d/dneglogp of ratio is -ratio =
+    # -2.
     loss = policy.actor_loss(torch.tensor([2.0, 2.0]).log(), neglogp, torch.tensor([1.0, -1.0]), True, 0.2)
     loss.sum().backward()
     assert neglogp.grad.tolist() == pytest.approx([0.0, -2.0])
@@ -36,7 +37,8 @@ def test_the_gradient_of_a_clipped_sample_is_zero():
 
 def test_smooth_clamp(run):
     # Between 0.8 and 1.2: the middle, 1, stays; far out it reaches the ends; the slope in the middle is
-    # 4 * width * sigmoid'(0) / width = 4 * 1/4 = 1. At x = 1.1: u = 4 * 0.1 / 0.4 = 1, 0.8 + 0.4 * sigmoid(1).
+    # 4 * width * sigmoid'(0) / width = 4 * 1/4 = 1. At x = 1.1: u = 4 * 0.1 / 0.4 = 1, 0.8 + 0.4 *
+    # sigmoid(1).
     x = torch.tensor([-10.0, 1.0, 1.1, 10.0])
     expected = [0.8, 1.0, 0.8 + 0.4 / (1 + math.exp(-1)), 1.2]
     assert run(policy.smooth_clamp, x, 0.8, 1.2).tolist() == pytest.approx(expected)
@@ -75,7 +77,8 @@ def test_gaussian_formulas_by_hand(run):
 
 
 def test_kl_by_hand(run):
-    # New N(1, 1) from old N(0, 2): log 2 + (1 + 1) / (2 * 4) - 1/2, but for the guards of 1e-5. Two equal actions.
+    # New N(1, 1) from old N(0, 2): log 2 + (1 + 1) / (2 * 4) - 1/2, but for the guards of 1e-5. Two equal
+    # actions.
     one, two = torch.ones(1, 2), torch.full((1, 2), 2.0)
     expected = 2 * (math.log(2) + 0.25 - 0.5)
     assert run(policy.policy_kl, one, one, 0 * one, two).item() == pytest.approx(expected, abs=1e-4)

@@ -30,8 +30,8 @@ def test_three_steps_by_hand(run):
 
 
 def test_nothing_crosses_the_border_of_an_episode(run):
-    # Observation 1 begins an episode: step 0 sees neither its value, 100, nor its advantage. A_0 = 1 - 6 = -5.
-    # The observation after the last step begins one too: A_1 = 2 - 100 = -98, whatever its value.
+    # Observation 1 begins an episode: step 0 sees neither its value, 100, nor its advantage. A_0 = 1 - 6 =
+    # -5. The observation after the last step begins one too: A_1 = 2 - 100 = -98, whatever its value.
     advantages = run(
         gae,
         column(1.0, 2.0),
@@ -46,8 +46,8 @@ def test_nothing_crosses_the_border_of_an_episode(run):
 
 
 def test_a_truncated_step_is_worth_its_own_last_observation(run):
-    # The reward of a truncated step carries gamma V(final_obs) = 0.5 * 10 = 5: its return is 1 + 5 = 6. V = 100 of
-    # the next episode's first observation stays out, and so does what that episode earns.
+    # The reward of a truncated step carries gamma V(final_obs) = 0.5 * 10 = 5: its return is 1 + 5 = 6. V =
+    # 100 of the next episode's first observation stays out, and so does what that episode earns.
     rewards = column(1.0 + 0.5 * 10.0, 7.0)
     values = column(2.0, 100.0)
     advantages = run(
@@ -75,8 +75,8 @@ def test_the_ends_of_lambda(tau):
 def slow_returns(rewards, values, terminated, truncated, final_values, last_values, gamma, tau):
     """Lambda returns of each step by their definition, in float64 and without recursion over steps.
 
-    ``G_t = sum_k (gamma tau)^k delta_{t+k} + V_t`` over the steps that are left of the episode. A terminated step has
-    no future, a truncated one that of its own last observation.
+    ``G_t = sum_k (gamma tau)^k delta_{t+k} + V_t`` over the steps that are left of the episode. A
+    terminated step has no future, a truncated one that of its own last observation.
     """
     horizon = len(rewards)
     returns = []

@@ -7,8 +7,8 @@ from manybody.nn.normalizer import MovingMeanStd, RunningMeanStd
 
 
 def test_one_batch_by_hand():
-    # The statistics start as one sample: mean 0, variance 1, count 1. Merge {2, 4}: mean 3, variance 1, count 2.
-    # delta 3: mean 0 + 3 * 2/3 = 2; variance (1 * 1 + 1 * 2 + 9 * 1 * 2 / 3) / 3 = 3.
+    # The statistics start as one sample: mean 0, variance 1, count 1. Merge {2, 4}: mean 3, variance 1,
+    # count 2. delta 3: mean 0 + 3 * 2/3 = 2; variance (1 * 1 + 1 * 2 + 9 * 1 * 2 / 3) / 3 = 3.
     stats = RunningMeanStd(1)
     out = stats(torch.tensor([[2.0], [4.0]]))
     assert (stats.running_mean.item(), stats.running_var.item(), stats.count.item()) == (2.0, 3.0, 3.0)

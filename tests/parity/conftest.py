@@ -40,6 +40,9 @@ class RlGamesToy:
     def get_env_state(self) -> None:
         return None
 
+    def set_env_state(self, state: Any) -> None:
+        pass
+
     def set_train_info(self, frame: int, agent: Any) -> None:
         pass
 
@@ -94,11 +97,11 @@ def make_both(
 
 @pytest.fixture
 def largest_difference() -> Callable[[Any, Any], float]:
-    """``largest_difference(ours, theirs)``: over all parameters and statistics of two models with equal names."""
+    """``largest_difference(ours, theirs)``: over all parameters and statistics of two models."""
 
     def measure(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
         state, other = ours.state_dict(), theirs.state_dict()
-        assert list(sorted(state)) == list(sorted(other))
+        assert sorted(state) == sorted(other)
         return max((state[name] - other[name]).abs().max().item() for name in state)
 
     return measure

@@ -184,7 +184,7 @@ def test_mean_list(draw):
 
 
 def test_variance_scaling(draw):
-    """The same deviation. Theirs cuts at +-2 in absolute terms, which cuts nothing; ours at two deviations."""
+    """The same deviation. Theirs cuts at +-2 whatever it is, which cuts nothing; ours at two of them."""
     from rl_games.algos_torch.torch_ext import variance_scaling_initializer
 
     from manybody.nn.init import variance_scaling

@@ -1,0 +1,269 @@
+"""What RL Games 1.6.5 gets wrong, what it does, and our answer.
+
+Tested elsewhere: keys that do not exist and ``lr_schedule: fixed`` in ``tests/config``; files that run
+code, and files destroyed by a kill, in ``tests/engine/test_checkpoint.py``.
+"""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+import torch
+from toy import ToyEnv, toy_params
+
+from manybody import model_builder
+from manybody.algos.a2c import A2CBuilder
+from manybody.config import ConfigError, ConfigWarning, parse_params
+from manybody.engine.run_folder import RunFolder
+
+
+def train_epochs(agent, number):
+    for _ in range(number):
+        agent.update_epoch()
+        agent.train_epoch()
+
+
+def clone(state):
+    """A checkpoint as a file would keep it: nothing shared with the agent that wrote it."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)
+
+
+def test_each_rollout_enters_the_observation_statistics_once(make_both):
+    # 1 at the start and 64 samples: 65. Theirs take in every one of 3 mini-epochs: 1 + 3 * 64.
+    ours, theirs = make_both(mini_epochs=3)
+    for agent in (ours, theirs):
+        train_epochs(agent, 1)
+    assert ours.model.running_mean_std.count.item() == 65
+    assert theirs.model.running_mean_std.count.item() == 193
+    train_epochs(ours, 2)
+    assert ours.model.running_mean_std.count.item() == 1 + 3 * 64
+
+
+def test_a_resumed_run_goes_on_with_its_learning_rate(make_both):
+    ours, theirs = make_both(entropy_coef=0.02, lr_schedule="adaptive", kl_threshold=1e-6)
+    rates = []
+    for agent in (ours, theirs):
+        train_epochs(agent, 1)
+        rates.append(float(agent.last_lr))
+    assert max(rates) < 1e-3  # such a threshold only ever lowers the rate of 1e-3
+    state, their_state = clone(ours.get_full_state_weights()), clone(theirs.get_full_state_weights())
+    resumed, theirs_resumed = make_both(entropy_coef=0.02, lr_schedule="adaptive", kl_threshold=1e-6)
+    resumed.set_full_state_weights(state)
+    assert resumed.last_lr.item() == resumed.optimizer.lr.item() == ours.last_lr.item()
+    assert resumed.entropy_coef.item() == ours.entropy_coef.item()
+    theirs_resumed.set_full_state_weights(their_state)
+    assert theirs_resumed.last_lr == 1e-3 and theirs_resumed.optimizer.param_groups[0]["lr"] < 1e-3
+
+
+def test_the_best_reward_survives_a_resume(make_agent, tmp_path):
+    from manybody.algos.a2c import A2CAgent
+
+    def training(**settings):
+        torch.manual_seed(0)
+        params = parse_params(toy_params(save_best_after=0, **settings))
+        folder = RunFolder.create(tmp_path, f"run{settings['max_epochs']}")
+        return A2CAgent("run", params, vec_env=ToyEnv(), folder=lambda: folder), folder
+
+    first, folder = training(max_epochs=2)
+    first.train()
+    assert (folder.nn / "Toy.pth").exists()
+    state = first.get_full_state_weights() | {"last_mean_rewards": 1e6}
+    second, folder = training(max_epochs=3)
+    second.set_full_state_weights(state)
+    second.train()
+    assert second.epoch_num == 3 and second.last_mean_rewards == 1e6
+    assert not (folder.nn / "Toy.pth").exists()  # one epoch of less than 1e6 is not the best
+
+
+def test_standard_epoch_changes_the_rate_once_an_epoch(make_both):
+    ours, theirs = make_both(schedule_type="standard_epoch", kl_threshold=1e-6)
+    for agent in (ours, theirs):
+        train_epochs(agent, 1)
+    assert ours.last_lr.item() == pytest.approx(1e-3 / 1.5)
+    assert theirs.last_lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "known"),
+    [("schedule_type", "standart", "'standard'"), ("lr_schedule", "adaptiv", "'adaptive'")],
+)
+def test_an_unknown_schedule_is_refused_with_the_known_ones(key, value, known, make_theirs):
+    with pytest.raises(ConfigError, match=known):
+        parse_params(toy_params(**{key: value}))
+    make_theirs(**{key: value})  # goes through
+
+
+def test_linear_by_frames_anneals(make_both):
+    # 64 frames an epoch of 640. The schedule acts in the epoch's own updates, before its frames are counted:
+    # in the second epoch 64 are behind it. 1e-6 + (1e-3 - 1e-6) * 0.9.
+    ours, theirs = make_both(lr_schedule="linear", max_frames=640)
+    for agent in (ours, theirs):
+        train_epochs(agent, 2)
+    assert ours.last_lr.item() == pytest.approx(9.001e-4)
+    assert theirs.last_lr == pytest.approx(1e-3)
+
+
+def test_a_truncated_episode_is_worth_its_last_observation(make_both):
+    ours, theirs = make_both()
+    # Environment 1 starts at step 1 of 5: its step 3 is the fourth, and truncated. Its return is all that is
+    # left: reward + gamma V, of the last observation (step 5 of the episode) in ours, of the state before
+    # it in theirs.
+    row = 1 * 8 + 3
+    env = ToyEnv()
+    env.steps = torch.full((8,), 5)
+    ours.model.eval()
+    last_value = ours.get_values({"obs": env.observe()})[1].item()
+    for agent in (ours, theirs):
+        torch.manual_seed(7)
+        with torch.no_grad():
+            batch = agent.play_steps()
+        action = 2.0 * batch["actions"][row].clamp(-1.0, 1.0)
+        reward = 0.1 * (1.0 - (action - batch["obses"][row, :2] / 2.0).square().mean().item())
+        value = last_value if agent is ours else batch["values"][row].item()
+        assert batch["returns"][row].item() == pytest.approx(reward + 0.99 * value, rel=1e-4, abs=1e-6)
+    assert last_value != pytest.approx(value, rel=1e-2)
+
+
+def test_continuous_a2c_acts_and_learns(make_agent):
+    """Theirs cannot act: its ``entropy`` is unbound; and when training it calls the values ``value``."""
+    from rl_games.algos_torch.model_builder import ModelBuilder as Theirs
+
+    network = toy_params()["network"]
+    network["space"]["continuous"] |= {
+        "sigma_init": {"name": "const_initializer", "val": 1},
+        "sigma_activation": "softplus",
+    }
+    mapping = {**toy_params(), "model": {"name": "continuous_a2c"}, "network": network}
+    build = {"actions_num": 2, "input_shape": (3,), "normalize_input": False}
+    ours = model_builder.ModelBuilder().load(parse_params(mapping)).build(dict(build))
+    obs = torch.randn(5, 3)
+    acted = ours({"is_train": False, "obs": obs})
+    # The network's spread is the deviation: softplus(1) = log(1 + e).
+    torch.testing.assert_close(acted["sigmas"], torch.full((5, 2), float(np.log1p(np.e))))
+    assert ours({"is_train": True, "obs": obs, "prev_actions": acted["actions"]})["values"].shape == (5, 1)
+
+    theirs = Theirs().load({**mapping, "network": {"normalization": None, **network}}).build(dict(build))
+    with pytest.raises(UnboundLocalError):
+        theirs({"is_train": False, "obs": obs})
+    assert "values" not in theirs({"is_train": True, "obs": obs, "prev_actions": acted["actions"]})
+
+
+@pytest.mark.parametrize("kind", ["bound", "regularisation"])
+def test_no_bounds_loss(make_both, kind):
+    ours, theirs = make_both(bounds_loss_coef=None, bound_loss_type=kind)
+    ours.update_epoch()
+    assert ours.train_epoch().scalars["losses/bounds_loss"].item() == 0.0
+    with pytest.raises(AttributeError):
+        train_epochs(theirs, 1)
+
+
+def test_a_batch_need_not_be_divisible_by_a_sequence_length(make_agent, make_theirs):
+    config = {"horizon_length": 5, "num_actors": 3, "minibatch_size": 5}  # 15 is no multiple of 4
+    agent = make_agent(env=ToyEnv(3), **config)
+    agent.start_training()
+    train_epochs(agent, 1)
+    with pytest.raises(ValueError, match="sequence length"):
+        make_theirs(env=ToyEnv(3), **config)
+
+
+def test_max_steps_is_max_frames(make_theirs):
+    with pytest.warns(ConfigWarning, match="max_steps"):
+        params = parse_params(toy_params(max_steps=1000))
+    assert params.config.max_frames == 1000
+    with pytest.raises(np.exceptions.AxisError):
+        make_theirs(max_steps=1000)
+
+
+def test_normalization_acts_in_an_mlp(make_agent, make_theirs):
+    network = {"normalization": "layer_norm"}
+    norms = [
+        sum(isinstance(module, torch.nn.LayerNorm) for module in agent.model.modules())
+        for agent in (make_agent(network=network), make_theirs(network=network))
+    ]
+    assert norms == [2, 0]
+
+
+def test_zero_is_a_seed():
+    from rl_games.common.algo_observer import DefaultAlgoObserver
+    from rl_games.torch_runner import Runner as Theirs
+
+    from manybody.runner import Runner
+
+    torch.manual_seed(1)
+    runner = Runner()
+    with contextlib.redirect_stdout(io.StringIO()):
+        runner.load({"params": toy_params()})
+    assert runner.seed == 0 and torch.initial_seed() == 0
+
+    torch.manual_seed(1)
+    theirs = object.__new__(Theirs)  # its constructor changes torch's global settings
+    theirs.algo_observer = DefaultAlgoObserver()
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs.load({"params": {**toy_params(), "torch_threads": 0}})
+    assert torch.initial_seed() == 1
+
+
+def test_periodic_saves_need_no_finished_episode(tmp_path):
+    from manybody.algos.a2c import A2CAgent
+
+    folder = RunFolder.create(tmp_path, "run")
+    params = parse_params(toy_params(max_epochs=3, save_frequency=1))
+    A2CAgent("run", params, vec_env=ToyEnv(length=1000), folder=lambda: folder).train()
+    names = sorted(path.name for path in folder.nn.glob("*.pth"))
+    assert names == [f"last_Toy_ep_{epoch}_rew_none.pth" for epoch in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_a_broken_reward_stays_out_of_the_weights(make_both, broken):
+    class Broken(ToyEnv):
+        def step(self, actions):
+            step = super().step(actions)
+            step.reward[3] = broken
+            return step
+
+    ours, theirs = make_both(env=Broken)
+    train_epochs(ours, 2)
+    assert all(parameter.isfinite().all() for parameter in ours.model.parameters())
+    with contextlib.suppress(RuntimeError):  # "normal expects all elements of std >= 0.0"
+        train_epochs(theirs, 2)
+    assert not all(parameter.isfinite().all() for parameter in theirs.model.parameters())
+
+
+def test_three_epochs_a_resume_and_three_more_equal_six(make_both, largest_difference):
+    """Bit for bit; theirs forgets observation, running episodes, learning rate and random numbers."""
+    differences = []
+    for side in (0, 1):
+        straight = make_both()[side]
+        torch.manual_seed(3)
+        train_epochs(straight, 6)
+        first = make_both()[side]
+        torch.manual_seed(3)
+        train_epochs(first, 3)
+        state = clone(first.get_full_state_weights())
+        second = make_both()[side]
+        if side == 1:
+            second.init_tensors()
+        second.set_full_state_weights(state)
+        train_epochs(second, 3)
+        differences.append(largest_difference(second.model, straight.model))
+    assert differences[0] == 0.0
+    assert differences[1] > 1e-3
+
+
+def test_a_registration_of_ones_own_replaces_a_built_in_name(monkeypatch):
+    from rl_games.algos_torch import model_builder as theirs
+
+    class Mine(A2CBuilder):
+        pass
+
+    monkeypatch.setattr(model_builder, "NETWORK_REGISTRY", {})
+    model_builder.register_network("actor_critic", Mine)
+    assert isinstance(model_builder.NetworkBuilder().create("actor_critic"), Mine)
+
+    monkeypatch.setattr(theirs, "NETWORK_REGISTRY", {})
+    theirs.register_network("actor_critic", Mine)
+    assert not isinstance(theirs.NetworkBuilder().network_factory.create("actor_critic"), Mine)
