@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from manybody.envs.base import EnvSpec as EnvSpec
     from manybody.envs.base import Step as Step
     from manybody.envs.base import VecEnv as VecEnv
-    from manybody.envs.registration import register as register_env
+    from manybody.envs.registration import register as register_env  # noqa: F401
     from manybody.model_builder import ModelBuilder as ModelBuilder
     from manybody.model_builder import register_model as register_model
     from manybody.model_builder import register_network as register_network
@@ -50,7 +50,7 @@ _HOMES = {
     "register_network": "manybody.model_builder",
     "register_task": "manybody.tasks",
 }
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_HOMES), "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
 
@@ -30,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(__version__)
     elif command == "train":
-        print("manybody: loading ...", flush=True)  # PyTorch takes seconds to import; say that something happens
+        print(
+            "manybody: loading ...", flush=True
+        )  # PyTorch takes seconds to import; say that something happens
         from manybody.train import main as train
 
         train(rest)
@@ -42,18 +43,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif command == "tasks":
         _tasks()
     else:
-        print(f"manybody: no command {command!r}; expected train, play or tasks\n\n{USAGE}", end="", file=sys.stderr)
+        print(
+            f"manybody: no command {command!r}; expected train, play or tasks\n\n{USAGE}",
+            end="",
+            file=sys.stderr,
+        )
         raise SystemExit(2)
 
 
 def _tasks() -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     from manybody.tasks import TASKS
 
-    columns = ["task", "observations", "actions", "environments", "episode"]
-    rows: list[list[Any]] = [[name, *task.describe()] for name, task in sorted(TASKS.items())]
-    widths = [max(len(str(row[i])) for row in [columns, *rows]) for i in range(len(columns))]
-    for row in [columns, *rows]:
-        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    table = Table("task", "observations", "actions", "environments", "episode", box=box.SIMPLE_HEAD)
+    for name, task in sorted(TASKS.items()):
+        size = task.summary()
+        episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
+        table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
+    Console().print(table)
 
 
 if __name__ == "__main__":

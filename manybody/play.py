@@ -9,11 +9,10 @@ import yaml
 
 from manybody.config import ConfigError, Problem, load_yaml
 from manybody.config.errors import did_you_mean
-from manybody.engine.checkpoint import CheckpointError
-from manybody.engine.console import say, warn
-from manybody.engine.run_folder import RunFolder, RunFolderError
+from manybody.engine.console import say
+from manybody.engine.run_folder import RunFolder
 
-SETTINGS = {
+SETTINGS: dict[str, type] = {
     "task": str,
     "train_dir": str,
     "num_envs": int,
@@ -34,7 +33,11 @@ def load_run(folder: Path) -> dict[str, Any]:
     file = folder / "config.yaml"
     if not file.is_file():
         raise ConfigError(
-            [Problem("", f"{file} does not exist, so it is unknown what was trained; give the whole run folder")]
+            [
+                Problem(
+                    "", f"{file} does not exist, so it is unknown what was trained; give the whole run folder"
+                )
+            ]
         )
     return load_yaml(file)
 
@@ -90,7 +93,8 @@ def play_run(path: str | None = None, settings: dict[str, Any] | None = None) ->
         from manybody.media.rollout import record_video
 
         video = record_video(
-            load_player(folder, checkpoint, {**settings, "num_envs": 1}), folder.videos / f"{checkpoint.stem}.mp4"
+            load_player(folder, checkpoint, {**settings, "num_envs": 1}),
+            folder.videos / f"{checkpoint.stem}.mp4",
         )
         if video:
             say(f"video: {video}")
@@ -130,8 +134,12 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
             continue
         value = yaml.safe_load(text)
         if key not in SETTINGS:
-            problems.append(Problem(key, f"unknown{did_you_mean(key, SETTINGS)} (known: {', '.join(SETTINGS)})"))
-        elif type(value) is not SETTINGS[key] or (SETTINGS[key] is int and value < (0 if key == "seed" else 1)):
+            problems.append(
+                Problem(key, f"unknown{did_you_mean(key, SETTINGS)} (known: {', '.join(SETTINGS)})")
+            )
+        elif type(value) is not SETTINGS[key] or (
+            SETTINGS[key] is int and value < (0 if key == "seed" else 1)
+        ):
             problems.append(Problem(key, f"given {text!r}; expected {SETTINGS[key].__name__}"))
         else:
             settings[key] = value
@@ -142,8 +150,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
 
 def main(words: Sequence[str]) -> Any:
     """``manybody play``. Exits with 2 when there is nothing to play or the command is wrong."""
-    try:
+    from manybody.train import exit_codes
+
+    with exit_codes():
         return play_run(*parse(words))
-    except (ConfigError, RunFolderError, CheckpointError) as error:
-        warn(str(error))
-        raise SystemExit(2) from None

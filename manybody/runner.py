@@ -52,21 +52,28 @@ class Runner:
         Raises:
             ConfigError: lists everything that is wrong.
         """
+        self.load_config(self.parse(yaml_config, training))
+        self.run_config: dict[str, Any] = {**yaml_config, "params": dump(self.params)}
+
+    def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
+        """Validate a configuration, as :meth:`load` does, and change nothing.
+
+        Raises:
+            ConfigError: lists everything that is wrong.
+        """
         register_tasks()
         builder = ModelBuilder()
-        if "params" not in yaml_config:
+        if not isinstance(yaml_config, Mapping) or "params" not in yaml_config:
             raise ConfigError(
                 [Problem("params", "missing; an RL Games configuration has everything below 'params'")]
             )
-        params = parse_params(
+        return parse_params(
             yaml_config["params"],
             algorithms=self.algo_factory.schemas,
             networks=builder.network_factory.schemas,
             models=builder.model_factory.schemas,
             training=training,
         )
-        self.load_config(params)
-        self.run_config: dict[str, Any] = {**yaml_config, "params": dump(self.params)}
 
     def load_config(self, params: Params) -> None:
         """Take a validated configuration; a ``seed`` of None is drawn from the clock, 0 is a seed like any other."""
@@ -177,7 +184,7 @@ def _override_sigma(model: Any, sigma: Any) -> None:
     """Fill the policy's fixed deviation parameter with ``sigma`` (RL Games' ``--sigma``)."""
     if sigma in (None, ""):
         return
-    net = getattr(model, "a2c_network", None)
+    net: Any = getattr(model, "a2c_network", None)
     if not getattr(net, "fixed_sigma", False):
         raise ValueError(
             "sigma: this network predicts its deviation (fixed_sigma is false); there is nothing to override"

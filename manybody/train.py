@@ -1,19 +1,24 @@
 """The entry: IsaacGymEnvs' Hydra tree in, a trained or played policy out. ``python -m manybody.train task=Ant ...``."""
 
+import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from manybody.config import ConfigError, ConfigWarning, Problem, load_yaml, parse_section
+from manybody.config import ConfigError, ConfigWarning, Problem, load_yaml, parse_launch, parse_section
 from manybody.config.errors import did_you_mean
+from manybody.engine import console
+from manybody.engine.checkpoint import CheckpointError
 from manybody.engine.console import say, warn
+from manybody.engine.guard import TrainingAbortedError
 from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolderError
+from manybody.envs.registration import EnvError
 
 CFG = Path(__file__).parent / "cfg"
 OPEN_SECTIONS = ("train.params", "task")
@@ -50,18 +55,23 @@ def compose(overrides: Sequence[str]) -> dict[str, Any]:
 
     for name, resolver in RESOLVERS.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
+    groups, values = _split(overrides)
+    _check_groups(groups)
     with warnings.catch_warnings(), initialize_config_dir(str(CFG), version_base="1.3"):
         warnings.simplefilter("ignore")
-        groups, values = _split(overrides)
-        _check_groups(groups)
         try:
-            base = hydra_compose("config", groups)
-            cfg = hydra_compose("config", [*groups, *_opened(base, values)])
-            return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+            opened, problems = _opened(hydra_compose("config", groups), values)
+            cfg = hydra_compose("config", [*groups, *opened])
+            tree: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(
                 [Problem("", f"{' '.join(str(error).split())} (in: {' '.join(overrides)})")]
             ) from None
+    if problems:
+        with _collecting(problems):
+            check(tree)
+        raise ConfigError(problems)
+    return {**tree, "command": list(overrides)}
 
 
 def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -83,8 +93,8 @@ def _check_groups(groups: Sequence[str]) -> None:
         raise ConfigError(problems)
 
 
-def _opened(base: DictConfig, overrides: Sequence[str]) -> list[str]:
-    """The overrides, allowed to add keys below :data:`OPEN_SECTIONS`; unknown keys elsewhere are refused."""
+def _opened(base: DictConfig, overrides: Sequence[str]) -> tuple[list[str], list[Problem]]:
+    """The overrides, allowed to add keys below :data:`OPEN_SECTIONS`, and what is wrong with the others."""
     problems, opened = [], []
     for text in overrides:
         key, equals, _ = text.partition("=")
@@ -102,9 +112,7 @@ def _opened(base: DictConfig, overrides: Sequence[str]) -> list[str]:
             )
         else:
             opened.append(text)
-    if problems:
-        raise ConfigError(problems)
-    return opened
+    return opened, problems
 
 
 def _has(cfg: DictConfig, path: str) -> bool:
@@ -124,7 +132,81 @@ def sweep(overrides: Sequence[str]) -> list[list[str]]:
     return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
 
 
+def compose_run(overrides: Sequence[str]) -> dict[str, Any]:
+    """:func:`compose`; to go on in a run (``checkpoint=<run folder>``), its own configuration under ``overrides``.
+
+    Raises:
+        ConfigError: as :func:`compose`, or the overrides ask for another task.
+    """
+    given = dict(text.partition("=")[::2] for text in overrides)
+    folder = Path(given.get("checkpoint", ""))
+    if (
+        str(given.get("test", "")).lower() == "true"
+        or folder == Path()
+        or not (folder / "config.yaml").is_file()
+    ):
+        return compose(overrides)
+    saved: dict[str, Any] = dict(load_yaml(folder / "config.yaml"))
+    if "command" not in saved:
+        return compose(overrides)
+    command: list[str] = saved["command"]
+    groups, values = _split(overrides)
+    wrong = [text for text in groups if text not in command and text != f"task={saved['task_name']}"]
+    if wrong:
+        what = f"{folder} is a run of {saved['task_name']}; leave this out to go on with it"
+        raise ConfigError([Problem(text, what) for text in wrong])
+    before, after = compose(command), compose([*command, *values])
+    lasting = [text for text in values if not text.startswith("checkpoint=")]
+    return {**_overlaid(saved, before, after), "command": [*command, *lasting]}
+
+
+def _overlaid(saved: Any, before: Any, after: Any) -> Any:
+    """``saved`` with everything that differs between ``before`` and ``after``."""
+    if all(isinstance(node, dict) for node in (saved, before, after)):
+        keys = {**saved, **after}
+        return {key: _overlaid(saved.get(key), before.get(key), after.get(key)) for key in keys}
+    return after if before != after else saved
+
+
 # --- running -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _collecting(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems that the block raises to ``problems`` instead."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def check(cfg: Mapping[str, Any]) -> Any:
+    """The validated ``params`` of a resolved configuration tree.
+
+    Raises:
+        ConfigError: everything that is wrong with any part of the tree.
+    """
+    problems: list[Problem] = []
+    with _collecting(problems):
+        parse_launch(cfg)
+    with _collecting(problems):
+        _task_config(cfg)
+    with _collecting(problems):
+        params = build_runner().parse({"params": cfg["train"]["params"]})
+    if problems:
+        raise ConfigError(problems)
+    return params
+
+
+def _task_config(cfg: Mapping[str, Any]) -> Any:
+    """The validated configuration of the task."""
+    from manybody import tasks
+
+    try:
+        task_class = tasks.task_class(cfg["task_name"])
+    except ValueError as error:
+        raise ConfigError([Problem("task_name", str(error))]) from None
+    return parse_section(task_class.Config, cfg["task"], "task")
 
 
 def prepare(cfg: Mapping[str, Any]) -> None:
@@ -136,11 +218,7 @@ def prepare(cfg: Mapping[str, Any]) -> None:
     from manybody import tasks
     from manybody.envs import registration
 
-    try:
-        task_class = tasks.task_class(cfg["task_name"])
-    except ValueError as error:
-        raise ConfigError([Problem("task_name", str(error))]) from None
-    task = parse_section(task_class.Config, cfg["task"], "task")
+    task = _task_config(cfg)
     registration.register(
         "rlgpu",
         lambda num_actors, seed=0, **_: tasks.make(
@@ -158,17 +236,19 @@ def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
     Raises:
         ConfigError: lists everything that is wrong; nothing was created on disk.
     """
-    if cfg["test"]:
+    settings = parse_launch(cfg)
+    if settings.test:
         return play_tree(cfg)
-    if cfg["torch_deterministic"]:
+    params = check(cfg)
+    if settings.torch_deterministic:
         import torch
 
         torch.use_deterministic_algorithms(True)
     runner = build_runner(observer)
     prepare(cfg)
-    runner.load({"params": cfg["train"]["params"]})
-    runner.run_config = dict(cfg)
-    agent = runner.run({"train": True, "checkpoint": cfg["checkpoint"], "sigma": cfg["sigma"]})
+    runner.load_config(params)
+    runner.run_config = {**cfg, "checkpoint": ""}
+    agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
     show_results(agent)
     return agent
 
@@ -177,20 +257,37 @@ def play_tree(cfg: Mapping[str, Any]) -> Any:
     """``test=True``: play ``checkpoint`` (or the task's newest run) with the configuration of the run it is from."""
     from manybody.play import play_run
 
-    given = {"task": cfg["task_name"], "num_envs": cfg["num_envs"] or None, "video": cfg["capture_video"]}
+    player = cfg["train"]["params"]["config"].get("player") or {}
+    given = {
+        "task": cfg["task_name"],
+        "num_envs": cfg["num_envs"] or None,
+        "video": cfg["capture_video"],
+        "games_num": player.get("games_num"),
+        "deterministic": player.get("deterministic"),
+    }
     return play_run(
         cfg["checkpoint"] or None, {key: value for key, value in given.items() if value is not None}
     )
 
 
 def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | None = None) -> Any:
-    """Train what a plain RL Games YAML file describes; ``overrides`` are ``params.config.gamma=0.98`` and the like."""
+    """Train what a plain RL Games YAML file describes.
+
+    Args:
+        path: the file.
+        overrides: ``params.config.gamma=0.98`` and the like; ``checkpoint=<file or run folder>`` to go on from.
+        observer: is told what happens.
+    """
     import yaml
 
     content = load_yaml(path)
+    checkpoint = ""
     problems = []
     for text in overrides:
         key, equals, value = text.partition("=")
+        if key == "checkpoint":
+            checkpoint = value
+            continue
         block: Any = content
         *parents, last = key.split(".")
         for parent in parents:
@@ -200,12 +297,17 @@ def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | No
                 Problem(text, f"expected key=value with a key of {path}, such as params.config.gamma=0.98")
             )
         else:
-            block[last] = yaml.safe_load(value)
+            try:
+                block[last] = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                problems.append(
+                    Problem(key, f"given {value!r}, which is not YAML: {' '.join(str(error).split())}")
+                )
     if problems:
         raise ConfigError(problems)
     runner = build_runner(observer)
     runner.load(content)
-    agent = runner.run({"train": True})
+    agent = runner.run({"train": True, "checkpoint": checkpoint})
     show_results(agent)
     return agent
 
@@ -218,17 +320,34 @@ def show_results(agent: Any) -> None:
         show_run(agent.run.folder)
 
 
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Around a command: what went wrong in words, and the exit code that says whose turn it is.
+
+    Raises:
+        SystemExit: 2, the command, its configuration or a file that it names cannot be used; 3, the guard
+            stopped training because its numbers stayed broken; 130, interrupted outside training.
+    """
+    try:
+        yield
+    except (ConfigError, RunFolderError, CheckpointError, EnvError) as error:
+        console.error(str(error))
+        raise SystemExit(2) from None
+    except TrainingAbortedError as error:
+        console.error(f"training stopped: {error}")
+        raise SystemExit(3) from None
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        raise SystemExit(130) from None
+
+
 def main(arguments: Sequence[str] | None = None) -> Any:
-    """``manybody train``: the command line after the command's name. Exits with 2 for a wrong configuration."""
+    """``manybody train``: the command line after the command's name. For exit codes see :func:`exit_codes`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with warnings.catch_warnings():
+    with exit_codes(), warnings.catch_warnings():
         warnings.simplefilter("always", ConfigWarning)
         warnings.showwarning = lambda message, *_: warn(str(message))
-        try:
-            return _main(words)
-        except (ConfigError, RunFolderError) as error:
-            warn(str(error))
-            raise SystemExit(2) from None
+        return _main(words)
 
 
 def _main(words: list[str]) -> Any:
@@ -248,10 +367,14 @@ def _main(words: list[str]) -> Any:
             ]
         )
     if not multirun:
-        return launch(compose(words))
-    configurations = [
-        (job, compose(job)) for job in sweep(words)
-    ]  # every job is checked before the first one starts
+        return launch(compose_run(words))
+    configurations = [(job, compose_run(job)) for job in sweep(words)]
+    problems: list[Problem] = []
+    for _, cfg in configurations:  # every job is checked before the first one starts
+        with _collecting(problems):
+            check(cfg)
+    if problems:
+        raise ConfigError(dict.fromkeys(problems))
     results = []
     for number, (job, cfg) in enumerate(configurations, 1):
         say(f"job {number} of {len(configurations)}: {' '.join(job)}")

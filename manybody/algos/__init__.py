@@ -1,0 +1,1 @@
+"""Rooms: one folder per algorithm, all furnished alike."""

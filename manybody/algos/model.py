@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from manybody.algos.network import BaseNetwork, NetworkBuilder
+from manybody.algos.network import NetworkBuilder
 from manybody.nn.normalizer import RunningMeanStd
 
 
@@ -22,14 +22,14 @@ class BaseModelNetwork(nn.Module):
 
     def __init__(
         self,
-        a2c_network: BaseNetwork,
+        a2c_network: nn.Module,
         obs_shape: tuple[int, ...],
         normalize_value: bool,
         normalize_input: bool,
         value_size: int,
     ) -> None:
         super().__init__()
-        self.a2c_network = a2c_network
+        self.a2c_network: Any = a2c_network
         self.obs_shape = obs_shape
         self.normalize_value = normalize_value
         self.normalize_input = normalize_input

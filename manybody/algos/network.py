@@ -3,10 +3,11 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from manybody.config.network import InitializerConfig
 from manybody.nn.init import initializer
 from manybody.nn.mlp import build_mlp
 
@@ -67,9 +68,9 @@ class BaseNetwork(nn.Module):
     def _build_value_layer(self, input_size: int, output_size: int) -> nn.Module:
         return nn.Linear(input_size, output_size)
 
-    def _initialize(self, settings: Any) -> None:
+    def _initialize(self, settings: InitializerConfig) -> None:
         """Every linear layer: weight by ``settings``, bias zero."""
-        init = initializer(settings)
+        init = initializer(settings.name, **settings.arguments)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 init(module.weight)
@@ -83,8 +84,8 @@ class NetworkBuilder(ABC):
     ``Network`` names the class that is built; a builder for another network replaces it or overrides ``build``.
     """
 
-    BaseNetwork = BaseNetwork
-    Network: type[BaseNetwork]
+    BaseNetwork: ClassVar[type[BaseNetwork]] = BaseNetwork
+    Network: ClassVar[type]
 
     def load(self, params: Any) -> None:
         """Take the ``network`` section of the configuration."""
@@ -100,4 +101,5 @@ class NetworkBuilder(ABC):
         """
 
     def __call__(self, name: str, **kwargs: Any) -> nn.Module:
+        """As :meth:`build`."""
         return self.build(name, **kwargs)

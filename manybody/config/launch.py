@@ -15,7 +15,7 @@ Count = Annotated[Whole, Field(ge=1)]
 class LaunchConfig(Section):
     """IsaacGymEnvs' keys for one launch.
 
-    Those that are ``Any`` only stand here: the tree copies them into ``task`` or ``train``, where they are checked.
+    Those that are ``Any`` only stand here: the tree copies them into ``task`` or ``train``, which check them.
     """
 
     task: Any
@@ -58,6 +58,8 @@ class LaunchConfig(Section):
     """Environment steps of a recording."""
     headless: Flag = True
     """Open no window."""
+    command: Any = ()
+    """The overrides that made this tree; kept with a run, so that it can go on under others."""
 
 
 def parse_launch(tree: Mapping[str, Any]) -> LaunchConfig:

@@ -1,0 +1,1 @@
+"""Rollouts, minibatches: where samples lie between collecting and learning."""

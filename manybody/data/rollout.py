@@ -29,7 +29,9 @@ class ExperienceBuffer:
         device: where to.
     """
 
-    def __init__(self, horizon_length: int, rows: int, fields: Mapping[str, Field], device: torch.device) -> None:
+    def __init__(
+        self, horizon_length: int, rows: int, fields: Mapping[str, Field], device: torch.device
+    ) -> None:
         self.horizon_length = horizon_length
         self.tensor_dict: dict[str, Tensor] = {
             name: torch.zeros((horizon_length, rows, *field.shape), dtype=field.dtype, device=device)

@@ -1,0 +1,1 @@
+"""Services of a training: checkpoints, guard, optimiser, metrics, logging, display."""

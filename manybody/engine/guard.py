@@ -73,7 +73,9 @@ class Guard:
         place = torch.where(broken, self.row_numbers + n * self.rows, NEVER).min()
         self._counts[key] = self._counts[key] + broken.sum()
         self._first[key] = torch.minimum(self._first[key], place)
-        return torch.where(broken.reshape(-1, *[1] * (x.ndim - 1)), torch.zeros((), device=x.device, dtype=x.dtype), x), broken
+        return torch.where(
+            broken.reshape(-1, *[1] * (x.ndim - 1)), torch.zeros((), device=x.device, dtype=x.dtype), x
+        ), broken
 
     def healthy_update(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
         """() bool: this minibatch may change the weights."""
@@ -97,13 +99,19 @@ class Guard:
                 n, row = divmod(int(read[f"guard_first/{key}"]), self.rows)
                 parts.append(f"{key} of environment {row} at step {n} ({read[f'guard/{key}']:.0f} such rows)")
         if read["guard/skipped_updates"]:
-            parts.append(f"loss or gradient in {read['guard/skipped_updates']:.0f} minibatches, which were skipped")
+            parts.append(
+                f"loss or gradient in {read['guard/skipped_updates']:.0f} minibatches, which were skipped"
+            )
         if not parts:
             return None
         return f"NaN, infinite or above {LARGEST:.0e}: {'; '.join(parts)}. guard: {self.policy} ({POLICIES[self.policy]})"
 
     def judge(
-        self, read: Mapping[str, float], updates: int, remember: Callable[[], Any], recall: Callable[[Any], None]
+        self,
+        read: Mapping[str, float],
+        updates: int,
+        remember: Callable[[], Any],
+        recall: Callable[[Any], None],
     ) -> str | None:
         """Apply the policy after an epoch.
 

@@ -1,0 +1,1 @@
+"""Environments: the contract, registration, and one adapter per outside world."""

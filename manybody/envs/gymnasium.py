@@ -35,7 +35,9 @@ class GymnasiumEnv(VecEnv):
         try:
             self.env = SyncVectorEnv([make] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
         except (gymnasium.error.Error, TypeError) as error:  # TypeError: an argument that it does not know
-            raise EnvError(f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}") from error
+            raise EnvError(
+                f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}"
+            ) from error
         observation_space, action_space = self.env.single_observation_space, self.env.single_action_space
         for what, space in (("observation", observation_space), ("action", action_space)):
             if not isinstance(space, spaces.Box):
@@ -44,7 +46,7 @@ class GymnasiumEnv(VecEnv):
         self.device = torch.device("cpu")
         self.spec = EnvSpec(observation_space, action_space)
         self._seed = seed
-        self._actions = np.zeros(self.env.action_space.shape, self.env.action_space.dtype)
+        self._actions = np.zeros((num_actors, *(action_space.shape or ())), action_space.dtype)
 
     def _obs(self, observation: Any) -> Obs:
         return {"obs": torch.as_tensor(np.array(observation, dtype=np.float32))}
@@ -63,15 +65,9 @@ class GymnasiumEnv(VecEnv):
         for row, last in enumerate(infos.get("final_obs", ())):
             if last is not None:
                 final_obs["obs"][row] = torch.as_tensor(last)
-        terminated = torch.as_tensor(terminated)
-        return Step(
-            self._obs(observation),
-            torch.as_tensor(reward).float(),
-            terminated,
-            torch.as_tensor(truncated) & ~terminated,
-            final_obs,
-            {},
-        )
+        ended = torch.as_tensor(terminated)
+        cut_short = torch.as_tensor(truncated) & ~ended
+        return Step(self._obs(observation), torch.as_tensor(reward).float(), ended, cut_short, final_obs, {})
 
     def close(self) -> None:
         """Close the copies."""

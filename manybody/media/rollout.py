@@ -66,7 +66,9 @@ def show_run(folder: RunFolder) -> None:
     checkpoint = folder.best() or folder.newest()
     video = None
     if checkpoint:
-        video = record_video(load_player(folder, checkpoint, {"num_envs": 1}), folder.videos / f"{checkpoint.stem}.mp4")
+        video = record_video(
+            load_player(folder, checkpoint, {"num_envs": 1}), folder.videos / f"{checkpoint.stem}.mp4"
+        )
     curve = _curve(folder)
     say(f"\nrun folder:      {folder.path}")
     for what, where in (("best checkpoint", checkpoint), ("video", video), ("learning curve", curve)):

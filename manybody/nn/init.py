@@ -1,7 +1,7 @@
 """Weight initialisers by their RL Games names. All but ``default`` act in place on one weight tensor."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,8 @@ def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
-def keep(weight: Tensor, **_: Any) -> None:
-    """Leave PyTorch's own initial values; RL Games' files give ``default`` arguments that mean nothing."""
+def keep(weight: Tensor) -> None:
+    """Leave PyTorch's own initial values."""
 
 
 INITIALIZERS: dict[str, Callable[..., Any]] = {
@@ -41,10 +41,8 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def initializer(settings: Mapping[str, Any]) -> Initializer:
-    """``{'name': ..., **arguments}`` as a function of one tensor. Raises ValueError listing the known names."""
-    arguments = {key: value for key, value in settings.items() if key != "name" and value is not None}
-    name = settings["name"]
+def initializer(name: str, **arguments: Any) -> Initializer:
+    """The initialiser ``name`` as a function of one tensor. Raises ValueError listing the known names."""
     if name not in INITIALIZERS:
         raise ValueError(f"no initializer {name!r} (known: {', '.join(INITIALIZERS)})")
     return partial(INITIALIZERS[name], **arguments)

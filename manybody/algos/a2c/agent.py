@@ -1,21 +1,20 @@
 """How an on-policy agent learns: ``ContinuousA2CBase`` and ``A2CAgent`` (``a2c_continuous``)."""
 
 import time
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from manybody.algos.a2c.collect import A2CBase
 from manybody.algos.a2c.run import Run
+from manybody.algos.a2c.state import RestorableA2C
 from manybody.algos.a2c.types import EpochMetrics, RolloutBatch, TrainBatch, TrainResult
 from manybody.config import Params
 from manybody.data.minibatch import PPODataset
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import autocast, compiled
-from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require, rng_state, set_rng_state
-from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import GuardedAdam
@@ -30,7 +29,7 @@ from manybody.nn.normalizer import MovingMeanStd
 PER_MINIBATCH = ("legacy", "per_minibatch")
 
 
-class _OnPolicy(A2CBase):
+class _OnPolicy(RestorableA2C):
     """The loop that every on-policy agent shares, whatever its actions are.
 
     Args:
@@ -58,8 +57,8 @@ class _OnPolicy(A2CBase):
             policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
         )
         self.model = self.network.build(self.build_config()).to(self.ppo_device)
-        self.value_mean_std = self.model.value_mean_std if self.normalize_value else None
-        self.advantage_mean_std = (
+        self.value_mean_std: Any = self.model.value_mean_std if self.normalize_value else None
+        self.advantage_mean_std: MovingMeanStd | None = (
             MovingMeanStd(config.adv_rms_momentum).to(self.ppo_device)
             if config.normalize_rms_advantage
             else None
@@ -77,6 +76,15 @@ class _OnPolicy(A2CBase):
     def writer(self) -> Any:
         """Where observers write scalars: ``add_scalar(tag, value, step)``."""
         return self.run.writer
+
+    @property
+    @abstractmethod
+    def actions_num(self) -> int:
+        """A: how many numbers the policy's head gives."""
+
+    @abstractmethod
+    def forward_losses(self, minibatch: TrainBatch) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
+        """The model on a minibatch: losses by name (``loss`` is the total), mean KL (), mu and sigma (M, A)."""
 
     def build_config(self) -> dict[str, Any]:
         """What the model is built from; agents with further networks add to it."""
@@ -236,135 +244,6 @@ class _OnPolicy(A2CBase):
             if self.normalize_value:
                 self.epoch_extras["diagnostics/rms_value/mean"] = self.value_mean_std.running_mean.mean()
                 self.epoch_extras["diagnostics/rms_value/var"] = self.value_mean_std.running_var.mean()
-
-    # --- weights and state ---------------------------------------------------------------------------------------
-
-    def get_weights(self) -> dict[str, Any]:
-        """The policy alone: parameters and normalisers."""
-        return {"model": self.model.state_dict()}
-
-    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
-        """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
-        state = require(weights, "model", path)
-        check_state_dict(self.model.state_dict(), state, path)
-        self.model.load_state_dict(state)
-
-    def learner_state(self) -> dict[str, Any]:
-        """Weights, optimiser and schedule: what a rollback returns to."""
-        moving = self.advantage_mean_std
-        return {
-            **self.get_weights(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": {"last_lr": self.last_lr, "entropy_coef": self.entropy_coef},
-            **({} if moving is None else {"advantage_mean_std": moving.state_dict()}),
-        }
-
-    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
-        """The inverse of :meth:`learner_state`."""
-        self.set_weights(state, path)
-        self.optimizer.load_state_dict(require(state, "optimizer", path))
-        schedule = require(state, "schedule", path)
-        self.last_lr = schedule["last_lr"].to(self.ppo_device).clone()
-        self.entropy_coef = schedule["entropy_coef"].to(self.ppo_device).clone()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.last_lr.clone()
-        if self.advantage_mean_std is not None:
-            self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
-
-    def get_full_state_weights(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here (at an epoch boundary)."""
-        return {
-            "algo": self.params.algo.name,
-            **self.learner_state(),
-            "epoch": self.epoch_num,
-            "frame": self.frame,
-            "last_mean_rewards": self.last_mean_rewards,
-            "elapsed": self.run.elapsed,
-            "statistics": {
-                "game_rewards": self.game_rewards.state_dict(),
-                "game_shaped_rewards": self.game_shaped_rewards.state_dict(),
-                "game_lengths": self.game_lengths.state_dict(),
-                "current_rewards": self.current_rewards,
-                "current_shaped_rewards": self.current_shaped_rewards,
-                "current_lengths": self.current_lengths,
-            },
-            "interaction": {"obs": self.obs, "dones": self.dones},
-            "env_state": self.vec_env.get_env_state(),
-            "observer": self.algo_observer.state_dict(),
-            "rng": rng_state(),
-        }
-
-    def set_full_state_weights(
-        self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights"
-    ) -> None:
-        """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part."""
-        self.set_learner_state(weights, path)
-        self.init_tensors()
-        if set_epoch:
-            self.epoch_num = require(weights, "epoch", path)
-            self.frame = require(weights, "frame", path)
-            self.last_mean_rewards = require(weights, "last_mean_rewards", path)
-            self.run.elapsed = require(weights, "elapsed", path)
-        self.resumed = self._restore_interaction(weights, path)
-        self.algo_observer.load_state_dict(weights.get("observer", {}))
-        set_rng_state(require(weights, "rng", path))
-
-    def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> bool:
-        """Put environments and episode counters back; false when the environments cannot."""
-        state = weights.get("env_state")
-        dones = require(weights, "interaction", path)["dones"]
-        if state is None or dones.shape != self.dones.shape:
-            why = (
-                "the environment cannot save its state"
-                if state is None
-                else (f"the checkpoint holds {dones.shape[0]} environments, this run has {self.rows}")
-            )
-            warn(f"{path}: {why}; new episodes start, everything else goes on as saved")
-            return False
-        self.vec_env.set_env_state(state)
-        self.obs = self._on_device(weights["interaction"]["obs"])
-        self.dones = dones.to(self.ppo_device)
-        statistics = require(weights, "statistics", path)
-        for name in ("game_rewards", "game_shaped_rewards", "game_lengths"):
-            getattr(self, name).load_state_dict(statistics[name])
-        for name in ("current_rewards", "current_shaped_rewards", "current_lengths"):
-            setattr(self, name, statistics[name].to(self.ppo_device).clone())
-        return True
-
-    def save(self, fn: str) -> bool:
-        """Write ``<fn>.pth`` in the run's ``nn/``; false (and a warning) when the disk refuses."""
-        return self.run.save(fn)
-
-    def restore(self, fn: str, set_epoch: bool = True) -> None:
-        """Go on from the checkpoint file ``fn``. Raises CheckpointError saying what is wrong with it."""
-        self.set_full_state_weights(load_checkpoint(fn), set_epoch, fn)
-
-    def get_param(self, param_name: str) -> Any:
-        """See :class:`BaseAlgorithm`; () values as numbers."""
-        value = getattr(self, PARAMS[param_name])
-        return float(value) if isinstance(value, Tensor) else value
-
-    def set_param(self, param_name: str, param_value: Any) -> None:
-        """See :class:`BaseAlgorithm`."""
-        current = getattr(self, PARAMS[param_name])
-        setattr(
-            self,
-            PARAMS[param_name],
-            torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value,
-        )
-        self.update_lr(self.last_lr)
-
-
-PARAMS = {
-    "learning_rate": "last_lr",
-    "entropy_coef": "entropy_coef",
-    "critic_coef": "critic_coef",
-    "gamma": "gamma",
-    "tau": "tau",
-    "e_clip": "e_clip",
-    "mini_epochs": "mini_epochs_num",
-}
-"""What population-based training may change: configuration key to attribute."""
 
 
 class ContinuousA2CBase(_OnPolicy):

@@ -1,13 +1,14 @@
 """``A2CBase``: assembles an on-policy agent and collects its rollouts."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from manybody.algos.a2c.types import RolloutBatch
+from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.algos.base import BaseAlgorithm
 from manybody.config import Params, PPOConfig
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
@@ -120,6 +121,24 @@ class A2CBase(BaseAlgorithm):
     def device(self) -> torch.device:
         """Where the learner computes."""
         return self.ppo_device
+
+    # --- what subclasses decide ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def update_epoch(self) -> int:
+        """Count an epoch."""
+
+    @abstractmethod
+    def prepare_dataset(self, batch: RolloutBatch) -> None:
+        """Turn a rollout into what minibatches are cut from."""
+
+    @abstractmethod
+    def train_actor_critic(self, minibatch: TrainBatch) -> Any:
+        """One update; returns what :meth:`calc_gradients` gave."""
+
+    @abstractmethod
+    def calc_gradients(self, minibatch: TrainBatch) -> Any:
+        """Losses, gradients and an optimiser step."""
 
     # --- storage -------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn.functional import softplus
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.nn.distributions import Gaussian
@@ -13,7 +13,7 @@ class GaussianModelNetwork(BaseModelNetwork):
     """A live Gaussian model; subclasses say how the raw spread becomes a deviation."""
 
     def deviation(self, raw: Tensor) -> Tensor:
-        """sigma (M, A) > 0 from the network's raw spread (M, A)."""
+        """Sigma (M, A) > 0 from the network's raw spread (M, A)."""
         raise NotImplementedError
 
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class LogStdModelNetwork(GaussianModelNetwork):
         if space.sigma_parametrization == "exp":
             sigma = (raw if space.logstd_bounds is None else raw.clamp(*space.logstd_bounds)).exp()
         elif space.sigma_parametrization == "softplus":
-            sigma = F.softplus(raw)
+            sigma = softplus(raw)
         else:
             sigma = raw.clamp_min(SMALLEST_SIGMA)
         return sigma + space.min_sigma if space.min_sigma > 0 else sigma

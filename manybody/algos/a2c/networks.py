@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from torch import Tensor, nn
 import torch
+from torch import Tensor, nn
 
 from manybody.algos.network import BaseNetwork, ContinuousOutput, NetworkBuilder
 from manybody.config import ActorCriticConfig
@@ -38,9 +38,12 @@ class A2CNetwork(BaseNetwork):
             nn.Parameter(torch.zeros(actions_num)) if self.fixed_sigma else nn.Linear(out_size, actions_num)
         )
         self._initialize(params.mlp.initializer)
-        initializer(self.space_config.mu_init)(self.mu.weight)
         spread = self.sigma.weight if isinstance(self.sigma, nn.Linear) else self.sigma
-        initializer(self.space_config.sigma_init)(spread)
+        for weight, settings in (
+            (self.mu.weight, self.space_config.mu_init),
+            (spread, self.space_config.sigma_init),
+        ):
+            initializer(settings.name, **settings.arguments)(weight)
 
     def load(self, params: ActorCriticConfig) -> None:
         """Keep the settings under the names that subclasses read."""
