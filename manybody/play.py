@@ -138,7 +138,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
                 Problem(key, f"unknown{did_you_mean(key, SETTINGS)} (known: {', '.join(SETTINGS)})")
             )
         elif type(value) is not SETTINGS[key] or (
-            SETTINGS[key] is int and value < (0 if key == "seed" else 1)
+            SETTINGS[key] is int and int(value) < (0 if key == "seed" else 1)
         ):
             problems.append(Problem(key, f"given {text!r}; expected {SETTINGS[key].__name__}"))
         else:

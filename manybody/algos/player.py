@@ -60,7 +60,7 @@ class BasePlayer(ABC):
         """Actions among those that ``action_masks`` allows; only discrete players have one."""
         raise NotImplementedError(f"{type(self).__name__} has no discrete actions to mask")
 
-    def reset(self) -> None:  # noqa: B027 - a default, not a duty
+    def reset(self) -> None:
         """Forget what belongs to an episode; feed-forward policies have nothing."""
 
     def env_reset(self) -> Obs:

@@ -104,7 +104,8 @@ class Guard:
             )
         if not parts:
             return None
-        return f"NaN, infinite or above {LARGEST:.0e}: {'; '.join(parts)}. guard: {self.policy} ({POLICIES[self.policy]})"
+        action = f"guard: {self.policy} ({POLICIES[self.policy]})"
+        return f"NaN, infinite or above {LARGEST:.0e}: {'; '.join(parts)}. {action}"
 
     def judge(
         self,
@@ -146,7 +147,7 @@ class Guard:
             self.rollbacks += 1
             if self.rollbacks >= MAX_ROLLBACKS:
                 raise TrainingAbortedError(
-                    f"{sentence}; {self.rollbacks} rollbacks in a row did not help. Lower learning_rate, or look at the "
-                    "environment named above"
+                    f"{sentence}; {self.rollbacks} rollbacks in a row did not help. Lower learning_rate, or look "
+                    "at the environment named above"
                 )
         return sentence
