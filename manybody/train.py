@@ -16,7 +16,7 @@ from manybody.engine import console
 from manybody.engine.checkpoint import CheckpointError
 from manybody.engine.console import say, warn
 from manybody.engine.guard import TrainingAbortedError
-from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver
+from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
 from manybody.engine.run_folder import RunFolderError
 from manybody.envs.registration import EnvError
 
@@ -244,6 +244,11 @@ def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
         import torch
 
         torch.use_deterministic_algorithms(True)
+    if settings.capture_video:
+        from manybody.media.capture import VideoObserver
+
+        camera = VideoObserver(settings.capture_video_freq, settings.capture_video_len)
+        observer = MultiObserver([observer or IsaacAlgoObserver(), camera])
     runner = build_runner(observer)
     prepare(cfg)
     runner.load_config(params)
