@@ -47,7 +47,10 @@ def test_unknown_key_is_refused():
         make_config("Ant", {"env": {"episodeLenght": 300}})
 
 
-@pytest.mark.parametrize(("key", "value"), [("episodeLength", 0), ("numEnvs", -1), ("clipActions", 0.0), ("upWeight", float("nan"))])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("episodeLength", 0), ("numEnvs", -1), ("clipActions", 0.0), ("upWeight", float("nan"))],
+)
 def test_impossible_values_are_refused(key, value):
     with pytest.raises(ValidationError, match=rf"env\.{key}"):
         make_config("Ant", {"env": {key: value}})
