@@ -206,6 +206,9 @@ def _task_config(cfg: Mapping[str, Any]) -> Any:
         task_class = tasks.task_class(cfg["task_name"])
     except ValueError as error:
         raise ConfigError([Problem("task_name", str(error))]) from None
+    if not str(cfg["sim_device"]).startswith("cpu"):
+        what = f"given {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
+        raise ConfigError([Problem("sim_device", what)])
     return parse_section(task_class.Config, cfg["task"], "task")
 
 
