@@ -173,7 +173,7 @@ class PPOConfig(Section):
     schedule_entropy: Flag = False
     """Let the linear schedule drive ``entropy_coef`` too."""
     min_lr: Positive = 1e-6
-    """Lowest rate of ``adaptive``."""
+    """Lowest rate of ``adaptive`` and ``linear``."""
     max_lr: Positive = 1e-2
     """Highest rate of ``adaptive``."""
     lr_multiplier: Annotated[Number, Field(gt=1)] = 1.5
