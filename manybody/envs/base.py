@@ -13,6 +13,10 @@ Obs = dict[str, Tensor]
 """``{'obs': (N, O)[, 'states': (N, S)]}``: what the policy sees, and what only the critic sees."""
 
 
+class EnvError(ValueError):
+    """Environments that cannot be made as the configuration asks: says which and why."""
+
+
 class Step(NamedTuple):
     """The outcome of one action in each of N environments.
 

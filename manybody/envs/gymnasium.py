@@ -9,8 +9,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
-from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
-from manybody.envs.registration import EnvError
+from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 
 
 class GymnasiumEnv(VecEnv):

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from manybody.envs.base import VecEnv
+from manybody.envs.base import EnvError, VecEnv
 
 EnvCreator = Callable[..., VecEnv]
 """``creator(num_actors, **env_config)`` makes the environments."""
@@ -20,10 +20,6 @@ def register(name: str, creator: EnvCreator) -> None:
 def registered() -> list[str]:
     """The registered names."""
     return sorted(_creators)
-
-
-class EnvError(ValueError):
-    """Environments that cannot be made as the configuration asks: says which and why."""
 
 
 def check_env_name(env_name: str) -> None:
