@@ -1,0 +1,278 @@
+"""Who may import whom, and what no file may do: the table of rooms, held by reading the source."""
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "manybody"
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+GROUND = {"config", "registry", "functional"}
+MAY_IMPORT = {
+    "config": {"config"},
+    "registry": {"registry"},
+    "functional": {"functional"},
+    "nn": {"nn", "functional", "config"},
+    "data": {"data", "functional", "config"},
+    "sim": {"sim", "functional"},
+    "motion": {"motion", "functional"},
+    "envs": {"envs", "data"},
+    "tasks": {"tasks", "envs", "sim", "motion", "functional", "config"},
+    "engine": {"engine", "functional", "data", "config"},
+    "model_builder": {"model_builder", "registry", "config"},
+    "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
+}
+ROOF = {"runner", "train", "play", "cli", "media", "__main__"}
+MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
+MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}
+"""Room to the rooms it may import. Nothing but ``compat`` itself may import ``compat``."""
+
+NEVER = {
+    "config": {"torch", "mujoco", "gymnasium", "hydra"},
+    "registry": {"torch", "mujoco", "gymnasium", "hydra"},
+    "functional": {"mujoco", "gymnasium", "hydra", "numpy"},
+    "nn": {"mujoco", "gymnasium", "hydra"},
+    "data": {"mujoco", "gymnasium", "hydra"},
+    "motion": {"mujoco", "gymnasium", "hydra"},
+    "engine": {"mujoco", "gymnasium", "hydra"},
+    "algos": {"mujoco", "hydra"},
+}
+"""Room to outside packages that have no business there."""
+
+MAY_SHARE_A_ROOM = {"amp": {"a2c"}, "rnd": {"a2c"}}
+"""Algorithm to the other algorithms that it builds on, by their public names."""
+
+WAITS_FOR_THE_DEVICE = {"item", "cpu", "tolist", "nonzero", "numpy"}
+HOT = {
+    "play_steps",
+    "play_steps_rnn",
+    "env_step",
+    "bootstrap",
+    "get_action_values",
+    "get_values",
+    "preprocess_actions",
+    "shape_rewards",
+    "prepare_dataset",
+    "extra_batch",
+    "extra_losses",
+    "policy_batch",
+    "set_train",
+    "train_actor_critic",
+    "calc_gradients",
+    "calc_losses",
+    "forward_losses",
+    "bounds_loss",
+    "update_schedule",
+    "update_lr",
+    "forward",
+    "norm_obs",
+    "denorm_value",
+    "deviation",
+    "get_action",
+    "_one_pass",
+    "_store_decision",
+    "_store_outcome",
+    "_quarantine",
+    "_count_episodes",
+    "_finish_rollout",
+}
+"""Methods under ``algos/`` that run every step or every minibatch."""
+
+
+@functools.cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+@functools.cache
+def public_homes() -> dict[str, str]:
+    """What ``from manybody import X`` resolves to."""
+    import manybody
+
+    return {name: home.partition(":")[0] for name, home in manybody._HOMES.items()}
+
+
+@functools.cache
+def imports(name: str) -> tuple[str, ...]:
+    """Everything that a module imports, wherever in the file: our modules in full, others by package."""
+    found = []
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import; write it in full"
+            assert node.module is not None
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                if full in MODULES:
+                    found.append(full)
+                elif node.module == "manybody":
+                    found.append(public_homes().get(alias.name, "manybody"))
+                else:
+                    found.append(node.module)
+    return tuple(x if x.split(".")[0] == "manybody" else x.split(".")[0] for x in found)
+
+
+def room(name: str) -> str:
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def our_imports(name: str) -> list[str]:
+    return [x for x in imports(name) if x.startswith("manybody.")]
+
+
+INSIDE = [name for name in MODULES if name != "manybody"]
+
+
+def test_every_module_has_a_room():
+    strangers = {room(name) for name in INSIDE} - set(MAY_IMPORT)
+    assert not strangers, f"give {strangers} a line in MAY_IMPORT"
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_imports_point_down(name):
+    allowed = MAY_IMPORT[room(name)]
+    wrong = [x for x in our_imports(name) if room(x) not in allowed]
+    assert not wrong, f"{name} imports {wrong}; {room(name)} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_outside_packages_stay_where_they_belong(name):
+    wrong = NEVER.get(room(name), set()) & {x.split(".")[0] for x in imports(name)}
+    assert not wrong, f"{name} imports {wrong}"
+
+
+@pytest.mark.parametrize("name", [name for name in INSIDE if room(name) == "algos"])
+def test_algorithms_do_not_look_into_each_others_rooms(name):
+    def algorithm(module):
+        parts = module.split(".")
+        return parts[2] if len(parts) > 2 and (PACKAGE / "algos" / parts[2]).is_dir() else None
+
+    mine = algorithm(name)
+    for imported in our_imports(name):
+        other = algorithm(imported)
+        if other is None or other == mine:
+            continue
+        assert other in MAY_SHARE_A_ROOM.get(mine or "", set()), f"{name} imports {imported}"
+        assert imported == f"manybody.algos.{other}", (
+            f"{name} imports {imported}, not the public names of {other}"
+        )
+
+
+def test_no_import_cycles():
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path[path.index(name) :], name))
+        if name in done or name not in MODULES:
+            return
+        for imported in our_imports(name):
+            if imported != name:
+                visit(imported, (*path, name))
+        done.add(name)
+
+    for name in INSIDE:
+        visit(name, ())
+
+
+def test_only_the_console_and_the_command_line_print():
+    calls = [
+        f"{name}:{node.lineno}"
+        for name in MODULES
+        if name not in ("manybody.engine.console", "manybody.cli")
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not calls, f"{calls}: use manybody.engine.console.say"
+
+
+def test_no_file_is_longer_than_400_lines():
+    lengths = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for folder in ("manybody", "tests", "benchmarks", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert not {name: lines for name, lines in lengths.items() if lines > 400}
+
+
+def hot_code(name: str) -> Iterator[ast.AST]:
+    if room(name) in ("functional", "nn", "data"):
+        yield tree(name)
+    elif room(name) == "algos":
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.FunctionDef) and node.name in HOT:
+                yield node
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in INSIDE if room(name) in ("functional", "nn", "data", "algos")]
+)
+def test_nothing_waits_for_the_device_without_saying_why(name):
+    lines = MODULES[name].read_text(encoding="utf-8").splitlines()
+    waits = [
+        f"{MODULES[name].relative_to(ROOT)}:{node.end_lineno}: .{node.func.attr}()"
+        for code in hot_code(name)
+        for node in ast.walk(code)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in WAITS_FOR_THE_DEVICE
+        and "#" not in lines[(node.end_lineno or node.lineno) - 1]
+    ]
+    assert not waits
+
+
+def test_the_hot_methods_exist():
+    """A renamed method must not slip out of the test above."""
+    defined = {
+        node.name
+        for name in INSIDE
+        if room(name) == "algos"
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.FunctionDef)
+    }
+    recurrent = {"play_steps_rnn"}
+    assert HOT - recurrent <= defined
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", ["manybody", "manybody.config"])
+def test_importing_does_not_bring_the_heavy_libraries(module):
+    heavy = "{'torch', 'mujoco', 'gymnasium', 'hydra', 'matplotlib', 'tensorboard', 'rich'}"
+    assert run_python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
+
+
+def test_importing_is_quick():
+    """In processor time, which other processes do not lengthen."""
+    code = "import time; t = time.process_time(); import manybody; print(time.process_time() - t)"
+    assert min(float(run_python(code)) for _ in range(3)) < 0.2
+
+
+def test_importing_everything_resolves_every_public_name_and_changes_no_global_setting():
+    """No flag of torch, no print option, no random state, nothing on the screen."""
+    code = """
+import random, torch, numpy as np
+def settings():
+    cuda, prints = torch.backends.cuda.matmul.allow_tf32, vars(torch._tensor_str.PRINT_OPTS)
+    flags = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision(), torch.get_default_dtype()
+    states = torch.get_rng_state().sum().item(), random.getstate(), np.random.get_state()[1].sum()
+    return repr((cuda, prints, flags, states, torch.get_num_threads()))
+before = settings()
+import manybody, manybody.cli
+assert all(hasattr(manybody, name) for name in manybody.__all__)
+assert settings() == before
+"""
+    assert run_python(code) == ""
