@@ -32,6 +32,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/physics.py Ant Humanoid
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/against_rl_games.py
 
 $(STAMP): pyproject.toml constraints.txt

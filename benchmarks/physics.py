@@ -8,13 +8,11 @@ of two halves the figures.
 """
 
 import argparse
-import os
-import platform
 import time
 
-import mujoco
 import numpy as np
 import torch
+from recording import machine
 
 from manybody.tasks import TASKS, make
 from manybody.tasks.base import MujocoTask
@@ -61,10 +59,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=4096)
     parser.add_argument("--seconds", type=float, default=6.0, help="measured time per task")
     options = parser.parse_args()
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f} before, "
-        f"MuJoCo {mujoco.__version__}, torch {torch.__version__}"
-    )
+    print(machine())
     for name in options.tasks:
         task = make(name, options.num_envs)
         physics, whole = measure(task, options.seconds)

@@ -1,0 +1,157 @@
+"""Frames per second of training, manybody against RL Games 1.6.5, on the same task in one run.
+
+    python benchmarks/against_rl_games.py [--task Ant] [--epochs 10] [--rounds 1] [--threads 2] [key=value]
+
+Each round trains four times, each in a process of its own, so that a change in the machine's mood meets both
+sides: manybody, RL Games with torch.compile (its default), manybody, RL Games without. The first epochs
+(--warm-up) do not count. Both sides have the same task, hyper-parameters, seed, torch threads and physics
+threads. Further overrides are those of `manybody train` and hold for both sides.
+
+What is measured: `total` is the wall clock from epoch to epoch, logging included; physics, inference and
+learning are each library's own stopwatches around the environment's step, the rest of the rollout, and the
+update. RL Games has a null observer and tensors throughout (see rl_games_ant.py); manybody runs as
+`manybody train` runs it. The ratio is to the faster of RL Games' two ways.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from recording import MEMORY, Recorder, cores, machine, table
+
+from manybody.engine.observers import IsaacAlgoObserver, MultiObserver
+from manybody.media.curve import read_metrics
+from manybody.train import build_runner, compose, prepare
+
+OURS, COMPILED, PLAIN = "manybody", "RL Games 1.6.5, torch.compile", "RL Games 1.6.5"
+ROUND = (OURS, COMPILED, OURS, PLAIN)
+COLUMNS = ("physics", "inference", "learning", "total")
+BUSY = 0.3
+"""Load per core above which the figures are not worth keeping."""
+
+
+def train_manybody(overrides: list[str], threads: int, seconds_limit: float) -> None:
+    """What `manybody train` does, without the video at the end."""
+    torch.set_num_threads(threads)
+    cfg = compose(overrides)
+    runner = build_runner(MultiObserver([IsaacAlgoObserver(), Recorder(seconds_limit)]))
+    prepare(cfg)
+    runner.load({"params": cfg["train"]["params"]})
+    runner.run({"train": True})
+
+
+def command(side: str, overrides: list[str], options: argparse.Namespace) -> list[str]:
+    """The child process of one training."""
+    here = Path(__file__).parent
+    limits = ["--threads", str(options.threads), "--seconds-limit", str(options.seconds_limit)]
+    if side == OURS:
+        return [sys.executable, str(here / "against_rl_games.py"), "--only-manybody", *limits, *overrides]
+    how = "--compile" if side == COMPILED else "--no-compile"
+    return [sys.executable, str(here / "rl_games_ant.py"), how, *limits, *overrides]
+
+
+def measure(side: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Train once in a process of its own.
+
+    Returns:
+        Frames/s by the names in ``COLUMNS``, ``memory`` in MiB and ``epochs`` measured.
+
+    Raises:
+        SystemExit: the training failed, or left no epoch after the warm-up; with the end of its output.
+    """
+    overrides = [
+        f"task={options.task}",
+        f"max_iterations={options.epochs}",
+        f"num_threads={options.threads}",
+        *options.overrides,
+        f"experiment={folder.name}",
+        f"train.params.config.train_dir={folder.parent}",
+    ]
+    done = subprocess.run(
+        command(side, overrides, options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{side} failed with exit code {done.returncode}:\n{done.stdout[-2000:]}")
+    metrics = read_metrics(folder)
+    counted = slice(options.warm_up, None)
+    frames = np.diff(metrics["frame"], prepend=0.0)[counted]
+    if not len(frames):
+        raise SystemExit(
+            f"{side}: {len(metrics['frame'])} epochs trained, the first {options.warm_up} do not count: "
+            "give more --epochs or a longer --seconds-limit"
+        )
+    seconds = {
+        "physics": metrics["performance/step_time"],
+        "inference": metrics["performance/step_inference_time"] - metrics["performance/step_time"],
+        "learning": metrics["performance/rl_update_time"],
+        "total": np.diff(metrics["time"], prepend=0.0),
+    }
+    rates = {name: frames.sum() / value[counted].sum() for name, value in seconds.items()}
+    return {**rates, "memory": metrics[MEMORY][-1], "epochs": float(len(frames))}
+
+
+def row(side: str, results: list[dict[str, float]]) -> list[str]:
+    """Mean and, of several trainings, lowest and highest."""
+    cells = []
+    for name in COLUMNS:
+        values = [result[name] for result in results]
+        spread = f" ({min(values):,.0f} .. {max(values):,.0f})" if len(values) > 1 else ""
+        cells.append(f"{np.mean(values):,.0f}{spread}")
+    return [side, *cells, f"{max(result['memory'] for result in results):,.0f}"]
+
+
+def report(results: dict[str, list[dict[str, float]]]) -> str:
+    """The table, with the ratio to the faster of RL Games' two ways."""
+    means = {
+        side: {name: np.mean([r[name] for r in runs]) for name in COLUMNS} for side, runs in results.items()
+    }
+    rival = max((COMPILED, PLAIN), key=lambda side: means[side]["total"])
+    ratios = [f"{means[OURS][name] / means[rival][name]:.2f}" for name in COLUMNS]
+    rows = [row(side, runs) for side, runs in results.items()]
+    rows.append([f"manybody / {rival}", *ratios, ""])
+    return table(["frames/s", *COLUMNS, "peak MiB"], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "overrides", nargs="*", help="as for manybody train, for both sides: num_envs=1024 seed=1 ..."
+    )
+    parser.add_argument("--task", default="Ant")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of one training, warm-up included")
+    parser.add_argument("--warm-up", type=int, default=3, help="first epochs, which do not count")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of four trainings")
+    parser.add_argument("--threads", type=int, default=cores(), help="threads of torch and of physics")
+    parser.add_argument(
+        "--seconds-limit", type=float, default=float("inf"), help="of one training: no epoch begins later"
+    )
+    parser.add_argument("--only-manybody", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args()
+    if options.only_manybody:
+        train_manybody(options.overrides, options.threads, options.seconds_limit)
+        return
+    print(f"{machine()}\n{options.threads} threads; python {' '.join(map(str, sys.argv))}")
+    if os.getloadavg()[0] > BUSY * cores():
+        print("WARNING: other programs are running; do not publish these figures")
+    results: dict[str, list[dict[str, float]]] = {OURS: [], COMPILED: [], PLAIN: []}
+    with tempfile.TemporaryDirectory() as runs:
+        for number, side in enumerate(ROUND * options.rounds):
+            result = measure(side, Path(runs, f"run{number}"), options)
+            results[side].append(result)
+            print(f"{side}: {result['total']:,.0f} frames/s over {result['epochs']:.0f} epochs", flush=True)
+    print(f"\n{report(results)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""RL Games 1.6.5 on this project's own tasks, with this project's hyper-parameters, on the CPU.
+
+    python benchmarks/rl_games_ant.py task=Ant num_envs=4096 seed=1 [--no-compile] [--threads 2]
+
+The overrides are those of `manybody train`, and the hyper-parameters are what they compose
+(cfg/train/AntPPO.yaml). RL Games makes its own run folder and checkpoints; beside them this writes
+`config.yaml` and a `metrics.jsonl` as manybody does, so that benchmarks/summary.py and manybody.media.curve
+read both. To be fair to RL Games:
+
+* observations, rewards and actions stay torch tensors, so that it copies nothing to numpy and back;
+* its observer does nothing but write the line (its default one walks over finished episodes in Python);
+* `frame` counts the frames trained *with* the epoch. Its own TensorBoard files lag one epoch behind.
+
+torch.compile, which 1.6.5 has on by default, needs a C++ compiler.
+"""
+
+import argparse
+import json
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from recording import Recorder, cores
+from rl_games.common import env_configurations, vecenv
+from rl_games.common.ivecenv import IVecEnv
+from rl_games.torch_runner import Runner
+from torch import Tensor
+
+from manybody.envs.base import Obs, VecEnv
+from manybody.envs.registration import create_vec_env
+from manybody.train import compose, prepare
+
+ENV_NAME = "rlgpu"
+"""What the training files of the tasks, and :func:`manybody.train.prepare`, call the environments."""
+TAGS = ("losses/a_loss", "losses/c_loss", "losses/entropy", "info/last_lr", "info/kl")
+"""What a learning curve draws beside returns and speed."""
+
+
+class RLGamesVecEnv(IVecEnv):
+    """A :class:`~manybody.envs.base.VecEnv` as RL Games wants it: ``step`` gives four things, all tensors."""
+
+    def __init__(self, env: VecEnv) -> None:
+        self.env = env
+
+    def reset(self) -> Obs:
+        """First observations: ``{'obs': (N, O)}``."""
+        return self.env.reset()
+
+    def step(self, actions: Tensor) -> tuple[Obs, Tensor, Tensor, dict[str, Any]]:
+        """Observations, rewards (N,), dones (N,) bool, and which of them ran out of time.
+
+        RL Games has no place for the last observation of a truncated episode; it bootstraps from the value of
+        the state before the step.
+        """
+        step = self.env.step(actions)
+        return step.obs, step.reward, step.done, {"time_outs": step.truncated}
+
+    def get_env_info(self) -> dict[str, Any]:
+        """Spaces and sizes."""
+        return self.env.get_env_info()
+
+
+class MetricsObserver(Recorder):
+    """Writes ``config.yaml``, and one line an epoch into ``metrics.jsonl``, with manybody's keys.
+
+    Args:
+        record: what ``config.yaml`` is to hold.
+        seconds_limit: see :class:`Recorder`.
+    """
+
+    def __init__(self, record: dict[str, Any], seconds_limit: float) -> None:
+        super().__init__(seconds_limit)
+        self.record = record
+        self.scalars: dict[str, float] = {}
+
+    def after_init(self, algo: Any) -> None:
+        """Listen to what RL Games writes, and start the clock."""
+        super().after_init(algo)
+        folder = Path(algo.experiment_dir)
+        self.file = folder / "metrics.jsonl"
+        (folder / "config.yaml").write_text(yaml.safe_dump(self.record, sort_keys=False))
+        write = algo.writer.add_scalar
+
+        def add_scalar(tag: str, value: Any, step: float) -> None:
+            self.scalars[tag] = float(value)
+            write(tag, value, step)
+
+        algo.writer.add_scalar = add_scalar
+
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
+        """Write the line. Returns are read from the agent, which writes them too late for it."""
+        super().after_print_stats(frame, epoch_num, total_time)
+        algo = self.algo
+        # What else was heard is of the epoch before: RL Games writes it after this call.
+        tags = {tag: x for tag, x in self.scalars.items() if tag in TAGS or tag.startswith("performance/")}
+        line = {"epoch": epoch_num, "frame": algo.frame, "time": time.perf_counter() - self.began, **tags}
+        if algo.game_rewards.current_size > 0:
+            line["rewards/step"] = float(np.ravel(algo.game_rewards.get_mean())[0])
+            line["episode_lengths/step"] = float(np.ravel(algo.game_lengths.get_mean())[0])
+        with open(self.file, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def train(cfg: dict[str, Any], torch_compile: bool, threads: int, seconds_limit: float) -> Path:
+    """Train what a composed configuration tree describes; the ``metrics.jsonl``."""
+    prepare(cfg)
+    vecenv.register(
+        "MANYBODY",
+        lambda config_name, num_actors, **kwargs: RLGamesVecEnv(
+            create_vec_env(config_name, num_actors, **kwargs)
+        ),
+    )
+    env_configurations.register(ENV_NAME, {"vecenv_type": "MANYBODY", "env_creator": None})
+    params = cfg["train"]["params"]
+    params["torch_threads"] = threads
+    params["config"]["torch_compile"] = torch_compile
+    params["config"]["env_config"] = {"seed": params["seed"]}
+    record = {"library": f"rl-games {version('rl-games')}", **cfg, "params": params}
+    observer = MetricsObserver(record, seconds_limit)
+    runner = Runner(observer)
+    runner.load({"params": params})
+    runner.run({"train": True, "play": False})
+    return observer.file
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", help="as for manybody train: task=Ant seed=1 ...")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=True, help="RL Games' torch_compile"
+    )
+    parser.add_argument("--threads", type=int, default=cores(), help="threads of torch (intra-op)")
+    parser.add_argument(
+        "--seconds-limit", type=float, default=float("inf"), help="end with the first epoch after this"
+    )
+    options = parser.parse_intermixed_args()
+    file = train(compose(options.overrides), options.compile, options.threads, options.seconds_limit)
+    print(f"metrics: {file}")
+
+
+if __name__ == "__main__":
+    main()
