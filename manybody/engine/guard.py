@@ -38,7 +38,9 @@ class Guard:
         device: where the learner computes.
     """
 
-    KEYS = ("obs", "reward", "final_obs", "action")
+    DATA = ("obs", "reward", "final_obs")
+    """What comes from the environment; broken actions come from broken weights."""
+    KEYS = (*DATA, "action")
 
     def __init__(self, policy: str, rows: int, device: torch.device) -> None:
         self.policy = policy
@@ -47,8 +49,12 @@ class Guard:
         self.device = device
         self.unhealthy_epochs = 0
         self.rollbacks = 0
-        self._good: tuple[Any, ...] | None = None
+        self._good: Any = None
         self.start_epoch()
+
+    def remember(self, good: Any) -> None:
+        """Keep a copy of weights and optimiser to return to."""
+        self._good = good
 
     def start_epoch(self) -> None:
         """Forget the counts of the last epoch."""
@@ -129,20 +135,20 @@ class Guard:
             TrainingAbortedError: the policy is ``abort``, or rolling back did not help.
         """
         sentence = self.describe(read)
-        if sentence is None:
-            self._good = (remember(),)
+        skipped = read["guard/skipped_updates"]
+        if sentence is None or (self.policy == "quarantine" and not skipped):
+            self._good = remember()
             self.unhealthy_epochs = self.rollbacks = 0
-            return None
-        stuck = read["guard/skipped_updates"] >= updates
+            return sentence
+        asked_for = self.policy == "skip" and any(read[f"guard/{key}"] for key in self.DATA)
+        stuck = skipped >= updates and not asked_for
         self.unhealthy_epochs = self.unhealthy_epochs + 1 if stuck else 0
         if self.policy == "abort":
-            if self._good:
-                recall(self._good[0])
+            recall(self._good)
             raise TrainingAbortedError(sentence)
-        if self.policy == "rollback" or (self.unhealthy_epochs >= PATIENCE and self.policy != "skip"):
-            if self._good:
-                recall(self._good[0])
-                sentence += "; returned to the last good weights"
+        if self.policy == "rollback" or self.unhealthy_epochs >= PATIENCE:
+            recall(self._good)
+            sentence += "; returned to the last good weights"
             self.unhealthy_epochs = 0
             self.rollbacks += 1
             if self.rollbacks >= MAX_ROLLBACKS:

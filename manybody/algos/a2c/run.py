@@ -4,9 +4,11 @@ import contextlib
 import importlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from manybody.algos.a2c.types import EpochMetrics
+from manybody.config import ConfigError, Problem
 from manybody.engine.checkpoint import Checkpoints
 from manybody.engine.console import Display, EpochReport, say, warn
 from manybody.engine.guard import TrainingAbortedError
@@ -27,6 +29,7 @@ class Run:
     def __init__(self, agent: Any, folder: Callable[[], RunFolder] | None) -> None:
         self.agent = agent
         self.config = agent.config
+        self._stop_fn = load_function(self.config.stop_fn) if self.config.stop_fn else None
         self.folder = folder() if folder else None
         self.writer: Writer = RunWriter(self.folder) if self.folder else NullWriter()
         self.checkpoints = Checkpoints(self.folder.nn, self.config.keep_checkpoints) if self.folder else None
@@ -37,7 +40,6 @@ class Run:
         self.mean_reward = float("-inf")
         self.best_seen = float("-inf")
         self.stop: StopRequest = StopRequest()
-        self._stop_fn = load_function(self.config.stop_fn) if self.config.stop_fn else None
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> "Run":
@@ -46,12 +48,21 @@ class Run:
         self._context.callback(self.display.stop)
         self.display.start(f"{self.agent.name} · {self.agent.num_actors} environments")
         self._clock = time.perf_counter() - self.elapsed
-        self.finished = False
-        self._check_limits()  # a checkpoint may already be at its limit
+        if self.agent.resumed and self.agent.game_rewards.current_size > 0:
+            self.mean_reward = float(self.agent.game_rewards.mean[0])
+        self.agent.guard.remember(clone(self.agent.learner_state()))
+        self.finished = self._at_limit()  # a checkpoint may already be there
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self._context.close()
+
+    def begin_epoch(self) -> None:
+        """Start new episodes where ``epochs_between_resets`` says so: after saving, so that a resumed run does too."""
+        every = self.config.epochs_between_resets
+        if every > 0 and self.agent.epoch_num > 0 and self.agent.epoch_num % every == 0:
+            self.agent.init_tensors()
+            self.agent.obs = self.agent.env_reset()
 
     def end_epoch(self, metrics: EpochMetrics) -> None:
         """Everything that happens between two epochs; the one place where values come to the host."""
@@ -81,9 +92,10 @@ class Run:
         self.writer.end_epoch(agent.epoch_num, agent.frame, self.elapsed)
         if healthy:
             self._save_best()
-        self._check_limits()
+        self.finished = self._at_limit()
+        if self.finished:
+            self.save_last()
         self._save_periodically()
-        self._reset_if_due()
 
     # --- parts of end_epoch --------------------------------------------------------------------------------------
 
@@ -96,8 +108,9 @@ class Run:
                 read, updates, lambda: clone(agent.learner_state()), agent.set_learner_state
             )
         except TrainingAbortedError as error:
-            name = self.save_last()
-            raise TrainingAbortedError(f"{error}. The last good weights are in {name}") from None
+            where = self.save_last()
+            kept = f"The last good weights are in {where}" if where else "They could not be saved"
+            raise TrainingAbortedError(f"{error}. {kept}") from None
         if sentence:
             warn(f"epoch {agent.epoch_num}: {sentence}")
         return not read["guard/skipped_updates"]
@@ -160,8 +173,8 @@ class Run:
             say(f"saving next best rewards:  [{self.mean_reward:.2f}]")
             self.save(agent.name)
 
-    def _check_limits(self) -> None:
-        """The stop rules; none of them needs a finished episode but ``score_to_win``."""
+    def _at_limit(self) -> bool:
+        """Apply the stop rules and say which one holds; none needs a finished episode but ``score_to_win``."""
         agent, config = self.agent, self.config
         won = config.score_to_win is not None and self.mean_reward >= config.score_to_win
         rules = {
@@ -172,14 +185,11 @@ class Run:
             f"stop_fn {config.stop_fn}": self._stop_fn is not None and bool(self._stop_fn(agent)),
         }
         self.stop_reason = next((reason for reason, holds in rules.items() if holds), "")
-        self.finished = bool(self.stop_reason)
-        if not self.finished:
-            return
         if self.stop_reason.startswith("MAX") and self.mean_reward == float("-inf"):
             say("WARNING: Max epochs reached before any env terminated at least once")
-        if self.stop_reason != "signal":
+        if self.stop_reason not in ("", "signal"):
             say(self.stop_reason)
-        self.save_last()
+        return bool(self.stop_reason)
 
     def _save_periodically(self) -> None:
         due = self.config.save_frequency > 0 and self.agent.epoch_num % self.config.save_frequency == 0
@@ -187,20 +197,13 @@ class Run:
         if not self.finished and (due or asked):
             self.save_last()
 
-    def _reset_if_due(self) -> None:
-        every = self.config.epochs_between_resets
-        if every > 0 and self.agent.epoch_num % every == 0 and not self.finished:
-            self.agent.init_tensors()
-            self.agent.obs = self.agent.env_reset()
-
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    def save_last(self) -> str:
-        """Save under RL Games' ``last_<name>_ep_<N>_rew_<R>``; the name."""
+    def save_last(self) -> Path | None:
+        """Save under RL Games' ``last_<name>_ep_<N>_rew_<R>``; the file, or None when it was not written."""
         reward = f"{self.mean_reward:.2f}" if self.mean_reward > float("-inf") else "none"
         name = f"last_{self.agent.name}_ep_{self.agent.epoch_num}_rew_{reward}"
-        self.save(name)
-        return name
+        return self.folder.nn / f"{name}.pth" if self.save(name) and self.folder else None
 
     def save(self, name: str) -> bool:
         """Write ``nn/<name>.pth``; false when there is no run folder or the disk refuses (which was said)."""
@@ -219,11 +222,10 @@ def clone(state: Any) -> Any:
 
 
 def load_function(path: str) -> Callable[[Any], Any]:
-    """The function that ``package.module:function`` names. Raises ValueError when there is none."""
+    """The function that ``package.module:function`` names. Raises ConfigError when there is none."""
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"stop_fn: {path!r} does not name a function ({error}); expected 'package.module:function'"
-        ) from None
+        what = f"given {path!r}, which names no function ({error}); expected 'package.module:function'"
+        raise ConfigError([Problem("params.config.stop_fn", what)]) from None
