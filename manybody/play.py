@@ -103,12 +103,16 @@ def play_run(path: str | None = None, settings: dict[str, Any] | None = None) ->
 
 def _apply(cfg: dict[str, Any], params: dict[str, Any], settings: dict[str, Any]) -> None:
     """Settings of the command line over what the run was trained with."""
+    from manybody.runner import has_device
+
     player = params["config"].setdefault("player", {})
     for key in ("games_num", "deterministic"):
         if key in settings:
             player[key] = settings[key]
     if "seed" in settings:
         params["seed"] = settings["seed"]
+    if not has_device(params["config"].get("device", "cpu")):
+        params["config"]["device"] = "cpu"  # trained on a machine with a GPU, played on one without
     num_envs = settings.get("num_envs") or min(params["config"]["num_actors"], player.get("games_num", 100))
     params["config"]["num_actors"] = num_envs
     if "task" in cfg and "env" in cfg["task"]:

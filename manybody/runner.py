@@ -17,7 +17,7 @@ from manybody.config import ConfigError, Params, Problem, dump, parse_params
 from manybody.engine.accelerate import set_threads
 from manybody.engine.console import say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver
-from manybody.engine.run_folder import RunFolder
+from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
 from manybody.envs.registration import register, registered
 from manybody.model_builder import ModelBuilder
@@ -67,13 +67,18 @@ class Runner:
             raise ConfigError(
                 [Problem("params", "missing; an RL Games configuration has everything below 'params'")]
             )
-        return parse_params(
+        params = parse_params(
             yaml_config["params"],
             algorithms=self.algo_factory.schemas,
             networks=builder.network_factory.schemas,
             models=builder.model_factory.schemas,
             training=training,
         )
+        device = params.config.get("device", "cpu")
+        if not has_device(device):
+            what = f"given {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+            raise ConfigError([Problem("params.config.device", what)])
+        return params
 
     def load_config(self, params: Params) -> None:
         """Take a validated configuration; a ``seed`` of None is drawn from the clock, 0 is a seed like any other."""
@@ -109,10 +114,9 @@ class Runner:
             params=self.params,
             observer=self.algo_observer,
             folder=folder,
+            **({"checkpoint": str(checkpoint)} if checkpoint else {}),
             **_given(args, "vec_env"),
         )
-        if checkpoint:
-            agent.restore(str(checkpoint))
         _override_sigma(agent.model, args.get("sigma"))
         agent.train()
         if agent.run.stop.requested is not None:
@@ -153,9 +157,23 @@ class Runner:
 
     def _record(self, folder: RunFolder) -> RunFolder:
         """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
-        folder.config_file.write_text(yaml.safe_dump(self.run_config, sort_keys=False), encoding="utf-8")
+        try:
+            folder.config_file.write_text(yaml.safe_dump(self.run_config, sort_keys=False), encoding="utf-8")
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder.config_file}: cannot be written ({error.strerror or error})"
+            ) from None
         say(f"run folder: {folder.path}")
         return folder
+
+
+def has_device(device: str) -> bool:
+    """Whether PyTorch can use ``device`` (``cuda:0``) on this machine."""
+    wanted = torch.device(device)
+    if wanted.type == "cpu":
+        return True
+    backend: Any = getattr(torch, wanted.type)
+    return backend.is_available() and (wanted.index or 0) < backend.device_count()
 
 
 def register_tasks() -> None:
@@ -186,8 +204,7 @@ def _override_sigma(model: Any, sigma: Any) -> None:
         return
     net: Any = getattr(model, "a2c_network", None)
     if not getattr(net, "fixed_sigma", False):
-        raise ValueError(
-            "sigma: this network predicts its deviation (fixed_sigma is false); there is nothing to override"
-        )
+        what = "this network predicts its deviation (fixed_sigma is false); there is nothing to override"
+        raise ConfigError([Problem("sigma", what)])
     with torch.no_grad():
         net.sigma.fill_(float(sigma))

@@ -15,6 +15,7 @@ from manybody.config import Params
 from manybody.data.minibatch import PPODataset
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import autocast, compiled
+from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import GuardedAdam
@@ -34,6 +35,10 @@ class _OnPolicy(RestorableA2C):
 
     Args:
         folder: makes the run folder; called once everything else stands. None: nothing is written.
+        checkpoint: the file to go on from.
+
+    Raises:
+        CheckpointError: what is wrong with the checkpoint; no run folder was made.
     """
 
     def __init__(
@@ -44,6 +49,7 @@ class _OnPolicy(RestorableA2C):
         vec_env: VecEnv | None = None,
         observer: AlgoObserver | None = None,
         folder: Callable[[], RunFolder] | None = None,
+        checkpoint: str | None = None,
     ) -> None:
         super().__init__(base_name, params, vec_env=vec_env, observer=observer)
         config = self.config
@@ -69,8 +75,13 @@ class _OnPolicy(RestorableA2C):
         self.dataset = PPODataset(self.batch_size, self.minibatch_size, config.shuffle_minibatches)
         self._losses = compiled(self.forward_losses, config.torch_compile)
         self.resumed = False
+        state = load_checkpoint(checkpoint) if checkpoint else None
+        if state is not None:
+            self.check(state, str(checkpoint))
         self.run = Run(self, folder)
         self.algo_observer.after_init(self)
+        if state is not None:
+            self.set_full_state_weights(state, path=str(checkpoint))
 
     @property
     def writer(self) -> Any:
@@ -108,6 +119,7 @@ class _OnPolicy(RestorableA2C):
         self.start_training()
         with self.run:
             while not self.run.finished:
+                self.run.begin_epoch()
                 self.update_epoch()
                 metrics = self.train_epoch()
                 self.run.end_epoch(metrics)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.algos.base import BaseAlgorithm
-from manybody.config import Params, PPOConfig
+from manybody.config import ConfigError, Params, PPOConfig, Problem
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import bf16_pays, compiled, eval_mode
 from manybody.engine.guard import Guard
@@ -41,7 +41,8 @@ class A2CBase(BaseAlgorithm):
         observer: is told what happens.
 
     Raises:
-        ValueError: unknown environment, or one whose size is not ``num_actors``.
+        EnvError: unknown environment.
+        ConfigError: its size is not ``num_actors``.
     """
 
     Config = PPOConfig
@@ -67,9 +68,10 @@ class A2CBase(BaseAlgorithm):
             config.env_name, self.num_actors, **{"seed": params.seed, **config.env_config}
         )
         if self.vec_env.num_envs != self.num_actors:
-            raise ValueError(
-                f"num_actors is {self.num_actors} but the environment has {self.vec_env.num_envs}: make them equal"
+            what = (
+                f"given {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
             )
+            raise ConfigError([Problem("params.config.num_actors", what)])
         self.env_info = self.vec_env.get_env_info()
         self.num_agents: int = self.env_info["agents"]
         self.value_size: int = self.env_info["value_size"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from manybody.algos.a2c.collect import A2CBase
-from manybody.algos.a2c.run import Run
+from manybody.algos.a2c.run import Run, clone
 from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require, rng_state, set_rng_state
 from manybody.engine.console import warn
 from manybody.engine.optim import GuardedAdam
@@ -62,7 +62,8 @@ class RestorableA2C(A2CBase):
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
         """The inverse of :meth:`learner_state`."""
         self.set_weights(state, path)
-        self.optimizer.load_state_dict(require(state, "optimizer", path))
+        # A copy: the optimiser would go on writing into the tensors that it is given.
+        self.optimizer.load_state_dict(clone(require(state, "optimizer", path)))
         schedule = require(state, "schedule", path)
         self.last_lr = schedule["last_lr"].to(self.ppo_device).clone()
         self.entropy_coef = schedule["entropy_coef"].to(self.ppo_device).clone()
@@ -97,7 +98,13 @@ class RestorableA2C(A2CBase):
     def set_full_state_weights(
         self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights"
     ) -> None:
-        """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part."""
+        """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
+
+        Of RL Games' checkpoints, weights, normalisers, counters and learning rate are taken over.
+        """
+        if "algo" not in weights:
+            self._adopt(weights, set_epoch, path)
+            return
         self.set_learner_state(weights, path)
         self.init_tensors()
         if set_epoch:
@@ -109,8 +116,40 @@ class RestorableA2C(A2CBase):
         self.algo_observer.load_state_dict(weights.get("observer", {}))
         set_rng_state(require(weights, "rng", path))
 
+    def check(self, weights: Mapping[str, Any], path: str) -> None:
+        """Find out, before anything is written, whether this agent can go on from a checkpoint.
+
+        Raises:
+            CheckpointError: it belongs to another agent or lacks a part.
+        """
+        if "algo" not in weights:
+            self.set_weights(weights, path)
+            return
+        self.set_learner_state(weights, path)
+        for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
+            require(weights, part, path)
+
+    def _adopt(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
+        """Begin with what RL Games has learned."""
+        self.set_weights(weights, path)
+        groups = (weights.get("optimizer") or {}).get("param_groups")
+        if groups:
+            self.last_lr = torch.full_like(self.last_lr, float(groups[0]["lr"]))
+            self.update_lr(self.last_lr)
+        if set_epoch:
+            self.epoch_num = int(weights.get("epoch", 0))
+            self.frame = int(weights.get("frame", 0))
+            self.last_mean_rewards = float(weights.get("last_mean_rewards", "-inf"))
+        warn(
+            f"{path}: an RL Games checkpoint; weights, normalisers, counters and learning rate are taken over, "
+            "episodes and the optimiser's moments start anew"
+        )
+
     def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> bool:
         """Put environments and episode counters back; false when the environments cannot."""
+        statistics = require(weights, "statistics", path)
+        for name in ("game_rewards", "game_shaped_rewards", "game_lengths"):
+            getattr(self, name).load_state_dict(statistics[name])
         state = weights.get("env_state")
         dones = require(weights, "interaction", path)["dones"]
         if state is None or dones.shape != self.dones.shape:
@@ -124,9 +163,6 @@ class RestorableA2C(A2CBase):
         self.vec_env.set_env_state(state)
         self.obs = self._on_device(weights["interaction"]["obs"])
         self.dones = dones.to(self.ppo_device)
-        statistics = require(weights, "statistics", path)
-        for name in ("game_rewards", "game_shaped_rewards", "game_lengths"):
-            getattr(self, name).load_state_dict(statistics[name])
         for name in ("current_rewards", "current_shaped_rewards", "current_lengths"):
             setattr(self, name, statistics[name].to(self.ppo_device).clone())
         return True
@@ -140,16 +176,21 @@ class RestorableA2C(A2CBase):
         self.set_full_state_weights(load_checkpoint(fn), set_epoch, fn)
 
     def get_param(self, param_name: str) -> Any:
-        """See :class:`BaseAlgorithm`; () values as numbers."""
-        value = getattr(self, PARAMS[param_name])
+        """See :class:`BaseAlgorithm`; () values as numbers. Raises KeyError naming what there is."""
+        value = getattr(self, _attribute(param_name))
         return float(value) if isinstance(value, Tensor) else value
 
     def set_param(self, param_name: str, param_value: Any) -> None:
-        """See :class:`BaseAlgorithm`."""
-        current = getattr(self, PARAMS[param_name])
+        """See :class:`BaseAlgorithm`. Raises KeyError naming what there is."""
+        name = _attribute(param_name)
+        current = getattr(self, name)
         setattr(
-            self,
-            PARAMS[param_name],
-            torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value,
+            self, name, torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value
         )
         self.update_lr(self.last_lr)
+
+
+def _attribute(param_name: str) -> str:
+    if param_name not in PARAMS:
+        raise KeyError(f"{param_name}: cannot change during training; those that can: {', '.join(PARAMS)}")
+    return PARAMS[param_name]
