@@ -76,38 +76,39 @@ class BasePlayer(ABC):
     def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
         """Play, print and return the statistics.
 
-        Every environment contributes the same number of games, its first ones: counting whichever games end first
-        would favour short ones.
+        Every environment contributes its first games, as many as the others (or one more, where ``games_num`` does
+        not divide): counting whichever games end first would favour short ones.
 
         Args:
             on_step: called after every step; a true answer ends playing.
             quiet: print nothing.
         """
         envs = self.env.num_envs
-        games_each = -(-self.games_num // envs)
-        playing = min(envs, self.games_num)
-        rewards = torch.zeros(envs, device=self.device)
-        steps = torch.zeros(envs, device=self.device)
-        games = torch.zeros(envs, device=self.device)
+        rows = torch.arange(envs, device=self.device)
+        wanted = self.games_num // envs + (rows < self.games_num % envs).long()
+        rewards = torch.zeros(envs, device=self.device, dtype=torch.float64)
+        steps = torch.zeros(envs, device=self.device, dtype=torch.float64)
+        games = torch.zeros(envs, device=self.device, dtype=torch.long)
         total = torch.zeros(3, device=self.device, dtype=torch.float64)  # return, squared return, length
-        counted = torch.arange(envs, device=self.device) < playing
         obs = self.env_reset()
         self.reset()
-        for _ in range(self.max_steps * games_each):
+        for _ in range(self.max_steps * int(wanted.max())):
             step = self.env_step(self.get_action(obs, self.is_deterministic))
             obs = step.obs
             reward = step.reward.to(self.device)
             rewards += reward if reward.ndim == 1 else reward[:, 0]
             steps += 1
             done = step.done.to(self.device)
-            finished = (done & counted & (games < games_each)).double()
-            total += torch.stack([(finished * x).sum() for x in (rewards, rewards.double().square(), steps)])
+            finished = done & (games < wanted)
+            total += torch.stack(
+                [torch.where(finished, x, 0).sum() for x in (rewards, rewards.square(), steps)]
+            )
             games += finished
-            rewards *= ~done
-            steps *= ~done
+            rewards = torch.where(done, 0, rewards)
+            steps = torch.where(done, 0, steps)
             if on_step is not None and on_step(step):
                 break
-            if (games[:playing] >= games_each).all():  # the host decides whether to go on, once a step
+            if (games >= wanted).all():  # the host decides whether to go on, once a step
                 break
         return self._result(int(games.sum()), total, quiet)
 
