@@ -15,6 +15,10 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Play a policy; without a path, the best one of the newest run (of the task).
   manybody tasks
       List the tasks with their sizes.
+
+Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once. SIGUSR1: saves and goes on.
+Exit codes: 0 done; 2 the command, its configuration or a file that it names cannot be used; 3 the guard stopped
+training because its numbers stayed broken (the last good weights are saved); 130 and 143 after SIGINT and SIGTERM.
 """
 
 

@@ -136,7 +136,10 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
         if key == "path":
             paths.insert(0, text)
             continue
-        value = yaml.safe_load(text)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = None  # refused below like every other value of a wrong type
         if key not in SETTINGS:
             problems.append(
                 Problem(key, f"unknown{did_you_mean(key, SETTINGS)} (known: {', '.join(SETTINGS)})")
