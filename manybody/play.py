@@ -137,7 +137,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
             paths.insert(0, text)
             continue
         try:
-            value = yaml.safe_load(text)
+            value: Any = yaml.safe_load(text)
         except yaml.YAMLError:
             value = None  # refused below like every other value of a wrong type
         if key not in SETTINGS:
