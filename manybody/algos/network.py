@@ -1,7 +1,6 @@
 """``NetworkBuilder`` and ``BaseNetwork``: dictionaries of tensors in, tuples of tensors out."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -78,7 +77,7 @@ class BaseNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
 
 
-class NetworkBuilder(ABC):
+class NetworkBuilder:
     """A recipe for networks: ``load`` takes the ``network`` section, ``build`` makes an ``nn.Module``.
 
     ``Network`` names the class that is built; a builder for another network replaces it or overrides ``build``.
@@ -91,14 +90,14 @@ class NetworkBuilder(ABC):
         """Take the ``network`` section of the configuration."""
         self.params = params
 
-    @abstractmethod
     def build(self, name: str, **kwargs: Any) -> nn.Module:
-        """A new network.
+        """A new network: ``Network(params, **kwargs)``.
 
         Args:
             name: the model class that asks (``a2c``).
             kwargs: ``actions_num``, ``input_shape``, ``value_size``, ``num_seqs``, and what an agent adds.
         """
+        return self.Network(self.params, **kwargs)
 
     def __call__(self, name: str, **kwargs: Any) -> nn.Module:
         """As :meth:`build`."""

@@ -95,7 +95,3 @@ class A2CBuilder(NetworkBuilder):
     """``network.name: actor_critic``."""
 
     Network = A2CNetwork
-
-    def build(self, name: str, **kwargs: Any) -> BaseNetwork:
-        """A new :class:`A2CNetwork`."""
-        return self.Network(self.params, **kwargs)
