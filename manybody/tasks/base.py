@@ -54,7 +54,7 @@ class MujocoTask(VecEnv):
     Config: ClassVar[type[TaskConfig]]
     """The schema and defaults of the task's configuration."""
     asset: ClassVar[str | Path]
-    """MJCF file: a name in ``tasks/assets``, or a path."""
+    """The MJCF model: a file in ``tasks/assets``, a path, or the text itself, which begins with ``<``."""
     num_observations: ClassVar[int]
     """O."""
     num_actions: ClassVar[int]
@@ -237,7 +237,10 @@ class MujocoTask(VecEnv):
         self.reset_where(mask)
 
     def _load_model(self) -> mujoco.MjModel:
-        model = mujoco.MjModel.from_xml_path(str(ASSETS / self.asset))
+        if isinstance(self.asset, str) and self.asset.lstrip().startswith("<"):
+            model = mujoco.MjModel.from_xml_string(self.asset)
+        else:
+            model = mujoco.MjModel.from_xml_path(str(ASSETS / self.asset))
         model.opt.timestep = self.cfg.sim.dt / self.cfg.sim.substeps
         model.opt.gravity = self.cfg.sim.gravity
         return model
