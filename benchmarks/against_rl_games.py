@@ -25,8 +25,9 @@ import torch
 from recording import MEMORY, Recorder, cores, machine, table
 
 from manybody.engine.observers import IsaacAlgoObserver, MultiObserver
+from manybody.hydra_tree import compose
 from manybody.media.curve import read_metrics
-from manybody.train import build_runner, compose, prepare
+from manybody.train import build_runner, prepare
 
 OURS, COMPILED, PLAIN = "manybody", "RL Games 1.6.5, torch.compile", "RL Games 1.6.5"
 ROUND = (OURS, COMPILED, OURS, PLAIN)

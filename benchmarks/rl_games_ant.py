@@ -31,7 +31,8 @@ from torch import Tensor
 
 from manybody.envs.base import Obs, VecEnv
 from manybody.envs.registration import create_vec_env
-from manybody.train import compose, prepare
+from manybody.hydra_tree import compose
+from manybody.train import prepare
 
 ENV_NAME = "rlgpu"
 """What the training files of the tasks, and :func:`manybody.train.prepare`, call the environments."""

@@ -144,9 +144,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
             problems.append(
                 Problem(key, f"unknown{did_you_mean(key, SETTINGS)} (known: {', '.join(SETTINGS)})")
             )
-        elif type(value) is not SETTINGS[key] or (
-            SETTINGS[key] is int and int(value) < (0 if key == "seed" else 1)
-        ):
+        elif type(value) is not SETTINGS[key] or (type(value) is int and value < (key != "seed")):
             problems.append(Problem(key, f"given {text!r}; expected {SETTINGS[key].__name__}"))
         else:
             settings[key] = value
@@ -157,7 +155,7 @@ def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
 
 def main(words: Sequence[str]) -> Any:
     """``manybody play``. Exits with 2 when there is nothing to play or the command is wrong."""
-    from manybody.train import exit_codes
+    from manybody.exit_codes import exit_codes
 
     with exit_codes():
         return play_run(*parse(words))

@@ -1,0 +1,32 @@
+"""What the process says, and which code it ends with, when a command cannot do what it was asked to."""
+
+import contextlib
+from collections.abc import Iterator
+
+from manybody.config import ConfigError
+from manybody.engine import console
+from manybody.engine.checkpoint import CheckpointError
+from manybody.engine.guard import TrainingAbortedError
+from manybody.engine.run_folder import RunFolderError
+from manybody.envs.registration import EnvError
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Around a command: what went wrong in words, and the exit code that says whose turn it is.
+
+    Raises:
+        SystemExit: 2, the command, its configuration or a file that it names cannot be used; 3, the guard
+            stopped training because its numbers stayed broken; 130, interrupted outside training.
+    """
+    try:
+        yield
+    except (ConfigError, RunFolderError, CheckpointError, EnvError) as error:
+        console.error(str(error))
+        raise SystemExit(2) from None
+    except TrainingAbortedError as error:
+        console.error(f"training stopped: {error}")
+        raise SystemExit(3) from None
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        raise SystemExit(130) from None
