@@ -32,7 +32,7 @@ from torch import Tensor
 from manybody.envs.base import Obs, VecEnv
 from manybody.envs.registration import create_vec_env
 from manybody.hydra_tree import compose
-from manybody.train import prepare
+from manybody.runner import register_tree
 
 ENV_NAME = "rlgpu"
 """What the training files of the tasks, and :func:`manybody.train.prepare`, call the environments."""
@@ -107,7 +107,7 @@ class MetricsObserver(Recorder):
 
 def train(cfg: dict[str, Any], torch_compile: bool, threads: int, seconds_limit: float) -> Path:
     """Train what a composed configuration tree describes; the ``metrics.jsonl``."""
-    prepare(cfg)
+    register_tree(cfg)
     vecenv.register(
         "MANYBODY",
         lambda config_name, num_actors, **kwargs: RLGamesVecEnv(

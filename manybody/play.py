@@ -53,14 +53,14 @@ def load_player(folder: RunFolder, checkpoint: Path, settings: dict[str, Any]) -
     Raises:
         ConfigError, CheckpointError: what is wrong with the run and what to do.
     """
-    from manybody.train import build_runner, prepare
+    from manybody.runner import Runner, register_tree
 
     cfg = copy.deepcopy(load_run(folder.path))
     params = cfg["train"]["params"] if "train" in cfg else cfg["params"]
     _apply(cfg, params, settings)
     if "train" in cfg:
-        prepare(cfg)
-    runner = build_runner()
+        register_tree(cfg)
+    runner = Runner()
     runner.load({"params": params}, training=False)
     player = runner.create_player()
     player.restore(str(checkpoint))

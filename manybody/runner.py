@@ -13,7 +13,8 @@ import yaml
 
 from manybody import tasks
 from manybody.algos import a2c
-from manybody.config import ConfigError, Params, Problem, dump, parse_params
+from manybody.config import ConfigError, Params, Problem, dump, parse_params, parse_section
+from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import set_threads
 from manybody.engine.console import say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver
@@ -192,6 +193,30 @@ def _make_task(
     **cfg: Any,
 ) -> VecEnv:
     return tasks.make(task, num_actors, sim_device, seed, cfg, num_threads)
+
+
+def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
+    """The validated configuration of the task in a resolved Hydra tree.
+
+    Raises:
+        ConfigError: an unknown task, or what is wrong with its settings.
+    """
+    try:
+        schema = tasks.task_class(cfg["task_name"]).Config
+    except ValueError as error:
+        raise ConfigError([Problem("task_name", str(error))]) from None
+    return parse_section(schema, cfg["task"], "task")
+
+
+def register_tree(cfg: Mapping[str, Any]) -> None:
+    """Make the task of a resolved Hydra tree the environment ``rlgpu``, which IsaacGymEnvs' training files ask for."""
+    task = task_config(cfg)
+    register(
+        "rlgpu",
+        lambda num_actors, seed=0, **_: tasks.make(
+            cfg["task_name"], num_actors, cfg["sim_device"], seed, task, cfg["num_threads"] or None
+        ),
+    )
 
 
 def _given(args: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from manybody.config import ConfigError, ConfigWarning, Problem, load_yaml, parse_launch, parse_section
+from manybody.config import ConfigError, ConfigWarning, Problem, load_yaml, parse_launch
 from manybody.engine.console import say, warn
 from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
 from manybody.exit_codes import exit_codes
@@ -25,48 +26,20 @@ def check(cfg: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: everything that is wrong with any part of the tree.
     """
+    from manybody.runner import task_config
+
     problems: list[Problem] = []
     with collecting(problems):
         parse_launch(cfg)
     with collecting(problems):
-        _task_config(cfg)
-    with collecting(problems):
+        task_config(cfg)
+    below: list[Problem] = []
+    with collecting(below):
         params = build_runner().parse({"params": cfg["train"]["params"]})
+    problems += [replace(problem, path=f"train.{problem.path}") for problem in below]
     if problems:
         raise ConfigError(problems)
     return params
-
-
-def _task_config(cfg: Mapping[str, Any]) -> Any:
-    """The validated configuration of the task."""
-    from manybody import tasks
-
-    try:
-        task_class = tasks.task_class(cfg["task_name"])
-    except ValueError as error:
-        raise ConfigError([Problem("task_name", str(error))]) from None
-    if not str(cfg["sim_device"]).startswith("cpu"):
-        what = f"given {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
-        raise ConfigError([Problem("sim_device", what)])
-    return parse_section(task_class.Config, cfg["task"], "task")
-
-
-def prepare(cfg: Mapping[str, Any]) -> None:
-    """Make the task of a resolved configuration tree the environment ``rlgpu``.
-
-    Raises:
-        ConfigError: an unknown task, or what is wrong with its settings.
-    """
-    from manybody import tasks
-    from manybody.envs import registration
-
-    task = _task_config(cfg)
-    registration.register(
-        "rlgpu",
-        lambda num_actors, seed=0, **_: tasks.make(
-            cfg["task_name"], num_actors, cfg["sim_device"], seed, task, cfg["num_threads"] or None
-        ),
-    )
 
 
 def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
@@ -91,8 +64,10 @@ def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
 
         camera = VideoObserver(settings.capture_video_freq, settings.capture_video_len)
         observer = MultiObserver([observer or IsaacAlgoObserver(), camera])
+    from manybody.runner import register_tree
+
     runner = build_runner(observer)
-    prepare(cfg)
+    register_tree(cfg)
     runner.load_config(params)
     runner.run_config = {**cfg, "checkpoint": ""}
     agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
@@ -160,11 +135,25 @@ def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | No
 
 
 def show_results(agent: Any) -> None:
-    """Leave pictures beside a finished run and say where everything lies; trouble here costs nothing but pictures."""
-    from manybody.media.rollout import show_run
+    """Draw the learning curve of a finished run, film its best policy, and say where everything lies.
 
-    if agent.run.folder:
-        show_run(agent.run.folder)
+    Trouble here costs pictures, nothing else.
+    """
+    from manybody.media.rollout import draw_curve, record_video
+    from manybody.play import load_player
+
+    folder = agent.run.folder
+    checkpoint = folder.best() or folder.newest()
+    video = None
+    if checkpoint:
+        player = load_player(folder, checkpoint, {"num_envs": 1})
+        video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
+    say(f"\nrun folder:      {folder.path}")
+    found = (("best checkpoint", checkpoint), ("video", video), ("learning curve", draw_curve(folder)))
+    for what, where in found:
+        if where:
+            say(f"{what + ':':<16} {where}")
+    say(f"play it again:   manybody play {folder.path}")
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:

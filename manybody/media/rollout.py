@@ -1,11 +1,11 @@
-"""From a policy to its video, and from a finished run to its pictures."""
+"""The pictures of a run: its policy's video and its learning curve."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from manybody.engine.console import say, warn
+from manybody.engine.console import warn
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import Step
 from manybody.media.curve import plot_curve
@@ -59,25 +59,8 @@ def record_video(player: Any, path: Path) -> Path | None:
     )
 
 
-def show_run(folder: RunFolder) -> None:
-    """Draw the learning curve of a finished run, film its best policy, and say where everything lies."""
-    from manybody.play import load_player
-
-    checkpoint = folder.best() or folder.newest()
-    video = None
-    if checkpoint:
-        video = record_video(
-            load_player(folder, checkpoint, {"num_envs": 1}), folder.videos / f"{checkpoint.stem}.mp4"
-        )
-    curve = _curve(folder)
-    say(f"\nrun folder:      {folder.path}")
-    for what, where in (("best checkpoint", checkpoint), ("video", video), ("learning curve", curve)):
-        if where:
-            say(f"{what + ':':<16} {where}")
-    say(f"play it again:   manybody play {folder.path}")
-
-
-def _curve(folder: RunFolder) -> Path | None:
+def draw_curve(folder: RunFolder) -> Path | None:
+    """The run's ``curve.png``, or None when it could not be drawn (which was said)."""
     try:
         return plot_curve(folder.metrics_file, folder.curve_file)
     except (ImportError, OSError, ValueError) as error:
