@@ -1,0 +1,276 @@
+"""Writes docs/configuration.md from the configuration models: ``python docs/generate.py``.
+
+What a key means stands once, under its field; the page only shows it.
+"""
+
+import re
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from manybody.config import (
+    ActorCriticConfig,
+    ForeignSection,
+    Params,
+    PPOConfig,
+    Section,
+    launch,
+    legacy,
+    network,
+    params,
+    ppo,
+    task,
+)
+from manybody.config import types as kinds
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+NAMES: dict[Any, str] = {
+    kinds.Number: "number",
+    kinds.Bound: "number, may be infinite",
+    kinds.Whole: "whole number",
+    kinds.Flag: "true, false",
+    kinds.Text: "text",
+    kinds.Device: "device: `cpu`, `cuda`, `cuda:0`",
+    kinds.ImportPath: "`package.module:function`",
+    kinds.FreeMapping: "block",
+    ppo.Count: "whole number ≥ 1",
+    ppo.Positive: "number > 0",
+    ppo.NotNegative: "number ≥ 0",
+    ppo.Limit: "-1, or whole number ≥ 1",
+    ppo.CompileMode: "true, false, mode of torch.compile",
+    launch.Count: "whole number ≥ 1",
+    float: "number",
+    int: "whole number",
+    str: "text",
+    bool: "true, false",
+    Any: "",
+    type(None): "none",
+}
+"""How a kind of value reads. A kind with a rule of its own has a name; limits are read from the others."""
+BY_KEY = {
+    (Params, "seed"): "whole number ≥ 0 and < 2³², none",
+    (Params, "torch_threads"): "`auto`, whole number ≥ 0",
+    (Params, "model"): "block",
+    (Params, "network"): "block",
+    (Params, "config"): "block",
+    (launch.LaunchConfig, "experiment"): "text",
+    (launch.LaunchConfig, "num_envs"): "whole number ≥ 1",
+    (launch.LaunchConfig, "seed"): "whole number ≥ 0, -1",
+    (launch.LaunchConfig, "max_iterations"): "-1, or whole number ≥ 1",
+    (launch.LaunchConfig, "physics_engine"): "`mujoco`",
+    (launch.LaunchConfig, "rl_device"): "device: `cpu`, `cuda`, `cuda:0`",
+    (launch.LaunchConfig, "multi_gpu"): "false",
+}
+"""Kinds that only a validator knows."""
+
+INTRODUCTION = """# Configuration
+
+This page is written by `python docs/generate.py` from the models in `manybody/config/`; a test keeps it up to date.
+
+A run is described by three things: the keys of the launch (`manybody train task=Ant num_envs=1024`), the task's
+section (`task.env.episodeLength=500`) and what stands below `params` in a training file
+(`train.params.config.learning_rate=1e-3`). The files are in `manybody/cfg/`. A plain RL Games file
+(`manybody train --file some.yaml`) has `params` alone.
+
+* Any key below can be set on the command line, whether or not the file spells it out.
+* An unknown key, a value of the wrong type and a value out of range are errors. All of them are listed at once, with
+  the key path, what was expected, the nearest known key and, for a file, its line. The exit code is 2 and nothing is
+  written.
+* Text that is a number counts as one where a number is expected: `3e-4` is text in YAML.
+* `none` in a column of values stands for `null`, `None` or leaving the key out.
+"""
+
+
+def value_kind(annotation: Any) -> str:
+    """What may be written for a value of this type."""
+    for known, name in NAMES.items():
+        if known is annotation or known == annotation:
+            return name
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return value_kind(args[0]) + limits(args[1:])
+    if origin is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in args)
+    if origin in (typing.Union, types.UnionType):
+        return ", ".join(value_kind(arg) for arg in args)
+    if origin is tuple:
+        inner = [value_kind(arg) for arg in args if arg is not Ellipsis]
+        return f"list of: {inner[0]}" if Ellipsis in args else f"list of {len(inner)}: {inner[0]}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "block"
+    raise TypeError(f"docs/generate.py: no name for values of type {annotation}; add it to NAMES")
+
+
+def limits(metadata: Any) -> str:
+    """`` ≥ 0 and ≤ 1`` from a field's constraints."""
+    signs = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
+    flat = [part for item in metadata for part in getattr(item, "metadata", [item])]
+    found = [
+        f"{sign} {getattr(part, attribute):g}"
+        for part in flat
+        for kind, (sign, attribute) in signs.items()
+        if isinstance(part, kind)
+    ]
+    return f" {' and '.join(found)}" if found else ""
+
+
+def default(field: FieldInfo) -> str:
+    """The default as it would be written."""
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel | ForeignSection):
+        return ""
+    if value is None or value == "":
+        return "" if value == "" else "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"`{list(value) if isinstance(value, tuple) else value}`"
+
+
+def block_of(field: FieldInfo) -> type[Section] | None:
+    """The model of a field that is a block of its own."""
+    found = field.annotation
+    return found if isinstance(found, type) and issubclass(found, Section) else None
+
+
+def rows(model: type[Section], prefix: str = "", skip: tuple[str, ...] = ()) -> Iterator[str]:
+    """One table row per key, those of inner blocks below their block."""
+    for key, field in model.model_fields.items():
+        if key in skip:
+            continue
+        inner = block_of(field)
+        kind = BY_KEY.get((model, key))
+        if kind is None:
+            # typing keeps an alias such as Flag in one piece, which a field's own annotation does not
+            hint = typing.get_type_hints(model, include_extras=True)[key]
+            kind = value_kind(hint) + (
+                "" if typing.get_origin(hint) is typing.Annotated else limits(field.metadata)
+            )
+        meaning = one_line(field.description or inherited(model, key))
+        yield f"| `{prefix}{key}` | {kind} | {default(field)} | {meaning} |"
+        if (
+            inner and inner is not network.InitializerConfig
+        ):  # which stands in several places, and is told once
+            yield from rows(inner, f"{prefix}{key}.")
+
+
+def inherited(model: type[Section], key: str) -> str:
+    """The description of ``key`` in the nearest base class that has one."""
+    for base in model.__mro__[1:]:
+        field = getattr(base, "model_fields", {}).get(key)
+        if field is not None and field.description:
+            return str(field.description)
+    return ""
+
+
+def one_line(text: str) -> str:
+    """Docstring to table cell."""
+    return re.sub(r"``([^`]+)``", r"`\1`", " ".join(text.split())).replace("|", "\\|")
+
+
+def table(model: type[Section], prefix: str = "", skip: tuple[str, ...] = ()) -> str:
+    """The table of a model."""
+    head = "| key | values | default | meaning |\n|---|---|---|---|\n"
+    return head + "\n".join(rows(model, prefix, skip))
+
+
+def task_tables() -> str:
+    """Keys that every task knows, then what each task adds or changes."""
+    parts = [
+        "## Tasks: `task`\n\nThe keys are IsaacGymEnvs'. Every task knows these:\n",
+        table(task.TaskConfig, "task."),
+    ]
+    for model in (task.CartpoleConfig, task.AntConfig, task.HumanoidConfig):
+        env: Any = block_of(model.model_fields["env"])
+        general: Any = env.__mro__[1]
+        known = general.model_fields
+        same = tuple(
+            key
+            for key, field in env.model_fields.items()
+            if key in known and field.default == known[key].default
+        )
+        beyond = "" if general is task.EnvConfig else ", beyond Ant's keys"
+        parts += [f"\n### {model.model_fields['name'].default}{beyond}\n", table(env, "task.env.", same)]
+    return "\n".join(parts)
+
+
+def old_keys() -> str:
+    """Three tables from ``config/legacy.py`` and the task keys without effect."""
+    renamed, silent, refused = [], [], []
+    for path, entry in legacy.TABLE.items():
+        key = f"`{'.'.join(path)}`"
+        match entry:
+            case legacy.Renamed(to):
+                renamed.append(f"| {key} | `{to}` |")
+            case legacy.NoEffect(why):
+                silent.append(f"| {key} | {one_line(why)} |")
+            case legacy.Refused(why):
+                refused.append(f"| {key} | {one_line(why)} |")
+    for path, spellings in legacy.OLD_VALUES.items():
+        renamed += [f"| `{'.'.join(path)}: {old}` | `{new}` |" for old, new in spellings.items() if old]
+    for path, values in legacy.REFUSED_VALUES.items():
+        refused += [f"| `{'.'.join(path)}: {old}` | write {one_line(why)} |" for old, why in values.items()]
+    for kind, names in legacy.NOT_YET.items():
+        listed = ", ".join(f"`{name}`" for name in sorted(names))
+        refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
+    silent += [f"| `task.{key}` | {one_line(why)} |" for key, why in task.LEGACY_TASK_KEYS.items()]
+    parts = [
+        ("Renamed", "The value moves to the new key, with a notice.", "| old | new |", renamed),
+        (
+            "Without effect",
+            "Accepted, with a notice where it is not a matter of course.",
+            "| key | why |",
+            silent,
+        ),
+        (
+            "Refused",
+            "An error where the value asks for the feature; null, false and empty are dropped.",
+            "| key | why |",
+            refused,
+        ),
+    ]
+    text = "## Keys of RL Games, IsaacGymEnvs and Isaac Lab files\n\nPaths are below `params`, those of tasks apart.\n"
+    for title, sentence, head, body in parts:
+        text += f"\n### {title}\n\n{sentence}\n\n{head}\n|---|---|\n" + "\n".join(body) + "\n"
+    return text
+
+
+def page() -> str:
+    """The whole page."""
+    sections = [
+        INTRODUCTION,
+        "## Launch\n\nAt the root of the tree. An empty default means: what the task's or the training file says.\n",
+        table(launch.LaunchConfig, skip=("task", "train", "command")),
+        "\n## `params`\n",
+        table(params.Params, "params."),
+        "\n## PPO: `params.config` of `a2c_continuous`\n\n"
+        "RL Games' keys, with the defaults of 1.6.5 but for `torch_compile` (off), `device` (`cpu`) and "
+        "`player.games_num` (100).\n",
+        table(PPOConfig, "config."),
+        "\n## Network: `params.network` of `actor_critic`\n",
+        table(ActorCriticConfig, "network."),
+        "\nAn initialiser is a block of these keys:\n",
+        table(network.InitializerConfig),
+        "\nInitialisers and the arguments that each takes: "
+        + "; ".join(
+            f"`{name}`" + (f" ({', '.join(arguments)})" if arguments else "")
+            for name, arguments in network.INITIALIZERS.items()
+        )
+        + ".\n",
+        task_tables(),
+        "",
+        old_keys(),
+    ]
+    return "\n".join(sections).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

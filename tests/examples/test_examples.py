@@ -1,0 +1,125 @@
+"""Every example runs, briefly, and does what its first line says."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from manybody import tasks
+from manybody.algos.network import BaseNetwork
+from manybody.model_builder import NETWORK_REGISTRY
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_registered(monkeypatch):
+    monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
+    before = dict(NETWORK_REGISTRY)
+    yield
+    NETWORK_REGISTRY.clear()
+    NETWORK_REGISTRY.update(before)
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # pydantic looks a model's module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(name: str, monkeypatch, tmp_path, *arguments: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+    example(name).main()
+
+
+def test_ppo_in_one_file_learns():
+    # An untrained policy keeps the pole up for some 20 steps of reward below 1.
+    assert example("ppo_one_file").train(epochs=30, num_envs=128, goal=60.0) >= 60.0
+
+
+def test_ppo_in_one_file_uses_foundations_only():
+    text = (EXAMPLES / "ppo_one_file.py").read_text()
+    rooms = {line.split()[1].split(".")[1] for line in text.splitlines() if line.startswith("from manybody.")}
+    assert rooms <= {"functional", "nn", "data", "envs", "tasks"}
+
+
+def test_the_arm_of_the_custom_task_reaches_further(tmp_path):
+    module = example("custom_task")
+    first = module.train(epochs=2, num_envs=64, train_dir=str(tmp_path))
+    assert (
+        first.run.folder.nn / "last_Reacher_ep_2_rew_none.pth"
+    ).is_file()  # 2 x 20 of an episode's 100 steps
+    agent = module.train(epochs=40, num_envs=64, train_dir=str(tmp_path / "longer"))
+    assert agent.run.mean_reward > 30.0
+
+
+def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():
+    import mujoco
+
+    module = example("custom_task")
+    model = mujoco.MjModel.from_xml_string(module.MODEL)
+    data = mujoco.MjData(model)
+    data.qpos[:2] = 0.3, -1.1
+    mujoco.mj_forward(model, data)
+    lower = data.geom(2)  # floor, upper link, lower link: its centre is half a link before the tip
+    tip = lower.xpos[:2] + lower.xmat.reshape(3, 3)[:2, 2] * module.LOWER / 2
+    assert torch.allclose(
+        module.fingertip(torch.tensor([[0.3, -1.1]]))[0].double(), torch.tensor(tip), atol=1e-6
+    )
+
+
+def test_the_custom_agent_looks_one_step_ahead(tmp_path):
+    agent = example("custom_agent").train(epochs=1, num_envs=4, target_speed=1.0, train_dir=str(tmp_path))
+    agent.rows, agent.horizon_length = 1, 4
+    # Steps 0 1 | 2 3, the second episode beginning at 2: 1 follows 0, 3 follows 2; 1 and 3 are last and stay.
+    rollout = {
+        "obses": torch.arange(4.0).unsqueeze(1),
+        "dones": torch.tensor([1, 0, 1, 0], dtype=torch.uint8),
+    }
+    assert agent.extra_batch(rollout)["next_obs"].flatten().tolist() == [1, 1, 3, 3]
+
+
+def test_the_custom_agent_shapes_rewards(tmp_path):
+    agent = example("custom_agent").train(epochs=1, num_envs=4, target_speed=1.0, train_dir=str(tmp_path))
+    rollout = {"true_objective": torch.tensor([[3.0, 0.5]]), "rewards": torch.zeros(1, 2, 1)}
+    # 2 and 0.5 m/s off, times Ant's reward scale 0.01
+    assert agent.shape_rewards(rollout).flatten().tolist() == pytest.approx([-0.02, -0.005])
+
+
+def test_the_custom_agents_loss_is_logged(tmp_path):
+    agent = example("custom_agent").train(epochs=2, num_envs=4, target_speed=1.0, train_dir=str(tmp_path))
+    assert '"losses/smoothness"' in agent.run.folder.metrics_file.read_text()
+
+
+def test_the_custom_agents_key_is_checked(tmp_path):
+    from manybody.config import ConfigError
+
+    with pytest.raises(ConfigError, match="target_speed"):
+        example("custom_agent").train(epochs=1, num_envs=4, target_speed=-1.0, train_dir=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_custom_network_is_built_from_its_own_keys(tmp_path):
+    agent = example("custom_network").train(epochs=2, num_envs=16, blocks=3, train_dir=str(tmp_path))
+    network = agent.model.a2c_network
+    assert isinstance(network, BaseNetwork)
+    assert len(network.trunk) == 1 + 3 + 1  # the first layer, the blocks, the last activation
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ppo_one_file", ["--epochs", "1", "--num-envs", "16"]),
+        ("custom_task", ["--epochs", "1", "--num-envs", "16"]),
+        ("custom_agent", ["--epochs", "1", "--num-envs", "16", "--target-speed", "1"]),
+        ("custom_network", ["--epochs", "1", "--num-envs", "16", "--blocks", "1"]),
+    ],
+)
+def test_main(name, arguments, monkeypatch, tmp_path):
+    main(name, monkeypatch, tmp_path, *arguments)

@@ -1,0 +1,76 @@
+"""What the documentation says can be followed: links lead somewhere, commands are understood, pages are up to date."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from manybody import play, train
+from manybody.config import load_yaml
+from manybody.hydra_tree import compose_run, sweep
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FIGURES = {"docs/images/ant.png", "docs/images/ant_curve.png"}
+README = (ROOT / "README.md").read_text()
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith("http"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_the_configuration_page_is_up_to_date():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    assert generate.PAGE.read_text() == generate.page(), "run python docs/generate.py"
+
+
+def commands(verb: str) -> list[str]:
+    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README, flags=re.DOTALL)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith(f"manybody {verb}")]
+
+
+@pytest.mark.parametrize("command", [line for line in commands("train") if "num_env=512" not in line])
+def test_train_commands_are_understood(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(command)[2:]
+    if "--file" in words:
+        content = load_yaml(words[1])
+        for override in words[2:]:
+            *path, last = override.partition("=")[0].split(".")
+            block = content
+            for key in path:
+                block = block[key]
+            block[last] = yaml.safe_load(override.partition("=")[2])
+        assert train.build_runner().parse(content)
+    else:
+        for job in sweep([word for word in words if word != "--multirun"]):
+            assert train.check(compose_run(job))
+
+
+@pytest.mark.parametrize("command", commands("play"))
+def test_play_commands_are_understood(command):
+    play.parse(shlex.split(command)[2:])
+
+
+def test_python_blocks_compile():
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
+        compile(block, "README.md", "exec")
