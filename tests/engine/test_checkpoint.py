@@ -1,26 +1,22 @@
 """Checkpoints under fire: kills, full disks, damage, malice. F1 to F8 name the faults."""
 
-import io
 import os
-import pickle
 import random
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import textwrap
 import time
-import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy
 import pytest
 import torch
+from checkpoint_files import refused, same, small_state
 
 from manybody.engine import console
-from manybody.engine.archive import MAX_PICKLE, check_pickle
 from manybody.engine.checkpoint import (
     FORMAT,
     FORMAT_KEY,
@@ -32,7 +28,6 @@ from manybody.engine.checkpoint import (
     rng_state,
     save_checkpoint,
     set_rng_state,
-    verify_checkpoint,
 )
 
 
@@ -42,33 +37,6 @@ def said(monkeypatch):
     monkeypatch.setattr(console, "say", lines.append)
     monkeypatch.setattr(console, "warn", lambda line: lines.append(f"warning: {line}"))
     return lines
-
-
-@pytest.fixture
-def good(tmp_path):
-    path = tmp_path / "good.pth"
-    save_checkpoint(path, small_state())
-    return path
-
-
-def small_state(epoch=3):
-    return {"model": {"a2c_network.mu.weight": torch.arange(6.0).reshape(2, 3)}, "epoch": epoch, "lr": 3e-4}
-
-
-def same(state):
-    weight = state["model"]["a2c_network.mu.weight"]
-    return torch.equal(weight, torch.arange(6.0).reshape(2, 3)) and (state["epoch"], state["lr"]) == (3, 3e-4)
-
-
-def refused(path):
-    """The error that loading ``path`` gives, found fast and with little memory."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(path)
-    assert time.perf_counter() - start < 1.0
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KiB
-    assert str(path) in str(caught.value)
-    return caught.value
 
 
 # what goes in comes out
@@ -369,139 +337,6 @@ def test_f7_another_network_is_told_parameter_by_parameter():
 
 
 # F8: malice
-
-
-class Storage:
-    """Pickles as torch's reference to storage 0 of the archive, with any number of elements claimed."""
-
-    def __init__(self, count):
-        self.count = count
-
-
-class Call:
-    """Pickles as ``function(*arguments)``."""
-
-    def __init__(self, function, *arguments):
-        self.reduced = (function, arguments)
-
-    def __reduce__(self):
-        return self.reduced
-
-
-def forge(path, value, rename=None, compress=False, extra=()):
-    """A checkpoint at ``path`` whose pickle holds ``value``, with correct checksums."""
-
-    class Pickler(pickle.Pickler):
-        def persistent_id(self, item):
-            return (
-                ("storage", torch.FloatStorage, "0", "cpu", item.count) if isinstance(item, Storage) else None
-            )
-
-    pickled = io.BytesIO()
-    Pickler(pickled, 2).dump({FORMAT_KEY: 1, "model": {}, "evil": value})
-    source = io.BytesIO()
-    torch.save({"a": torch.zeros(10)}, source)
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for entry in old.infolist():
-            content = pickled.getvalue() if entry.filename.endswith("data.pkl") else old.read(entry)
-            name = rename(entry.filename) if rename else entry.filename
-            new.writestr(
-                zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-            )
-        for name, content in extra:
-            new.writestr(
-                zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-            )
-        for entry in new.infolist():
-            entry.external_attr = 0  # as torch writes it
-    return path
-
-
-def tensor_call(count, shape, stride):
-    return Call(torch._utils._rebuild_tensor_v2, Storage(count), 0, shape, stride, False, OrderedDict())
-
-
-def test_f8_the_forger_can_make_a_loadable_file(tmp_path):
-    forge(tmp_path / "x.pth", tensor_call(10, (2, 5), (5, 1)))
-    assert load_checkpoint(tmp_path / "x.pth")["evil"].shape == (2, 5)
-
-
-def test_f8_no_code_runs(tmp_path):
-    witness = tmp_path / "ran"
-    error = refused(forge(tmp_path / "x.pth", Call(os.system, f"touch {witness}")))
-    assert "posix.system" in str(error) and not witness.exists()
-    for function in (eval, exec, __import__, open, getattr):
-        refused(forge(tmp_path / "x.pth", Call(function, "1")))
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        Call(bytearray, 10**10),
-        Call(torch.FloatTensor, 10**10),
-        Call(set, ()),
-        Call(OrderedDict, [["a", 1]] * 10),  # a copy for a few bytes of pickle
-        tensor_call(10, (10**12,), (1,)),
-        tensor_call(10, (10**12,), (0,)),  # fits in the storage until somebody copies it
-        tensor_call(10**12, (10,), (1,)),
-    ],
-    ids=["bytearray", "FloatTensor", "set", "OrderedDict", "shape", "stride 0", "storage"],
-)
-def test_f8_absurd_sizes_are_refused(tmp_path, value):
-    refused(forge(tmp_path / "x.pth", value))
-
-
-def test_f8_encodings_cannot_be_chained():
-    import _codecs
-
-    once = Call(_codecs.encode, "abc", "latin1")
-    assert check_pickle(pickle.dumps(once, 2)) is None
-    assert check_pickle(pickle.dumps([once, Call(_codecs.encode, "def", "latin1")], 2)) is None
-    assert check_pickle(pickle.dumps(Call(_codecs.encode, "abc", "hex"), 2))
-    assert check_pickle(pickle.dumps(Call(_codecs.encode, once, "hex"), 2))
-    assert check_pickle(pickle.dumps(Call(_codecs.encode, "a" * 17, "latin1"), 2))
-
-
-def test_f8_nested_and_repeated_structures_stay_small(tmp_path):
-    level = [1]
-    for _ in range(60):  # 2^60 leaves when walked without care
-        level = [level, level]
-    forge(tmp_path / "x.pth", level)
-    assert load_checkpoint(tmp_path / "x.pth")["evil"]
-
-
-def test_f8_a_pickle_as_long_as_allowed_is_judged_within_a_second(tmp_path):
-    forge(tmp_path / "x.pth", [None] * (MAX_PICKLE - 5000))  # one byte each: the most instructions that fit
-    start = time.perf_counter()
-    verify_checkpoint(tmp_path / "x.pth")
-    assert time.perf_counter() - start < 2.0  # some 0.7 s on an idle core
-    forge(tmp_path / "x.pth", [None] * (MAX_PICKLE + 5000))
-    refused(tmp_path / "x.pth")
-
-
-def test_f8_zip_tricks_are_refused(tmp_path):
-    path = tmp_path / "x.pth"
-    assert "compressed" in str(
-        refused(forge(path, 1, compress=True, extra=[("archive/bomb", b"\0" * 50_000_000)]))
-    )
-    for name in ("../../outside", "/etc/outside", "archive/../../outside", "a\\b"):
-        assert "entry path" in str(refused(forge(path, 1, extra=[(name, b"x")])))
-    with pytest.warns(UserWarning, match="Duplicate"):
-        forge(path, 1, extra=[("archive/data/0", b"\0" * 40)])
-    assert "two entries" in str(refused(path))
-    refused(forge(path, 1, rename=lambda name: name.replace("data.pkl", "code.pkl")))
-    refused(forge(path, 1, extra=[(f"archive/{number}", b"") for number in range(40_000)]))
-    assert not (tmp_path.parent / "outside").exists()
-
-
-def test_f8_a_lying_table_of_contents_is_refused(good):
-    whole = bytearray(good.read_bytes())
-    whole[-10:-6] = struct.pack("<I", 1 << 30)
-    good.write_bytes(whole)
-    assert "table of contents" in str(refused(good))
-
-
-# a run's folder
 
 
 def test_rotation_keeps_the_newest_and_the_best(tmp_path, said):
