@@ -7,7 +7,11 @@ import pytest
 import torch
 from toy import ToyEnv, toy_params
 
-torch.set_num_threads(1)
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tests share the machine; a ``Runner`` sets the number of threads for its whole process."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "model_builder": {"model_builder", "registry", "config"},
     "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
 }
-ROOF = {"runner", "train", "play", "cli", "media", "__main__"}
+ROOF = {"runner", "train", "play", "hydra_tree", "exit_codes", "cli", "media", "__main__"}
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}
 """Room to the rooms it may import. Nothing but ``compat`` itself may import ``compat``."""
