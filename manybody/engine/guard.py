@@ -140,8 +140,8 @@ class Guard:
             self._good = remember()
             self.unhealthy_epochs = self.rollbacks = 0
             return sentence
-        asked_for = self.policy == "skip" and any(read[f"guard/{key}"] for key in self.DATA)
-        stuck = skipped >= updates and not asked_for
+        sick_weights = read["guard/action"] or not any(read[f"guard/{key}"] for key in self.DATA)
+        stuck = skipped >= updates and (sick_weights or self.policy != "skip")
         self.unhealthy_epochs = self.unhealthy_epochs + 1 if stuck else 0
         if self.policy == "abort":
             recall(self._good)
