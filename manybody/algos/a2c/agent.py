@@ -338,7 +338,9 @@ class A2CAgent(ContinuousA2CBase):
             extra,
         )
 
-    calc_grad = calc_gradients
+    def calc_grad(self, minibatch: TrainBatch) -> TrainResult:
+        """The name that ISAAC_GYM.md uses for :meth:`calc_gradients`."""
+        return self.calc_gradients(minibatch)
 
     def forward_losses(self, minibatch: TrainBatch) -> tuple[dict[str, Tensor], Tensor, Tensor, Tensor]:
         """The model on a minibatch: losses by name (``loss`` is the total), mean KL (), mu and sigma (M, A)."""
