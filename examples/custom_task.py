@@ -98,7 +98,7 @@ class Reacher(manybody.MujocoTask):
         """Near 1 at the target, near 0 far from it, less for effort; nothing ends an episode but time."""
         distance = self.to_target.norm(dim=1)
         cost = self.cfg.env.actionCost * self.actions.square().sum(dim=1)
-        return torch.exp(-20.0 * distance) - cost, torch.zeros_like(distance, dtype=torch.bool)
+        return torch.exp(-10.0 * distance) - cost, torch.zeros_like(distance, dtype=torch.bool)
 
     def reset_where(self, mask: Tensor) -> None:
         """Any shoulder angle, any elbow angle within 2 rad; the target where such an arm would end."""
@@ -114,7 +114,7 @@ class Reacher(manybody.MujocoTask):
 
 def params(epochs: int, num_envs: int) -> dict:
     """An RL Games configuration; what is left out has a default (docs/configuration.md)."""
-    init = {"mu_init": {"name": "default"}, "sigma_init": {"name": "const_initializer", "val": -1.0}}
+    init = {"mu_init": {"name": "default"}, "sigma_init": {"name": "const_initializer", "val": -0.5}}
     head = {"mu_activation": "None", "sigma_activation": "None", "fixed_sigma": True, **init}
     return {
         "seed": 0,
@@ -132,7 +132,7 @@ def params(epochs: int, num_envs: int) -> dict:
             "num_actors": num_envs,
             "horizon_length": 20,
             "minibatch_size": 5 * num_envs,
-            "mini_epochs": 4,
+            "mini_epochs": 8,
             "gamma": 0.95,
             "tau": 0.95,
             "learning_rate": 1e-3,

@@ -14,7 +14,6 @@ from manybody.hydra_tree import compose_run, sweep
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FIGURES = {"docs/images/ant.png", "docs/images/ant_curve.png"}
 README = (ROOT / "README.md").read_text()
 
 
