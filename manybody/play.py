@@ -56,7 +56,10 @@ def load_player(folder: RunFolder, checkpoint: Path, settings: dict[str, Any]) -
     from manybody.runner import Runner, register_tree
 
     cfg = copy.deepcopy(load_run(folder.path))
-    params = cfg["train"]["params"] if "train" in cfg else cfg["params"]
+    params = (cfg.get("train") or cfg).get("params")
+    if not isinstance(params, dict) or not isinstance(params.get("config"), dict):
+        what = f"missing from {folder.config_file}, so it is unknown what was trained"
+        raise ConfigError([Problem("params", what)])
     _apply(cfg, params, settings)
     if "train" in cfg:
         register_tree(cfg)

@@ -148,18 +148,24 @@ class Runner:
             )
         folder, file = RunFolder.resolve(checkpoint, config.train_dir)
         if Path(checkpoint).is_dir():
-            newest = folder.newest()
-            return newest or file, lambda: RunFolder.resume(folder.path)
+            return folder.newest() or file, lambda: self._go_on(folder)
         if config.full_experiment_name and wanted.absolute() == folder.path:
-            return file, lambda: RunFolder.resume(folder.path)
+            return file, lambda: self._go_on(folder)
         return file, lambda: self._record(
             RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
         )
 
+    def _go_on(self, folder: RunFolder) -> RunFolder:
+        """Open a run folder to go on in. A Hydra tree of its own run, changed or not, is recorded anew."""
+        folder = RunFolder.resume(folder.path)
+        return self._record(folder) if "command" in self.run_config else folder
+
     def _record(self, folder: RunFolder) -> RunFolder:
         """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
+        whole = folder.config_file.with_suffix(".new")
         try:
-            folder.config_file.write_text(yaml.safe_dump(self.run_config, sort_keys=False), encoding="utf-8")
+            whole.write_text(yaml.safe_dump(self.run_config, sort_keys=False), encoding="utf-8")
+            whole.replace(folder.config_file)
         except OSError as error:
             raise RunFolderError(
                 f"{folder.config_file}: cannot be written ({error.strerror or error})"
@@ -201,11 +207,18 @@ def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
     Raises:
         ConfigError: an unknown task, or what is wrong with its settings.
     """
+    problems = []
+    if not str(cfg["sim_device"]).startswith("cpu"):
+        what = f"given {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
+        problems.append(Problem("sim_device", what))
     try:
         schema = tasks.task_class(cfg["task_name"]).Config
     except ValueError as error:
-        raise ConfigError([Problem("task_name", str(error))]) from None
-    return parse_section(schema, cfg["task"], "task")
+        raise ConfigError([*problems, Problem("task_name", str(error))]) from None
+    config = parse_section(schema, cfg["task"], "task")
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def register_tree(cfg: Mapping[str, Any]) -> None:
