@@ -45,15 +45,11 @@ def test_ppo_in_one_file_uses_foundations_only():
     assert rooms <= {"functional", "nn", "data", "envs", "tasks"}
 
 
-def test_the_arm_of_the_custom_task_reaches_further(tmp_path):
-    module = example("custom_task")
-    first = module.train(epochs=2, num_envs=64, train_dir=str(tmp_path))
-    assert (
-        first.run.folder.nn / "last_Reacher_ep_2_rew_none.pth"
-    ).is_file()  # 2 x 20 of an episode's 100 steps
-    agent = module.train(epochs=40, num_envs=64, train_dir=str(tmp_path / "longer"))
+def test_the_arm_of_the_custom_task_learns_to_reach(tmp_path):
+    agent = example("custom_task").train(epochs=30, num_envs=64, train_dir=str(tmp_path))
     # An arm that stays where it starts gets some 100 x exp(-10 x 0.15) = 22.
-    assert agent.run.mean_reward > 35.0
+    assert agent.run.mean_reward > 32.0
+    assert agent.run.folder.newest().is_file()
 
 
 def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():
