@@ -28,6 +28,7 @@ from manybody.config import (
     task,
 )
 from manybody.config import types as kinds
+from manybody.hydra_tree import IDLE_KEYS
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -221,6 +222,7 @@ def old_keys() -> str:
     for kind, names in legacy.NOT_YET.items():
         listed = ", ".join(f"`{name}`" for name in sorted(names))
         refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
+    silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in IDLE_KEYS.items()]
     silent += [f"| `task.{key}` | {one_line(why)} |" for key, why in task.LEGACY_TASK_KEYS.items()]
     parts = [
         ("Renamed", "The value moves to the new key, with a notice.", "| old | new |", renamed),
@@ -237,7 +239,8 @@ def old_keys() -> str:
             refused,
         ),
     ]
-    text = "## Keys of RL Games, IsaacGymEnvs and Isaac Lab files\n\nPaths are below `params`, those of tasks apart.\n"
+    text = "## Keys of RL Games, IsaacGymEnvs and Isaac Lab files\n\n"
+    text += "Paths are below `params`, but for those of the launch and of tasks.\n"
     for title, sentence, head, body in parts:
         text += f"\n### {title}\n\n{sentence}\n\n{head}\n|---|---|\n" + "\n".join(body) + "\n"
     return text
