@@ -1,5 +1,6 @@
 """The command ``manybody``."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Exits with 2 when the command or its configuration is wrong."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command, rest = (words[0], words[1:]) if words else ("help", [])
+    # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
+    # Measured with one busy process beside a training on two cores: 1.6 times the speed; alone: no difference.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if command in ("help", "--help", "-h") or "--help" in rest:
         print(USAGE, end="")
     elif command == "--version":
