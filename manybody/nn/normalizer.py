@@ -63,7 +63,8 @@ class RunningMeanStd(nn.Module):
             self.running_mean, self.running_var, self.count, mean.double(), var.double(), cast(float, count)
         )
         for buffer, value in zip((self.running_mean, self.running_var, self.count), merged, strict=True):
-            buffer.copy_(value)
+            # Through a view: compiled code of PyTorch 2.13 loses what is written to a () float64 tensor of the CPU.
+            buffer.view(-1).copy_(value.reshape(-1))
 
     def _moments(self) -> tuple[Tensor, Tensor]:
         std = torch.sqrt(self.running_var.float() + self.epsilon)
