@@ -1,0 +1,306 @@
+"""Numbers that break while training: the weights stay finite, the message says where, the run is worth the same."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from toy_env import Fault, FaultyEnv, all_finite, toy_params
+
+from manybody.algos.a2c import A2CAgent
+from manybody.config import parse_params
+from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.guard import PATIENCE, POLICIES, TrainingAbortedError
+from manybody.engine.observers import AlgoObserver
+from manybody.engine.run_folder import RunFolder
+
+HORIZON, ENVS = 8, 8  # of toy_params; an episode has five steps
+BROKEN = [float("nan"), float("inf"), float("-inf"), 1e38]
+
+
+class Finite(AlgoObserver):
+    """Looks at the weights after every epoch, before the guard has judged and after it has."""
+
+    def after_init(self, algo):
+        self.algo, self.seen = algo, []
+
+    def after_steps(self):
+        self.seen.append(all_finite(self.algo.model.state_dict()))
+
+    def after_print_stats(self, *_):
+        self.seen.append(all_finite(self.algo.model.state_dict()))
+
+
+def build(*faults, folder=None, env=None, log_sigma=0.0, **config):
+    torch.manual_seed(0)
+    mapping = toy_params(**{"max_epochs": 5, "value_bootstrap": True, **config})
+    mapping["network"]["space"]["continuous"]["sigma_init"]["val"] = log_sigma
+    params = parse_params(mapping)
+    make = None if folder is None else lambda: RunFolder.create(folder, "Toy", "toy")
+    return A2CAgent("run", params, vec_env=env or FaultyEnv(*faults), observer=Finite(), folder=make)
+
+
+def train(*faults, **config):
+    agent = build(*faults, **config)
+    agent.train()
+    assert all(agent.algo_observer.seen) and len(agent.algo_observer.seen) == 2 * agent.epoch_num
+    return agent
+
+
+# --- F4: what the environment says -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
+def test_quarantine_names_the_place_and_trains_on(capsys, key, value):
+    # Environment 3 is odd (its episodes are truncated, so their last observation counts) and starts in step 3 of 5:
+    # its episodes end with the steps 1, 6, 11, 16, 21, ... of the run. Step 21 is step 5 of the third rollout of 8.
+    agent = train(Fault(key, value, row=3, first=21, last=21))
+    err = capsys.readouterr().err
+    assert re.findall(r"epoch (\d+)", err) == ["3"]
+    assert f"{key} of environment 3 at step 5 (1 such rows)" in err and "guard: quarantine" in err
+    assert agent.epoch_num == 5
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
+def test_quarantine_outlives_an_environment_that_stays_broken(capsys, key, value):
+    agent = train(Fault(key, value, first=0, last=10**9), save_best_after=0)
+    assert len(re.findall(r"epoch \d+: NaN, infinite", capsys.readouterr().err)) == 5
+    assert torch.isfinite(agent.game_rewards.mean).all() and agent.game_rewards.mean.abs() < 100
+
+
+def worth(*faults):
+    """The mean return after 40 epochs, of 5."""
+    # sigma = exp(-2) at the start: in an action space twice as wide as [-1, 1] it costs 4 exp(-4) = 0.07 a step.
+    # gamma: no action of the toy matters for later rewards, so that 40 epochs are enough to learn it.
+    sizes = {
+        "num_actors": 32,
+        "minibatch_size": 128,
+        "mini_epochs": 4,
+        "max_epochs": 40,
+        "gamma": 0.1,
+        "tau": 0.1,
+    }
+    env = FaultyEnv(*faults, num_envs=32)
+    return train(env=env, log_sigma=-2.0, learning_rate=3e-3, entropy_coef=0.0, **sizes).run.mean_reward
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return worth()
+
+
+@pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
+def test_quarantined_once_the_run_is_worth_as_much(clean, key):
+    assert clean > 4.9  # there is something to lose
+    assert worth(Fault(key, float("nan"), row=3, first=21, last=21)) == pytest.approx(clean, rel=0.01)
+
+
+def test_everything_broken_at_once_in_every_environment(capsys):
+    faults = [
+        Fault(key, float("nan"), row, 9, 12) for key in ("obs", "reward", "final_obs") for row in range(ENVS)
+    ]
+    agent = train(*faults)
+    assert (
+        "obs of environment 0 at step 1 (32 such rows)" in capsys.readouterr().err
+    )  # 8 environments, 4 steps
+    assert agent.epoch_num == 5
+
+
+def test_skip_leaves_the_weights_of_that_epoch_alone(capsys):
+    agent = build(Fault("reward", float("nan"), row=3, first=9, last=9), guard="skip", max_epochs=1)
+    agent.train()
+    before = [value.clone() for value in agent.model.parameters()]
+    agent.max_epochs = 2
+    agent.resumed = True
+    agent.train()
+    assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
+    assert "guard: skip" in capsys.readouterr().err
+    agent.max_epochs = 3
+    agent.train()
+    assert not all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
+
+
+def test_rollback_returns_to_the_weights_of_the_last_good_epoch(capsys):
+    agent = build(Fault("obs", float("inf"), row=3, first=9, last=9), guard="rollback", max_epochs=1)
+    agent.train()
+    before = [value.clone() for value in agent.model.parameters()]
+    agent.max_epochs = 2
+    agent.resumed = True
+    agent.train()
+    assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
+    assert "returned to the last good weights" in capsys.readouterr().err
+
+
+def test_two_rollbacks_return_to_the_same_optimiser(capsys):
+    agent = build(Fault("obs", float("inf"), row=3, first=9, last=30), guard="rollback", max_epochs=1)
+    agent.train()
+    moment = agent.optimizer.state_dict()["state"][0]["exp_avg"].clone()
+    agent.max_epochs = 3
+    agent.resumed = True
+    agent.train()  # the first rollback must not let the optimiser write into what the second one needs
+    assert capsys.readouterr().err.count("returned to the last good weights") == 2
+    assert torch.equal(agent.optimizer.state_dict()["state"][0]["exp_avg"], moment)
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
+def test_abort_saves_the_last_good_weights_and_names_the_file(tmp_path, key, value):
+    agent = build(Fault(key, value, row=3, first=21, last=21), guard="abort", folder=tmp_path)
+    with pytest.raises(TrainingAbortedError, match=f"{key} of environment 3 at step 5") as error:
+        agent.train()
+    (file,) = (tmp_path / "toy" / "nn").glob("last_*_ep_3_*.pth")
+    assert f"The last good weights are in {file}" in str(error.value)
+    assert all_finite(load_checkpoint(file)["model"])
+
+
+# --- broken weights ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_weights_broken_from_outside_are_given_up(capsys, policy, value):
+    agent = build(guard=policy, max_epochs=1, save_best_after=0)
+    agent.train()
+    good = {name: tensor.clone() for name, tensor in agent.model.state_dict().items()}
+    agent.max_epochs = 20
+    agent.resumed = True
+    agent.run.begin_epoch = lambda: break_once(agent, value)
+    if policy == "abort":
+        with pytest.raises(TrainingAbortedError, match="action of environment 0 at step 0"):
+            agent.train()
+        assert agent.epoch_num == 2
+    else:
+        agent.train()
+        wait = 1 if policy == "rollback" else PATIENCE
+        assert f"epoch {1 + wait}: NaN, infinite" in (err := capsys.readouterr().err)
+        assert "action of environment 0 at step 0" in err and "returned to the last good weights" in err
+        assert f"epoch {2 + wait}:" not in err  # and all is well
+        assert not torch.equal(
+            good["a2c_network.mu.weight"], agent.model.a2c_network.mu.weight
+        )  # it learns on
+    assert all_finite(agent.model.state_dict())
+
+
+def break_once(agent, value):
+    if agent.epoch_num == 1:
+        with torch.no_grad():
+            agent.model.a2c_network.mu.weight[0, 0] = value
+            agent.model.a2c_network.mu.bias[0] = value
+
+
+# --- F5: the update itself -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("policy", ["quarantine", "skip", "rollback"])
+def test_an_absurd_learning_rate_is_noticed_in_the_next_minibatch_and_never_the_best(
+    tmp_path, capsys, policy, mixed_precision
+):
+    config = {"learning_rate": 1e6, "lr_schedule": "constant", "guard": policy, "save_best_after": 0}
+    agent = train(folder=tmp_path, mixed_precision=mixed_precision, **config)
+    err = capsys.readouterr().err
+    updates = 2 * 64 // 32  # two mini-epochs of two minibatches
+    assert f"epoch 1: NaN, infinite or above 1e+15: loss or gradient in {updates - 1} minibatches" in err
+    files = sorted(file.name for file in (tmp_path / "toy" / "nn").iterdir())
+    assert len(files) == 1 and files[0].startswith(
+        "last_Toy_ep_5_"
+    )  # no Toy.pth, although every return was a best
+    assert all_finite(load_checkpoint(tmp_path / "toy" / "nn" / files[0])["model"])
+    assert agent.last_mean_rewards == float("-inf")
+
+
+def test_an_absurd_learning_rate_ends_training_when_rolling_back_does_not_help():
+    agent = build(learning_rate=1e6, lr_schedule="constant", guard="rollback", max_epochs=50)
+    before = [value.clone() for value in agent.model.parameters()]
+    with pytest.raises(TrainingAbortedError, match="Lower learning_rate"):
+        agent.train()
+    assert agent.epoch_num == 10
+    assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
+
+
+def test_abort_leaves_the_weights_from_before_the_absurd_update(tmp_path):
+    agent = build(learning_rate=1e6, lr_schedule="constant", guard="abort", folder=tmp_path)
+    before = {name: value.clone() for name, value in agent.model.named_parameters()}
+    with pytest.raises(TrainingAbortedError, match="loss or gradient"):
+        agent.train()
+    (file,) = (tmp_path / "toy" / "nn").iterdir()
+    saved = load_checkpoint(file)["model"]
+    assert all(torch.equal(saved[name], value) for name, value in before.items())
+
+
+class Overflow(A2CAgent):
+    """Its loss overflows in one minibatch of epoch 2."""
+
+    value = float("inf")
+
+    def extra_losses(self, minibatch, losses):
+        self.minibatches = getattr(self, "minibatches", 0) + 1
+        return losses | ({"loss": losses["loss"] * self.value} if self.minibatches == 6 else {})
+
+
+@pytest.mark.parametrize("value", BROKEN)
+def test_one_overflowing_loss_costs_one_minibatch(capsys, value):
+    torch.manual_seed(0)
+    params = parse_params(toy_params(max_epochs=3))
+    agent = type("Agent", (Overflow,), {"value": value})(
+        "run", params, vec_env=FaultyEnv(), observer=Finite()
+    )
+    agent.train()
+    err = capsys.readouterr().err
+    assert (
+        "epoch 2: NaN, infinite or above 1e+15: loss or gradient in 1 minibatches, which were skipped" in err
+    )
+    assert err.count("epoch") == 1 and all(agent.algo_observer.seen)
+    assert agent.optimizer.state_dict()["state"][0]["step"] == 3 * 4 - 1  # three epochs of four, one left out
+
+
+def test_large_rewards_are_learned_from():
+    agent = train(*[Fault("reward", 1e12, row, 0, 10**9) for row in range(ENVS)], normalize_value=True)
+    assert float(agent.game_rewards.mean / agent.game_lengths.mean) == pytest.approx(1e12, rel=1e-4)
+
+
+# --- F3: the disk ----------------------------------------------------------------------------------------------------
+
+
+class Vandal(Finite):
+    """After epoch 2 there is a file where the checkpoints were; after epoch 4 there is nothing."""
+
+    def after_print_stats(self, frame, epoch_num, total_time):
+        super().after_print_stats()
+        nn = self.algo.run.folder.nn
+        if epoch_num == 2:
+            shutil.rmtree(nn)
+            nn.write_text("in the way")
+        if epoch_num == 4:
+            nn.unlink()
+
+
+def test_a_folder_that_goes_and_comes_back_costs_one_warning_and_the_checkpoints_in_between(tmp_path, capsys):
+    torch.manual_seed(0)
+    params = parse_params(toy_params(max_epochs=6, save_frequency=1))
+    folder = RunFolder.create(tmp_path, "Toy", "toy")
+    agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=Vandal(), folder=lambda: folder)
+    agent.train()
+    err = capsys.readouterr().err
+    assert err.count("could not save") == 1 and "Training goes on" in err
+    epochs = sorted(int(re.search(r"_ep_(\d+)_", file.name)[1]) for file in folder.nn.iterdir())
+    assert agent.epoch_num == 6 and epochs == [4, 5, 6]
+    assert len(folder.metrics_file.read_text().splitlines()) == 6
+
+
+def test_training_outlives_its_run_folder(tmp_path, capsys):
+    class Burglar(Finite):
+        def after_print_stats(self, frame, epoch_num, total_time):
+            if epoch_num == 2:
+                shutil.rmtree(tmp_path / "toy")
+                (tmp_path / "toy").write_text("in the way")
+
+    params = parse_params(toy_params(max_epochs=6, save_frequency=1, save_best_after=0))
+    folder = RunFolder.create(tmp_path, "Toy", "toy")
+    agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=Burglar(), folder=lambda: folder)
+    agent.train()
+    err = capsys.readouterr().err
+    assert agent.epoch_num == 6
+    assert err.count("could not save") == 1 and err.count("metrics.jsonl: cannot write") == 1

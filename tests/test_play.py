@@ -1,0 +1,190 @@
+"""``manybody play``: a run folder alone, or a checkpoint, or nothing, says what to play."""
+
+import re
+
+import pytest
+import torch
+from toy_env import task_params
+
+from manybody import play, train
+from manybody.config import ConfigError
+
+SMALL = [
+    *("task=Cartpole", "num_envs=64", "max_iterations=2", "train.params.torch_threads=1"),
+    *("train.params.config.minibatch_size=512", "train.params.config.save_best_after=0"),
+]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs of Cartpole, ``old`` and ``new``; ``old`` was made by the command line."""
+    folder = tmp_path_factory.mktemp("play")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(train, "show_results", lambda _: None)
+        train.main([*SMALL, "experiment=old"]).run.folder.close()
+        train.main([*SMALL, "experiment=new", "seed=7"]).run.folder.close()
+    return folder
+
+
+@pytest.fixture
+def at(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    return runs
+
+
+@pytest.fixture
+def refused(capsys, at):
+    def refuse(*words, command=play.main):
+        before = sorted(at.rglob("*"))
+        with pytest.raises(SystemExit) as stop:
+            command(list(words))
+        out, err = capsys.readouterr()
+        assert stop.value.code == 2 and sorted(at.rglob("*")) == before
+        assert "Traceback" not in out + err and err.startswith("error: ")
+        return err
+
+    return refuse
+
+
+def played(capsys):
+    """Which file was played, and the numbers of the last line."""
+    out = capsys.readouterr().out
+    file = re.search(r"^playing (.*)$", out, re.MULTILINE)[1]
+    numbers = re.search(r"mean return (\S+) \+- (\S+), episode length (\S+) steps, over (\d+) games", out)
+    return file, [float(number) for number in numbers.groups()]
+
+
+def test_a_folder_a_checkpoint_or_nothing(at, capsys):
+    best = at / "runs" / "old" / "nn" / "old.pth"
+    (last,) = (at / "runs" / "old" / "nn").glob("last_old_ep_2_*.pth")
+    for words, file in (
+        (["runs/old"], best),
+        (["checkpoint=runs/old"], best),
+        ([str(last)], last),
+        ([], at / "runs" / "new" / "nn" / "new.pth"),
+        (["task=Cartpole"], at / "runs" / "new" / "nn" / "new.pth"),
+    ):
+        result = play.main([*words, "games_num=3"])
+        name, (mean, std, length, games) = played(capsys)
+        assert (at / name).resolve() == file.resolve()
+        assert (games, result.games) == (3, 3)
+        assert (mean, std, length) == pytest.approx(
+            (result.mean_reward, result.std_reward, result.mean_steps), abs=0.06
+        )
+
+
+def test_one_environment_for_each_game_unless_told_otherwise(at, monkeypatch):
+    sizes = []
+
+    def spy(self, vec_env=None):
+        player = create(self, vec_env)
+        sizes.append((player.env.num_envs, player.is_deterministic, player.params.seed, player.games_num))
+        return player
+
+    create = play_runner().create_player
+    monkeypatch.setattr(play_runner(), "create_player", spy)
+    play.main(["runs/old", "games_num=5"])
+    play.main(["runs/old", "games_num=100"])
+    play.main(["runs/old", "num_envs=2", "games_num=5", "deterministic=False", "seed=9"])
+    assert sizes == [(5, True, 42, 5), (64, True, 42, 100), (2, False, 9, 5)]  # it was trained with 64
+
+
+def play_runner():
+    from manybody.runner import Runner
+
+    return Runner
+
+
+def test_the_same_seed_plays_the_same_games(at):
+    words = ["runs/old", "num_envs=4", "games_num=8", "deterministic=False"]
+    results = [play.main([*words, f"seed={seed}"]) for seed in (1, 1, 2)]
+    assert results[0] == results[1] != results[2]
+
+
+def test_through_train(at, capsys):
+    result = train.main(
+        ["task=Cartpole", "test=True", "num_envs=4", "train.params.config.player.games_num=8"]
+    )
+    name, numbers = played(capsys)
+    assert name.endswith("new.pth") and numbers[3] == result.games == 8
+    train.main(
+        [
+            "task=Cartpole",
+            "test=True",
+            "checkpoint=runs/old",
+            "num_envs=4",
+            "train.params.config.player.games_num=4",
+        ]
+    )
+    assert played(capsys)[0].endswith("old.pth")
+
+
+WRONG = {
+    "no run": (["train_dir=nowhere"], "nowhere: no run with a checkpoint here. Train one first"),
+    "no run of the task": (
+        ["task=Ant"],
+        "no run of Ant with a checkpoint here. Train one first: manybody train task=Ant.",
+    ),
+    "no such path": (["runs/none"], "runs/none: does not exist"),
+    "no run folder": (["runs"], "not a run folder"),
+    "unknown": (["game_num=3"], "game_num: unknown; did you mean 'games_num'?"),
+    "text for a number": (["num_envs=many"], "num_envs: given 'many'; expected int"),
+    "true for a number": (["games_num=True"], "games_num: given 'True'; expected int"),
+    "zero": (["games_num=0"], "games_num: given '0'"),
+    "negative": (["seed=-1"], "seed: given '-1'"),
+    "number for true": (["deterministic=1"], "deterministic: given '1'; expected bool"),
+    "not YAML": (["games_num=[1"], "games_num: given '[1'"),
+    "two paths": (["runs/old", "runs/new"], "runs/new: a second path"),
+    "several": (["a=1", "num_envs=0"], "2 problems"),
+}
+
+
+@pytest.mark.parametrize("words,told", WRONG.values(), ids=WRONG)
+def test_wrong_words_are_told(refused, words, told):
+    assert told in refused(*words)
+
+
+def test_the_same_through_train(refused):
+    assert "no run of Ant" in refused("task=Ant", "test=True", command=train.main)
+    assert "does not exist" in refused("test=True", "checkpoint=runs/none", command=train.main)
+
+
+def test_damaged_runs_are_told(refused, at, tmp_path):
+    import shutil
+
+    run = at / "runs" / "old"
+    shutil.copytree(run, tmp_path / "run")
+    broken = tmp_path / "run"
+    best = broken / "nn" / "old.pth"
+    best.write_bytes(best.read_bytes()[:-1])
+    (last,) = broken.glob("nn/last_*.pth")
+    assert f"use checkpoint='{last}'" in refused(str(best))
+    assert play.main([str(broken), "games_num=1"]).games == 1  # the folder still has an intact one
+    (broken / "config.yaml").write_text("a: [1\n")
+    assert "config.yaml:2" in refused(str(broken)) or "not valid YAML" in refused(str(broken))
+    (broken / "config.yaml").write_text("a: 1\n")
+    assert "config.yaml" in refused(str(broken))
+    (broken / "config.yaml").unlink()
+    assert "so it is unknown what was trained; give the whole run folder" in refused(str(broken))
+
+
+def test_a_run_made_through_runner_plays_too(tmp_path, monkeypatch):
+    from manybody.runner import Runner
+
+    runner = Runner()
+    runner.load(task_params("Cartpole", 64, tmp_path, max_epochs=1))
+    agent = runner.run({"train": True})
+    assert play.main([str(agent.run.folder.path), "games_num=2"]).games == 2
+    with pytest.raises(ConfigError, match="did you mean 'games_num'"):
+        play.parse(["gamesnum=3"])
+
+
+def test_playing_uses_the_policy_that_was_saved(at):
+    from manybody.engine.checkpoint import load_checkpoint
+    from manybody.engine.run_folder import RunFolder
+
+    folder, file = RunFolder.resolve("runs/old")
+    player = play.load_player(folder, file, {})
+    saved = load_checkpoint(file)["model"]
+    assert all(torch.equal(value, saved[name]) for name, value in player.model.state_dict().items())

@@ -1,0 +1,208 @@
+"""A run that was stopped and went on is the run that was never stopped: bit for bit, on the CPU."""
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from toy_env import differences, task_params
+
+from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.observers import AlgoObserver
+from manybody.runner import Runner
+
+N = 2
+"""Epochs before and after the interruption."""
+CLOCK = ["/elapsed"]
+"""What may differ: seconds."""
+
+
+def train(config, observer=None, **args):
+    runner = Runner(observer)
+    runner.load(config)
+    return runner.run({"train": True, **args})
+
+
+def checkpoint(agent, epoch):
+    (file,) = agent.run.folder.nn.glob(f"last_*_ep_{epoch}_*.pth")
+    return file
+
+
+def lines(folder):
+    """metrics.jsonl, without what depends on the clock."""
+    parsed = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {k: v for k, v in line.items() if k != "time" and not k.startswith("performance/")} for line in parsed
+    ]
+
+
+VARIANTS = {
+    "adaptive per minibatch": ("Cartpole", {}),
+    "adaptive per epoch": ("Cartpole", {"schedule_type": "standard_epoch", "kl_threshold": 1e-4}),
+    "linear": ("Cartpole", {"lr_schedule": "linear", "schedule_entropy": True, "entropy_coef": 0.01}),
+    "everything that draws or remembers": (
+        "Cartpole",
+        {
+            "value_bootstrap": True,
+            "shuffle_minibatches": True,
+            "normalize_rms_advantage": True,
+            "use_diagnostics": True,
+            "games_to_track": 20,
+        },
+    ),
+    "episodes reset every second epoch": ("Cartpole", {"epochs_between_resets": 2}),
+    "bfloat16": ("Cartpole", {"mixed_precision": True}),
+    "Ant": ("Ant", {}),
+}
+
+
+@pytest.mark.parametrize("task,settings", VARIANTS.values(), ids=VARIANTS)
+def test_2n_epochs_are_n_and_n_again(tmp_path, task, settings):
+    config = task_params(task, 64, tmp_path, max_epochs=2 * N, save_frequency=N, **settings)
+    whole = train(config)
+    torch.rand(7)  # whatever happens in between does not matter
+    resumed = train(config, checkpoint=checkpoint(whole, N))
+    assert resumed.epoch_num == whole.epoch_num == 2 * N
+    assert resumed.frame == 2 * N * 64 * whole.horizon_length
+    final = [load_checkpoint(checkpoint(agent, 2 * N)) for agent in (whole, resumed)]
+    assert differences(*final) == CLOCK
+    half = load_checkpoint(checkpoint(whole, N))
+    moved = differences(half, final[0])  # the comparison can fail: everything moves on from N to 2N
+    for part in (
+        "/model/a2c_network.sigma",
+        "/optimizer/state/0/exp_avg",
+        "/epoch",
+        "/rng/torch",
+        "/interaction/obs/obs",
+        "/env_state/generator",
+    ):
+        assert part in moved
+    assert lines(resumed.run.folder.path) == lines(whole.run.folder.path)[N:]
+
+
+def test_a_run_folder_goes_on_in_place(tmp_path):
+    whole = train(task_params("Cartpole", 64, tmp_path, max_epochs=2 * N, save_best_after=0))
+    half = train(task_params("Cartpole", 64, tmp_path, max_epochs=N, save_best_after=0))
+    folder = half.run.folder.path
+    half.run.folder.close()
+    resumed = train(
+        task_params("Cartpole", 64, tmp_path, max_epochs=2 * N, save_best_after=0), checkpoint=folder
+    )
+    assert resumed.run.folder.path == folder and len(list(tmp_path.iterdir())) == 2
+    final = [load_checkpoint(checkpoint(agent, 2 * N)) for agent in (whole, resumed)]
+    assert differences(*final) == CLOCK
+    assert [line["epoch"] for line in lines(folder)] == [1, 2, 3, 4]
+    assert lines(folder) == lines(whole.run.folder.path)
+    assert resumed.last_mean_rewards == whole.last_mean_rewards > float("-inf")
+
+
+def test_epochs_after_the_checkpoint_are_done_again_and_stand_once_in_the_metrics(tmp_path):
+    config = task_params("Cartpole", 64, tmp_path, max_epochs=3, save_frequency=2)
+    killed = train(config)
+    before = lines(killed.run.folder.path)
+    checkpoint(killed, 3).unlink()  # as if it had been killed in epoch 4: the newest checkpoint is of epoch 2
+    killed.run.folder.close()
+    resumed = train(config, checkpoint=killed.run.folder.path)
+    assert lines(resumed.run.folder.path) == before
+    assert [line["epoch"] for line in before] == [1, 2, 3]
+
+
+def test_another_number_of_environments_goes_on_with_a_warning(tmp_path, capsys):
+    first = train(task_params("Cartpole", 64, tmp_path, max_epochs=N))
+    capsys.readouterr()
+    more = train(task_params("Cartpole", 32, tmp_path, max_epochs=N + 1), checkpoint=checkpoint(first, N))
+    assert "holds 64 environments, this run has 32; new episodes start" in capsys.readouterr().err
+    assert more.epoch_num == N + 1
+    assert more.frame == N * 64 * 16 + 32 * 16
+
+
+def test_the_best_return_is_not_forgotten(tmp_path):
+    config = task_params("Cartpole", 64, tmp_path, max_epochs=2, save_best_after=0)
+    agent = train(config)
+    state = load_checkpoint(checkpoint(agent, 2))
+    assert state["last_mean_rewards"] == pytest.approx(agent.run.mean_reward)
+    best = agent.run.folder.best()
+    written = best.stat().st_mtime_ns
+    config["params"]["config"] |= {"max_epochs": 3, "learning_rate": 1e-6}
+    agent.run.folder.close()
+    runner = Runner()
+    runner.load(config)
+
+    class Boast(AlgoObserver):
+        """The run so far was better than anything that follows."""
+
+        def before_init(self, *_):
+            from manybody.engine.checkpoint import save_checkpoint
+
+            save_checkpoint(checkpoint(agent, 2), {**state, "last_mean_rewards": 1e6})
+
+    runner.algo_observer = Boast()
+    resumed = runner.run({"train": True, "checkpoint": agent.run.folder.path})
+    assert resumed.last_mean_rewards == 1e6
+    assert best.stat().st_mtime_ns == written  # nothing that is worse took its place
+
+
+def test_a_run_that_is_over_says_so_and_saves_nothing(tmp_path, capsys):
+    config = task_params("Cartpole", 64, tmp_path, max_epochs=2)
+    agent = train(config)
+    agent.run.folder.close()
+    files = sorted(Path(agent.run.folder.nn).iterdir())
+    capsys.readouterr()
+    again = train(config, checkpoint=agent.run.folder.path)
+    out = capsys.readouterr().out
+    assert again.epoch_num == 2 and sorted(agent.run.folder.nn.iterdir()) == files
+    assert "MAX EPOCHS NUM!" in out and "before any env terminated" not in out
+
+
+def test_without_the_counters_training_starts_at_zero_with_the_weights(tmp_path):
+    config = task_params("Cartpole", 64, tmp_path, max_epochs=2)
+    agent = train(config)
+    runner = Runner()
+    runner.load(config)
+    fresh = runner.algo_factory.create("a2c_continuous", base_name="run", params=runner.params)
+    fresh.restore(str(checkpoint(agent, 2)), set_epoch=False)
+    assert (fresh.epoch_num, fresh.frame, fresh.last_mean_rewards) == (0, 0, float("-inf"))
+    assert differences(fresh.get_weights(), agent.get_weights()) == []
+
+
+def test_an_rl_games_checkpoint_is_gone_on_from(tmp_path, capsys):
+    config = task_params("Cartpole", 64, tmp_path, max_epochs=5)
+    runner = Runner()
+    runner.load(config)
+    source = runner.algo_factory.create("a2c_continuous", base_name="run", params=runner.params)
+    file = tmp_path / "theirs.pth"
+    optimizer = {"state": {}, "param_groups": [{"lr": 1.25e-4, "fused": False, "params": []}]}
+    torch.save(
+        {
+            "model": source.model.state_dict(),
+            "epoch": 4,
+            "frame": 4096,
+            "optimizer": optimizer,
+            "last_mean_rewards": 12.5,
+        },
+        file,
+    )
+    agent = train(config, checkpoint=file)
+    assert "an RL Games checkpoint" in capsys.readouterr().err
+    assert (agent.epoch_num, agent.frame) == (5, 4096 + 64 * 16)
+    assert lines(agent.run.folder.path)[0]["info/last_lr"] < 3e-4  # from 1.25e-4, not from the file's 3e-4
+
+
+@pytest.mark.parametrize(
+    "part", ["model", "optimizer", "schedule", "epoch", "rng", "statistics", "interaction"]
+)
+def test_a_checkpoint_without_a_part_is_refused_before_anything_is_written(tmp_path, part):
+    from manybody.engine.checkpoint import CheckpointError, save_checkpoint
+
+    config = task_params("Cartpole", 64, tmp_path / "runs", max_epochs=3)
+    runner = Runner()
+    runner.load(config)
+    source = runner.algo_factory.create("a2c_continuous", base_name="run", params=runner.params)
+    source.start_training()
+    state = source.get_full_state_weights()
+    del state[part]
+    save_checkpoint(tmp_path / "part.pth", state)
+    with pytest.raises(CheckpointError, match=part), warnings.catch_warnings():
+        train(config, checkpoint=tmp_path / "part.pth")
+    assert not (tmp_path / "runs").exists()

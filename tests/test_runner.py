@@ -1,0 +1,359 @@
+"""A run from the outside: when it stops, what it writes, prints and tells."""
+
+import json
+import re
+
+import pytest
+import torch
+from toy import ToyEnv
+from toy_env import toy_params
+
+from manybody.config import ConfigError
+from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver, MultiObserver
+from manybody.engine.run_folder import RunFolder, RunFolderError
+from manybody.envs.registration import EnvError
+from manybody.runner import Runner
+
+BATCH = 64  # toy_params: 8 steps of 8 environments
+EPISODE = 5
+
+
+def load(tmp_path, observer=None, **config):
+    runner = Runner(observer)
+    params = toy_params(**{"train_dir": str(tmp_path / "runs"), "full_experiment_name": "toy", **config})
+    runner.load({"params": params | {"torch_threads": 1}})
+    return runner
+
+
+def train(tmp_path, env=None, observer=None, **config):
+    return load(tmp_path, observer, **config).run({"train": True, "vec_env": env or ToyEnv()})
+
+
+def files(agent):
+    return sorted(file.name for file in agent.run.folder.nn.iterdir())
+
+
+def metrics(agent):
+    return [json.loads(line) for line in agent.run.folder.metrics_file.read_text().splitlines()]
+
+
+# --- stop rules ----------------------------------------------------------------------------------------------------
+
+
+def test_max_epochs(tmp_path, capsys):
+    agent = train(tmp_path, max_epochs=3)
+    assert (agent.epoch_num, agent.frame) == (3, 3 * BATCH)
+    assert agent.run.stop_reason == "MAX EPOCHS NUM!" and "MAX EPOCHS NUM!" in capsys.readouterr().out
+
+
+def test_max_frames(tmp_path, capsys):
+    agent = train(tmp_path, max_frames=150)  # 64, 128, 192
+    assert (agent.epoch_num, agent.frame) == (3, 192)
+    assert "MAX FRAMES NUM!" in capsys.readouterr().out
+
+
+def test_score_to_win(tmp_path, capsys):
+    agent = train(tmp_path, score_to_win=-1000, max_epochs=9)
+    assert agent.epoch_num == 1  # every environment ends an episode of five steps within the first eight
+    assert "Maximum reward achieved. Network won!" in capsys.readouterr().out
+    assert len(files(agent)) == 1
+
+
+def test_score_to_win_needs_a_finished_episode(tmp_path):
+    agent = train(tmp_path, ToyEnv(length=1000), score_to_win=-1000, max_epochs=2)
+    assert agent.epoch_num == 2 and agent.run.stop_reason == "MAX EPOCHS NUM!"
+
+
+def test_stop_fn(tmp_path):
+    agent = train(tmp_path, stop_fn="toy_env:stop_at_two", max_epochs=9)
+    assert agent.epoch_num == 2 and agent.run.stop_reason == "stop_fn toy_env:stop_at_two"
+    assert files(agent)[0].startswith("last_Toy_ep_2_")
+
+
+@pytest.mark.parametrize("path", ["nowhere:stop", "toy_env:nothing"])
+def test_a_stop_fn_that_does_not_exist_is_refused_before_anything_is_written(tmp_path, path):
+    with pytest.raises(ConfigError, match=f"params.config.stop_fn.*{path}"):
+        train(tmp_path, stop_fn=path)
+    assert not (tmp_path / "runs").exists()
+
+
+# --- what is saved when --------------------------------------------------------------------------------------------
+
+
+def test_saving_needs_no_finished_episode(tmp_path, capsys):
+    agent = train(tmp_path, ToyEnv(length=1000), max_epochs=3, save_frequency=2, save_best_after=0)
+    assert files(agent) == ["last_Toy_ep_2_rew_none.pth", "last_Toy_ep_3_rew_none.pth"]
+    assert "WARNING: Max epochs reached before any env terminated at least once" in capsys.readouterr().out
+
+
+def test_the_best_policy_is_saved_from_save_best_after_on(tmp_path):
+    class Watch(AlgoObserver):
+        def __init__(self):
+            self.there = []
+
+        def after_init(self, algo):
+            self.algo = algo
+
+        def after_print_stats(self, *_):
+            self.there.append(self.algo.run.folder.best() is not None)
+
+    watch = Watch()
+    agent = train(tmp_path, observer=watch, max_epochs=5, save_best_after=3)
+    assert watch.there == [False, False, False, True, True]  # after_print_stats comes before saving
+    best = load_checkpoint(agent.run.folder.nn / "Toy.pth")
+    assert best["last_mean_rewards"] == max(line["rewards/step"] for line in metrics(agent)[2:])
+
+
+def test_old_periodic_checkpoints_go(tmp_path):
+    agent = train(tmp_path, max_epochs=6, save_frequency=1, keep_checkpoints=2)
+    epochs = sorted(
+        int(re.search(r"_ep_(\d+)_", name)[1]) for name in files(agent) if name.startswith("last_")
+    )
+    assert epochs == [5, 6]
+
+
+def test_episodes_start_anew_every_so_many_epochs(tmp_path):
+    env = ToyEnv()
+    train(tmp_path, env, max_epochs=5, epochs_between_resets=2)
+    assert env.calls.count("reset") == 3  # at the start, and before the epochs 3 and 5
+    assert env.calls.index("reset", 1) == 1 + 2 * 8
+
+
+def test_the_run_folder_alone_says_everything(tmp_path):
+    agent = train(tmp_path, max_epochs=1)
+    folder = RunFolder.open(tmp_path / "runs" / "toy")
+    again = Runner()
+    import yaml
+
+    again.load(yaml.safe_load(folder.config_file.read_text()))
+    assert again.params == agent.params
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [{}, {"config": {}}, None, []])
+def test_a_configuration_without_params_is_refused(content):
+    with pytest.raises(ConfigError, match="params: missing"):
+        Runner().load(content)
+
+
+def test_everything_wrong_is_told_at_once(tmp_path):
+    params = toy_params(gama=0.99, e_clip="much", minibatch_size=48, train_dir=str(tmp_path / "runs"))
+    params["network"]["mlpp"] = {}
+    params["sead"] = 1
+    with pytest.raises(ConfigError) as error:
+        Runner().load({"params": params})
+    assert {problem.path for problem in error.value.problems} == {
+        "params.config.gama",
+        "params.config.e_clip",
+        "params.config.minibatch_size",
+        "params.network.mlpp",
+        "params.sead",
+    }
+    assert "did you mean 'gamma'" in str(error.value) and "a divisor of 64" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_environment_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(EnvError, match="no environment 'Cartpol'; did you mean 'Cartpole'"):
+        load(tmp_path, env_name="Cartpol").run({"train": True})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_environment_of_another_size_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="num_actors: given 8; expected 4"):
+        train(tmp_path, ToyEnv(num_envs=4))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ConfigError, match=r"params.config.device: given 'cuda:0', which PyTorch cannot use"):
+        Runner().load({"params": toy_params(device="cuda:0")})
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(RunFolderError, match="does not exist"):
+        load(tmp_path).run({"train": True, "checkpoint": tmp_path / "no.pth"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigma_overrides_the_deviation(tmp_path):
+    runner = load(tmp_path, max_epochs=1, learning_rate=1e-9, max_lr=1e-9, min_lr=1e-9)
+    agent = runner.run({"train": True, "vec_env": ToyEnv(), "sigma": "-2.5"})
+    assert agent.model.a2c_network.sigma.tolist() == pytest.approx([-2.5, -2.5])
+
+
+# --- observers ---------------------------------------------------------------------------------------------------
+
+
+class Recorder(AlgoObserver):
+    def __init__(self):
+        self.calls = []
+
+    def before_init(self, base_name, config, experiment_name):
+        self.calls.append(("before_init", base_name, config.name, experiment_name))
+
+    def after_init(self, algo):
+        self.algo = algo
+        self.calls.append(("after_init", algo.writer is algo.run.writer))
+
+    def process_infos(self, infos, done_indices):
+        self.calls.append(("process_infos", infos, done_indices.tolist()))
+
+    def after_steps(self):
+        self.calls.append(("after_steps", self.algo.epoch_num))
+
+    def after_clear_stats(self):
+        self.calls.append(("after_clear_stats",))
+
+    def after_print_stats(self, frame, epoch_num, total_time):
+        self.calls.append(("after_print_stats", frame, epoch_num, total_time > 0))
+
+
+def test_observers_are_told_everything_once(tmp_path):
+    recorder = Recorder()
+    agent = train(tmp_path, observer=recorder, max_epochs=2)
+    agent.clear_stats()
+    names = [call[0] for call in recorder.calls]
+    epoch = ["process_infos"] * 8 + ["after_steps", "after_print_stats"]
+    assert names == ["before_init", "after_init", *epoch, *epoch, "after_clear_stats"]
+    assert recorder.calls[0] == ("before_init", "run", "Toy", "toy")
+    assert recorder.calls[1] == ("after_init", True)
+    assert recorder.calls[11] == ("after_print_stats", BATCH, 1, True)
+    # Environment i starts in step i % 5 of its episode of five: in the first step 4 ends, in the fifth 0 and 5.
+    assert recorder.calls[2][2] == [i == 4 for i in range(8)]
+    assert recorder.calls[6][2] == [i in (0, 5) for i in range(8)]
+
+
+class Talkative(ToyEnv):
+    """Reports what Isaac-style tasks report."""
+
+    def step(self, actions):
+        step = super().step(actions)
+        extras = {
+            "scores": torch.arange(8.0),
+            "episode": {"height": torch.tensor([2.0, 4.0])},
+            "level": torch.tensor(7.0),
+        }
+        return step._replace(extras=extras)
+
+
+def test_the_default_observers_write_scores_and_what_tasks_report(tmp_path):
+    observer = MultiObserver([DefaultAlgoObserver(), IsaacAlgoObserver()])
+    (line,) = metrics(train(tmp_path, Talkative(), observer=observer, max_epochs=1))
+    assert line["Episode/height"] == 3.0  # the mean of 2 and 4
+    assert line["level/frame"] == line["level/iter"] == line["level/time"] == 7.0
+    # Within eight steps every environment ends an episode; environments 4, 3, 2 and 7, whose first ones end in the
+    # steps 0, 1, 2 and 2, end a second one five steps later.
+    assert line["scores/mean"] == line["scores/iter"] == line["scores/time"]
+    ends = [*range(8), 4, 3, 2, 7]
+    assert line["scores/mean"] == pytest.approx(sum(ends) / len(ends))
+
+
+# --- tags and lines ------------------------------------------------------------------------------------------------
+
+TAGS = (
+    {f"performance/{tag}" for tag in ("step_inference_rl_update_fps", "step_inference_fps", "step_fps")}
+    | {f"performance/{tag}" for tag in ("rl_update_time", "step_inference_time", "step_time")}
+    | {f"losses/{tag}" for tag in ("a_loss", "c_loss", "entropy", "bounds_loss")}
+    | {f"info/{tag}" for tag in ("last_lr", "lr_mul", "e_clip", "kl", "epochs", "entropy_coef")}
+    | {
+        f"{tag}/{x}"
+        for tag in ("rewards", "shaped_rewards", "episode_lengths")
+        for x in ("step", "iter", "time")
+    }
+)
+"""RL Games' tags of ``a2c_continuous``, and ``info/entropy_coef``, which it does not have."""
+
+
+def test_the_tags_are_rl_games_own(tmp_path):
+    agent = train(tmp_path, max_epochs=2)
+    for epoch, line in enumerate(metrics(agent), 1):
+        assert set(line) == TAGS | {"epoch", "frame", "time"}
+        assert (line["epoch"], line["frame"], line["info/epochs"]) == (epoch, epoch * BATCH, epoch)
+        assert line["rewards/step"] == line["rewards/iter"] == line["rewards/time"]
+        assert line["shaped_rewards/step"] == pytest.approx(0.1 * line["rewards/step"])  # scale_value
+        assert line["episode_lengths/step"] <= EPISODE
+
+
+def test_no_return_is_written_before_an_episode_has_ended(tmp_path):
+    (line,) = metrics(train(tmp_path, ToyEnv(length=1000), max_epochs=1))
+    assert set(line) - {"epoch", "frame", "time"} == {
+        tag for tag in TAGS if "reward" not in tag and "episode" not in tag
+    }
+
+
+def test_further_tags_for_value_heads_and_diagnostics(tmp_path):
+    agent = train(tmp_path, ToyEnv(value_size=2), max_epochs=1, use_diagnostics=True)
+    (line,) = metrics(agent)
+    heads = {f"rewards1/{x}" for x in ("step", "iter", "time")}
+    diagnostics = {"exp_var", "clip_frac/0", "clip_frac/1", "rms_value/mean", "rms_value/var"}
+    assert set(line) - TAGS - {"epoch", "frame", "time"} == heads | {
+        f"diagnostics/{tag}" for tag in diagnostics
+    }
+
+
+def test_tensorboard_has_rl_games_axes(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    agent = train(tmp_path, max_epochs=2)
+    events = EventAccumulator(str(agent.run.folder.summaries))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == TAGS
+    assert [event.step for event in events.Scalars("losses/a_loss")] == [BATCH, 2 * BATCH]
+    assert [event.step for event in events.Scalars("rewards/step")] == [BATCH, 2 * BATCH]
+    assert [event.step for event in events.Scalars("rewards/iter")] == [1, 2]
+    assert [event.value for event in events.Scalars("info/epochs")] == [1.0, 2.0]
+
+
+def test_the_lines_that_scripts_parse(tmp_path, capsys):
+    train(tmp_path, max_epochs=2, max_frames=1000, print_stats=True, save_best_after=0)
+    out = capsys.readouterr().out
+    assert "self.seed = 0\nStarted to train\n" in out
+    fps = r"fps step: \d+ fps step and policy inference: \d+ fps total: \d+ epoch: 2/2 frames: 128/1000"
+    assert re.search(rf"^{fps}$", out, re.MULTILINE)
+    assert re.search(r"^saving next best rewards:  \[-?\d+\.\d\d\]$", out, re.MULTILINE)
+    assert f"=> saving checkpoint '{tmp_path}/runs/toy/nn/Toy.pth'" in out
+    assert re.search(r"^=> saving checkpoint '.*/nn/last_Toy_ep_2_rew_-?\d+\.\d\d\.pth'$", out, re.MULTILINE)
+    assert out.splitlines()[-2] == "MAX EPOCHS NUM!"
+
+
+def test_the_limits_of_the_fps_line_are_left_out_where_there_are_none(tmp_path, capsys):
+    train(tmp_path, stop_fn="toy_env:stop_at_two", print_stats=True)
+    assert re.search(r"epoch: 2 frames: 128$", capsys.readouterr().out, re.MULTILINE)
+
+
+# --- parameters that may change --------------------------------------------------------------------------------------
+
+
+def test_parameters_are_read_and_changed_by_their_key(tmp_path):
+    agent = train(tmp_path, max_epochs=1, lr_schedule="constant")
+    old = {
+        "learning_rate": 1e-3,
+        "entropy_coef": 0.01,
+        "critic_coef": 2.0,
+        "gamma": 0.99,
+        "tau": 0.95,
+        "e_clip": 0.2,
+    }
+    assert {key: agent.get_param(key) for key in old} == pytest.approx(old)
+    new = {key: value / 2 for key, value in old.items()} | {"mini_epochs": 3}
+    for key, value in new.items():
+        agent.set_param(key, value)
+    assert {key: agent.get_param(key) for key in new} == pytest.approx(new)
+    assert float(agent.optimizer.param_groups[0]["lr"]) == pytest.approx(5e-4)
+    agent.max_epochs, agent.resumed = 2, True
+    agent.train()
+    line = metrics(agent)[-1]
+    assert line["info/last_lr"] == pytest.approx(5e-4) and line["info/e_clip"] == pytest.approx(0.1)
+    steps = agent.optimizer.state_dict()["state"][0]["step"]
+    assert steps == (2 + 3) * 2  # mini-epochs of both epochs, two minibatches each
+    for method in (agent.get_param, lambda key: agent.set_param(key, 1)):
+        with pytest.raises(
+            KeyError, match="horizon_length: cannot change during training; those that can: learning_rate"
+        ):
+            method("horizon_length")
