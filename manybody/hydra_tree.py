@@ -128,7 +128,7 @@ def _has(cfg: DictConfig, path: str) -> bool:
     *parents, last = path.split(".")
     node: Any = cfg
     for parent in parents:
-        node = node._get_node(parent) if isinstance(node, DictConfig) else None
+        node = node[parent] if isinstance(node, DictConfig) and parent in node else None
     return isinstance(node, DictConfig) and last in node
 
 

@@ -71,7 +71,7 @@ def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
     runner.load_config(params)
     runner.run_config = {**cfg, "checkpoint": ""}
     agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
-    show_results(agent)
+    show_results(agent, settings.video)
     return agent
 
 
@@ -134,8 +134,8 @@ def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | No
     return agent
 
 
-def show_results(agent: Any) -> None:
-    """Draw the learning curve of a finished run, film its best policy, and say where everything lies.
+def show_results(agent: Any, film: bool = True) -> None:
+    """Draw the learning curve of a finished run, film its best policy if asked, and say where everything lies.
 
     Trouble here costs pictures, nothing else.
     """
@@ -145,7 +145,7 @@ def show_results(agent: Any) -> None:
     folder = agent.run.folder
     checkpoint = folder.best() or folder.newest()
     video = None
-    if checkpoint:
+    if checkpoint and film:
         player = load_player(folder, checkpoint, {"num_envs": 1})
         video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
     say(f"\nrun folder:      {folder.path}")

@@ -50,8 +50,10 @@ class LaunchConfig(Section):
     """Fixed deviation of the actions."""
     multi_gpu: Any = False
     """Train in several processes."""
+    video: Flag = True
+    """Film the best policy when training ends."""
     capture_video: Flag = False
-    """Record videos."""
+    """Record videos while training."""
     capture_video_freq: Count = 1464
     """Environment steps between recordings."""
     capture_video_len: Count = 100

@@ -84,9 +84,9 @@ class PlayerConfig(Section):
     """How a trained policy is played."""
 
     render: Flag = False
-    """Show the simulation while playing."""
+    """Kept for RL Games files; there is no viewer here, ``manybody play video=True`` films instead."""
     render_sleep: NotNegative = 0.002
-    """Pause after each rendered step, in seconds."""
+    """Kept for RL Games files, like ``render``."""
     games_num: Count = 100
     """Episodes to play before the statistics are printed. RL Games plays 2000 (1.6.1) or 10⁹ (1.6.5)."""
     n_game_life: Count = 1

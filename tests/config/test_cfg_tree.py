@@ -53,7 +53,7 @@ def test_each_task_parses_to_the_published_numbers(composed, task):
     assert NUMBERS[task] == (
         config.num_actors,
         config.horizon_length,
-        config.minibatch_size,
+        config.resolved_minibatch_size,
         config.mini_epochs,
         config.learning_rate,
         config.reward_shaper.scale_value,
@@ -87,8 +87,12 @@ def test_overrides_reach_the_settings(composed):
     assert cfg.task_name == "Ant"
 
 
-def test_a_number_of_environments_that_does_not_fit_is_refused_for_training_only(composed):
-    params = composed("task=Ant", "num_envs=64").train.params
+def test_minibatches_follow_the_number_of_environments_unless_they_are_given(composed):
+    assert (
+        parse_params(composed("task=Ant", "num_envs=64").train.params).config.resolved_minibatch_size
+        == 64 * 8
+    )
+    params = composed("task=Ant", "num_envs=64", "+train.params.config.minibatch_size=32768").train.params
     with pytest.raises(ConfigError, match="given 32768; expected a divisor of 1024"):
         parse_params(params)  # 16 steps x 64 environments = 1024 samples
     assert parse_params(params, training=False).config.num_actors == 64
