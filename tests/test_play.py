@@ -21,7 +21,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("play")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(train, "show_results", lambda _: None)
+        patch.setattr(train, "show_results", lambda *_: None)
         train.main([*SMALL, "experiment=old"]).run.folder.close()
         train.main([*SMALL, "experiment=new", "seed=7"]).run.folder.close()
     return folder

@@ -22,7 +22,7 @@ SMALL = [
 def quick(tmp_path, monkeypatch):
     """In an empty folder, without pictures, with a toy that can break."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "show_results", lambda _: None)
+    monkeypatch.setattr(train, "show_results", lambda *_: None)
     monkeypatch.setattr(registration, "_creators", dict(registration._creators))
     registration.register("toy", lambda num_actors, **_: ToyEnv(num_actors))
     registration.register(
