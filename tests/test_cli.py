@@ -16,7 +16,7 @@ from manybody import cli
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder
 
-EPOCHS = 40
+EPOCHS = 25
 SMALL = [
     *(
         "task=Cartpole",

@@ -100,7 +100,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(settings):
     assert "/model/a2c_network.mu.weight" in differences(one, other)
 
 
-@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("settings", list(VARIANTS.values())[1:], ids=list(VARIANTS)[1:])
 def test_compiled_and_eager_agree(settings, monkeypatch):
     # aot_eager traces and differentiates like the default backend, and needs no C++ compiler.
     compiled = []
