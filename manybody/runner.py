@@ -15,7 +15,7 @@ from manybody import tasks
 from manybody.algos import a2c
 from manybody.config import ConfigError, Params, Problem, dump, parse_params, parse_section
 from manybody.config.task import TaskConfig
-from manybody.engine.accelerate import set_threads
+from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
@@ -92,6 +92,7 @@ class Runner:
         np.random.seed(seed % 2**32)
         random.seed(seed)
         set_threads(params.torch_threads)
+        keep_freed_memory()
 
     def run(self, args: Mapping[str, Any]) -> Any:
         """Train, or play if ``args['play']``; ``args`` also carries ``checkpoint`` and ``sigma``."""

@@ -1,5 +1,7 @@
 """The one file that knows that compiling exists."""
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,6 +32,23 @@ def bf16_pays(device: torch.device) -> bool:
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
     """bf16 matrix products inside the context when ``mixed_precision`` asks for them; fp32 elsewhere."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else nullcontext()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what tensors free, instead of handing every block above 32 MiB back to the kernel.
+
+    A layer's activations in Ant's update are 33.6 MB: mapped, zeroed page by page and unmapped again for every
+    operation, which took up to three quarters of the operation's time. Measured on two cores: the update takes 0.78 s
+    instead of 1.05 s. Elsewhere than on glibc nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of mallopt(3), as malloc.h numbers them."""
 
 
 def set_threads(wanted: int | str) -> None:

@@ -52,8 +52,5 @@ def test_normalised_advantages(run):
 
 def test_sane(run):
     x = torch.tensor([[1.0, -2.0], [float("nan"), 0.0], [float("inf"), 0.0], [0.0, -1e16], [1e15, 0.0]])
-    assert run(stats.is_sane, x)[:, 0].tolist() == [True, False, False, True, True]
     assert run(stats.rows_sane, x).tolist() == [True, False, False, False, True]
     assert run(stats.rows_sane, x[:, 0]).tolist() == [True, False, False, True, True]
-    assert not run(stats.all_sane, x)
-    assert run(stats.all_sane, x[::4])
