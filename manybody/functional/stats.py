@@ -1,6 +1,5 @@
 """Moments of batches and how they merge."""
 
-import torch
 from torch import Tensor
 
 
