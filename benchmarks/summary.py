@@ -70,7 +70,7 @@ def summarise(run: Path, reward: float, marks: tuple[float, ...]) -> Summary:
 def _seed(run: Path) -> str:
     file = (run if run.is_dir() else run.parent) / "config.yaml"
     config = yaml.safe_load(file.read_text()) if file.exists() else {}
-    return str(config.get("params", {}).get("seed", "?"))
+    return str(config.get("train", config).get("params", {}).get("seed", "?"))
 
 
 def report(runs: list[Summary], reward: float, marks: tuple[float, ...]) -> str:
