@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-# Where the ant runs well, some eight minutes on two cores; `manybody train task=Ant` is the full length.
-LENGTH_Ant := max_iterations=200
+# Where the ant runs well, some seven minutes on two cores; `manybody train task=Ant` is the full length.
+LENGTH_Ant := max_iterations=170
 LENGTH := $(LENGTH_$(TASK))
 
 .PHONY: train play test check format bench clean
