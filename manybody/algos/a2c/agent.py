@@ -54,7 +54,7 @@ class _OnPolicy(RestorableA2C):
         super().__init__(base_name, params, vec_env=vec_env, observer=observer)
         config = self.config
         self.mini_epochs_num: int = config.mini_epochs
-        self.minibatch_size: int = config.minibatch_size or config.minibatch_size_per_env * self.num_actors
+        self.minibatch_size: int = config.resolved_minibatch_size
         self.e_clip: float = config.e_clip
         self.clip_value: bool = config.clip_value
         self.critic_coef: float = config.critic_coef

@@ -72,11 +72,6 @@ class A2CNetwork(BaseNetwork):
         """Mean and raw spread, (M, A) each, from obs (M, *input_shape)."""
         return self._heads(self.actor_mlp(obs.flatten(1)))
 
-    def eval_critic(self, obs: Tensor) -> Tensor:
-        """Value (M, V) from obs (M, *input_shape)."""
-        trunk = self.critic_mlp if self.separate else self.actor_mlp
-        return self.value_act(self.value(trunk(obs.flatten(1))))
-
     def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         mu = self.mu_act(self.mu(features))
         raw = self.sigma(features) if isinstance(self.sigma, nn.Module) else self.sigma.expand_as(mu)
