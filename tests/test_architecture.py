@@ -81,8 +81,8 @@ HOT = {
     "_one_pass",
     "_store_decision",
     "_store_outcome",
-    "_quarantine",
-    "_count_episodes",
+    "quarantine",
+    "count_episodes",
     "_finish_rollout",
 }
 """Methods under ``algos/`` that run every step or every minibatch."""

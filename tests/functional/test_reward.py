@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from manybody.config.ppo import RewardShaperConfig
+from manybody.config.algorithm import RewardShaperConfig
 from manybody.functional.reward import RewardsShaper
 
 

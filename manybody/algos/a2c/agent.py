@@ -2,20 +2,20 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from manybody.algos.a2c.run import Run
-from manybody.algos.a2c.state import RestorableA2C
-from manybody.algos.a2c.types import EpochMetrics, RolloutBatch, TrainBatch, TrainResult
+from manybody.algos.a2c.collect import A2CBase
+from manybody.algos.a2c.types import RolloutBatch, TrainBatch, TrainResult
+from manybody.algos.run import EpochMetrics, clone
 from manybody.config import Params
 from manybody.data.minibatch import PPODataset
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import autocast, compiled
-from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.checkpoint import require
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import GuardedAdam
@@ -30,8 +30,8 @@ from manybody.nn.normalizer import MovingMeanStd
 PER_MINIBATCH = ("legacy", "per_minibatch")
 
 
-class _OnPolicy(RestorableA2C):
-    """The loop that every on-policy agent shares, whatever its actions are.
+class _OnPolicy(A2CBase):
+    """The learning that every on-policy agent shares, whatever its actions are.
 
     Args:
         folder: makes the run folder; called once everything else stands. None: nothing is written.
@@ -40,6 +40,16 @@ class _OnPolicy(RestorableA2C):
     Raises:
         CheckpointError: what is wrong with the checkpoint; no run folder was made.
     """
+
+    PARAMS: ClassVar[dict[str, str]] = {
+        "learning_rate": "last_lr",
+        "entropy_coef": "entropy_coef",
+        "critic_coef": "critic_coef",
+        "gamma": "gamma",
+        "tau": "tau",
+        "e_clip": "e_clip",
+        "mini_epochs": "mini_epochs_num",
+    }
 
     def __init__(
         self,
@@ -74,19 +84,7 @@ class _OnPolicy(RestorableA2C):
         )
         self.dataset = PPODataset(self.batch_size, self.minibatch_size, config.shuffle_minibatches)
         self._losses = compiled(self.forward_losses, config.torch_compile)
-        self.resumed = False
-        state = load_checkpoint(checkpoint) if checkpoint else None
-        if state is not None:
-            self.check(state, str(checkpoint))
-        self.run = Run(self, folder)
-        self.algo_observer.after_init(self)
-        if state is not None:
-            self.set_full_state_weights(state, path=str(checkpoint))
-
-    @property
-    def writer(self) -> Any:
-        """Where observers write scalars: ``add_scalar(tag, value, step)``."""
-        return self.run.writer
+        self.open_run(folder, checkpoint)
 
     @property
     @abstractmethod
@@ -109,32 +107,6 @@ class _OnPolicy(RestorableA2C):
         }
 
     # --- the loop ------------------------------------------------------------------------------------------------
-
-    def train(self) -> tuple[float, int]:
-        """Train until a stop rule holds; returns the last mean return and the epochs done.
-
-        Raises:
-            TrainingAbortedError: numbers stayed broken; the last good state was saved.
-        """
-        self.start_training()
-        with self.run:
-            while not self.run.finished:
-                self.run.begin_epoch()
-                self.update_epoch()
-                metrics = self.train_epoch()
-                self.run.end_epoch(metrics)
-        return self.run.mean_reward, self.epoch_num
-
-    def start_training(self) -> None:
-        """Allocate and reset, unless a checkpoint has already done so."""
-        if not self.resumed:
-            self.init_tensors()
-            self.obs = self.env_reset()
-
-    def update_epoch(self) -> int:
-        """Count the epoch."""
-        self.epoch_num += 1
-        return self.epoch_num
 
     def train_epoch(self) -> EpochMetrics:
         """One rollout, then ``mini_epochs`` passes over it."""
@@ -161,7 +133,14 @@ class _OnPolicy(RestorableA2C):
             batch["step_time"],
             played - started,
             time.perf_counter() - played,
-            self.means.means(),
+            self.mini_epochs_num * len(self.dataset),
+            {
+                **self.means.means(),
+                "info/last_lr": self.last_lr,
+                "info/entropy_coef": self.entropy_coef,
+                "info/lr_mul": torch.ones(()),
+                "info/e_clip": torch.tensor(self.e_clip),
+            },
         )
 
     def _one_pass(self, mini_epoch: int) -> list[Tensor]:
@@ -208,6 +187,43 @@ class _OnPolicy(RestorableA2C):
             self.value_mean_std.eval()
         if self.normalize_input and not first_pass:
             self.model.running_mean_std.eval()
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def learner_state(self) -> dict[str, Any]:
+        """Weights, optimiser and schedule: what a rollback returns to."""
+        moving = self.advantage_mean_std
+        return {
+            **self.get_weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": {"last_lr": self.last_lr, "entropy_coef": self.entropy_coef},
+            **({} if moving is None else {"advantage_mean_std": moving.state_dict()}),
+        }
+
+    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+        """The inverse of :meth:`learner_state`."""
+        self.set_weights(state, path)
+        # A copy: the optimiser would go on writing into the tensors that it is given.
+        self.optimizer.load_state_dict(clone(require(state, "optimizer", path)))
+        schedule = require(state, "schedule", path)
+        self.last_lr = schedule["last_lr"].to(self.ppo_device).clone()
+        self.entropy_coef = schedule["entropy_coef"].to(self.ppo_device).clone()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.last_lr.clone()
+        if self.advantage_mean_std is not None:
+            self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
+
+    def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
+        """Of an RL Games checkpoint's optimiser, the learning rate."""
+        groups = (weights.get("optimizer") or {}).get("param_groups")
+        if groups:
+            self.last_lr = torch.full_like(self.last_lr, float(groups[0]["lr"]))
+            self.update_lr(self.last_lr)
+
+    def set_param(self, param_name: str, param_value: Any) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        super().set_param(param_name, param_value)
+        self.update_lr(self.last_lr)
 
     # --- from rollout to batch -----------------------------------------------------------------------------------
 

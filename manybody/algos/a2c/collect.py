@@ -9,27 +9,22 @@ import torch
 from torch import Tensor
 
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
-from manybody.algos.base import BaseAlgorithm
-from manybody.config import ConfigError, Params, PPOConfig, Problem
+from manybody.algos.training import TrainableAlgorithm
+from manybody.config import Params, PPOConfig
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
-from manybody.engine.accelerate import bf16_pays, compiled, eval_mode
-from manybody.engine.guard import Guard
-from manybody.engine.metrics import AverageMeter
+from manybody.engine.accelerate import compiled, eval_mode
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import make_scheduler
 from manybody.envs.base import Obs, Step, VecEnv
-from manybody.envs.registration import create_vec_env
 from manybody.functional.returns import gae
-from manybody.functional.reward import RewardsShaper
-from manybody.model_builder import ModelBuilder
 
 
-class A2CBase(BaseAlgorithm):
+class A2CBase(TrainableAlgorithm):
     """Collects T steps from N environments and turns them into returns.
 
     ``self.network`` is the model recipe (RL Games' name), ``self.model`` the live module that a subclass builds
-    from it. Subclasses implement ``train``, ``train_epoch``, ``update_epoch``, ``prepare_dataset``,
-    ``train_actor_critic`` and ``calc_gradients``.
+    from it. Subclasses implement ``train_epoch``, ``prepare_dataset``, ``train_actor_critic``
+    and ``calc_gradients``.
 
     Hooks, each with a default that changes nothing: :meth:`rollout_fields`, :meth:`shape_rewards`,
     :meth:`extra_batch`, :meth:`extra_losses`.
@@ -55,46 +50,13 @@ class A2CBase(BaseAlgorithm):
         vec_env: VecEnv | None = None,
         observer: AlgoObserver | None = None,
     ) -> None:
-        self.params = params
-        self.config = config = params.config
-        self.base_name = base_name
-        self.name: str = config.name
-        self.ppo_device = torch.device(config.device)
-        self.algo_observer = observer or AlgoObserver()
-        self.algo_observer.before_init(base_name, config, config.full_experiment_name or config.name)
-        self.num_actors: int = config.num_actors
+        super().__init__(base_name, params, vec_env=vec_env, observer=observer)
+        config = self.config
         self.horizon_length: int = config.horizon_length
-        self.vec_env = vec_env or create_vec_env(
-            config.env_name, self.num_actors, **{"seed": params.seed, **config.env_config}
-        )
-        if self.vec_env.num_envs != self.num_actors:
-            what = (
-                f"given {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
-            )
-            raise ConfigError([Problem("params.config.num_actors", what)])
-        self.env_info = self.vec_env.get_env_info()
-        self.num_agents: int = self.env_info["agents"]
-        self.value_size: int = self.env_info["value_size"]
-        self.rows = self.num_actors * self.num_agents
         self.batch_size = self.horizon_length * self.rows
-        self.observation_space = self.env_info["observation_space"]
-        self.obs_shape: tuple[int, ...] = self.observation_space.shape
-
-        self.gamma: float = config.gamma
         self.tau: float = config.tau
-        self.normalize_input: bool = config.normalize_input
         self.normalize_value: bool = config.normalize_value
-        self.value_bootstrap: bool = config.value_bootstrap
-        self.games_to_track: int = config.games_to_track
-        self.mixed_precision: bool = config.mixed_precision and bf16_pays(self.ppo_device)
-        self.rewards_shaper = RewardsShaper.from_config(config.reward_shaper)
-        self.network = ModelBuilder().load(params)
-        self.model: Any = None  # the live module; whoever learns builds it
-        self.guard = Guard(config.guard, self.rows, self.ppo_device)
         self._gae = compiled(gae, config.torch_compile)
-
-        self.max_epochs: int = config.max_epochs
-        self.max_frames: int = config.max_frames
         self.schedule_type: str = config.schedule_type
         self.scheduler = make_scheduler(
             config.lr_schedule,
@@ -110,25 +72,8 @@ class A2CBase(BaseAlgorithm):
         )
         self.last_lr = torch.tensor(float(config.learning_rate), device=self.ppo_device)
         self.entropy_coef = torch.tensor(float(config.entropy_coef), device=self.ppo_device)
-        self.epoch_num = 0
-        self.frame = 0
-        self.last_mean_rewards = float("-inf")
-
-        self.game_rewards = AverageMeter((self.value_size,), self.games_to_track, self.ppo_device)
-        self.game_shaped_rewards = AverageMeter((self.value_size,), self.games_to_track, self.ppo_device)
-        self.game_lengths = AverageMeter((), self.games_to_track, self.ppo_device)
-        self.obs: Obs = {}
-
-    @property
-    def device(self) -> torch.device:
-        """Where the learner computes."""
-        return self.ppo_device
 
     # --- what subclasses decide ----------------------------------------------------------------------------------
-
-    @abstractmethod
-    def update_epoch(self) -> int:
-        """Count an epoch."""
 
     @abstractmethod
     def prepare_dataset(self, batch: RolloutBatch) -> None:
@@ -146,15 +91,10 @@ class A2CBase(BaseAlgorithm):
 
     def init_tensors(self) -> None:
         """Allocate the rollout and the running episode counters."""
-        zeros = torch.zeros((self.rows, self.value_size), device=self.ppo_device)
+        super().init_tensors()
         self.experience_buffer = ExperienceBuffer(
             self.horizon_length, self.rows, self.policy_fields() | self.rollout_fields(), self.ppo_device
         )
-        self.current_rewards = zeros.clone()
-        self.current_shaped_rewards = zeros.clone()
-        self.current_lengths = torch.zeros(self.rows, device=self.ppo_device)
-        self.dones = torch.ones(self.rows, dtype=torch.uint8, device=self.ppo_device)
-        self.epoch_extras: dict[str, Tensor] = {}
 
     def policy_fields(self) -> dict[str, Field]:
         """What every rollout stores; subclasses add what their policy returns."""
@@ -175,31 +115,7 @@ class A2CBase(BaseAlgorithm):
         """Hook: rewards (T, N, V) to learn from, given the stored rollout (T, N, ...)."""
         return rollout["rewards"]
 
-    # --- environment and policy ----------------------------------------------------------------------------------
-
-    def _on_device(self, obs: Obs) -> Obs:
-        return {key: value.to(self.ppo_device) for key, value in obs.items()}
-
-    def preprocess_actions(self, actions: Tensor) -> Tensor:
-        """Sampled actions (N, A) in the units and on the device of the environment."""
-        return actions.to(self.vec_env.device)
-
-    def env_reset(self) -> Obs:
-        """Start new episodes everywhere; the first observation, on the learner's device."""
-        return self._on_device(self.vec_env.reset())
-
-    def env_step(self, actions: Tensor) -> Step:
-        """One step with sampled ``actions`` (N, A); everything on the learner's device, rewards (N, V)."""
-        step = self.vec_env.step(self.preprocess_actions(actions))
-        reward = step.reward.to(self.ppo_device)
-        return Step(
-            self._on_device(step.obs),
-            reward.unsqueeze(1) if reward.ndim == 1 else reward,
-            step.terminated.to(self.ppo_device),
-            step.truncated.to(self.ppo_device),
-            None if step.final_obs is None else self._on_device(step.final_obs),
-            step.extras,
-        )
+    # --- the policy ----------------------------------------------------------------------------------------------
 
     def get_action_values(self, obs: Obs) -> dict[str, Tensor]:
         """The model's acting outputs for ``obs``: ``actions``, ``neglogpacs``, ``values``, ..."""
@@ -258,7 +174,7 @@ class A2CBase(BaseAlgorithm):
 
     def _store_outcome(self, n: int, step: Step) -> None:
         """Keep what the environment answered; broken rows end there, without a value beyond them."""
-        step, broken = self._quarantine(n, step)
+        step, broken = self.quarantine(n, step)
         shaped = self.rewards_shaper(step.reward)
         buffer = self.experience_buffer
         buffer.update_data("rewards", n, shaped)
@@ -266,39 +182,8 @@ class A2CBase(BaseAlgorithm):
             buffer.update_data("bootstraps", n, self.bootstrap(n, step))
         for name in self.rollout_fields():
             buffer.update_data(name, n, step.extras[name].to(self.ppo_device))
-        self._count_episodes(step, shaped, broken)
+        self.count_episodes(step, shaped, broken)
         self.obs, self.dones = step.obs, step.done.to(torch.uint8)
-
-    def _quarantine(self, n: int, step: Step) -> tuple[Step, Tensor]:
-        obs, bad_obs = self.guard.clean("obs", n, step.obs["obs"])
-        reward, bad_reward = self.guard.clean("reward", n, step.reward)
-        broken = bad_obs | bad_reward
-        final_obs = step.final_obs
-        if final_obs is not None:
-            last, bad_last = self.guard.clean("final_obs", n, final_obs["obs"], step.truncated)
-            final_obs, broken = {**final_obs, "obs": last}, broken | bad_last
-        return Step(
-            {**step.obs, "obs": obs},
-            torch.where(broken.unsqueeze(1), 0.0, reward),
-            step.terminated | broken,
-            step.truncated & ~broken,
-            final_obs,
-            step.extras,
-        ), broken
-
-    def _count_episodes(self, step: Step, shaped: Tensor, broken: Tensor) -> None:
-        self.current_rewards += step.reward
-        self.current_shaped_rewards += shaped
-        self.current_lengths += 1
-        finished = step.done & ~broken
-        self.game_rewards.update(self.current_rewards, finished)
-        self.game_shaped_rewards.update(self.current_shaped_rewards, finished)
-        self.game_lengths.update(self.current_lengths, finished)
-        self.algo_observer.process_infos(step.extras, step.done)
-        going_on = 1.0 - step.done.float()
-        self.current_rewards *= going_on.unsqueeze(1)
-        self.current_shaped_rewards *= going_on.unsqueeze(1)
-        self.current_lengths *= going_on
 
     def _finish_rollout(self, last_values: Tensor) -> RolloutBatch:
         rollout = self.experience_buffer.tensor_dict
@@ -325,10 +210,3 @@ class A2CBase(BaseAlgorithm):
     def tensor_list(self) -> list[str]:
         """What the batch takes over from the rollout."""
         return [*self.update_list, "obses", "dones", *self.rollout_fields()]
-
-    def clear_stats(self) -> None:
-        """Forget the episode statistics."""
-        for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
-            meter.clear()
-        self.last_mean_rewards = float("-inf")
-        self.algo_observer.after_clear_stats()

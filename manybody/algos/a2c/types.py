@@ -65,23 +65,3 @@ class TrainResult(NamedTuple):
     b_loss: Tensor
     extra: dict[str, Tensor]
     """Losses that hooks or the network added, by name, and diagnostics as ``info/...``."""
-
-
-class EpochMetrics(NamedTuple):
-    """What one epoch took and gave."""
-
-    frames: int
-    """Environment steps x environments."""
-    step_time: float
-    """Seconds in the environments."""
-    play_time: float
-    """Seconds of the whole rollout, environments included."""
-    update_time: float
-    """Seconds of learning."""
-    scalars: dict[str, Tensor]
-    """() tensors on the device by TensorBoard tag."""
-
-    @property
-    def total_time(self) -> float:
-        """Seconds of the epoch."""
-        return self.play_time + self.update_time

@@ -5,9 +5,10 @@ import importlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from manybody.algos.a2c.types import EpochMetrics
+from torch import Tensor
+
 from manybody.config import ConfigError, Problem
 from manybody.engine.checkpoint import Checkpoints
 from manybody.engine.console import Display, EpochReport, say, warn
@@ -18,11 +19,33 @@ from manybody.engine.signals import StopRequest, graceful_stop
 from manybody.engine.writers import NullWriter, RunWriter, Writer
 
 
+class EpochMetrics(NamedTuple):
+    """What one epoch took and gave."""
+
+    frames: int
+    """Environment steps x environments."""
+    step_time: float
+    """Seconds in the environments."""
+    play_time: float
+    """Seconds of the whole rollout, environments included."""
+    update_time: float
+    """Seconds of learning."""
+    updates: int
+    """Gradient steps."""
+    scalars: dict[str, Tensor]
+    """() tensors on the device by TensorBoard tag."""
+
+    @property
+    def total_time(self) -> float:
+        """Seconds of the epoch."""
+        return self.play_time + self.update_time
+
+
 class Run:
     """One training run of ``agent``, as the world outside sees it. A context manager around the loop.
 
     Args:
-        agent: an on-policy agent.
+        agent: a :class:`~manybody.algos.training.TrainableAlgorithm`.
         folder: makes the run folder; None: nothing is written.
     """
 
@@ -72,8 +95,6 @@ class Run:
             {
                 **metrics.scalars,
                 **agent.epoch_extras,
-                "info/last_lr": agent.last_lr,
-                "info/entropy_coef": agent.entropy_coef,
                 "reward": agent.game_rewards.mean[0],
                 "shaped_reward": agent.game_shaped_rewards.mean[0],
                 "length": agent.game_lengths.mean,
@@ -83,7 +104,7 @@ class Run:
             }
         )
         agent.epoch_extras = {}
-        healthy = self._apply_guard(read)
+        healthy = self._apply_guard(metrics, read)
         self._write(metrics, read)
         played = read["games"] > 0
         self.mean_reward = read["reward"] if played else float("-inf")
@@ -99,13 +120,12 @@ class Run:
 
     # --- parts of end_epoch --------------------------------------------------------------------------------------
 
-    def _apply_guard(self, read: dict[str, float]) -> bool:
+    def _apply_guard(self, metrics: EpochMetrics, read: dict[str, float]) -> bool:
         """Whether the epoch was free of broken numbers."""
         agent = self.agent
-        updates = agent.mini_epochs_num * len(agent.dataset)
         try:
             sentence = agent.guard.judge(
-                read, updates, lambda: clone(agent.learner_state()), agent.set_learner_state
+                read, metrics.updates, lambda: clone(agent.learner_state()), agent.set_learner_state
             )
         except TrainingAbortedError as error:
             where = self.save_last()
@@ -129,7 +149,7 @@ class Run:
         scalars = {f"performance/{key}": value for key, value in performance.items()}
         scalars |= {tag: value for tag, value in read.items() if "/" in tag and not tag.startswith("guard")}
         scalars |= {tag: read[tag] for tag in read if tag.startswith("guard/") and read[tag]}
-        scalars |= {"info/lr_mul": 1.0, "info/e_clip": agent.e_clip, "info/epochs": float(epoch)}
+        scalars["info/epochs"] = float(epoch)
         for tag, value in scalars.items():
             self.writer.add_scalar(tag, value, frame)
         if read["games"] > 0:

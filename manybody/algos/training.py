@@ -1,43 +1,96 @@
-"""What an on-policy agent keeps in a checkpoint, and how it goes on from one."""
+"""``TrainableAlgorithm``: the loop around epochs, what a checkpoint keeps, and how training goes on from one."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from manybody.algos.a2c.collect import A2CBase
-from manybody.algos.a2c.run import Run, clone
+from manybody.algos.interaction import EnvAlgorithm
+from manybody.algos.run import EpochMetrics, Run
 from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require, rng_state, set_rng_state
 from manybody.engine.console import warn
-from manybody.engine.optim import GuardedAdam
-from manybody.nn.normalizer import MovingMeanStd
-
-PARAMS = {
-    "learning_rate": "last_lr",
-    "entropy_coef": "entropy_coef",
-    "critic_coef": "critic_coef",
-    "gamma": "gamma",
-    "tau": "tau",
-    "e_clip": "e_clip",
-    "mini_epochs": "mini_epochs_num",
-}
-"""What population-based training may change: configuration key to attribute."""
+from manybody.engine.run_folder import RunFolder
 
 
-class RestorableA2C(A2CBase):
-    """An agent whose whole state can be saved at an epoch boundary and put back."""
+class TrainableAlgorithm(EnvAlgorithm):
+    """Trains epoch by epoch; its whole state can be saved at an epoch boundary and put back."""
 
-    optimizer: GuardedAdam
-    advantage_mean_std: MovingMeanStd | None
+    PARAMS: ClassVar[dict[str, str]] = {}
+    """What population-based training may change: configuration key to attribute."""
+
     run: Run
-    resumed: bool
+    resumed: bool = False
     """A checkpoint has put environments and episode counters back."""
 
+    def open_run(self, folder: Callable[[], RunFolder] | None, checkpoint: str | None) -> None:
+        """The last act of a constructor: everything that leaves a trace.
+
+        Args:
+            folder: makes the run folder, after the checkpoint was found to fit. None: nothing is written.
+            checkpoint: the file to go on from.
+
+        Raises:
+            CheckpointError: what is wrong with the checkpoint; no run folder was made.
+        """
+        state = load_checkpoint(checkpoint) if checkpoint else None
+        if state is not None:
+            self.check(state, str(checkpoint))
+        self.run = Run(self, folder)
+        self.algo_observer.after_init(self)
+        if state is not None:
+            self.set_full_state_weights(state, path=str(checkpoint))
+
+    @property
+    def writer(self) -> Any:
+        """Where observers write scalars: ``add_scalar(tag, value, step)``."""
+        return self.run.writer
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def train(self) -> tuple[float, int]:
+        """Train until a stop rule holds; returns the last mean return and the epochs done.
+
+        Raises:
+            TrainingAbortedError: numbers stayed broken; the last good state was saved.
+        """
+        self.start_training()
+        with self.run:
+            while not self.run.finished:
+                self.run.begin_epoch()
+                self.update_epoch()
+                metrics = self.train_epoch()
+                self.run.end_epoch(metrics)
+        return self.run.mean_reward, self.epoch_num
+
+    def start_training(self) -> None:
+        """Allocate and reset, unless a checkpoint has already done so."""
+        if not self.resumed:
+            self.init_tensors()
+            self.obs = self.env_reset()
+
+    def update_epoch(self) -> int:
+        """Count the epoch."""
+        self.epoch_num += 1
+        return self.epoch_num
+
     @abstractmethod
-    def update_lr(self, lr: Tensor | float) -> None:
-        """Set the learning rate of the optimiser."""
+    def train_epoch(self) -> EpochMetrics:
+        """One epoch: experience, and the updates from it."""
+
+    # --- weights -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def learner_state(self) -> dict[str, Any]:
+        """Weights, optimisers and schedules: what a rollback returns to."""
+
+    @abstractmethod
+    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+        """The inverse of :meth:`learner_state`."""
+
+    def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
+        """Take over what is of use of an RL Games checkpoint's optimiser."""
 
     def get_weights(self) -> dict[str, Any]:
         """The policy alone: parameters and normalisers."""
@@ -49,34 +102,30 @@ class RestorableA2C(A2CBase):
         check_state_dict(self.model.state_dict(), state, path)
         self.model.load_state_dict(state)
 
-    def learner_state(self) -> dict[str, Any]:
-        """Weights, optimiser and schedule: what a rollback returns to."""
-        moving = self.advantage_mean_std
-        return {
-            **self.get_weights(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": {"last_lr": self.last_lr, "entropy_coef": self.entropy_coef},
-            **({} if moving is None else {"advantage_mean_std": moving.state_dict()}),
-        }
+    # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
-        """The inverse of :meth:`learner_state`."""
-        self.set_weights(state, path)
-        # A copy: the optimiser would go on writing into the tensors that it is given.
-        self.optimizer.load_state_dict(clone(require(state, "optimizer", path)))
-        schedule = require(state, "schedule", path)
-        self.last_lr = schedule["last_lr"].to(self.ppo_device).clone()
-        self.entropy_coef = schedule["entropy_coef"].to(self.ppo_device).clone()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.last_lr.clone()
-        if self.advantage_mean_std is not None:
-            self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
+    def memory_state(self) -> dict[str, Any]:
+        """What else training goes on from, and a rollback does not return to (SAC: the replay buffer)."""
+        return {}
+
+    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
+        """The inverse of :meth:`memory_state`, after ``init_tensors``."""
+
+    def interaction_state(self) -> dict[str, Any]:
+        """Where collecting stands between two steps."""
+        return {"obs": self.obs, "dones": self.dones}
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`interaction_state`."""
+        self.obs = self.on_device(state["obs"])
+        self.dones = state["dones"].to(self.ppo_device)
 
     def get_full_state_weights(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here (at an epoch boundary)."""
         return {
             "algo": self.params.algo.name,
             **self.learner_state(),
+            **self.memory_state(),
             "epoch": self.epoch_num,
             "frame": self.frame,
             "last_mean_rewards": self.last_mean_rewards,
@@ -89,7 +138,7 @@ class RestorableA2C(A2CBase):
                 "current_shaped_rewards": self.current_shaped_rewards,
                 "current_lengths": self.current_lengths,
             },
-            "interaction": {"obs": self.obs, "dones": self.dones},
+            "interaction": self.interaction_state(),
             "env_state": self.vec_env.get_env_state(),
             "observer": self.algo_observer.state_dict(),
             "rng": rng_state(),
@@ -107,6 +156,7 @@ class RestorableA2C(A2CBase):
             return
         self.set_learner_state(weights, path)
         self.init_tensors()
+        self.set_memory_state(weights, path)
         if set_epoch:
             self.epoch_num = require(weights, "epoch", path)
             self.frame = require(weights, "frame", path)
@@ -132,10 +182,7 @@ class RestorableA2C(A2CBase):
     def _adopt(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
         """Begin with what RL Games has learned."""
         self.set_weights(weights, path)
-        groups = (weights.get("optimizer") or {}).get("param_groups")
-        if groups:
-            self.last_lr = torch.full_like(self.last_lr, float(groups[0]["lr"]))
-            self.update_lr(self.last_lr)
+        self.adopt_optimizer(weights)
         if set_epoch:
             self.epoch_num = int(weights.get("epoch", 0))
             self.frame = int(weights.get("frame", 0))
@@ -161,8 +208,7 @@ class RestorableA2C(A2CBase):
             warn(f"{path}: {why}; new episodes start, everything else goes on as saved")
             return False
         self.vec_env.set_env_state(state)
-        self.obs = self._on_device(weights["interaction"]["obs"])
-        self.dones = dones.to(self.ppo_device)
+        self.set_interaction_state(weights["interaction"])
         for name in ("current_rewards", "current_shaped_rewards", "current_lengths"):
             setattr(self, name, statistics[name].to(self.ppo_device).clone())
         return True
@@ -177,20 +223,20 @@ class RestorableA2C(A2CBase):
 
     def get_param(self, param_name: str) -> Any:
         """See :class:`BaseAlgorithm`; () values as numbers. Raises KeyError naming what there is."""
-        value = getattr(self, _attribute(param_name))
+        value = getattr(self, self._attribute(param_name))
         return float(value) if isinstance(value, Tensor) else value
 
     def set_param(self, param_name: str, param_value: Any) -> None:
         """See :class:`BaseAlgorithm`. Raises KeyError naming what there is."""
-        name = _attribute(param_name)
+        name = self._attribute(param_name)
         current = getattr(self, name)
         setattr(
             self, name, torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value
         )
-        self.update_lr(self.last_lr)
 
-
-def _attribute(param_name: str) -> str:
-    if param_name not in PARAMS:
-        raise KeyError(f"{param_name}: cannot change during training; those that can: {', '.join(PARAMS)}")
-    return PARAMS[param_name]
+    def _attribute(self, param_name: str) -> str:
+        if param_name not in self.PARAMS:
+            raise KeyError(
+                f"{param_name}: cannot change during training; those that can: {', '.join(self.PARAMS)}"
+            )
+        return self.PARAMS[param_name]
