@@ -3,7 +3,7 @@
 from manybody.config.base import Section
 from manybody.config.errors import ConfigError, ConfigWarning, Problem
 from manybody.config.launch import LaunchConfig, parse_launch
-from manybody.config.network import ActorCriticConfig
+from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.params import Params, dump, parse_params, parse_section
 from manybody.config.ppo import PPOConfig
 from manybody.config.types import ForeignSection
@@ -19,6 +19,7 @@ __all__ = [
     "PPOConfig",
     "Params",
     "Problem",
+    "ResnetActorCriticConfig",
     "Section",
     "dump",
     "load_yaml",

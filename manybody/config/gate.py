@@ -127,8 +127,8 @@ class Gate:
                     self._rename(full, to, value, block, to in fields)
                 case NoEffect(why):
                     self.notice(full, f"has no effect: {why}")
-                case Refused(why, even_empty):
-                    if even_empty or value not in (None, False, "None", "", {}, []):
+                case Refused(why):
+                    if value not in (None, False, "None", "", {}, []):
                         self.complain(full, why)
         for full, spellings in OLD_VALUES.items():
             block = _block(values, full[depth:-1]) if full[:depth] == path else None
@@ -188,9 +188,11 @@ def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> st
         suggestion = did_you_mean(given, re.findall(r"'([^']*)'", allowed))
         return REFUSED_VALUES.get(full, {}).get(str(given), allowed + suggestion)
     if kind in _OUT_OF_BOUNDS:
-        keys = [key for key in entry["loc"] if isinstance(key, str)]
-        owner = _schema_at(schema, tuple(keys[:-1]))
-        bounds = _bounds(owner.model_fields[keys[-1]]) if owner else []
+        loc = entry["loc"]
+        while isinstance(loc[-1], int):  # an item of a list: the list's field has the bounds
+            loc = loc[:-1]
+        owner = _schema_at(schema, loc[:-1])
+        bounds = _bounds(owner.model_fields[loc[-1]]) if owner else []
         return f"a number {' and '.join(bounds)}"
     if kind in _BLOCKS:
         return "a block of 'key: value' lines"
@@ -235,11 +237,25 @@ def _known(schema: type[Section], loc: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 def _schema_at(schema: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
-    current: type[BaseModel] | None = schema
+    current: Any = schema
     for key in loc:
-        field = current.model_fields.get(key) if current else None
-        current = _inner(field.annotation) if field else None
-    return current
+        model = _inner(current)
+        if model is None:
+            current = _items(current)
+        else:
+            field = model.model_fields.get(key)
+            current = field.annotation if field else None
+    return _inner(current)
+
+
+def _items(annotation: Any) -> Any:
+    """What the lists or dictionaries in ``annotation`` hold; None when there are none."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) in (tuple, list):
+        return arguments[0]
+    if typing.get_origin(annotation) is dict:
+        return arguments[1]
+    return next(filter(None, map(_items, arguments)), None)
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:

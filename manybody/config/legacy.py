@@ -34,8 +34,6 @@ class Refused:
     """
 
     why: str
-    even_empty: bool = False
-    """The key's mere presence asks for the feature."""
 
 
 Entry = Renamed | NoEffect | Refused
@@ -91,16 +89,22 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "player", "balance_env_rewards"): Refused(f"balancing games between environments {_NOT_YET}"),
     ("config", "determenistic"): NoEffect("RL Games reads it nowhere; write player.deterministic"),
     # params.network
-    ("network", "central_value"): Refused(f"a central value {_NOT_YET}"),
-    ("network", "rnn"): Refused(f"a recurrent network {_NOT_YET}"),
-    ("network", "cnn"): Refused(f"a convolutional network {_NOT_YET}"),
     ("network", "lstm"): NoEffect(_NEVER_READ),
     ("network", "joint_obs_actions"): NoEffect(_NEVER_READ),
     ("network", "mlp", "regularizer"): NoEffect(_NEVER_READ),
     ("network", "mlp", "normalization"): NoEffect("write it one level up, as network.normalization"),
-    ("network", "space", "discrete"): Refused(f"discrete actions: a2c_discrete {_NOT_YET}", even_empty=True),
-    ("network", "space", "multi_discrete"): Refused(
-        f"multi-discrete actions: a2c_discrete {_NOT_YET}", even_empty=True
+    ("network", "value_shape"): NoEffect("the number of value heads is the environment's value_size"),
+    ("network", "require_rewards"): Refused(
+        "no environment here shows the network its last reward; leave it out"
+    ),
+    ("network", "require_last_actions"): Refused(
+        "no environment here shows the network its last action; leave it out"
+    ),
+    ("network", "cnn", "regularizer"): NoEffect(_NEVER_READ),
+    ("network", "cnn", "normalization"): NoEffect("write it one level up, as network.normalization"),
+    ("network", "cnn", "activation"): NoEffect(f"the residual blocks use relu; {_NEVER_READ}"),
+    ("network", "cnn", "initializer"): NoEffect(
+        f"the residual blocks draw their weights by kaiming_normal, fan_out; {_NEVER_READ}"
     ),
     ("network", "mlp", "initializer", "value"): Renamed("val"),
     ("network", "space", "continuous", "mu_init", "value"): Renamed("val"),
@@ -127,7 +131,7 @@ REFUSED_VALUES: Mapping[Path, Mapping[Any, str]] = {
 
 NOT_YET: Mapping[str, frozenset[str]] = {
     "algo": frozenset({"a2c_discrete", "sac"}),
-    "network": frozenset({"resnet_actor_critic", "rnd_curiosity", "soft_actor_critic", "tcnnnet"}),
+    "network": frozenset({"rnd_curiosity", "soft_actor_critic", "tcnnnet"}),
     "model": frozenset(
         {"discrete_a2c", "multi_discrete_a2c", "continuous_a2c_tanh", "soft_actor_critic", "central_value"}
     ),

@@ -1,8 +1,9 @@
-"""What stands under ``params.network`` for the ``actor_critic`` network."""
+"""What stands under ``params.network`` for the networks ``actor_critic`` and ``resnet_actor_critic``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from manybody.config.base import Section
 from manybody.config.types import Flag, NoneWord, Number, Text, Whole, expected
@@ -123,25 +124,174 @@ class ContinuousSpaceConfig(Section):
         return self
 
 
+class DiscreteSpaceConfig(Section):
+    """The policy's head for discrete actions: one logit per action. The block stands empty."""
+
+
+def _empty_block(value: Any) -> Any:
+    return {} if value is None else value
+
+
 class SpaceConfig(Section):
-    """The kind of action, by the key that is present."""
+    """The kind of action: exactly one of these keys. An empty ``discrete:`` or ``multi_discrete:`` counts."""
 
-    continuous: ContinuousSpaceConfig
+    continuous: ContinuousSpaceConfig | None = None
     """Real-valued actions."""
+    discrete: Annotated[DiscreteSpaceConfig | None, BeforeValidator(_empty_block)] = None
+    """One choice among A actions (``Discrete``)."""
+    multi_discrete: Annotated[DiscreteSpaceConfig | None, BeforeValidator(_empty_block)] = None
+    """Several choices at once, of sizes that may differ (``MultiDiscrete``, ``Tuple`` of ``Discrete``)."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "SpaceConfig":
+        if sum(value is not None for _, value in self.items()) != 1:
+            raise expected(f"exactly one of {', '.join(type(self).model_fields)}: the kind of action")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The key that is present."""
+        return next(key for key, value in self.items() if value is not None)
 
 
-class ActorCriticConfig(Section):
-    """The ``actor_critic`` network: hidden layers, a policy head and a value head."""
+class RnnConfig(Section):
+    """A recurrent layer. It stands after the hidden layers, or before them with ``before_mlp``."""
+
+    name: Literal["lstm", "gru", "identity"]
+    """The kind of layer; ``identity`` passes its input through, for comparison."""
+    units: Annotated[Whole, Field(ge=1)]
+    """Width of the state and of the output; with ``identity`` the width of its input."""
+    layers: Annotated[Whole, Field(ge=1)] = 1
+    """Number of recurrent layers, one on top of the other."""
+    before_mlp: Flag = False
+    """True: observation, recurrent layer, hidden layers. False: observation, hidden layers, recurrent layer."""
+    concat_input: Flag = False
+    """Show the observation to the recurrent layer beside the output of the hidden layers. With ``before_mlp``,
+    where it sees nothing else, this changes nothing."""
+    concat_output: Flag = False
+    """Show the observation beside the output of the recurrent layer to what follows it."""
+    layer_norm: Flag = False
+    """Normalise the output of the recurrent layer."""
+
+
+def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not value:
+        raise expected("a list of at least one")
+    return value
+
+
+class ConvConfig(Section):
+    """One convolution."""
+
+    filters: Annotated[Whole, Field(ge=1)]
+    """Number of channels that it gives."""
+    kernel_size: Annotated[Whole, Field(ge=1)]
+    """Width (and height) of the kernel, in pixels."""
+    strides: Annotated[Whole, Field(ge=1)] = 1
+    """Pixels from one application of the kernel to the next."""
+    padding: Annotated[Whole, Field(ge=0)] = 0
+    """Zeros added at each edge, in pixels."""
+
+
+class CnnConfig(Section):
+    """Convolutions, each followed by the activation and ``network.normalization``; the result is flattened."""
+
+    type: Literal["conv2d", "conv2d_flatten", "conv2d_spatial_softargmax", "coord_conv2d", "conv1d"]
+    """``conv2d`` (``conv2d_flatten`` is the same); ``conv2d_spatial_softargmax`` ends in the mean position of each
+    channel (arXiv 1504.00702); ``coord_conv2d`` shows the first convolution where its pixels are (arXiv 1807.03247);
+    ``conv1d`` convolves along the last axis."""
+    convs: Annotated[tuple[ConvConfig, ...], AfterValidator(_not_empty)]
+    """The convolutions in order."""
+    activation: Activation
+    """The function after each convolution."""
+    initializer: InitializerConfig = InitializerConfig()
+    """How the convolutions' weights are drawn."""
+    permute_input: Flag = True
+    """True: images are (height, width, channels), as cameras give them. False: (channels, height, width)."""
+
+
+class ImpalaConfig(Section):
+    """The residual convolutions of IMPALA (arXiv 1802.01561, figure 3), with relu inside the blocks."""
+
+    conv_depths: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], AfterValidator(_not_empty)]
+    """Channels of each block; each halves height and width. IMPALA has [16, 32, 32]."""
+    permute_input: Flag = True
+    """True: images are (height, width, channels), as cameras give them. False: (channels, height, width)."""
+
+
+class EncoderConfig(Section):
+    """What one key of a ``Dict`` observation passes through; an empty block flattens it."""
+
+    cnn: Annotated[CnnConfig | None, NoneWord] = None
+    """Convolutions, for images and signals."""
+    mlp: Annotated[MLPConfig | None, NoneWord] = None
+    """Hidden layers after that."""
+
+
+def _broken(key: str, what: str) -> PydanticCustomError:
+    """The error of a rule between keys, told at ``key``."""
+    return PydanticCustomError(
+        "rules", "{text}", {"text": f"{key}: expected {what}", "broken": [(key, what)]}
+    )
+
+
+class _TrunkConfig(Section):
+    """What the two networks share."""
 
     name: Text
     """The network's registered name."""
     separate: Flag = False
-    """True: actor and critic have hidden layers of their own; False: they share them."""
+    """True: actor and critic have layers of their own; False: they share them."""
+    central_value: Flag = False
+    """True: the network only predicts values. It stands in ``central_value_config.network`` and has no ``space``."""
     normalization: Annotated[Literal["layer_norm", "batch_norm"] | None, NoneWord] = None
-    """Normalisation after each hidden layer."""
+    """Normalisation after each hidden layer and each convolution."""
     value_activation: Activation = "None"
     """The function after the value head."""
     mlp: MLPConfig
     """The hidden layers."""
-    space: SpaceConfig
-    """The policy's head."""
+    rnn: Annotated[RnnConfig | None, NoneWord] = None
+    """A recurrent layer, before or after the hidden layers."""
+    space: SpaceConfig | None = None
+    """The policy's head; required without ``central_value``."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.central_value and self.space is not None:
+            raise _broken("space", "nothing with central_value: True, which predicts values only")
+        if self.central_value and self.separate:
+            raise _broken("separate", "False with central_value: True, which has no actor")
+        if self.space is None and not self.central_value:
+            raise _broken("space", "the kind of action: a block with continuous, discrete or multi_discrete")
+        return self
+
+
+class ActorCriticConfig(_TrunkConfig):
+    """The ``actor_critic`` network: convolutions, hidden and recurrent layers, a policy head and a value head."""
+
+    cnn: Annotated[CnnConfig | None, NoneWord] = None
+    """Convolutions before the hidden layers, for observations that are one image or signal."""
+    encoders: Annotated[
+        dict[Text, Annotated[EncoderConfig, BeforeValidator(_empty_block)]] | None, NoneWord
+    ] = None
+    """One block per key of a ``Dict`` observation; what they give is concatenated in this order. Without it the
+    keys are flattened and concatenated."""
+
+    @model_validator(mode="after")
+    def _one_encoder(self) -> Self:
+        if self.cnn is not None and self.encoders is not None:
+            raise _broken("cnn", "no cnn beside encoders: write it into the block of its key")
+        return self
+
+
+class ResnetActorCriticConfig(_TrunkConfig):
+    """The ``resnet_actor_critic`` network: ``actor_critic`` behind the residual convolutions of IMPALA."""
+
+    cnn: ImpalaConfig
+    """The residual convolutions. What they give passes through ``mlp.activation``."""
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.separate:
+            raise _broken("separate", "False: in this network actor and critic always share their layers")
+        return self

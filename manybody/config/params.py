@@ -9,7 +9,7 @@ from manybody.config.base import Section
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
 from manybody.config.gate import Gate
 from manybody.config.legacy import NOT_YET
-from manybody.config.network import ActorCriticConfig
+from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.ppo import PPOConfig
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
 
@@ -64,7 +64,7 @@ class Params(Section):
 
 
 ALGORITHMS: Schemas = {"a2c_continuous": PPOConfig}
-NETWORKS: Schemas = {"actor_critic": ActorCriticConfig}
+NETWORKS: Schemas = {"actor_critic": ActorCriticConfig, "resnet_actor_critic": ResnetActorCriticConfig}
 MODELS: Schemas = {"continuous_a2c": NameConfig, "continuous_a2c_logstd": NameConfig}
 
 _KINDS = {"algo": "algorithm", "network": "network", "model": "model"}

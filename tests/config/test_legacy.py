@@ -23,7 +23,7 @@ def put(params, path, value):
 
 def test_what_asks_for_nothing_is_dropped_in_silence(example):
     example["config"] |= ALIVE
-    example["network"] |= {"central_value": False, "rnn": None}
+    example["network"] |= {"central_value": False, "rnn": None, "require_rewards": False}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         parse_params(example)
@@ -31,6 +31,8 @@ def test_what_asks_for_nothing_is_dropped_in_silence(example):
 
 @pytest.mark.parametrize("path", [path for path, entry in TABLE.items() if isinstance(entry, NoEffect)])
 def test_idle_keys_warn_with_their_path(example, path):
+    if path[:2] == ("network", "cnn"):
+        example["network"] |= {"name": "resnet_actor_critic", "cnn": {"conv_depths": [16]}}
     put(example, path, "anything")
     with pytest.warns(ConfigWarning, match=rf"^params\.{'.'.join(path)}: has no effect: "):
         parse_params(example)
@@ -44,14 +46,6 @@ def test_unavailable_features_are_refused_with_their_path(example, path):
     (problem,) = caught.value.problems
     assert problem.path == f"params.{'.'.join(path)}"
     assert problem.message == TABLE[path].why
-
-
-def test_the_mere_presence_of_a_discrete_space_asks_for_it(example):
-    example["network"]["space"]["discrete"] = None
-    with pytest.raises(
-        ConfigError, match=r"params\.network\.space\.discrete: discrete actions: a2c_discrete is not"
-    ):
-        parse_params(example)
 
 
 RENAMED = [

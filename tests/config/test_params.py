@@ -134,7 +134,9 @@ def test_a_key_in_the_wrong_place_is_sent_home(example):
     example["config"]["units"] = [1]
     example["network"]["gamma"] = 0.9
     found = problems(example)
-    assert found["params.config.units"] == "unknown key; it belongs to params.network.mlp"
+    assert (
+        found["params.config.units"] == "unknown key; it belongs to params.network.mlp or params.network.rnn"
+    )
     assert found["params.network.gamma"] == "unknown key; it belongs to params.config"
 
 
@@ -216,7 +218,7 @@ def test_everything_missing_and_nothing_a_mapping():
         ("algo", "a2c_continious", "(registered: a2c_continuous); did you mean 'a2c_continuous'?"),
         ("algo", "sac", "RL Games' algorithm 'sac' is not available in this version"),
         ("algo", "zzz", "no algorithm is registered as 'zzz' (registered: a2c_continuous)"),
-        ("network", "resnet_actor_critic", "is not available in this version"),
+        ("network", "tcnnnet", "is not available in this version"),
         ("network", "actorcritic", "did you mean 'actor_critic'?"),
         ("model", "continuous_a2c_logsdt", "did you mean 'continuous_a2c_logstd'?"),
         ("model", "discrete_a2c", "is not available in this version"),
