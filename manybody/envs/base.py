@@ -9,16 +9,23 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-Obs = dict[str, Tensor]
-"""``{'obs': (N, O)[, 'states': (N, S)]}``: what the policy sees, and what only the critic sees."""
+Obs = dict[str, Tensor | dict[str, Tensor]]
+"""What there is to see, by kind:
+
+``obs``: (N, *shape), or such a tensor per key for a ``Dict`` space; uint8 where the space is, float32 otherwise.
+    The policy sees it.
+``states``: (num_envs, S), or a tensor per key; only the critic sees it. Absent without ``EnvSpec.state_space``.
+``action_masks``: (N, sum of head sizes) bool, true where an action is allowed. Absent where all always are, or
+    where ``VecEnv.get_action_masks`` gives them.
+"""
 
 
 class EnvError(ValueError):
-    """Environments that cannot be made as the configuration asks: says which and why."""
+    """Environments that cannot be made or used as the configuration asks: says which and why."""
 
 
 class Step(NamedTuple):
-    """The outcome of one action in each of N environments.
+    """The outcome of one action in each of N rows: every agent of every environment, environment by environment.
 
     ``terminated`` and ``truncated`` are two words: a terminated episode has no future, a truncated one was only
     cut short and its last state still has a value. Environments reset themselves in the same step: where an
@@ -34,8 +41,8 @@ class Step(NamedTuple):
     truncated: Tensor
     """(N,) bool: time ran out. Never true where ``terminated`` is."""
     final_obs: Obs | None
-    """As ``obs``; rows of ended episodes hold their last observation, the other rows are unspecified.
-    None when the environment cannot tell."""
+    """As ``obs`` but for ``action_masks``, which the end of an episode has no use for: rows of ended episodes hold
+    their last observation, the other rows are unspecified. None when the environment cannot tell."""
     extras: dict[str, Any]
     """Device tensors by name: task metrics, ``episode`` terms, ``amp_obs``."""
 
@@ -50,16 +57,23 @@ class EnvSpec:
     """Sizes and spaces of one environment of the batch."""
 
     observation_space: spaces.Space
+    """What one agent sees: ``Box``, or ``Dict`` of ``Box`` (one level)."""
     action_space: spaces.Space
+    """What one agent does: ``Box`` with one axis, ``Discrete``, ``MultiDiscrete`` or ``Tuple`` of ``Discrete``."""
     state_space: spaces.Space | None = None
-    """What the critic alone sees, where the environment is asymmetric."""
+    """What the critic alone sees, where the environment is asymmetric: ``Box``, or ``Dict`` of ``Box``."""
     num_agents: int = 1
+    """Agents in one environment; all share the spaces above."""
     value_size: int = 1
     """Number of reward components, each with its own value head (V)."""
 
 
 class VecEnv(ABC):
-    """N environments stepped together. Subclasses set ``num_envs``, ``device`` and ``spec`` in their constructor."""
+    """Environments stepped together. Subclasses set ``num_envs``, ``device`` and ``spec`` in their constructor.
+
+    Every tensor has N = ``num_envs`` x ``spec.num_agents`` rows, environment by environment; only ``states`` has one
+    row per environment.
+    """
 
     num_envs: int
     device: torch.device
@@ -71,7 +85,17 @@ class VecEnv(ABC):
 
     @abstractmethod
     def step(self, actions: Tensor) -> Step:
-        """Apply ``actions`` (N, A), in the units of ``spec.action_space``, for one control step."""
+        """Apply ``actions`` for one control step.
+
+        Args:
+            actions: (N, A) float32 in the units of a ``Box``; (N,) int64 from 0 for ``Discrete``; (N, heads) int64
+                from 0 for ``MultiDiscrete`` and ``Tuple``. An action space that starts elsewhere is the
+                environment's own affair.
+        """
+
+    def get_action_masks(self) -> Tensor | None:
+        """(N, sum of head sizes) bool: which actions the next step allows. None: all, or see ``Obs``."""
+        return None
 
     def get_env_info(self) -> dict[str, Any]:
         """The spec under RL Games' key names."""

@@ -1,73 +1,222 @@
-"""Gymnasium environments as a :class:`VecEnv`."""
+"""Gymnasium environments as a :class:`VecEnv`: by id, or a vector environment that somebody has made."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
+from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.checks import CheckedCopy
+from manybody.envs.mask_velocity import MaskVelocityWrapper
+from manybody.envs.spaces import (
+    action_masks,
+    check_spaces,
+    environment_actions,
+    head_sizes,
+    observation_tensors,
+)
+
+MASKED = {"observation", "action_mask"}
+"""Keys of an observation that carries its mask, PettingZoo's way."""
+VECTORIZATIONS: dict[str, type[SyncVectorEnv] | type[AsyncVectorEnv]] = {
+    "sync": SyncVectorEnv,
+    "async": AsyncVectorEnv,
+}
 
 
-class GymnasiumEnv(VecEnv):
-    """N copies of a Gymnasium environment, reset in the step that ends an episode, with its true last observation.
+class WrappedVectorEnv(VecEnv):
+    """A Gymnasium vector environment of any ``AutoresetMode``, in the one contract of :class:`Step`.
+
+    ``SAME_STEP`` resets as we do, and hands the last observation over in its infos. With ``DISABLED`` we reset the
+    environments that ended ourselves, through ``reset(options={'reset_mask': ...})``. With ``NEXT_STEP`` we do so
+    too: its own reset would take a whole step in which the ended environments answer no action while the others go
+    on, and which could only be told as a transition that never happened. A vector environment that ignores
+    ``reset_mask`` can be used in those two modes only where all its copies end together.
+
+    Masks of discrete actions are taken from ``infos['action_mask']``, or from an observation
+    ``{'observation': ..., 'action_mask': ...}``.
 
     It cannot save its state: a resumed run starts new episodes.
 
     Args:
-        env_name: a Gymnasium id.
-        num_actors: N.
-        seed: of the first copy; the others follow.
-        env_config: arguments of ``gymnasium.make``.
+        env: the vector environment; closing this closes it.
+        seed: of the first reset.
+        env_name: what messages call it.
 
     Raises:
-        EnvError: Gymnasium cannot make it, or one of its spaces is no Box.
+        EnvError: it does not say its autoreset mode, or a learner cannot work with its spaces.
     """
 
-    def __init__(self, env_name: str, num_actors: int, seed: int | None = None, **env_config: Any) -> None:
-        def make() -> gymnasium.Env:
-            return gymnasium.make(env_name, **env_config)
-
-        try:
-            self.env = SyncVectorEnv([make] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
-        except (gymnasium.error.Error, TypeError) as error:  # TypeError: an argument that it does not know
+    def __init__(self, env: VectorEnv, seed: int | None = None, env_name: str = "") -> None:
+        self.env = env
+        self.env_name = env_name or str(env)
+        self.mode = env.metadata.get("autoreset_mode")
+        if not isinstance(self.mode, AutoresetMode):
             raise EnvError(
-                f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}"
-            ) from error
-        observation_space, action_space = self.env.single_observation_space, self.env.single_action_space
-        for what, space in (("observation", observation_space), ("action", action_space)):
-            if not isinstance(space, spaces.Box):
-                raise EnvError(f"env_name: the {what} space of {env_name!r} is {space}; expected a Box")
-        self.num_envs = num_actors
+                f"{self.env_name}: metadata['autoreset_mode'] is {self.mode!r}; expected a "
+                "gymnasium.vector.AutoresetMode, which says how its episodes begin anew"
+            )
+        if self.mode == AutoresetMode.NEXT_STEP and getattr(env.unwrapped, "shared_memory", True) is False:
+            # Such workers keep their intention to reset through a reset (gymnasium 1.4, _async_worker).
+            raise EnvError(
+                f"{self.env_name}: AsyncVectorEnv without shared memory in the mode NEXT_STEP cannot be reset in "
+                "time; make it with autoreset_mode=AutoresetMode.SAME_STEP"
+            )
+        space = env.single_observation_space
+        self._mask_in_obs = isinstance(space, spaces.Dict) and set(space) == MASKED
+        self._space = space["observation"] if self._mask_in_obs else space  # type: ignore[index]
+        check_spaces(self.env_name, self._space, env.single_action_space)
+        self.num_envs = env.num_envs
         self.device = torch.device("cpu")
-        self.spec = EnvSpec(observation_space, action_space)
+        self.spec = EnvSpec(self._space, env.single_action_space)
         self._seed = seed
-        self._actions = np.zeros((num_actors, *(action_space.shape or ())), action_space.dtype)
-
-    def _obs(self, observation: Any) -> Obs:
-        return {"obs": torch.as_tensor(np.array(observation, dtype=np.float32))}
+        self._masks_in_infos = False
+        self._reset_mask_holds = False
 
     def reset(self) -> Obs:
         """See :class:`VecEnv`; the seed counts for the first reset alone."""
-        observation, _ = self.env.reset(seed=self._seed)
+        observation, infos = self.env.reset(seed=self._seed)
         self._seed = None
-        return self._obs(observation)
+        self._masks_in_infos = not self._mask_in_obs and "action_mask" in infos
+        return self._obs(observation, infos)
 
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`."""
-        self._actions[:] = actions.numpy()
-        observation, reward, terminated, truncated, infos = self.env.step(self._actions)
-        final_obs = self._obs(observation)
-        for row, last in enumerate(infos.get("final_obs", ())):
-            if last is not None:
-                final_obs["obs"][row] = torch.as_tensor(last)
-        ended = torch.as_tensor(terminated)
-        cut_short = torch.as_tensor(truncated) & ~ended
-        return Step(self._obs(observation), torch.as_tensor(reward).float(), ended, cut_short, final_obs, {})
+        """See :class:`VecEnv`.
+
+        Raises:
+            EnvError: episodes ended, and the environment does not let them begin anew on their own.
+        """
+        batch = environment_actions(self.spec.action_space, actions)
+        observation, reward, terminated, truncated, infos = self.env.step(batch)
+        ended = torch.tensor(terminated, dtype=torch.bool)
+        cut_short = torch.tensor(truncated, dtype=torch.bool) & ~ended
+        done = ended | cut_short
+        obs = self._obs(observation, infos)
+        final_obs: Obs | None = {"obs": obs["obs"]}
+        if done.any():
+            if self.mode == AutoresetMode.SAME_STEP:
+                final_obs = self._last(obs, infos, done)
+            else:
+                obs = self._restarted(obs, done)
+        return Step(obs, torch.tensor(reward, dtype=torch.float32), ended, cut_short, final_obs, {})
 
     def close(self) -> None:
         """Close the copies."""
         self.env.close()
+
+    def _obs(self, observation: Any, infos: dict[str, Any]) -> Obs:
+        if self._mask_in_obs:
+            obs = observation_tensors(self._space, observation["observation"])
+            return {"obs": obs, "action_masks": action_masks(observation["action_mask"])}
+        obs = {"obs": observation_tensors(self._space, observation)}
+        if self._masks_in_infos:
+            obs["action_masks"] = torch.ones(self.num_envs, sum(head_sizes(self.spec.action_space)), dtype=torch.bool)
+            self._fill_masks(obs, infos)
+        return obs
+
+    def _fill_masks(self, obs: Obs, infos: dict[str, Any]) -> None:
+        """Write the masks that ``infos`` holds into their rows; ``_action_mask`` says which rows have one."""
+        if "action_mask" in infos:
+            rows = np.flatnonzero(infos.get("_action_mask", np.ones(self.num_envs)))
+            obs["action_masks"][rows] = action_masks(infos["action_mask"][rows])  # type: ignore[index]
+
+    def _last(self, obs: Obs, infos: dict[str, Any], done: Tensor) -> Obs | None:
+        """Last observations of ended episodes; None if the environment keeps them to itself."""
+        if "final_obs" not in infos:
+            return None
+        final_obs = tree_map(torch.clone, obs["obs"])
+        for row in done.nonzero().flatten().tolist():
+            last = infos["final_obs"][row]
+            last = observation_tensors(self._space, last["observation"] if self._mask_in_obs else last)
+            tree_map(lambda all_rows, one, row=row: all_rows[row].copy_(one), final_obs, last)
+        return {"obs": final_obs}
+
+    def _restarted(self, obs: Obs, done: Tensor) -> Obs:
+        """``obs`` with the first observations of new episodes in the rows ``done``."""
+        options = None if done.all() else {"reset_mask": done.numpy()}
+        observation, infos = self.env.reset(options=options)
+        new = self._obs(observation, infos)
+        if not (self._reset_mask_holds or done.all()):
+            pairs = zip(leaves(new["obs"]), leaves(obs["obs"]), strict=True)
+            if not all(torch.allclose(x[~done], y[~done], 0.0, 0.0, equal_nan=True) for x, y in pairs):
+                raise EnvError(
+                    f"{self.env_name}: reset(options={{'reset_mask': ...}}) changed environments outside the mask; "
+                    f"with autoreset mode {self.mode} episodes cannot begin anew on their own. Make it with "
+                    "AutoresetMode.SAME_STEP, with one copy, or as sync or async copies (gymnasium.make_vec)"
+                )
+            self._reset_mask_holds = True
+
+        def in_ended_rows(x: Tensor, y: Tensor) -> Tensor:
+            return torch.where(done.reshape(-1, *[1] * (x.ndim - 1)), x, y)
+
+        return tree_map(in_ended_rows, new, obs)
+
+
+class GymnasiumEnv(WrappedVectorEnv):
+    """N copies of a Gymnasium environment.
+
+    Args:
+        env_name: a Gymnasium id; ``module:id`` imports the module that registers it first.
+        num_actors: N.
+        seed: of the first copy; the others follow.
+        vectorization: ``sync`` steps the copies one after the other, ``async`` in a process each.
+        mask_velocity: hide the velocities from the policy (:class:`MaskVelocityWrapper`).
+        env_config: arguments of ``gymnasium.make``.
+
+    Raises:
+        EnvError: Gymnasium cannot make it, or a learner cannot work with its spaces.
+    """
+
+    def __init__(
+        self,
+        env_name: str,
+        num_actors: int,
+        seed: int | None = None,
+        vectorization: str = "sync",
+        mask_velocity: bool = False,
+        **env_config: Any,
+    ) -> None:
+        def make() -> gymnasium.Env:
+            # CheckedCopy looks closer than Gymnasium's own checker, and names what it finds.
+            env = gymnasium.make(env_name, **{"disable_env_checker": True, **env_config})
+            return MaskVelocityWrapper(env) if mask_velocity else env
+
+        try:
+            env = vectorized(make, num_actors, vectorization, env_name)
+        except (gymnasium.error.Error, ImportError, TypeError) as error:  # TypeError: an argument it does not know
+            raise EnvError(
+                f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}"
+            ) from error
+        super().__init__(env, seed, env_name)
+
+
+def vectorized(
+    make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str
+) -> VectorEnv:
+    """``num_actors`` copies of what ``make`` returns, each checked at its first reset and step.
+
+    Raises:
+        EnvError: an unknown ``vectorization``, or ``make`` returns no Gymnasium environment.
+    """
+    if vectorization not in VECTORIZATIONS:
+        known = " or ".join(map(repr, VECTORIZATIONS))
+        raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected {known}")
+    copies = [partial(_checked_copy, make, env_name)] * num_actors
+    return VECTORIZATIONS[vectorization](copies, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def _checked_copy(make: Callable[[], gymnasium.Env], env_name: str) -> gymnasium.Env:
+    env = make()
+    if not isinstance(env, gymnasium.Env):
+        raise EnvError(
+            f"{env_name}: its creator returned {type(env).__name__}; expected a gymnasium.Env (environments of "
+            "legacy gym can be converted with gymnasium's or shimmy's compatibility wrappers)"
+        )
+    return CheckedCopy(env, env_name)

@@ -8,6 +8,7 @@ import torch
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
+from manybody.data.tree import tree_map
 from manybody.envs.base import Step, VecEnv
 
 
@@ -32,7 +33,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Start a new episode everywhere; with ``seed``, the same ones whenever the seed is the same.
 
         Raises:
@@ -50,7 +51,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
 
     def step(
         self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Apply ``actions`` (N, A): observation (N, O), reward, terminated, truncated (N,), infos."""
         step = self.env.step(torch.as_tensor(np.asarray(actions), device=self.env.device))
         return (
@@ -77,11 +78,12 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
             last = _numpy(step.final_obs["obs"])
             final_obs = np.full(self.num_envs, None, dtype=object)
             for index in np.flatnonzero(done):
-                final_obs[index] = last[index]
+                final_obs[index] = tree_map(lambda x, index=index: x[index], last)
             infos |= {"final_obs": final_obs, "_final_obs": done}
         return infos
 
 
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
+def _numpy(tree: Any) -> Any:
+    """Tensors as arrays, in the same structure."""
     # A copy: the environment may reuse its buffers. Waits for the device.
-    return np.array(tensor.detach().cpu().numpy())
+    return tree_map(lambda tensor: np.array(tensor.detach().cpu().numpy()), tree)
