@@ -22,6 +22,7 @@ from manybody.engine.optim import GuardedAdam
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import VecEnv
 from manybody.functional import policy as policy_maths
+from manybody.functional.actions import rescale_actions
 from manybody.functional.stats import normalize_advantage
 from manybody.functional.value import critic_loss, explained_variance
 from manybody.nn.distributions import Gaussian
@@ -314,11 +315,6 @@ class ContinuousA2CBase(_OnPolicy):
         space = self.env_info["action_space"]
         self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.ppo_device)
         self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.ppo_device)
-
-
-def rescale_actions(low: Tensor, high: Tensor, action: Tensor) -> Tensor:
-    """[-1, 1] to [low, high], per dimension; (N, A)."""
-    return action * ((high - low) / 2.0) + (high + low) / 2.0
 
 
 class A2CAgent(ContinuousA2CBase):

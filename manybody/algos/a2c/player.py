@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.algos.a2c.agent import rescale_actions
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
 from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require
 from manybody.envs.base import Obs
+from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
 
 
