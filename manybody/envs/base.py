@@ -78,6 +78,9 @@ class VecEnv(ABC):
     num_envs: int
     device: torch.device
     spec: EnvSpec
+    restores_exactly: bool = True
+    """Whether ``set_env_state`` goes on in the middle of the episodes. False: the state is only what outlives them (a
+    curriculum), and new episodes begin after it."""
 
     @abstractmethod
     def reset(self) -> Obs:

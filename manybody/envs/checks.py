@@ -40,7 +40,9 @@ def check_obs(env: VecEnv, where: str, obs: Any, finite: bool = False, masks: bo
     """Check keys, shapes and dtypes of a batch of observations.
 
     Args:
+        env: declares what is expected.
         where: beginning of the message: which environment, which call.
+        obs: what came.
         finite: NaN and infinity are wrong too.
         masks: ``action_masks`` may be there.
 
@@ -83,7 +85,9 @@ def check_step(env: VecEnv, where: str, step: Any) -> None:
     check_tensor(f"{where} terminated", step.terminated, (rows,), torch.bool)
     check_tensor(f"{where} truncated", step.truncated, (rows,), torch.bool)
     if (step.terminated & step.truncated).any():
-        raise EnvError(f"{where} gave a row that is terminated and truncated; expected at most one of the two")
+        raise EnvError(
+            f"{where} gave a row that is terminated and truncated; expected at most one of the two"
+        )
     if not isinstance(step.extras, dict):
         raise EnvError(f"{where} gave extras of type {type(step.extras).__name__}; expected a dict")
 
@@ -122,7 +126,9 @@ def _leaves(what: str, value: Any, space: spaces.Space) -> Iterator[tuple[str, A
     if not hasattr(value, "keys"):
         raise EnvError(f"{what}: got {type(value).__name__}; expected a dict with the keys {sorted(space)}")
     if missing := sorted(set(space) - set(value.keys())):
-        raise EnvError(f"{what}: no key {missing[0]!r} among {sorted(value.keys())}; expected {sorted(space)}")
+        raise EnvError(
+            f"{what}: no key {missing[0]!r} among {sorted(value.keys())}; expected {sorted(space)}"
+        )
     for key, part in space.items():
         yield from _leaves(f"{what}[{key!r}]", value[key], part)
 
@@ -143,8 +149,8 @@ class CheckedCopy(gymnasium.Wrapper):
         result = self.env.reset(seed=seed, options=options)
         if "reset" in self._unchecked:
             where = f"{self._env_name}: reset()"
-            _check_tuple(where, result, "(observation, info)", 2)
-            _check_single(f"{where} observation", result[0], self.observation_space, finite=True)
+            check_tuple(where, result, "(observation, info)", 2)
+            check_value(f"{where} observation", result[0], self.observation_space, finite=True)
             self._unchecked.remove("reset")
         return result
 
@@ -153,8 +159,8 @@ class CheckedCopy(gymnasium.Wrapper):
         result: Any = self.env.step(action)
         if "step" in self._unchecked:
             where = f"{self._env_name}: step()"
-            _check_tuple(where, result, "(observation, reward, terminated, truncated, info)", 5)
-            _check_single(f"{where} observation", result[0], self.observation_space, finite=False)
+            check_tuple(where, result, "(observation, reward, terminated, truncated, info)", 5)
+            check_value(f"{where} observation", result[0], self.observation_space, finite=False)
             for name, value in zip(("reward", "terminated", "truncated"), result[1:4], strict=True):
                 if np.size(value) != 1:
                     raise EnvError(f"{where} {name}: got the shape {np.shape(value)}; expected one number")
@@ -162,17 +168,29 @@ class CheckedCopy(gymnasium.Wrapper):
         return result
 
 
-def _check_tuple(where: str, result: Any, expected: str, length: int) -> None:
+def check_tuple(where: str, result: Any, expected: str, length: int) -> None:
+    """Check that a call returned ``length`` things, which ``expected`` lists.
+
+    Raises:
+        EnvError: it did not.
+    """
     if not isinstance(result, tuple) or len(result) != length:
         given = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
-        raise EnvError(f"{where} gave {given}; expected {expected}, Gymnasium's interface since 0.26")
+        raise EnvError(f"{where} gave {given}; expected {expected}")
 
 
-def _check_single(what: str, value: Any, space: spaces.Space, finite: bool) -> None:
+def check_value(what: str, value: Any, space: spaces.Space, finite: bool) -> None:
+    """Check keys, shapes and kinds of numbers of a single observation in NumPy.
+
+    Raises:
+        EnvError: what came and what was expected.
+    """
     for part, leaf, leaf_space in _leaves(what, value, space):
         array = np.asarray(leaf)
         expected = f"expected {leaf_space.shape} of {leaf_space.dtype}, as its space says"
-        wrong_kind = array.dtype.kind not in "biuf" or (leaf_space.dtype == np.uint8 and array.dtype != np.uint8)
+        wrong_kind = array.dtype.kind not in "biuf" or (
+            leaf_space.dtype == np.uint8 and array.dtype != np.uint8
+        )
         if array.shape != leaf_space.shape or wrong_kind:
             raise EnvError(f"{part}: got an array {array.shape} of {array.dtype}; {expected}")
         if finite and not np.isfinite(array).all():

@@ -7,7 +7,6 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from gymnasium import spaces
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
 
@@ -21,10 +20,9 @@ from manybody.envs.spaces import (
     environment_actions,
     head_sizes,
     observation_tensors,
+    without_mask,
 )
 
-MASKED = {"observation", "action_mask"}
-"""Keys of an observation that carries its mask, PettingZoo's way."""
 VECTORIZATIONS: dict[str, type[SyncVectorEnv] | type[AsyncVectorEnv]] = {
     "sync": SyncVectorEnv,
     "async": AsyncVectorEnv,
@@ -69,9 +67,7 @@ class WrappedVectorEnv(VecEnv):
                 f"{self.env_name}: AsyncVectorEnv without shared memory in the mode NEXT_STEP cannot be reset in "
                 "time; make it with autoreset_mode=AutoresetMode.SAME_STEP"
             )
-        space = env.single_observation_space
-        self._mask_in_obs = isinstance(space, spaces.Dict) and set(space) == MASKED
-        self._space = space["observation"] if self._mask_in_obs else space  # type: ignore[index]
+        self._space, self._mask_in_obs = without_mask(env.single_observation_space)
         check_spaces(self.env_name, self._space, env.single_action_space)
         self.num_envs = env.num_envs
         self.device = torch.device("cpu")
@@ -117,7 +113,9 @@ class WrappedVectorEnv(VecEnv):
             return {"obs": obs, "action_masks": action_masks(observation["action_mask"])}
         obs = {"obs": observation_tensors(self._space, observation)}
         if self._masks_in_infos:
-            obs["action_masks"] = torch.ones(self.num_envs, sum(head_sizes(self.spec.action_space)), dtype=torch.bool)
+            obs["action_masks"] = torch.ones(
+                self.num_envs, sum(head_sizes(self.spec.action_space)), dtype=torch.bool
+            )
             self._fill_masks(obs, infos)
         return obs
 
@@ -190,7 +188,11 @@ class GymnasiumEnv(WrappedVectorEnv):
 
         try:
             env = vectorized(make, num_actors, vectorization, env_name)
-        except (gymnasium.error.Error, ImportError, TypeError) as error:  # TypeError: an argument it does not know
+        except (
+            gymnasium.error.Error,
+            ImportError,
+            TypeError,
+        ) as error:  # TypeError: an argument it does not know
             raise EnvError(
                 f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}"
             ) from error

@@ -2,9 +2,11 @@
 
 import difflib
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Any
 
 from manybody.envs.base import EnvError, VecEnv
+from manybody.envs.env_configurations import configurations
 
 EnvCreator = Callable[..., VecEnv]
 """``creator(num_actors, **env_config)`` makes the environments."""
@@ -18,39 +20,82 @@ def register(name: str, creator: EnvCreator) -> None:
 
 
 def registered() -> list[str]:
-    """The registered names."""
-    return sorted(_creators)
+    """The registered names, RL Games' configurations among them."""
+    return sorted({*_creators, *configurations})
 
 
 def check_env_name(env_name: str) -> None:
-    """Check that somebody knows ``env_name``.
+    """Check that somebody may know ``env_name``; of a name with a colon, that turns out when it is made.
 
     Raises:
         EnvError: nobody does; lists what is registered.
     """
-    if env_name in _creators:
+    if ":" in env_name or env_name in registered() or _gymnasium_has(env_name):
         return
     import gymnasium
 
-    if env_name in gymnasium.registry:
-        return
-    near = difflib.get_close_matches(env_name, [*_creators, *gymnasium.registry], n=1)
+    near = difflib.get_close_matches(env_name, [*registered(), *gymnasium.registry], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    known = ", ".join(registered()) or "nothing"
-    raise EnvError(f"env_name: no environment {env_name!r}{hint} (registered: {known}; and Gymnasium's ids)")
+    known = ", ".join(registered())
+    raise EnvError(
+        f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; 'envpool:<id>'; "
+        "'pettingzoo:<module>')"
+    )
 
 
-def create_vec_env(env_name: str, num_actors: int, **env_config: Any) -> VecEnv:
-    """The environments that a configuration asks for.
+def _gymnasium_has(env_name: str) -> bool:
+    """Whether Gymnasium knows the id, after packages that announce its namespace (MinAtar) have registered theirs.
 
-    A name that is not registered is looked up among Gymnasium's own environments.
+    Gymnasium 1 no longer loads such plugins (entry points ``gymnasium.envs``) on its own.
+    """
+    import gymnasium
+
+    namespace = env_name.rpartition("/")[0]
+    if namespace and env_name not in gymnasium.registry:
+        for plugin in entry_points(group="gymnasium.envs", name=namespace):
+            plugin.load()()
+    return env_name in gymnasium.registry
+
+
+def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
+    """The environments that a configuration asks for; their first reset and step are checked.
+
+    The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
+    ``envpool:`` (an EnvPool id) and ``pettingzoo:`` (a module with a ``parallel_env``); Gymnasium's ids, also
+    ``module:id``.
+
+    Args:
+        env_name: who makes them.
+        num_actors: number of environments.
+        env_config: arguments of whoever makes it. ``seed`` is that of the first environment; None: not seeded.
 
     Raises:
-        EnvError: nobody knows the name, or Gymnasium cannot make the environment.
+        EnvError: nobody knows the name, or the environment cannot be made.
     """
+    from manybody.envs.checks import checked
+
     check_env_name(env_name)
+    return checked(_make(env_name, num_actors, env_config), env_name)
+
+
+def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
     if env_name in _creators:
         return _creators[env_name](num_actors, **env_config)
+    if env_name in configurations:
+        from manybody.envs import vecenv
+
+        if env_config.get("seed", 0) is None:  # RL Games passes a seed on only where there is one
+            del env_config["seed"]
+        return vecenv.create_vec_env(env_name, num_actors, **env_config)
+    prefix, _, name = env_name.partition(":")
+    if prefix == "envpool":
+        from manybody.envs.envpool import EnvPoolEnv
+
+        return EnvPoolEnv(name, num_actors, **env_config)
+    if prefix == "pettingzoo":
+        from manybody.envs.pettingzoo import from_module
+
+        return from_module(name, num_actors, **env_config)
     from manybody.envs.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(env_name, num_actors, **env_config)

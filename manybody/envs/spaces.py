@@ -1,5 +1,6 @@
 """Spaces that learners take, and how observations and actions pass between NumPy and torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,12 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
         )
 
 
+def without_mask(space: Any) -> tuple[Any, bool]:
+    """The space that the policy sees, and whether it came as ``{'observation': ..., 'action_mask': ...}``."""
+    masked = isinstance(space, spaces.Dict) and set(space) == {"observation", "action_mask"}
+    return (space["observation"], True) if masked else (space, False)
+
+
 def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
     """Number of choices of each head of a discrete action space; empty for a ``Box``."""
     if isinstance(action_space, spaces.Discrete):
@@ -51,26 +58,46 @@ def observation_dtype(space: spaces.Space) -> torch.dtype:
 
 
 def observation_tensors(space: spaces.Space, value: Any) -> Any:
-    """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure."""
-    if isinstance(space, spaces.Dict):
-        return {key: observation_tensors(part, value[key]) for key, part in space.items()}
+    """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
+
+    Keys that ``value`` lacks are left out: :mod:`manybody.envs.checks` says what is wrong with it.
+    """
+    if isinstance(value, Mapping):  # what the space does not name, nobody can use
+        named = space.items() if isinstance(space, spaces.Dict) else ()
+        return {key: observation_tensors(part, value[key]) for key, part in named if key in value}
     dtype = observation_dtype(space)
     if isinstance(value, Tensor):
         return value.to(dtype, copy=True)
     return torch.tensor(np.asarray(value), dtype=dtype)
 
 
-def zeros(space: spaces.Space, rows: int) -> Any:
-    """``rows`` observations of ``space`` that are all zero."""
-    if isinstance(space, spaces.Dict):
-        return {key: zeros(part, rows) for key, part in space.items()}
-    return torch.zeros((rows, *(space.shape or ())), dtype=observation_dtype(space))
+def gymnasium_space(space: Any) -> spaces.Space:
+    """A space as Gymnasium's: that of legacy gym, which Isaac Lab's wrapper uses, is told by the name of its class.
+
+    Raises:
+        EnvError: no learner can work with such a space.
+    """
+    if isinstance(space, spaces.Space):
+        return space
+    kind = type(space).__name__
+    if kind == "Box":
+        return spaces.Box(space.low, space.high, space.shape, np.dtype(space.dtype).type)
+    if kind == "Dict":
+        return spaces.Dict({key: gymnasium_space(part) for key, part in space.spaces.items()})
+    if kind == "Discrete":
+        return spaces.Discrete(int(space.n))
+    if kind == "MultiDiscrete":
+        return spaces.MultiDiscrete(space.nvec)
+    if kind == "Tuple":
+        return spaces.Tuple([gymnasium_space(part) for part in space.spaces])
+    raise EnvError(f"env_name: a space is {space!r}; expected a Box, Dict, Discrete, MultiDiscrete or Tuple")
 
 
 def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
     """A learner's actions as a batch of ``space``: its dtype, counted from its own start.
 
     Args:
+        space: of one row.
         actions: as :meth:`VecEnv.step` takes them.
 
     Returns:

@@ -49,9 +49,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
             self.env.seed(seed)
         return _numpy(self.env.reset()["obs"]), {}
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Apply ``actions`` (N, A): observation (N, O), reward, terminated, truncated (N,), infos."""
         step = self.env.step(torch.as_tensor(np.asarray(actions), device=self.env.device))
         return (

@@ -1,0 +1,41 @@
+"""RL Games' register of environments: ``env_configurations.register('myenv', {'vecenv_type': …, …})``."""
+
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+
+class EnvConfiguration(TypedDict, total=False):
+    """How an ``env_name`` is made."""
+
+    vecenv_type: str
+    """Name in ``vecenv.vecenv_config``; ``RAY`` makes N copies of one Gymnasium environment."""
+    env_creator: Callable[..., Any]
+    """``creator(**env_config)`` makes what the type asks for: one environment, a simulation."""
+
+
+def _cartpole_without_velocities(**env_config: Any) -> Any:
+    import gymnasium
+
+    from manybody.envs.mask_velocity import MaskVelocityWrapper
+
+    return MaskVelocityWrapper(gymnasium.make("CartPole-v1", **env_config))
+
+
+def _by_name(name: str, **env_config: Any) -> Any:
+    import gymnasium
+
+    return gymnasium.make(name, **env_config)
+
+
+configurations: dict[str, EnvConfiguration] = {
+    "CartPoleMaskedVelocity-v1": {"vecenv_type": "RAY", "env_creator": _cartpole_without_velocities},
+    "openai_gym": {"vecenv_type": "RAY", "env_creator": _by_name},
+    "gymnasium": {"vecenv_type": "GYMNASIUM"},
+    "envpool": {"vecenv_type": "ENVPOOL"},
+}
+"""``env_name`` to how it is made; what RL Games has under its own names and Gymnasium has not under the same."""
+
+
+def register(name: str, config: EnvConfiguration) -> None:
+    """Make ``env_name: <name>`` build as ``config`` says; a later registration wins."""
+    configurations[name] = config

@@ -1,0 +1,66 @@
+"""RL Games' register of vectorised environments, by type: ``vecenv.register('MYENV', MyVecEnv)``."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from manybody.envs.base import EnvError, VecEnv
+from manybody.envs.env_configurations import configurations
+from manybody.envs.rl_games import IVecEnv, RLGamesVecEnv
+
+__all__ = ["IVecEnv", "create_vec_env", "register", "vecenv_config"]
+
+VecEnvCreator = Callable[..., Any]
+"""``creator(config_name, num_actors, **env_config)`` makes an ``IVecEnv`` or a ``VecEnv``."""
+
+
+def _copies(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
+    """Type ``RAY``: N times what ``env_creator`` makes, in Gymnasium's vector environments instead of Ray's workers."""
+    from manybody.envs.gymnasium import WrappedVectorEnv, vectorized
+
+    seed = env_config.pop("seed", None)
+    vectorization = env_config.pop("vectorization", "sync")
+    env_config.pop("ray_config", None)
+    make = partial(configurations[config_name]["env_creator"], **env_config)
+    return WrappedVectorEnv(vectorized(make, num_actors, vectorization, config_name), seed, config_name)
+
+
+def _gymnasium(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
+    """Type ``GYMNASIUM``: the Gymnasium id ``env_config.env_name``."""
+    from manybody.envs.gymnasium import GymnasiumEnv
+
+    if env_config.pop("use_async", False):
+        env_config["vectorization"] = "async"
+    return GymnasiumEnv(env_config.pop("env_name", config_name), num_actors, **env_config)
+
+
+def _envpool(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
+    """Type ``ENVPOOL``: the EnvPool id ``env_config.env_name``."""
+    from manybody.envs.envpool import rl_games_envpool
+
+    return rl_games_envpool(config_name, num_actors, **env_config)
+
+
+vecenv_config: dict[str, VecEnvCreator] = {"RAY": _copies, "GYMNASIUM": _gymnasium, "ENVPOOL": _envpool}
+"""Type to creator."""
+
+
+def register(config_name: str, func: VecEnvCreator) -> None:
+    """Make ``vecenv_type: <config_name>`` build with ``func(config_name, num_actors, **env_config)``."""
+    vecenv_config[config_name] = func
+
+
+def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEnv:
+    """The environments of the configuration ``config_name`` of ``env_configurations``.
+
+    Raises:
+        EnvError: the configuration has no type, or one that nobody registered.
+    """
+    vecenv_type = configurations[config_name].get("vecenv_type")
+    if vecenv_type not in vecenv_config:
+        raise EnvError(
+            f"env_name: the configuration {config_name!r} has vecenv_type {vecenv_type!r}; expected one of "
+            f"{sorted(vecenv_config)} (add yours with vecenv.register)"
+        )
+    env = vecenv_config[vecenv_type](config_name, num_actors, **kwargs)
+    return env if isinstance(env, VecEnv) else RLGamesVecEnv(env, num_actors, config_name)
