@@ -6,8 +6,6 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from manybody.config.network import InitializerConfig
-from manybody.nn.init import initializer
 from manybody.nn.mlp import build_mlp
 
 
@@ -18,6 +16,26 @@ class ContinuousOutput(NamedTuple):
     """(M, A) mean action."""
     sigma: Tensor
     """(M, A) raw spread; the model decides how it becomes a deviation."""
+    value: Tensor
+    """(M, V), in the normalised value space."""
+    states: Any
+    """Recurrent state, None for feed-forward networks."""
+
+
+class DiscreteOutput(NamedTuple):
+    """What a discrete actor-critic network returns."""
+
+    logits: Tensor | tuple[Tensor, ...]
+    """(M, A) unnormalised log-probabilities; (M, A_k) each for several heads."""
+    value: Tensor
+    """(M, V), in the normalised value space."""
+    states: Any
+    """Recurrent state, None for feed-forward networks."""
+
+
+class ValueOutput(NamedTuple):
+    """What a central-value network returns."""
+
     value: Tensor
     """(M, V), in the normalised value space."""
     states: Any
@@ -66,15 +84,6 @@ class BaseNetwork(nn.Module):
 
     def _build_value_layer(self, input_size: int, output_size: int) -> nn.Module:
         return nn.Linear(input_size, output_size)
-
-    def _initialize(self, settings: InitializerConfig) -> None:
-        """Every linear layer: weight by ``settings``, bias zero."""
-        init = initializer(settings.name, **settings.arguments)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                init(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
 
 
 class NetworkBuilder:

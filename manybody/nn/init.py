@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from manybody.config.network import InitializerConfig
+
 Initializer = Callable[[Tensor], Any]
 
 
@@ -46,3 +48,13 @@ def initializer(name: str, **arguments: Any) -> Initializer:
     if name not in INITIALIZERS:
         raise ValueError(f"no initializer {name!r} (known: {', '.join(INITIALIZERS)})")
     return partial(INITIALIZERS[name], **arguments)
+
+
+def initialize(module: nn.Module, settings: InitializerConfig) -> None:
+    """Draw the weight of every linear and convolutional layer in ``module`` by ``settings``; biases become zero."""
+    draw = initializer(settings.name, **settings.arguments)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+            draw(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

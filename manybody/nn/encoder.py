@@ -1,0 +1,107 @@
+"""Encoders: a dictionary of observations to one flat vector."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from manybody.config.network import EncoderConfig
+from manybody.nn.cnn import build_cnn
+from manybody.nn.init import initialize
+from manybody.nn.mlp import build_mlp
+
+Shape = tuple[int, ...]
+
+
+class DictEncoder(nn.Module):
+    """Each key of an observation through an encoder of its own, concatenated in the order given.
+
+    Args:
+        encoders: by key, from (M, *shape) to (M, F_key).
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.names: dict[str, str] = {}
+        """Key to the attribute that holds its encoder: a key itself need not be fit for one."""
+        for key, encoder in encoders.items():
+            self.names[key] = f"{key.replace('.', '_')}_encoder"
+            self.add_module(self.names[key], encoder)
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        """Features (M, F) from a dictionary of (M, *shape)."""
+        return torch.cat([getattr(self, name)(obs[key]) for key, name in self.names.items()], dim=1)
+
+
+def build_encoder(
+    shape: Shape, settings: EncoderConfig, normalization: str | None = None
+) -> tuple[nn.Module, int]:
+    """Convolutions and hidden layers for observations of ``shape``, and the number of features F.
+
+    Raises:
+        ValueError: the convolutions do not fit the shape.
+    """
+    cnn, mlp = settings.cnn, settings.mlp
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    if cnn is None:
+        parts["flatten"], width = nn.Flatten(), torch.Size(shape).numel()
+    else:
+        parts["cnn"], width = build_cnn(
+            cnn.type, shape, cnn.convs, cnn.activation, normalization, cnn.permute_input
+        )
+        initialize(parts["cnn"], cnn.initializer)
+    if mlp is not None:
+        parts["mlp"] = build_mlp(
+            width, mlp.units, mlp.activation, normalization, mlp.norm_only_first_layer, mlp.d2rl
+        )
+        initialize(parts["mlp"], mlp.initializer)
+        width = mlp.units[-1] if mlp.units else width
+    return nn.Sequential(parts), width
+
+
+def build_dict_encoder(
+    shapes: Mapping[str, Shape],
+    encoders: Mapping[str, EncoderConfig] | None,
+    normalization: str | None = None,
+) -> tuple[DictEncoder, int]:
+    """An encoder for every key, and the number of features F of all.
+
+    Args:
+        shapes: shape of one observation by key.
+        encoders: what each key passes through; None flattens all of them, in the order of ``shapes``.
+        normalization: None, ``layer_norm`` or ``batch_norm``, after each convolution and hidden layer.
+
+    Raises:
+        ValueError: the keys of both differ, an image is left without an encoder, or an encoder does not fit.
+    """
+    if encoders is None:
+        _refuse_images(shapes)
+        encoders = dict.fromkeys(shapes, EncoderConfig())
+    if set(encoders) != set(shapes):
+        raise ValueError(
+            f"given for {', '.join(encoders)}; expected one for each key of the observation: {', '.join(shapes)} "
+            "(an empty block flattens its key)"
+        )
+    built: dict[str, nn.Module] = {}
+    total = 0
+    for key, settings in encoders.items():
+        try:
+            built[key], width = build_encoder(shapes[key], settings, normalization)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from error
+        total += width
+    return DictEncoder(built), total
+
+
+def _refuse_images(shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raises ValueError, with the YAML to write, for observations that hold an image."""
+    images = [key for key, shape in shapes.items() if len(shape) == 3]
+    if not images:
+        return
+    cnn = "{cnn: {type: conv2d, activation: relu, convs: [{filters: 32, kernel_size: 3, strides: 2, padding: 1}]}}"
+    blocks = ", ".join(f"{key}: {cnn if key in images else '{}'}" for key in shapes)
+    raise ValueError(
+        f"none given for {', '.join(f'{key} {tuple(shapes[key])}' for key in images)}, which looks like an image; "
+        f"write for example 'encoders: {{{blocks}}}' under network (an empty block flattens its key)"
+    )
