@@ -3,9 +3,11 @@
 from typing import Any
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from manybody.algos.base import BaseAlgorithm
+from manybody.algos.model import ObsShape
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import bf16_pays
@@ -16,6 +18,18 @@ from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
 from manybody.functional.reward import RewardsShaper
 from manybody.model_builder import ModelBuilder
+
+
+def boxes(space: Any) -> Any:
+    """A ``Dict`` space as a dictionary of its parts; another space as it is."""
+    return (
+        {key: boxes(part) for key, part in space.spaces.items()} if isinstance(space, spaces.Dict) else space
+    )
+
+
+def observation_shape(space: Any) -> ObsShape:
+    """Shape of one observation, or shapes by key."""
+    return tree_map(lambda part: part.shape, boxes(space))
 
 
 class EnvAlgorithm(BaseAlgorithm):
@@ -64,7 +78,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.value_size: int = self.env_info["value_size"]
         self.rows = self.num_actors * self.num_agents
         self.observation_space = self.env_info["observation_space"]
-        self.obs_shape: tuple[int, ...] = self.observation_space.shape
+        self.obs_shape = observation_shape(self.observation_space)
 
         self.gamma: float = config.gamma
         self.normalize_input: bool = config.normalize_input
@@ -134,21 +148,34 @@ class EnvAlgorithm(BaseAlgorithm):
         Returns:
             The step, and (N,) bool, which rows were broken.
         """
-        obs, bad_obs = self.guard.clean("obs", n, step.obs["obs"])
+        obs, bad_obs = self.clean_obs("obs", n, step.obs)
         reward, bad_reward = self.guard.clean("reward", n, step.reward)
         broken = bad_obs | bad_reward
         final_obs = step.final_obs
         if final_obs is not None:
-            last, bad_last = self.guard.clean("final_obs", n, final_obs["obs"], step.truncated)
-            final_obs, broken = {**final_obs, "obs": last}, broken | bad_last
+            final_obs, bad_last = self.clean_obs("final_obs", n, final_obs, step.truncated)
+            broken = broken | bad_last
         return Step(
-            {**step.obs, "obs": obs},
+            obs,
             torch.where(broken.unsqueeze(1), 0.0, reward),
             step.terminated | broken,
             step.truncated & ~broken,
             final_obs,
             step.extras,
         ), broken
+
+    def clean_obs(self, key: str, n: int, obs: Obs, rows: Tensor | None = None) -> tuple[Obs, Tensor]:
+        """``obs`` with broken rows (among ``rows``) zeroed, and (N,) bool, which rows were broken.
+
+        ``states`` have one row per environment; all of its agents' rows break with it.
+        """
+        cleaned, broken = self.guard.clean(key, n, obs["obs"], rows)
+        if "states" not in obs:
+            return {**obs, "obs": cleaned}, broken
+        states = tree_map(lambda x: x.repeat_interleave(self.num_agents, dim=0), obs["states"])
+        states, bad_states = self.guard.clean(key, n, states, rows)
+        states = tree_map(lambda x: x[:: self.num_agents], states)
+        return {**obs, "obs": cleaned, "states": states}, broken | bad_states
 
     def count_episodes(self, step: Step, shaped: Tensor, broken: Tensor) -> None:
         """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count."""

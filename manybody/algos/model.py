@@ -1,35 +1,44 @@
 """``BaseModel``: turns a network's outputs into actions, log-probabilities and values."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from manybody.algos.network import NetworkBuilder
-from manybody.nn.normalizer import RunningMeanStd
+from manybody.data.tree import Tree, tree_map
+from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
+
+ObsShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+"""Shape of one observation; of a dictionary of observations, by key."""
 
 
 class BaseModelNetwork(nn.Module):
     """A live model: the network and the normalisers around it.
 
     Args:
-        a2c_network: the network; the name is part of every checkpoint.
-        obs_shape: shape of one observation.
+        a2c_network: the network.
+        obs_shape: shape of one observation, or shapes by key.
         normalize_value: keep running statistics of returns and predict in their units.
         normalize_input: keep running statistics of observations.
         value_size: V.
     """
 
+    NETWORK: ClassVar[str] = "a2c_network"
+    """The attribute that holds the network; part of every parameter's name in checkpoints."""
+    a2c_network: Any
+
     def __init__(
         self,
         a2c_network: nn.Module,
-        obs_shape: tuple[int, ...],
+        obs_shape: ObsShape,
         normalize_value: bool,
         normalize_input: bool,
         value_size: int,
     ) -> None:
         super().__init__()
-        self.a2c_network: Any = a2c_network
+        setattr(self, self.NETWORK, a2c_network)
         self.obs_shape = obs_shape
         self.normalize_value = normalize_value
         self.normalize_input = normalize_input
@@ -37,11 +46,15 @@ class BaseModelNetwork(nn.Module):
         if normalize_value:
             self.value_mean_std = RunningMeanStd((value_size,))
         if normalize_input:
-            self.running_mean_std = RunningMeanStd(obs_shape)
+            self.running_mean_std = observation_normalizer(obs_shape)
 
-    def norm_obs(self, observation: Tensor) -> Tensor:
-        """The observation as the network sees it; updates the statistics in training mode."""
+    def norm_obs(self, observation: Tree) -> Tree:
+        """The observation as the network sees it; updates the statistics in training mode.
+
+        Bytes (images) become numbers in [0, 1] first.
+        """
         with torch.no_grad():
+            observation = tree_map(lambda x: x / 255.0 if x.dtype == torch.uint8 else x, observation)
             return self.running_mean_std(observation) if self.normalize_input else observation
 
     def denorm_value(self, value: Tensor) -> Tensor:
@@ -51,19 +64,19 @@ class BaseModelNetwork(nn.Module):
 
     def is_rnn(self) -> bool:
         """Whether the network is recurrent."""
-        return self.a2c_network.is_rnn()
+        return getattr(self, self.NETWORK).is_rnn()
 
     def get_default_rnn_state(self) -> Any:
         """The state an episode starts with."""
-        return self.a2c_network.get_default_rnn_state()
+        return getattr(self, self.NETWORK).get_default_rnn_state()
 
     def get_value_layer(self) -> nn.Module | None:
         """The last layer of the critic."""
-        return self.a2c_network.get_value_layer()
+        return getattr(self, self.NETWORK).get_value_layer()
 
     def get_aux_loss(self) -> dict[str, Tensor] | None:
         """Further losses of the last forward pass."""
-        return self.a2c_network.get_aux_loss()
+        return getattr(self, self.NETWORK).get_aux_loss()
 
 
 class BaseModel:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from manybody.config import Params
+from manybody.data.tree import tree_map
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
@@ -43,6 +44,7 @@ class BasePlayer(ABC):
             config.env_name, config.num_actors, **{"seed": params.seed, **env_config}
         )
         self.env_info = self.env.get_env_info()
+        self.rows: int = self.env.num_envs * self.env_info["agents"]
         self.games_num: int = self.player_config.games_num * self.player_config.n_game_life
         self.is_deterministic: bool = self.player_config.deterministic
         self.print_stats: bool = self.player_config.print_stats
@@ -63,14 +65,30 @@ class BasePlayer(ABC):
     def reset(self) -> None:
         """Forget what belongs to an episode; feed-forward policies have nothing."""
 
+    def forget(self, done: Tensor) -> None:
+        """Forget what belongs to the episodes that ended in rows ``done`` (N,) bool."""
+
+    def choose(self, obs: Obs) -> Tensor:
+        """The actions to take, among those allowed where the configuration uses masks."""
+        if not self.config.get("use_action_masks", False):
+            return self.get_action(obs, self.is_deterministic)
+        masks: Any = obs["action_masks"] if "action_masks" in obs else self.env.get_action_masks()
+        return self.get_masked_action(obs, masks, self.is_deterministic)
+
     def env_reset(self) -> Obs:
         """Start new episodes; the first observation, on the player's device."""
-        return {key: value.to(self.device) for key, value in self.env.reset().items()}
+        return self.on_device(self.env.reset())
+
+    def on_device(self, obs: Obs) -> Obs:
+        """``obs`` on the player's device; masks only where they are used."""
+        masked = self.config.get("use_action_masks", False)
+        kept = {key: value for key, value in obs.items() if masked or key != "action_masks"}
+        return tree_map(lambda x: x.to(self.device), kept)
 
     def env_step(self, actions: Tensor) -> Step:
         """One step of all environments."""
         step = self.env.step(actions.to(self.env.device))
-        return step._replace(obs={key: value.to(self.device) for key, value in step.obs.items()})
+        return step._replace(obs=self.on_device(step.obs))
 
     @torch.inference_mode()
     def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
@@ -83,7 +101,7 @@ class BasePlayer(ABC):
             on_step: called after every step; a true answer ends playing.
             quiet: print nothing.
         """
-        envs = self.env.num_envs
+        envs = self.rows
         rows = torch.arange(envs, device=self.device)
         wanted = self.games_num // envs + (rows < self.games_num % envs).long()
         rewards = torch.zeros(envs, device=self.device, dtype=torch.float64)
@@ -93,12 +111,13 @@ class BasePlayer(ABC):
         obs = self.env_reset()
         self.reset()
         for _ in range(self.max_steps * int(wanted.max())):
-            step = self.env_step(self.get_action(obs, self.is_deterministic))
+            step = self.env_step(self.choose(obs))
             obs = step.obs
             reward = step.reward.to(self.device)
             rewards += reward if reward.ndim == 1 else reward[:, 0]
             steps += 1
             done = step.done.to(self.device)
+            self.forget(done)
             finished = done & (games < wanted)
             total += torch.stack(
                 [torch.where(finished, x, 0).sum() for x in (rewards, rewards.square(), steps)]

@@ -5,7 +5,8 @@ from manybody.config.errors import ConfigError, ConfigWarning, Problem
 from manybody.config.launch import LaunchConfig, parse_launch
 from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.params import Params, dump, parse_params, parse_section
-from manybody.config.ppo import PPOConfig
+from manybody.config.ppo import DiscretePPOConfig, PPOConfig
+from manybody.config.sac import SACConfig, SACNetworkConfig
 from manybody.config.types import ForeignSection
 from manybody.config.yaml import LocatedDict, load_yaml
 
@@ -13,6 +14,7 @@ __all__ = [
     "ActorCriticConfig",
     "ConfigError",
     "ConfigWarning",
+    "DiscretePPOConfig",
     "ForeignSection",
     "LaunchConfig",
     "LocatedDict",
@@ -20,6 +22,8 @@ __all__ = [
     "Params",
     "Problem",
     "ResnetActorCriticConfig",
+    "SACConfig",
+    "SACNetworkConfig",
     "Section",
     "dump",
     "load_yaml",

@@ -56,6 +56,13 @@ CompileMode = Annotated[bool | str, PlainValidator(_compile_mode)]
 """Whether to compile, and how."""
 
 
+class NameConfig(Section):
+    """A section that holds only the name of what to use."""
+
+    name: Text
+    """The registered name."""
+
+
 class RewardShaperConfig(Section):
     """How rewards are changed before they are learned from: add, multiply, clip, logarithm, in this order."""
 
@@ -129,9 +136,6 @@ class AlgorithmConfig(Section):
     """Discount factor per step."""
     epochs_between_resets: Annotated[Whole, Field(ge=0)] = 0
     """Reset all environments every so many epochs; 0: never."""
-    clip_actions: Flag = True
-    """Clip actions to ±1 and rescale them to the bounds of the action space; False: pass them on as they
-    are."""
     value_bootstrap: Flag = True
     """Add the discounted value of the last observation to the reward of an episode that ran out of time."""
 

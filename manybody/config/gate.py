@@ -76,7 +76,12 @@ class Gate:
         return place
 
     def section(
-        self, schema: type[Section], values: Any, path: Path, private_keys: bool = False
+        self,
+        schema: type[Section],
+        values: Any,
+        path: Path,
+        private_keys: bool = False,
+        spelled: Path | None = None,
     ) -> Section | None:
         """The validated section, or None after its problems were noted.
 
@@ -85,9 +90,10 @@ class Gate:
             values: What it holds, in plain dicts. Old spellings are translated in place.
             path: Where it stands below the root.
             private_keys: True leaves unknown keys out, instead of refusing them.
+            spelled: Where the legacy tables describe such a section; default: at ``path``.
         """
         if isinstance(values, dict):
-            self._translate(schema, values, path)
+            self._translate(schema, values, path, path if spelled is None else spelled)
         try:
             return schema.model_validate(values, context={"training": self.training})
         except ValidationError as error:
@@ -112,30 +118,31 @@ class Gate:
                 self._broken((*path, key), values.get(key, _ABSENT), what)
         return None
 
-    def _translate(self, schema: type[Section], values: dict[str, Any], path: Path) -> None:
+    def _translate(self, schema: type[Section], values: dict[str, Any], path: Path, spelled: Path) -> None:
         """Apply the legacy tables to ``values``, in place, where the schema does not have the key itself."""
-        depth = len(path)
+        depth = len(spelled)
         for full, entry in TABLE.items():
-            fields = _known(schema, full[depth:-1]) if full[:depth] == path and len(full) > depth else ()
+            fields = _known(schema, full[depth:-1]) if full[:depth] == spelled and len(full) > depth else ()
             block = _block(values, full[depth:-1])
             key = full[-1]
             if not fields or key in fields or block is None or key not in block:
                 continue
             value = block.pop(key)
+            place = (*path, *full[depth:])
             match entry:
                 case Renamed(to):
-                    self._rename(full, to, value, block, to in fields)
+                    self._rename(place, to, value, block, to in fields)
                 case NoEffect(why):
-                    self.notice(full, f"has no effect: {why}")
+                    self.notice(place, f"has no effect: {why}")
                 case Refused(why):
                     if value not in (None, False, "None", "", {}, []):
-                        self.complain(full, why)
+                        self.complain(place, why)
         for full, spellings in OLD_VALUES.items():
-            block = _block(values, full[depth:-1]) if full[:depth] == path else None
+            block = _block(values, full[depth:-1]) if full[:depth] == spelled else None
             value = _ABSENT if block is None else block.get(full[-1], _ABSENT)
             if block is not None and isinstance(value, str | None) and value in spellings:
                 block[full[-1]] = spellings[value]
-                self.notice(full, f"given {shown(value)}, taken for '{spellings[value]}'")
+                self.notice((*path, *full[depth:]), f"given {shown(value)}, taken for '{spellings[value]}'")
 
     def _rename(self, full: Path, to: str, value: Any, block: dict[str, Any], is_field: bool) -> None:
         if to in block:

@@ -40,26 +40,25 @@ Entry = Renamed | NoEffect | Refused
 
 _NOT_YET = "is not available in this version of manybody"
 _NEVER_READ = "RL Games accepts it and never reads it"
-_RECURRENT = NoEffect("it acts on recurrent networks only")
+_CONTINUOUS = NoEffect("it acts on continuous actions only")
+_NOT_IN_CENTRAL = NoEffect("RL Games accepts it here and never reads it")
 _SUMMARIES = NoEffect("it tunes RL Games' rate limit for TensorBoard writes, which is not needed here")
 
 TABLE: Mapping[Path, Entry] = {
     ("pbt",): NoEffect("population based training is started from outside"),
     # params.config
     ("config", "seq_len"): Renamed("seq_length"),
-    ("config", "seq_length"): _RECURRENT,
-    ("config", "bptt_length"): _RECURRENT,
-    ("config", "zero_rnn_on_done"): _RECURRENT,
+    ("config", "bptt_length"): NoEffect("gradients always reach back over seq_length steps"),
     ("config", "max_steps"): Renamed("max_frames"),
     ("config", "device_name"): Renamed("device"),
     ("config", "ignore_dead_batches"): NoEffect(_NEVER_READ),
     ("config", "force_interval_writer"): NoEffect(_NEVER_READ),
     ("config", "num_seed_steps"): NoEffect(_NEVER_READ),
     ("config", "rnd_config"): NoEffect(_NEVER_READ),
+    ("config", "max_env_steps"): NoEffect("the environment says which episodes were cut short"),
     ("config", "network_path"): NoEffect("checkpoints are in the run folder, under train_dir"),
     ("config", "log_path"): NoEffect("logs are in the run folder, under train_dir"),
     ("config", "is_train"): NoEffect("training or playing is chosen on the command line"),
-    ("config", "use_experimental_cv"): NoEffect("it acts with a central value only"),
     ("config", "self_play"): NoEffect(_NEVER_READ),
     ("config", "pbt_idx"): NoEffect("it acts with population based training only"),
     ("config", "defer_summaries_sec"): _SUMMARIES,
@@ -69,11 +68,18 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "multi_gpu_sync_stats"): NoEffect("it acts in several processes only"),
     ("config", "multi_gpu_sync_stats_mode"): NoEffect("it acts in several processes only"),
     ("config", "ray_config"): NoEffect("nothing runs on Ray here"),
-    ("config", "central_value_config"): Refused(f"a central value {_NOT_YET}"),
     ("config", "self_play_config"): Refused(f"self-play {_NOT_YET}"),
     ("config", "population_based_training"): Refused(f"population based training {_NOT_YET}"),
     ("config", "use_action_masks"): Refused("masks are for discrete actions"),
-    ("config", "freeze_critic"): Refused(f"freezing the critic {_NOT_YET}"),
+    ("config", "clip_actions"): _CONTINUOUS,
+    ("config", "bounds_loss_coef"): _CONTINUOUS,
+    ("config", "bound_loss_type"): _CONTINUOUS,
+    ("config", "central_value_config", "kl_threshold"): _NOT_IN_CENTRAL,
+    ("config", "central_value_config", "schedule_type"): _NOT_IN_CENTRAL,
+    ("config", "central_value_config", "use_smooth_clamp"): _NOT_IN_CENTRAL,
+    ("config", "central_value_config", "gamma"): _NOT_IN_CENTRAL,
+    ("config", "central_value_config", "tau"): _NOT_IN_CENTRAL,
+    ("config", "central_value_config", "entropy_coef"): _NOT_IN_CENTRAL,
     ("config", "env_info"): Refused("a live object is an argument of the agent, not a setting"),
     ("config", "vec_env"): Refused("a live object is an argument of the agent, not a setting"),
     ("config", "import_modules"): Refused(
@@ -119,6 +125,13 @@ OLD_VALUES: Mapping[Path, Mapping[Any, str]] = {
         "none": "constant",
         "identity": "constant",
     },
+    ("config", "central_value_config", "lr_schedule"): {
+        None: "constant",
+        "None": "constant",
+        "none": "constant",
+        "identity": "constant",
+        "adaptive": "constant",
+    },
 }
 """Values that are spelled otherwise here; they are replaced, with a notice."""
 
@@ -130,10 +143,10 @@ REFUSED_VALUES: Mapping[Path, Mapping[Any, str]] = {
 """Values that RL Games takes without a word for something else: what is expected instead."""
 
 NOT_YET: Mapping[str, frozenset[str]] = {
-    "algo": frozenset({"a2c_discrete", "sac"}),
-    "network": frozenset({"rnd_curiosity", "soft_actor_critic", "tcnnnet"}),
+    "algo": frozenset(),
+    "network": frozenset({"rnd_curiosity", "tcnnnet"}),
     "model": frozenset(
-        {"discrete_a2c", "multi_discrete_a2c", "continuous_a2c_tanh", "soft_actor_critic", "central_value"}
+        {"continuous_a2c_tanh"}
     ),
 }
 """Names that RL Games registers and this version does not have."""

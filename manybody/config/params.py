@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
+from manybody.config.algorithm import NameConfig
 from manybody.config.base import Section
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
 from manybody.config.gate import Gate
 from manybody.config.legacy import NOT_YET
 from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
-from manybody.config.ppo import PPOConfig
+from manybody.config.ppo import DiscretePPOConfig, PPOConfig
+from manybody.config.sac import SACConfig, SACNetworkConfig
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
 
 Schemas = Mapping[str, type[Section] | None]
@@ -29,13 +31,6 @@ def _threads(value: Any) -> int | str:
 
 def _from_clock(value: Any) -> Any:
     return None if value in (-1, "-1") and not isinstance(value, bool) else value
-
-
-class NameConfig(Section):
-    """A section that holds only the name of what to use."""
-
-    name: Text
-    """The registered name."""
 
 
 class Params(Section):
@@ -63,9 +58,20 @@ class Params(Section):
     """Kept for Isaac Lab files, whose wrapper reads its clipping ranges here."""
 
 
-ALGORITHMS: Schemas = {"a2c_continuous": PPOConfig}
-NETWORKS: Schemas = {"actor_critic": ActorCriticConfig, "resnet_actor_critic": ResnetActorCriticConfig}
-MODELS: Schemas = {"continuous_a2c": NameConfig, "continuous_a2c_logstd": NameConfig}
+ALGORITHMS: Schemas = {"a2c_continuous": PPOConfig, "a2c_discrete": DiscretePPOConfig, "sac": SACConfig}
+NETWORKS: Schemas = {
+    "actor_critic": ActorCriticConfig,
+    "resnet_actor_critic": ResnetActorCriticConfig,
+    "soft_actor_critic": SACNetworkConfig,
+}
+MODELS: Schemas = {
+    "continuous_a2c": NameConfig,
+    "continuous_a2c_logstd": NameConfig,
+    "discrete_a2c": NameConfig,
+    "multi_discrete_a2c": NameConfig,
+    "central_value": NameConfig,
+    "soft_actor_critic": NameConfig,
+}
 
 _KINDS = {"algo": "algorithm", "network": "network", "model": "model"}
 
@@ -110,14 +116,17 @@ def parse_params(
         )
     gate = Gate(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
+    networks = NETWORKS if networks is None else networks
     selected = {
         "config": _select(gate, values, "algo", ALGORITHMS if algorithms is None else algorithms),
-        "network": _select(gate, values, "network", NETWORKS if networks is None else networks),
+        "network": _select(gate, values, "network", networks),
         "model": _select(gate, values, "model", MODELS if models is None else models),
     }
     gate.schemas = {key: schema for key, schema in selected.items() if schema is not None}
     for key, schema in selected.items():
         if key in values:  # Params itself tells what is missing
+            if key == "config":
+                _central_network(gate, values[key], networks)
             values[key] = _section(gate, key, values[key], schema)
     params = gate.section(Params, values, ())
     gate.finish()
@@ -156,9 +165,25 @@ def parse_section(
     return section
 
 
-def _select(gate: Gate, values: dict[str, Any], namer: str, schemas: Schemas) -> type[Section] | None:
-    """The schema that ``values[namer]['name']`` selects; None when that name has none."""
-    block = values.get(namer)
+def _central_network(gate: Gate, config: Any, networks: Schemas) -> None:
+    """Validate the network inside ``central_value_config``, in place: which schema it has, its name says."""
+    block = config.get("central_value_config") if isinstance(config, dict) else None
+    if isinstance(block, dict) and isinstance(block.get("network"), dict):
+        path = ("config", "central_value_config", "network")
+        schema = _select(gate, block, "network", networks, path)
+        if schema is not None:
+            block["network"] = gate.section(schema, block["network"], path, spelled=("network",))
+
+
+def _select(
+    gate: Gate,
+    values: dict[str, Any],
+    kind: str,
+    schemas: Schemas,
+    path: tuple[str, ...] | None = None,
+) -> type[Section] | None:
+    """The schema that ``values[kind]['name']`` selects; None when that name has none. ``path``: where it stands."""
+    block = values.get(kind)
     name = block.get("name") if isinstance(block, Mapping) else None
     if not isinstance(
         name, str | int | float
@@ -168,11 +193,11 @@ def _select(gate: Gate, values: dict[str, Any], namer: str, schemas: Schemas) ->
     if name in schemas:
         return schemas[name]
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
-    if name in NOT_YET[namer]:
-        message = f"RL Games' {_KINDS[namer]} '{name}' is not available in this version of manybody"
+    if name in NOT_YET[kind]:
+        message = f"RL Games' {_KINDS[kind]} '{name}' is not available in this version of manybody"
     else:
-        message = f"no {_KINDS[namer]} is registered as {shown(name)}"
-    gate.complain((namer, "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
+        message = f"no {_KINDS[kind]} is registered as {shown(name)}"
+    gate.complain((*(path or (kind,)), "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
     return schemas.get(nearest(name, schemas) or "")
 
 

@@ -6,12 +6,48 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from manybody.config.algorithm import AlgorithmConfig, Count, NotNegative, Positive
+from manybody.config.algorithm import AlgorithmConfig, Count, NameConfig, NotNegative, Positive
+from manybody.config.base import Section
 from manybody.config.types import Flag, NoneWord, Number
 
 
-class PPOConfig(AlgorithmConfig):
-    """Proximal policy optimisation with continuous actions: ``params.config`` of ``a2c_continuous``."""
+class CentralValueConfig(Section):
+    """A critic of its own, which sees ``obs['states']``: the asymmetric part of an actor-critic."""
+
+    network: Any
+    """Its network, as under ``params.network``, with ``central_value: True`` in it."""
+    model: NameConfig = NameConfig(name="central_value")
+    """Its model."""
+    normalize_input: Flag
+    """Normalise the states by running mean and variance."""
+    learning_rate: Positive
+    """Adam's step size."""
+    lr_schedule: Literal["linear", "constant"] = "constant"
+    """``linear`` falls to 1e-6 at the last epoch or frame."""
+    mini_epochs: Count
+    """Passes over the collected states per update."""
+    minibatch_size: Annotated[Count | None, NoneWord] = None
+    """States per gradient step, which divides horizon_length × num_actors; wins over the next key."""
+    minibatch_size_per_env: Annotated[Count | None, NoneWord] = None
+    """The same as states per environment."""
+    clip_value: Flag
+    """Clip the change of the value estimate."""
+    e_clip: Positive = 0.2
+    """Clipping range of the value."""
+    weight_decay: NotNegative = 0.0
+    """L2 penalty inside Adam."""
+    truncate_grads: Flag = False
+    """Clip the norm of the gradient to ``grad_norm``."""
+    grad_norm: Positive = 1.0
+    """Largest norm of the gradient."""
+    freeze_critic: Flag = False
+    """Do not train it."""
+    mixed_precision: Flag = False
+    """Run its network in bfloat16 under autocast."""
+
+
+class OnPolicyConfig(AlgorithmConfig):
+    """Proximal policy optimisation, whatever the actions are."""
 
     ppo: Flag = True
     """False: the plain policy gradient, without clipping of the probability ratio."""
@@ -70,10 +106,18 @@ class PPOConfig(AlgorithmConfig):
     """Weight of the value loss (of which one half is taken, as in RL Games)."""
     entropy_coef: Number
     """Weight of the entropy bonus."""
-    bounds_loss_coef: Annotated[NotNegative | None, NoneWord] = None
-    """Weight of the loss that keeps mean actions within bounds; None: no such loss."""
-    bound_loss_type: Literal["bound", "regularisation"] = "bound"
-    """``bound``: squared excess over ±1.1; ``regularisation``: squared mean action."""
+
+    seq_length: Count = 4
+    """Steps of each environment that a recurrent network learns from together (L), which divides horizon_length
+    and minibatch_size."""
+    zero_rnn_on_done: Flag = True
+    """Forget the recurrent state at the end of an episode."""
+    central_value_config: Annotated[CentralValueConfig | None, NoneWord] = None
+    """A critic of its own that sees more than the policy; None: the policy's own value head."""
+    use_experimental_cv: Flag = True
+    """Train the policy's own value head too where there is a central value."""
+    freeze_critic: Flag = False
+    """Train neither the central value nor the normaliser of values."""
 
     use_diagnostics: Flag = False
     """Log explained variance, clip fractions and normaliser statistics."""
@@ -102,6 +146,25 @@ class PPOConfig(AlgorithmConfig):
         if given.get("min_lr", 0) > given.get("max_lr", float("inf")):
             yield "max_lr", f"at least min_lr, {given['min_lr']}"
         yield from super().rules(given)
+
+
+class PPOConfig(OnPolicyConfig):
+    """Proximal policy optimisation with continuous actions: ``params.config`` of ``a2c_continuous``."""
+
+    clip_actions: Flag = True
+    """Clip actions to ±1 and rescale them to the bounds of the action space; False: pass them on as they
+    are."""
+    bounds_loss_coef: Annotated[NotNegative | None, NoneWord] = None
+    """Weight of the loss that keeps mean actions within bounds; None: no such loss."""
+    bound_loss_type: Literal["bound", "regularisation"] = "bound"
+    """``bound``: squared excess over ±1.1; ``regularisation``: squared mean action."""
+
+
+class DiscretePPOConfig(OnPolicyConfig):
+    """Proximal policy optimisation with discrete actions: ``params.config`` of ``a2c_discrete``."""
+
+    use_action_masks: Flag = False
+    """Choose only among what the environment allows in ``action_masks``."""
 
 
 def _minibatch_rules(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,10 +1,11 @@
 """Where a rollout is stored: one preallocated tensor (T, N, ...) per field."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+
+from manybody.data.tree import Tree, tree_map
 
 
 class Field(NamedTuple):
@@ -14,9 +15,13 @@ class Field(NamedTuple):
     dtype: torch.dtype
 
 
-def swap_and_flatten01(x: Tensor) -> Tensor:
+FieldTree = Field | Mapping[str, Field]
+"""What is stored under one name: a tensor, or a dictionary of them."""
+
+
+def swap_and_flatten01(x: Any) -> Any:
     """(N*T, ...) from (T, N, ...): all steps of row 0 first, then of row 1, and so on (RL Games' order)."""
-    return x.transpose(0, 1).reshape(-1, *x.shape[2:])
+    return tree_map(lambda leaf: leaf.transpose(0, 1).reshape(-1, *leaf.shape[2:]), x)
 
 
 class ExperienceBuffer:
@@ -30,18 +35,18 @@ class ExperienceBuffer:
     """
 
     def __init__(
-        self, horizon_length: int, rows: int, fields: Mapping[str, Field], device: torch.device
+        self, horizon_length: int, rows: int, fields: Mapping[str, FieldTree], device: torch.device
     ) -> None:
         self.horizon_length = horizon_length
-        self.tensor_dict: dict[str, Tensor] = {
-            name: torch.zeros((horizon_length, rows, *field.shape), dtype=field.dtype, device=device)
-            for name, field in fields.items()
-        }
+        self.tensor_dict: dict[str, Any] = tree_map(
+            lambda field: torch.zeros((horizon_length, rows, *field.shape), dtype=field.dtype, device=device),
+            fields,
+        )
 
-    def update_data(self, name: str, n: int, value: Tensor) -> None:
+    def update_data(self, name: str, n: int, value: Tree) -> None:
         """Store ``value`` (N, ...) as step ``n`` of the field."""
-        self.tensor_dict[name][n].copy_(value)
+        tree_map(lambda stored, new: stored[n].copy_(new), self.tensor_dict[name], value)
 
-    def get_transformed_list(self, names: Sequence[str]) -> dict[str, Tensor]:
+    def get_transformed_list(self, names: Sequence[str]) -> dict[str, Any]:
         """The named fields, flattened env-major to (N*T, ...)."""
         return {name: swap_and_flatten01(self.tensor_dict[name]) for name in names}

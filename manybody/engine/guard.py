@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.data.tree import leaves, tree_map
 from manybody.functional.stats import LARGEST, rows_sane
 
 POLICIES = {
@@ -40,7 +41,7 @@ class Guard:
 
     DATA = ("obs", "reward", "final_obs")
     """What comes from the environment; broken actions come from broken weights."""
-    KEYS = (*DATA, "action")
+    KEYS = (*DATA, "action", "action_masks")
 
     def __init__(self, policy: str, rows: int, device: torch.device) -> None:
         self.policy = policy
@@ -63,25 +64,34 @@ class Guard:
         self._first = dict.fromkeys(self.KEYS, zero + NEVER)
         self.skipped_updates = zero
 
-    def clean(self, key: str, n: int, x: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def clean(self, key: str, n: int, x: Any, rows: Tensor | None = None) -> tuple[Any, Tensor]:
         """Replace broken rows by zeros and count them.
 
         Args:
             key: one of :attr:`KEYS`, for the report.
             n: step of the rollout.
-            x: (N, ...).
+            x: (N, ...), or a dictionary of such; whole numbers are never broken.
             rows: (N,) bool, the rows that mean anything; all by default.
 
         Returns:
             ``x`` with broken rows zeroed, and (N,) bool, which rows were broken.
         """
-        broken = ~rows_sane(x) if rows is None else ~rows_sane(x) & rows
+        broken = torch.zeros(self.rows, dtype=torch.bool, device=self.device)
+        for leaf in leaves(x):
+            if leaf.is_floating_point():
+                broken = broken | ~rows_sane(leaf)
+        if rows is not None:
+            broken = broken & rows
+        self.count(key, n, broken)
+        return tree_map(
+            lambda leaf: leaf.masked_fill(broken.reshape(-1, *[1] * (leaf.ndim - 1)), 0), x
+        ), broken
+
+    def count(self, key: str, n: int, broken: Tensor) -> None:
+        """Note that the rows ``broken`` (N,) bool were so at step ``n``."""
         place = torch.where(broken, self.row_numbers + n * self.rows, NEVER).min()
         self._counts[key] = self._counts[key] + broken.sum()
         self._first[key] = torch.minimum(self._first[key], place)
-        return torch.where(
-            broken.reshape(-1, *[1] * (x.ndim - 1)), torch.zeros((), device=x.device, dtype=x.dtype), x
-        ), broken
 
     def healthy_update(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
         """() bool: this minibatch may change the weights."""
@@ -100,7 +110,7 @@ class Guard:
     def describe(self, read: Mapping[str, float]) -> str | None:
         """One sentence naming key, environment and step of what was found; None when all was well."""
         parts = []
-        for key in self.KEYS:
+        for key in (*self.DATA, "action"):
             if read[f"guard/{key}"]:
                 n, row = divmod(int(read[f"guard_first/{key}"]), self.rows)
                 parts.append(f"{key} of environment {row} at step {n} ({read[f'guard/{key}']:.0f} such rows)")
@@ -134,6 +144,11 @@ class Guard:
         Raises:
             TrainingAbortedError: the policy is ``abort``, or rolling back did not help.
         """
+        if read["guard/action_masks"]:
+            n, row = divmod(int(read["guard_first/action_masks"]), self.rows)
+            raise TrainingAbortedError(
+                f"action_masks of environment {row} at step {n} allow no action at all"
+            )
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
         if sentence is None or (self.policy == "quarantine" and not skipped):

@@ -1,5 +1,6 @@
 """Running normalisation of observations, values and advantages."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -78,6 +79,27 @@ class RunningMeanStd(nn.Module):
         if denorm:
             return x * std if self.norm_only else x.clamp(-5.0, 5.0) * std + mean
         return x / std if self.norm_only else ((x - mean) / std).clamp(-5.0, 5.0)
+
+
+class RunningMeanStdObs(nn.Module):
+    """One :class:`RunningMeanStd` per key of a dictionary of observations.
+
+    Args:
+        insize: shape of one sample by key.
+    """
+
+    def __init__(self, insize: Mapping[str, tuple[int, ...]]) -> None:
+        super().__init__()
+        self.running_mean_std = nn.ModuleDict({key: RunningMeanStd(shape) for key, shape in insize.items()})
+
+    def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each (B, *insize[key]), normalised."""
+        return {key: module(x[key]) for key, module in self.running_mean_std.items()}
+
+
+def observation_normalizer(shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> nn.Module:
+    """Running statistics of observations of one shape, or of a dictionary of them."""
+    return RunningMeanStdObs(shape) if isinstance(shape, Mapping) else RunningMeanStd(shape)
 
 
 class MovingMeanStd(nn.Module):

@@ -1,13 +1,25 @@
-"""PPO under RL Games' names: what ``a2c_continuous`` is made of."""
+"""PPO under RL Games' names: what ``a2c_continuous`` and ``a2c_discrete`` are made of."""
 
 from typing import Any
 
-from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase
+from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase, DiscreteA2CAgent, DiscreteA2CBase
+from manybody.algos.a2c.central_value import CentralValueTrain, ModelCentralValue
 from manybody.algos.a2c.collect import A2CBase
-from manybody.algos.a2c.models import ModelA2CContinuous, ModelA2CContinuousLogStd
+from manybody.algos.a2c.models import (
+    ModelA2C,
+    ModelA2CContinuous,
+    ModelA2CContinuousLogStd,
+    ModelA2CMultiDiscrete,
+)
 from manybody.algos.a2c.networks import A2CBuilder, A2CNetwork
-from manybody.algos.a2c.player import PPOPlayerContinuous, PpoPlayerContinuous
-from manybody.config import ActorCriticConfig
+from manybody.algos.a2c.player import (
+    PPOPlayerContinuous,
+    PpoPlayerContinuous,
+    PPOPlayerDiscrete,
+    PpoPlayerDiscrete,
+)
+from manybody.algos.a2c.resnet import A2CResnetBuilder, A2CResnetNetwork
+from manybody.config import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.model_builder import provide_model, provide_network
 
 __all__ = [
@@ -15,20 +27,38 @@ __all__ = [
     "A2CBase",
     "A2CBuilder",
     "A2CNetwork",
+    "A2CResnetBuilder",
+    "A2CResnetNetwork",
+    "CentralValueTrain",
     "ContinuousA2CBase",
+    "DiscreteA2CAgent",
+    "DiscreteA2CBase",
+    "ModelA2C",
     "ModelA2CContinuous",
     "ModelA2CContinuousLogStd",
+    "ModelA2CMultiDiscrete",
+    "ModelCentralValue",
     "PPOPlayerContinuous",
+    "PPOPlayerDiscrete",
     "PpoPlayerContinuous",
+    "PpoPlayerDiscrete",
     "register",
 ]
 
 provide_network("actor_critic", A2CBuilder, ActorCriticConfig)
+provide_network("resnet_actor_critic", A2CResnetBuilder, ResnetActorCriticConfig)
 provide_model("continuous_a2c", ModelA2CContinuous)
 provide_model("continuous_a2c_logstd", ModelA2CContinuousLogStd)
+provide_model("discrete_a2c", ModelA2C)
+provide_model("multi_discrete_a2c", ModelA2CMultiDiscrete)
+provide_model("central_value", ModelCentralValue)
 
 
 def register(runner: Any) -> None:
-    """Make ``algo.name: a2c_continuous`` train and play through ``runner``."""
-    runner.algo_factory.register_builder("a2c_continuous", A2CAgent, schema=A2CAgent.Config)
-    runner.player_factory.register_builder("a2c_continuous", PpoPlayerContinuous)
+    """Make ``algo.name: a2c_continuous`` and ``a2c_discrete`` train and play through ``runner``."""
+    for name, agent, player in (
+        ("a2c_continuous", A2CAgent, PpoPlayerContinuous),
+        ("a2c_discrete", DiscreteA2CAgent, PpoPlayerDiscrete),
+    ):
+        runner.algo_factory.register_builder(name, agent, schema=agent.Config)
+        runner.player_factory.register_builder(name, player)

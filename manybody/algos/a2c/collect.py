@@ -5,13 +5,18 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from manybody.algos.a2c.central_value import CentralValue
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
+from manybody.algos.interaction import boxes
 from manybody.algos.training import TrainableAlgorithm
-from manybody.config import Params, PPOConfig
-from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
+from manybody.config import Params
+from manybody.data.recurrent import RecurrentStates
+from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_flatten01
+from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import make_scheduler
@@ -40,8 +45,6 @@ class A2CBase(TrainableAlgorithm):
         ConfigError: its size is not ``num_actors``.
     """
 
-    Config = PPOConfig
-
     def __init__(
         self,
         base_name: str,
@@ -56,6 +59,8 @@ class A2CBase(TrainableAlgorithm):
         self.batch_size = self.horizon_length * self.rows
         self.tau: float = config.tau
         self.normalize_value: bool = config.normalize_value
+        self.seq_length = 1  # until there is a model that is recurrent
+        self.central_value: CentralValue = CentralValue()
         self._gae = compiled(gae, config.torch_compile)
         self.schedule_type: str = config.schedule_type
         self.scheduler = make_scheduler(
@@ -90,16 +95,32 @@ class A2CBase(TrainableAlgorithm):
     # --- storage -------------------------------------------------------------------------------------------------
 
     def init_tensors(self) -> None:
-        """Allocate the rollout and the running episode counters."""
+        """Allocate the rollout, the running episode counters and the recurrent state."""
         super().init_tensors()
         self.experience_buffer = ExperienceBuffer(
             self.horizon_length, self.rows, self.policy_fields() | self.rollout_fields(), self.ppo_device
         )
+        self.init_rnn_from_model()
+        self.central_value.init_tensors()
 
-    def policy_fields(self) -> dict[str, Field]:
+    def init_rnn_from_model(self) -> None:
+        """The recurrent state that episodes start with, and room for one state per sequence."""
+        self.recurrent = RecurrentStates(
+            self.model.get_default_rnn_state(),
+            self.horizon_length,
+            self.seq_length,
+            self.config.zero_rnn_on_done,
+            self.ppo_device,
+        )
+
+    def policy_fields(self) -> dict[str, FieldTree]:
         """What every rollout stores; subclasses add what their policy returns."""
+        observation = tree_map(
+            lambda space: Field(space.shape, torch.uint8 if space.dtype == np.uint8 else torch.float32),
+            boxes(self.observation_space),
+        )
         return {
-            "obses": Field(self.obs_shape, torch.float32),
+            "obses": observation,
             "dones": Field((), torch.uint8),
             "rewards": Field((self.value_size,), torch.float32),
             "bootstraps": Field((self.value_size,), torch.float32),
@@ -111,15 +132,27 @@ class A2CBase(TrainableAlgorithm):
         """Hook: tensors of ``Step.extras`` to keep with every step, by name (AMP: ``amp_obs``)."""
         return {}
 
-    def shape_rewards(self, rollout: Mapping[str, Tensor]) -> Tensor:
+    def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
         """Hook: rewards (T, N, V) to learn from, given the stored rollout (T, N, ...)."""
         return rollout["rewards"]
 
     # --- the policy ----------------------------------------------------------------------------------------------
 
-    def get_action_values(self, obs: Obs) -> dict[str, Tensor]:
-        """The model's acting outputs for ``obs``: ``actions``, ``neglogpacs``, ``values``, ..."""
-        return self.model({"is_train": False, "prev_actions": None, **obs})
+    def get_action_values(self, obs: Obs) -> dict[str, Any]:
+        """The model's acting outputs for ``obs``: ``actions``, ``neglogpacs``, ``values``, ``rnn_states``, ...
+
+        The values are the central value's where there is one.
+        """
+        decision = self.model(
+            {
+                "is_train": False,
+                "prev_actions": None,
+                "rnn_states": self.recurrent.current,
+                "seq_length": 1,
+                **obs,
+            }
+        )
+        return {**decision, "values": self.central_value.values(obs, decision["values"])}
 
     def get_values(self, obs: Obs) -> Tensor:
         """(N, V), units of shaped reward."""
@@ -134,15 +167,14 @@ class A2CBase(TrainableAlgorithm):
         truncated = step.truncated.unsqueeze(1)
         if step.final_obs is None:
             return self.gamma * self.experience_buffer.tensor_dict["values"][n] * truncated
-        if self.ppo_device.type == "cpu":  # picking rows is cheap where nothing has to be waited for
-            values = torch.zeros_like(step.reward)
-            if truncated.any():
-                rows = step.truncated
-                values[rows] = self.get_values({key: value[rows] for key, value in step.final_obs.items()})
+        values = torch.zeros_like(step.reward)
+        if self.ppo_device.type == "cpu" and not truncated.any():  # nothing has to be waited for
+            return values
+        if self.ppo_device.type == "cpu" and not (self.is_rnn or self.central_value.present):
+            rows = step.truncated  # picking rows is cheap there
+            values[rows] = self.get_values(tree_map(lambda x: x[rows], step.final_obs))
             return self.gamma * values
-        return torch.where(
-            truncated, self.gamma * self.get_values(step.final_obs), torch.zeros_like(step.reward)
-        )
+        return torch.where(truncated, self.gamma * self.get_values(step.final_obs), values)
 
     # --- the rollout ---------------------------------------------------------------------------------------------
 
@@ -151,26 +183,34 @@ class A2CBase(TrainableAlgorithm):
         """T steps of the current policy in every environment, with returns."""
         self.guard.start_epoch()
         step_time = 0.0
-        with eval_mode(self.model):
+        with eval_mode(self.model), self.central_value.acting():
             for n in range(self.horizon_length):
                 decision = self.get_action_values(self.obs)
                 self._store_decision(n, decision)
                 started = time.perf_counter()
                 step = self.env_step(decision["actions"])
                 step_time += time.perf_counter() - started
+                self.recurrent.current = decision["rnn_states"]
+                self.central_value.advance()
                 self._store_outcome(n, step)
             last_values = self.get_values(self.obs)
         batch = self._finish_rollout(last_values)
         batch["step_time"] = step_time
         return batch
 
-    def _store_decision(self, n: int, decision: dict[str, Tensor]) -> None:
+    def play_steps_rnn(self) -> RolloutBatch:
+        """RL Games' name of :meth:`play_steps` for recurrent policies; here one method serves both."""
+        return self.play_steps()
+
+    def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
         buffer = self.experience_buffer
         buffer.update_data("obses", n, self.obs["obs"])
         buffer.update_data("dones", n, self.dones)
         for name in self.update_list:
             buffer.update_data(name, n, decision[name])
-        self.guard.clean("action", n, decision["actions"])
+        self.recurrent.store(n)
+        self.central_value.store(n, self.obs, self.dones)
+        self.guard.clean("action", n, decision["neglogpacs"])  # broken weights give broken probabilities
 
     def _store_outcome(self, n: int, step: Step) -> None:
         """Keep what the environment answered; broken rows end there, without a value beyond them."""
@@ -184,6 +224,8 @@ class A2CBase(TrainableAlgorithm):
             buffer.update_data(name, n, step.extras[name].to(self.ppo_device))
         self.count_episodes(step, shaped, broken)
         self.obs, self.dones = step.obs, step.done.to(torch.uint8)
+        self.recurrent.forget(self.dones)
+        self.central_value.after_step(self.dones)
 
     def _finish_rollout(self, last_values: Tensor) -> RolloutBatch:
         rollout = self.experience_buffer.tensor_dict
@@ -199,7 +241,18 @@ class A2CBase(TrainableAlgorithm):
         batch: dict[str, Any] = self.experience_buffer.get_transformed_list(self.tensor_list)
         batch["returns"] = swap_and_flatten01(advantages + rollout["values"])
         batch["played_frames"] = self.batch_size
+        batch |= self.recurrent.sequences()
         return batch  # type: ignore[return-value]
+
+    @property
+    def is_rnn(self) -> bool:
+        """Whether the policy is recurrent."""
+        return self.model.is_rnn()
+
+    @property
+    def rnn_states(self) -> Any:
+        """The policy's state between two steps (RL Games' name)."""
+        return self.recurrent.current
 
     @property
     def update_list(self) -> list[str]:
@@ -210,3 +263,17 @@ class A2CBase(TrainableAlgorithm):
     def tensor_list(self) -> list[str]:
         """What the batch takes over from the rollout."""
         return [*self.update_list, "obses", "dones", *self.rollout_fields()]
+
+    def interaction_state(self) -> dict[str, Any]:
+        """See :class:`TrainableAlgorithm`."""
+        return {
+            **super().interaction_state(),
+            "rnn_states": self.recurrent.current,
+            **self.central_value.interaction_state(),
+        }
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        super().set_interaction_state(state)
+        self.recurrent.load(state.get("rnn_states"))
+        self.central_value.set_interaction_state(state)

@@ -1,35 +1,39 @@
-"""Gaussian policies: how a network's outputs become actions."""
+"""Policies: how a network's outputs become actions and log-probabilities."""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
-from manybody.nn.distributions import Gaussian
+from manybody.nn.distributions import FORBIDDEN, Distribution, Gaussian, categorical
 
 
-class GaussianModelNetwork(BaseModelNetwork):
-    """A live Gaussian model; subclasses say how the raw spread becomes a deviation."""
+class PolicyModelNetwork(BaseModelNetwork):
+    """A live model that acts; subclasses say which distribution the network's outputs describe."""
 
-    def deviation(self, raw: Tensor) -> Tensor:
-        """Sigma (M, A) > 0 from the network's raw spread (M, A)."""
+    def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
+        """The M distributions that ``out``, what the network returned, describes."""
         raise NotImplementedError
 
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
         """Act, or judge actions taken earlier.
 
         Args:
-            input_dict: ``obs`` (M, *obs_shape); ``is_train``; when training ``prev_actions`` (M, A).
+            input_dict: ``obs`` (M, *obs_shape) or a dictionary of such; ``is_train``; when training ``prev_actions``
+                (M, ...); for discrete actions optionally ``action_masks`` (M, sum of head sizes) bool; for recurrent
+                networks ``rnn_states``, ``seq_length`` and ``dones``.
 
         Returns:
-            Training: ``prev_neglogp`` (M,), ``values`` (M, V) in normalised units, ``entropy`` (M,), ``mus`` and
-            ``sigmas`` (M, A), ``rnn_states``. Acting: ``actions`` (M, A), ``neglogpacs`` (M,), ``values`` (M, V) in
-            units of reward, ``mus``, ``sigmas``, ``rnn_states``.
+            Training: ``prev_neglogp`` (M,), ``values`` (M, V) in normalised units, ``entropy`` (M,), ``rnn_states``
+            and the parameters of the distribution: ``mus`` and ``sigmas`` (M, A), or ``logits`` (M, sum of sizes).
+            Acting: ``actions`` (M, ...), ``neglogpacs`` (M,), ``values`` (M, V) in units of reward, ``rnn_states``
+            and the parameters.
         """
         out = self.a2c_network({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
-        policy = Gaussian(out.mu.float(), self.deviation(out.sigma.float()))
-        common = {"rnn_states": out.states, "mus": policy.mu, "sigmas": policy.sigma}
+        policy = self.policy(out, input_dict)
+        common = {"rnn_states": out.states, **policy.parameters()}
         values = out.value.float()
         if input_dict.get("is_train", True):
             neglogp = policy.neglogp(input_dict["prev_actions"])
@@ -41,6 +45,18 @@ class GaussianModelNetwork(BaseModelNetwork):
             "neglogpacs": policy.neglogp(actions),
             "values": self.denorm_value(values),
         }
+
+
+class GaussianModelNetwork(PolicyModelNetwork):
+    """A live Gaussian model; subclasses say how the raw spread becomes a deviation."""
+
+    def deviation(self, raw: Tensor) -> Tensor:
+        """Sigma (M, A) > 0 from the network's raw spread (M, A)."""
+        raise NotImplementedError
+
+    def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
+        """See :class:`PolicyModelNetwork`."""
+        return Gaussian(out.mu.float(), self.deviation(out.sigma.float()))
 
 
 class LogStdModelNetwork(GaussianModelNetwork):
@@ -82,3 +98,28 @@ class ModelA2CContinuous(BaseModel):
     """``model.name: continuous_a2c``; give ``sigma_activation: softplus`` or a positive ``sigma_init``."""
 
     Network = DirectModelNetwork
+
+
+class CategoricalModelNetwork(PolicyModelNetwork):
+    """A live model of one choice, or of one per head; masked choices have probability zero."""
+
+    def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
+        """See :class:`PolicyModelNetwork`."""
+        heads = None if isinstance(out.logits, Tensor) else tuple(out.logits)
+        logits = (out.logits if heads is None else torch.cat(heads, dim=-1)).float()
+        allowed = input_dict.get("action_masks")
+        if allowed is not None:
+            logits = torch.where(allowed, logits, FORBIDDEN)
+        return categorical(logits, None if heads is None else tuple(head.shape[-1] for head in heads))
+
+
+class ModelA2C(BaseModel):
+    """``model.name: discrete_a2c``: a ``Discrete`` action space."""
+
+    Network = CategoricalModelNetwork
+
+
+class ModelA2CMultiDiscrete(BaseModel):
+    """``model.name: multi_discrete_a2c``: ``MultiDiscrete``, or a ``Tuple`` of ``Discrete`` of any sizes."""
+
+    Network = CategoricalModelNetwork

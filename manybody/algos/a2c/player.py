@@ -1,37 +1,43 @@
 """Players of on-policy agents."""
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from manybody.algos.a2c.agent import head_sizes
+from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
+from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require
 from manybody.envs.base import Obs
 from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
+from manybody.nn.distributions import categorical
 
 
-class PpoPlayerContinuous(BasePlayer):
-    """Plays ``a2c_continuous`` checkpoints, with the same action mapping as in training."""
+class PpoPlayer(BasePlayer):
+    """The network of an on-policy agent, its recurrent state and its checkpoints."""
 
     def __init__(self, params: Params, **parts: Any) -> None:
         super().__init__(params, **parts)
-        config = self.config
-        space = self.env_info["action_space"]
-        self.clip_actions: bool = config.clip_actions
-        self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.device)
-        self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.device)
         self.network = ModelBuilder().load(params)
         self.model = self.network.build(self.build_config()).to(self.device).eval()
+        self.states: States = None
+
+    @property
+    @abstractmethod
+    def actions_num(self) -> Any:
+        """A, or the size of each head."""
 
     def build_config(self) -> dict[str, Any]:
         """What the model is built from, as in training."""
         return {
-            "actions_num": self.env_info["action_space"].shape[0],
-            "input_shape": self.env_info["observation_space"].shape,
-            "num_seqs": self.env.num_envs * self.env_info["agents"],
+            "actions_num": self.actions_num,
+            "input_shape": observation_shape(self.env_info["observation_space"]),
+            "num_seqs": self.rows,
             "value_size": self.env_info["value_size"],
             "normalize_value": self.config.normalize_value,
             "normalize_input": self.config.normalize_input,
@@ -43,9 +49,46 @@ class PpoPlayerContinuous(BasePlayer):
         check_state_dict(self.model.state_dict(), state, fn)
         self.model.load_state_dict(state)
 
+    def reset(self) -> None:
+        """See :class:`BasePlayer`: the state that episodes start with."""
+        initial = self.model.get_default_rnn_state()
+        self.states = None if initial is None else tuple(state.to(self.device) for state in initial)
+
+    def forget(self, done: Tensor) -> None:
+        """See :class:`BasePlayer`."""
+        if self.states is not None and self.config.zero_rnn_on_done:
+            going_on = (~done).float().unsqueeze(-1)
+            self.states = tuple(state * going_on for state in self.states)
+
+    def act(self, obs: Obs) -> dict[str, Any]:
+        """What the model answers to ``obs``; the recurrent state moves on."""
+        if self.states is None:
+            self.reset()
+        out = self.model(
+            {"is_train": False, "prev_actions": None, "rnn_states": self.states, "seq_length": 1, **obs}
+        )
+        self.states = out["rnn_states"]
+        return out
+
+
+class PpoPlayerContinuous(PpoPlayer):
+    """Plays ``a2c_continuous`` checkpoints, with the same action mapping as in training."""
+
+    def __init__(self, params: Params, **parts: Any) -> None:
+        super().__init__(params, **parts)
+        space = self.env_info["action_space"]
+        self.clip_actions: bool = self.config.clip_actions
+        self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.device)
+        self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.device)
+
+    @property
+    def actions_num(self) -> int:
+        """A."""
+        return self.env_info["action_space"].shape[0]
+
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
         """See :class:`BasePlayer`: the mean action, or a sample."""
-        out = self.model({"is_train": False, "prev_actions": None, **obs})
+        out = self.act(obs)
         action = out["mus"] if is_deterministic else out["actions"]
         if not self.clip_actions:
             return action
@@ -53,3 +96,28 @@ class PpoPlayerContinuous(BasePlayer):
 
 
 PPOPlayerContinuous = PpoPlayerContinuous
+
+
+class PpoPlayerDiscrete(PpoPlayer):
+    """Plays ``a2c_discrete`` checkpoints."""
+
+    @property
+    def actions_num(self) -> int | tuple[int, ...]:
+        """K, or the size of each head."""
+        return head_sizes(self.env_info["action_space"])
+
+    def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
+        """See :class:`BasePlayer`: the most likely action, or a sample; (N,) or (N, heads) int64."""
+        out = self.act(obs)
+        if not is_deterministic:
+            return out["actions"]
+        sizes = self.actions_num
+        return categorical(out["logits"], sizes if isinstance(sizes, tuple) else None).mode()
+
+    def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:
+        """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool."""
+        masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.device)
+        return self.get_action({**obs, "action_masks": masks}, is_deterministic)
+
+
+PPOPlayerDiscrete = PpoPlayerDiscrete

@@ -9,17 +9,23 @@ class RolloutBatch(TypedDict, total=False):
     """What ``play_steps`` gives; B = T*N rows, env-major (all steps of row 0 first). Subclasses may add keys."""
 
     obses: Tensor
-    """(B, O)."""
+    """(B, O), or a dictionary of such."""
     actions: Tensor
-    """(B, A), as sampled: neither clipped nor rescaled."""
+    """(B, A), as sampled: neither clipped nor rescaled; discrete: (B,) or (B, heads) int64."""
     neglogpacs: Tensor
     """(B,)."""
     values: Tensor
     """(B, V), units of shaped reward."""
     mus: Tensor
-    """(B, A)."""
+    """(B, A), continuous actions."""
     sigmas: Tensor
-    """(B, A)."""
+    """(B, A), continuous actions."""
+    logits: Tensor
+    """(B, sum of head sizes), discrete actions."""
+    action_masks: Tensor
+    """(B, sum of head sizes) bool, with ``use_action_masks``."""
+    rnn_states: tuple[Tensor, ...]
+    """(layers, B / L, units) each, at the start of each sequence."""
     dones: Tensor
     """(B,) 1 where the observation begins an episode."""
     returns: Tensor
@@ -44,15 +50,27 @@ class TrainBatch(TypedDict, total=False):
     actions: Tensor
     """(M, A)."""
     obs: Tensor
-    """(M, O), not normalised."""
+    """(M, O), not normalised, or a dictionary of such."""
+    dones: Tensor
+    """(M,) 1 where the observation begins an episode."""
+    rnn_states: tuple[Tensor, ...]
+    """(layers, M / L, units) each, at the start of each sequence."""
     mu: Tensor
-    """(M, A) of the policy of the last update."""
+    """(M, A) of the policy of the last update; continuous actions."""
     sigma: Tensor
     """(M, A) likewise."""
+    logits: Tensor
+    """(M, sum of head sizes) of the policy that acted; discrete actions."""
+    action_masks: Tensor
+    """(M, sum of head sizes) bool, with ``use_action_masks``."""
 
 
 class TrainResult(NamedTuple):
-    """What one minibatch gave; the first nine in RL Games' order. All () tensors but ``mu`` and ``sigma`` (M, A)."""
+    """What one minibatch gave; the first nine in RL Games' order.
+
+    All () tensors but ``mu`` and ``sigma`` (M, A), which are None for discrete actions: their divergence is measured
+    against the policy that acted, that of Gaussians against the policy of the last update (as in RL Games).
+    """
 
     a_loss: Tensor
     c_loss: Tensor
@@ -60,8 +78,8 @@ class TrainResult(NamedTuple):
     kl: Tensor
     last_lr: Tensor
     lr_mul: float
-    mu: Tensor
-    sigma: Tensor
+    mu: Tensor | None
+    sigma: Tensor | None
     b_loss: Tensor
     extra: dict[str, Tensor]
     """Losses that hooks or the network added, by name, and diagnostics as ``info/...``."""

@@ -1,0 +1,337 @@
+"""The central value: a critic of its own that sees what the policy does not (asymmetric actor-critic).
+
+An agent holds either a :class:`CentralValue`, which leaves everything to the policy's own value head, or a
+:class:`CentralValueTrain`.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from manybody.algos.model import BaseModel, BaseModelNetwork
+from manybody.algos.run import clone
+from manybody.config import ConfigError, Problem
+from manybody.config.ppo import CentralValueConfig
+from manybody.data.minibatch import PPODataset
+from manybody.data.recurrent import RecurrentStates, States
+from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
+from manybody.engine.accelerate import autocast, eval_mode
+from manybody.engine.checkpoint import check_state_dict, require
+from manybody.engine.guard import Guard
+from manybody.engine.metrics import EpochMeans
+from manybody.engine.optim import GuardedAdam, LinearScheduler
+from manybody.envs.base import Obs
+from manybody.functional.value import critic_loss
+
+PATH = "params.config.central_value_config"
+
+
+class CentralValue:
+    """No central value: the policy's own value head is the critic."""
+
+    present = False
+    value_mean_std: Any = None
+
+    def init_tensors(self) -> None:
+        """Allocate what a rollout needs."""
+
+    def acting(self) -> AbstractContextManager[Any]:
+        """A context in which values are asked for, not learned."""
+        return nullcontext()
+
+    def values(self, obs: Obs, own: Tensor) -> Tensor:
+        """(N, V) in units of reward: ``own``, what the policy's value head says, or this critic's view."""
+        return own
+
+    def store(self, n: int, obs: Obs, dones: Tensor) -> None:
+        """Keep what step ``n`` begins with; ``dones`` (N,) where its observation begins an episode."""
+
+    def advance(self) -> None:
+        """The step was taken: the recurrent state of the last :meth:`values` becomes the current one."""
+
+    def after_step(self, dones: Tensor) -> None:
+        """Forget the recurrent state where an episode ended; ``dones`` (N,)."""
+
+    def train_net(self, values: Tensor, returns: Tensor, epoch: int, frame: int) -> dict[str, Tensor]:
+        """Learn from a rollout: values and returns (B, V) in the normalised value space; scalars by tag."""
+        return {}
+
+    @property
+    def updates(self) -> int:
+        """Gradient steps per epoch."""
+        return 0
+
+    def learner_state(self) -> dict[str, Any]:
+        """Weights and optimiser."""
+        return {}
+
+    def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
+        """The inverse of :meth:`learner_state`."""
+
+    def set_weights(self, state: Mapping[str, Any], path: str) -> None:
+        """The weights alone."""
+
+    def interaction_state(self) -> dict[str, Any]:
+        """The recurrent state between two steps."""
+        return {}
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`interaction_state`."""
+
+
+class CentralValueModelNetwork(BaseModelNetwork):
+    """A live critic: normalises, predicts, and denormalises when acting."""
+
+    def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+        """``values`` (M, V), in units of reward unless ``is_train``, and ``rnn_states``."""
+        out = self.a2c_network({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
+        value = out.value.float()
+        if not input_dict.get("is_train", True):
+            value = self.denorm_value(value)
+        return {"values": value, "rnn_states": out.states}
+
+
+class ModelCentralValue(BaseModel):
+    """``model.name: central_value``."""
+
+    Network = CentralValueModelNetwork
+    model_class = "cval"
+
+
+class CentralValueTrain(CentralValue, nn.Module):
+    """A critic on ``obs['states']`` (num_actors, S), one value per environment, shared by its agents.
+
+    Trained on the mean of the agents' returns, before the policy. (RL Games takes the first agent's.)
+
+    Args:
+        config: the ``central_value_config`` section.
+        recipe: what ``network`` and ``model`` in it describe.
+        state_space: what ``states`` are.
+        num_actors: environments.
+        num_agents: rows per environment.
+        horizon_length: T.
+        seq_length: L of recurrent networks.
+        zero_rnn_on_done: forget at the end of an episode.
+        value_size: V.
+        normalize_value: keep running statistics of returns.
+        max_epochs: end of a linear schedule, or -1.
+        max_frames: likewise.
+        guard: counts updates that are left out.
+        device: where to compute.
+
+    Raises:
+        ConfigError: the network gives no value alone, or minibatches do not divide the batch.
+    """
+
+    present = True
+
+    def __init__(
+        self,
+        config: CentralValueConfig,
+        recipe: BaseModel,
+        *,
+        state_space: Any,
+        num_actors: int,
+        num_agents: int,
+        horizon_length: int,
+        seq_length: int,
+        zero_rnn_on_done: bool,
+        value_size: int,
+        normalize_value: bool,
+        max_epochs: int,
+        max_frames: int,
+        guard: Guard,
+        device: torch.device,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.num_actors, self.num_agents = num_actors, num_agents
+        self.horizon_length = horizon_length
+        self.zero_rnn_on_done = zero_rnn_on_done
+        self.guard = guard
+        self.device = device
+        if not config.network.get("central_value", False):
+            what = (
+                "missing; expected true: without it the network gives actions, a value and a state, and not "
+                "the value alone that a central value is"
+            )
+            raise ConfigError([Problem(f"{PATH}.network.central_value", what)])
+        self.model = recipe.build(
+            {
+                "input_shape": state_space.shape,
+                "actions_num": 0,
+                "value_size": value_size,
+                "num_seqs": num_actors,
+                "normalize_value": normalize_value,
+                "normalize_input": config.normalize_input,
+            }
+        ).to(device)
+        self.value_mean_std = self.model.value_mean_std if normalize_value else None
+        self.seq_length = seq_length if self.model.is_rnn() else 1
+        self.state_field = Field(state_space.shape, torch.float32)
+        batch_size = horizon_length * num_actors
+        minibatch_size = config.minibatch_size or num_actors * (config.minibatch_size_per_env or 0)
+        if not minibatch_size or batch_size % minibatch_size or minibatch_size % self.seq_length:
+            what = (
+                f"given {minibatch_size}; expected a divisor of {batch_size} (= horizon_length {horizon_length} x "
+                f"num_actors {num_actors}) that {self.seq_length} divides"
+            )
+            raise ConfigError([Problem(f"{PATH}.minibatch_size", what)])
+        self.dataset = PPODataset(batch_size, minibatch_size, seq_length=self.seq_length)
+        self.optimizer = GuardedAdam(
+            self.model.parameters(), config.learning_rate, config.weight_decay, device
+        )
+        self.lr = torch.tensor(float(config.learning_rate), device=device)
+        self.scheduler = (
+            LinearScheduler(
+                config.learning_rate,
+                1e-6,
+                max_epochs if max_epochs > 0 else max_frames,
+                max_epochs > 0,
+                apply_to_entropy=False,
+                start_entropy_coef=0.0,
+            )
+            if config.lr_schedule == "linear"
+            else None
+        )
+
+    # --- collecting ----------------------------------------------------------------------------------------------
+
+    def init_tensors(self) -> None:
+        """See :class:`CentralValue`."""
+        fields = {"states": self.state_field, "dones": Field((), torch.uint8)}
+        self.buffer = ExperienceBuffer(self.horizon_length, self.num_actors, fields, self.device)
+        self._pending: States = None
+        initial = self.model.get_default_rnn_state()
+        self.recurrent = RecurrentStates(
+            initial, self.horizon_length, self.seq_length, self.zero_rnn_on_done, self.device
+        )
+
+    def acting(self) -> AbstractContextManager[Any]:
+        """See :class:`CentralValue`."""
+        return eval_mode(self.model)
+
+    def values(self, obs: Obs, own: Tensor) -> Tensor:
+        """See :class:`CentralValue`."""
+        return self.get_value(obs).repeat_interleave(self.num_agents, dim=0)
+
+    def get_value(self, obs: Obs) -> Tensor:
+        """(num_actors, V) in units of reward, from ``obs['states']``."""
+        out = self.model(
+            {"is_train": False, "obs": obs["states"], "rnn_states": self.recurrent.current, "seq_length": 1}
+        )
+        self._pending = out["rnn_states"]
+        return out["values"]
+
+    def store(self, n: int, obs: Obs, dones: Tensor) -> None:
+        """See :class:`CentralValue`."""
+        self.buffer.update_data("states", n, obs["states"])
+        self.buffer.update_data("dones", n, self._per_env(dones))
+        self.recurrent.store(n)
+
+    def advance(self) -> None:
+        """See :class:`CentralValue`."""
+        self.recurrent.current = self._pending
+
+    def after_step(self, dones: Tensor) -> None:
+        """See :class:`CentralValue`."""
+        self.recurrent.forget(self._per_env(dones))
+
+    def _per_env(self, dones: Tensor) -> Tensor:
+        """(num_actors,): an environment's episode ends when all of its agents are done."""
+        return dones.reshape(self.num_actors, self.num_agents).amin(dim=1)
+
+    def _team_mean(self, x: Tensor) -> Tensor:
+        """(num_actors T, V) from (num_actors agents T, V)."""
+        team = x.reshape(self.num_actors, self.num_agents, self.horizon_length, -1).mean(dim=1)
+        return team.flatten(0, 1)
+
+    # --- learning ------------------------------------------------------------------------------------------------
+
+    @property
+    def updates(self) -> int:
+        """See :class:`CentralValue`."""
+        return 0 if self.config.freeze_critic else self.config.mini_epochs * len(self.dataset)
+
+    def train_net(self, values: Tensor, returns: Tensor, epoch: int, frame: int) -> dict[str, Tensor]:
+        """See :class:`CentralValue`; ``mini_epochs`` passes over the rollout's states."""
+        if self.config.freeze_critic:
+            return {}
+        batch: dict[str, Any] = {
+            "old_values": self._team_mean(values),
+            "returns": self._team_mean(returns),
+            "obs": swap_and_flatten01(self.buffer.tensor_dict["states"]),
+            "dones": swap_and_flatten01(self.buffer.tensor_dict["dones"]),
+            **self.recurrent.sequences(),
+        }
+        self.dataset.update_values_dict(batch)
+        self._schedule(epoch, frame)
+        means = EpochMeans()
+        self.model.train()
+        if self.value_mean_std is not None:
+            self.value_mean_std.eval()
+        for _ in range(self.config.mini_epochs):
+            for minibatch in self.dataset:
+                means.add({"losses/cval_loss": self._update(minibatch)})
+            if self.config.normalize_input:
+                self.model.running_mean_std.eval()  # each rollout enters the statistics once
+        self.dataset.update_values_dict(None)
+        return {**means.means(), "info/cval_lr": self.lr}
+
+    def _schedule(self, epoch: int, frame: int) -> None:
+        if self.scheduler is not None:
+            self.lr, _ = self.scheduler.update(self.lr, self.lr, epoch, frame, self.lr)
+            self.optimizer.set_lr(self.lr)
+
+    def _update(self, minibatch: dict[str, Any]) -> Tensor:
+        config = self.config
+        with autocast(self.device, config.mixed_precision):
+            values = self.model(
+                {
+                    "is_train": True,
+                    "obs": minibatch["obs"],
+                    "rnn_states": minibatch.get("rnn_states"),
+                    "seq_length": self.seq_length,
+                    "dones": minibatch["dones"] if self.zero_rnn_on_done else None,
+                }
+            )["values"]
+        loss = critic_loss(
+            minibatch["old_values"], values, config.e_clip, minibatch["returns"], config.clip_value
+        ).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        max_norm = config.grad_norm if config.truncate_grads else float("inf")
+        grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
+        self.optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
+        return loss.detach()
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def learner_state(self) -> dict[str, Any]:
+        """See :class:`CentralValue`; under RL Games' keys."""
+        return {
+            "assymetric_vf_nets": self.state_dict(),
+            "assymetric_vf_optimizer": self.optimizer.state_dict(),
+        }
+
+    def set_weights(self, state: Mapping[str, Any], path: str) -> None:
+        """See :class:`CentralValue`. Raises CheckpointError naming every parameter that does not fit."""
+        weights = require(state, "assymetric_vf_nets", path)
+        check_state_dict(self.state_dict(), weights, path)
+        self.load_state_dict(weights)
+
+    def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
+        """See :class:`CentralValue`."""
+        self.set_weights(state, path)
+        self.optimizer.load_state_dict(clone(require(state, "assymetric_vf_optimizer", path)))
+
+    def interaction_state(self) -> dict[str, Any]:
+        """See :class:`CentralValue`."""
+        return {"central_value_rnn_states": self.recurrent.current}
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """See :class:`CentralValue`."""
+        self.recurrent.load(state.get("central_value_rnn_states"))

@@ -1,0 +1,56 @@
+"""The state of a recurrent network between steps, and what of it a rollout keeps."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+States = tuple[Tensor, ...] | None
+"""(layers, N, units) each; None for feed-forward networks."""
+
+
+class RecurrentStates:
+    """The current state, and the state at the start of each sequence of the rollout.
+
+    A feed-forward network has neither, and nothing here does anything.
+
+    Args:
+        initial: the state that episodes start with, (layers, N, units) each, or None.
+        horizon_length: T.
+        seq_length: L, a divisor of T.
+        zero_on_done: forget at the end of an episode.
+        device: where to.
+    """
+
+    def __init__(
+        self, initial: States, horizon_length: int, seq_length: int, zero_on_done: bool, device: torch.device
+    ) -> None:
+        self.current: States = None if initial is None else tuple(state.to(device) for state in initial)
+        self.seq_length = seq_length
+        self.zero_on_done = zero_on_done
+        self.device = device
+        self._stored = [
+            state.new_zeros(horizon_length // seq_length, *state.shape) for state in self.current or ()
+        ]
+
+    def store(self, n: int) -> None:
+        """Keep the current state if a sequence starts with step ``n``."""
+        if n % self.seq_length == 0:
+            for stored, state in zip(self._stored, self.current or (), strict=True):
+                stored[n // self.seq_length].copy_(state)
+
+    def forget(self, dones: Tensor) -> None:
+        """Zero the state of rows where an episode ended; ``dones`` (N,)."""
+        if self.zero_on_done and self.current is not None:
+            going_on = (1.0 - dones.float()).unsqueeze(-1)
+            self.current = tuple(state * going_on for state in self.current)
+
+    def sequences(self) -> dict[str, Any]:
+        """``rnn_states``, (layers, N T/L, units) each with the sequences env-major; {} for feed-forward networks."""
+        if self.current is None:
+            return {}
+        return {"rnn_states": tuple(stored.permute(1, 2, 0, 3).flatten(1, 2) for stored in self._stored)}
+
+    def load(self, states: States) -> None:
+        """Go on from ``states``."""
+        self.current = None if states is None else tuple(state.to(self.device) for state in states)
