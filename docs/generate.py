@@ -19,6 +19,7 @@ from manybody.config import (
     ForeignSection,
     Params,
     PPOConfig,
+    ResnetActorCriticConfig,
     Section,
     algorithm,
     launch,
@@ -101,6 +102,8 @@ def value_kind(annotation: Any) -> str:
         return ", ".join(f"`{choice}`" for choice in args)
     if origin in (typing.Union, types.UnionType):
         return ", ".join(value_kind(arg) for arg in args)
+    if origin is dict:
+        return f"block per key: {value_kind(args[1])}"
     if origin is tuple:
         inner = [value_kind(arg) for arg in args if arg is not Ellipsis]
         return f"list of: {inner[0]}" if Ellipsis in args else f"list of {len(inner)}: {inner[0]}"
@@ -136,18 +139,24 @@ def default(field: FieldInfo) -> str:
     return f"`{list(value) if isinstance(value, tuple) else value}`"
 
 
-def block_of(field: FieldInfo) -> type[Section] | None:
-    """The model of a field that is a block of its own."""
-    found = field.annotation
-    return found if isinstance(found, type) and issubclass(found, Section) else None
+def block_of(annotation: Any) -> tuple[type[Section], str] | None:
+    """The model of a value that is a block, or holds blocks, and what stands before its keys."""
+    if isinstance(annotation, type):
+        return (annotation, ".") if issubclass(annotation, Section) else None
+    args = typing.get_args(annotation)
+    found = next(filter(None, map(block_of, args)), None)
+    between = {dict: ".<key>.", tuple: "[]."}.get(typing.get_origin(annotation))
+    return (found[0], between) if found and between else found
 
 
-def rows(model: type[Section], prefix: str = "", skip: tuple[str, ...] = ()) -> Iterator[str]:
-    """One table row per key, those of inner blocks below their block."""
+def rows(
+    model: type[Section], prefix: str = "", skip: tuple[str, ...] = (), told: set[type] | None = None
+) -> Iterator[str]:
+    """One table row per key, those of inner blocks below their block, the first time that one comes."""
+    told = {network.InitializerConfig} if told is None else told
     for key, field in model.model_fields.items():
         if key in skip:
             continue
-        inner = block_of(field)
         kind = BY_KEY.get((model, key))
         if kind is None:
             # typing keeps an alias such as Flag in one piece, which a field's own annotation does not
@@ -157,10 +166,10 @@ def rows(model: type[Section], prefix: str = "", skip: tuple[str, ...] = ()) -> 
             )
         meaning = one_line(field.description or inherited(model, key))
         yield f"| `{prefix}{key}` | {kind} | {default(field)} | {meaning} |"
-        if (
-            inner and inner is not network.InitializerConfig
-        ):  # which stands in several places, and is told once
-            yield from rows(inner, f"{prefix}{key}.")
+        inner, between = block_of(field.annotation) or (None, "")
+        if inner and inner not in told:
+            told.add(inner)
+            yield from rows(inner, f"{prefix}{key}{between}", told=told)
 
 
 def inherited(model: type[Section], key: str) -> str:
@@ -190,7 +199,7 @@ def task_tables() -> str:
         table(task.TaskConfig, "task."),
     ]
     for model in (task.CartpoleConfig, task.AntConfig, task.HumanoidConfig):
-        env: Any = block_of(model.model_fields["env"])
+        env: Any = model.model_fields["env"].annotation
         general: Any = env.__mro__[1]
         known = general.model_fields
         same = tuple(
@@ -221,7 +230,8 @@ def old_keys() -> str:
         refused += [f"| `{'.'.join(path)}: {old}` | write {one_line(why)} |" for old, why in values.items()]
     for kind, names in legacy.NOT_YET.items():
         listed = ", ".join(f"`{name}`" for name in sorted(names))
-        refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
+        if listed:
+            refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
     silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in IDLE_KEYS.items()]
     silent += [f"| `task.{key}` | {one_line(why)} |" for key, why in task.LEGACY_TASK_KEYS.items()]
     parts = [
@@ -260,6 +270,8 @@ def page() -> str:
         table(PPOConfig, "config."),
         "\n## Network: `params.network` of `actor_critic`\n",
         table(ActorCriticConfig, "network."),
+        "\n### `resnet_actor_critic`, beyond these\n",
+        table(ResnetActorCriticConfig, "network.", tuple(set(ActorCriticConfig.model_fields) - {"cnn"})),
         "\nAn initialiser is a block of these keys:\n",
         table(network.InitializerConfig),
         "\nInitialisers and the arguments that each takes: "
