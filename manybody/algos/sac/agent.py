@@ -1,0 +1,384 @@
+"""``SACAgent`` (``sac``): soft actor-critic, Haarnoja et al. 2018, arXiv 1812.05905."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from manybody.algos.run import EpochMetrics, clone
+from manybody.algos.sac.models import PARTS, model_state
+from manybody.algos.sac.spaces import action_bounds, build_config, observation_fields
+from manybody.algos.training import TrainableAlgorithm
+from manybody.config import ConfigError, Params, Problem, SACConfig
+from manybody.data.replay import ReplayBatch, ReplayBuffer
+from manybody.data.tree import Tree, tree_map
+from manybody.engine.accelerate import autocast, compiled
+from manybody.engine.checkpoint import require
+from manybody.engine.console import warn
+from manybody.engine.metrics import EpochMeans
+from manybody.engine.observers import AlgoObserver
+from manybody.engine.optim import GuardedAdam
+from manybody.engine.run_folder import RunFolder
+from manybody.envs.base import Step, VecEnv
+from manybody.functional import soft
+from manybody.functional.actions import rescale_actions
+from manybody.functional.stats import masked_mean
+
+
+class SACAgent(TrainableAlgorithm):
+    """Learns from remembered steps. An epoch is ``num_steps_per_episode`` steps of N rows, with updates after each.
+
+    The policy acts in [-1, 1], per dimension; its log-probabilities and the target entropy are those of these
+    numbers, so the units of the action space change nothing. The critics see actions in the environment's units, as
+    RL Games' do.
+
+    An episode that was cut short goes on in the critics' eyes from its true last observation; an environment that
+    does not tell it gets the observation before the step instead, which is RL Games' approximation.
+
+    Args:
+        base_name: what the runner calls this training (``run``).
+        params: the validated configuration.
+        vec_env: environments to use; by default those that ``config.env_name`` names.
+        observer: is told what happens.
+        folder: makes the run folder; called once everything else stands. None: nothing is written.
+        checkpoint: the file to go on from.
+
+    Raises:
+        EnvError: unknown environment, or actions that are no Box with finite bounds.
+        ConfigError: the environment's size is not ``num_actors``, or model and network are not SAC's.
+        CheckpointError: what is wrong with the checkpoint; no run folder was made.
+    """
+
+    Config = SACConfig
+    PARAMS: ClassVar[dict[str, str]] = {
+        "gamma": "gamma",
+        "critic_tau": "critic_tau",
+        "target_entropy_coef": "target_entropy_coef",
+    }
+
+    def __init__(
+        self,
+        base_name: str,
+        params: Params,
+        *,
+        vec_env: VecEnv | None = None,
+        observer: AlgoObserver | None = None,
+        folder: Callable[[], RunFolder] | None = None,
+        checkpoint: str | None = None,
+    ) -> None:
+        super().__init__(base_name, params, vec_env=vec_env, observer=observer)
+        config = self.config
+        self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)
+        self.actions_num: int = len(self.actions_low)
+        self.batch_size: int = config.batch_size
+        self.n_step: int = config.n_step
+        self.critic_tau: float = config.critic_tau
+        self.policy_frequency: int = config.policy_frequency
+        self.num_steps_per_episode: int = config.num_steps_per_episode
+        self.learnable_temperature: bool = config.learnable_temperature
+        self.target_entropy_coef: float = config.target_entropy_coef
+        self.update_counter = 0
+        frames_per_epoch = self.num_actors * self.num_steps_per_episode
+        warmup = config.num_warmup_frames
+        self.num_warmup_frames: int = config.num_warmup_steps * frames_per_epoch if warmup is None else warmup
+        self.model = self._build_model()
+        self._build_optimizers()
+        self.replay_buffer = ReplayBuffer(
+            config.replay_buffer_size,
+            self.rows,
+            observation_fields(self.observation_space),
+            self.actions_num,
+            self.ppo_device,
+        )
+        warmup_rows = max(self.num_warmup_frames, 1) * self.num_agents
+        self.learning_starts = min(warmup_rows, self.replay_buffer.capacity)
+        self._critic_losses = compiled(self.critic_losses, config.torch_compile)
+        self._actor_losses = compiled(self.actor_losses, config.torch_compile)
+        self.open_run(folder, checkpoint)
+
+    def _build_model(self) -> Any:
+        model = self.network.build(build_config(self.env_info, self.normalize_input, self.rows))
+        network = getattr(model, "sac_network", None)
+        if not all(hasattr(network, part) for part in PARTS):
+            names = f"given {self.params.model['name']!r} and {self.params.network['name']!r}"
+            what = f"{names}; expected 'soft_actor_critic' twice, or a network with {', '.join(PARTS)}"
+            raise ConfigError([Problem("params.model.name and params.network.name", what)])
+        return model.to(self.ppo_device)
+
+    def _build_optimizers(self) -> None:
+        config, network, device = self.config, self.model.sac_network, self.ppo_device
+        self._actor_parameters = list(network.actor.parameters())
+        self._critic_parameters = list(network.critic.parameters())
+        self._target_parameters = list(network.critic_target.parameters())
+        self.log_alpha = torch.tensor(math.log(config.init_alpha), device=device, requires_grad=True)
+        decay = config.weight_decay
+        self.actor_optimizer = GuardedAdam(
+            self._actor_parameters, config.actor_lr, decay, device, config.actor_betas
+        )
+        self.critic_optimizer = GuardedAdam(
+            self._critic_parameters, config.critic_lr, decay, device, config.critic_betas
+        )
+        self.log_alpha_optimizer = GuardedAdam(
+            [self.log_alpha], config.alpha_lr, 0.0, device, config.alphas_betas
+        )
+
+    @property
+    def alpha(self) -> Tensor:
+        """() the temperature: the weight of the entropy."""
+        return self.log_alpha.detach().exp()
+
+    @property
+    def target_entropy(self) -> float:
+        """What the policy's entropy is driven to."""
+        return -self.target_entropy_coef * self.actions_num
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    def init_tensors(self) -> None:
+        """Forget the running episodes; what is remembered of them ends where it stands."""
+        super().init_tensors()
+        self.broken = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
+        self.replay_buffer.cut()
+
+    def train_epoch(self) -> EpochMetrics:
+        """Steps of every environment, each followed by the updates that are due."""
+        self.vec_env.set_train_info(self.frame, self)
+        self.guard.start_epoch()
+        self.means = EpochMeans()
+        step_time = update_time = 0.0
+        updates = 0
+        began = time.perf_counter()
+        for n in range(self.num_steps_per_episode):
+            self.set_train(collecting=True)
+            step_time += self.play_step(n)
+            started = time.perf_counter()
+            self.set_train(collecting=False)
+            for _ in range(self.updates_due()):
+                updates += self.update()
+            update_time += time.perf_counter() - started
+        play_time = time.perf_counter() - began - update_time
+        self.algo_observer.after_steps()
+        frames = self.num_actors * self.num_steps_per_episode
+        return EpochMetrics(frames, step_time, play_time, update_time, updates, self.means.means())
+
+    def set_train(self, collecting: bool) -> None:
+        """Each fresh observation enters the statistics once, when it is acted on, and never in an update."""
+        self.model.train(not collecting)
+        if self.normalize_input:
+            self.model.running_mean_std.train(collecting)
+
+    def updates_due(self) -> int:
+        """Gradient steps of the critics after this step; none before the warm-up's worth is remembered."""
+        if len(self.replay_buffer) < self.learning_starts:
+            return 0
+        ratio = self.config.utd_ratio
+        if ratio is None:
+            return self.config.num_updates_per_step
+        return math.floor(self.frame * ratio) - math.floor((self.frame - self.num_actors) * ratio)
+
+    # --- experience ----------------------------------------------------------------------------------------------
+
+    def act(self, obs: Tree) -> Tensor:
+        """Actions (N, A) in [-1, 1]: the policy's, or random ones in the warm-up."""
+        seen = self.model.norm_obs(obs)
+        if self.frame < self.num_warmup_frames:
+            return torch.rand((self.rows, self.actions_num), device=self.ppo_device) * 2.0 - 1.0
+        with autocast(self.ppo_device, self.mixed_precision):
+            return self.model.actor(seen).sample()
+
+    def preprocess_actions(self, actions: Tensor) -> Tensor:
+        """From [-1, 1] to the bounds of the action space."""
+        return super().preprocess_actions(self.rescale(actions))
+
+    def rescale(self, actions: Tensor) -> Tensor:
+        """Actions (M, A) from [-1, 1] in the environment's units."""
+        return rescale_actions(self.actions_low, self.actions_high, actions)
+
+    @torch.no_grad()
+    def play_step(self, n: int) -> float:
+        """Step ``n`` of this epoch, remembered; the seconds that the environments took."""
+        obs = self.obs["obs"]
+        action = self.act(obs)
+        self.guard.clean("action", n, action)
+        started = time.perf_counter()
+        step = self.env_step(action)
+        seconds = time.perf_counter() - started
+        step, broken = self.quarantine(n, step)
+        shaped, bad_shaped = self.guard.clean("reward", n, self.rewards_shaper(step.reward))
+        terminated = step.terminated if self.value_bootstrap else step.done
+        # What follows a broken step was acted on blindly.
+        valid = ~(broken | bad_shaped | self.broken)
+        self.replay_buffer.add(
+            obs, action, shaped.sum(dim=1), self.successor(step), terminated, step.truncated, valid
+        )
+        self.count_episodes(step, shaped, broken)
+        self.obs, self.dones, self.broken = step.obs, step.done.to(torch.uint8), broken
+        self.frame += self.num_actors
+        return seconds
+
+    def successor(self, step: Step) -> Tree:
+        """(N, ...) what followed in the same episode: where it was cut short, never the next episode's beginning."""
+        last = self.obs if step.final_obs is None else step.final_obs
+
+        def choose(following: Tensor, final: Tensor) -> Tensor:
+            return torch.where(step.truncated.reshape(-1, *[1] * (final.ndim - 1)), final, following)
+
+        return tree_map(choose, step.obs["obs"], last["obs"])
+
+    # --- learning ------------------------------------------------------------------------------------------------
+
+    def update(self) -> int:
+        """One gradient step of the critics, of actor and temperature when it is their turn; how many steps."""
+        batch = self.replay_buffer.sample(self.batch_size, self.gamma, self.n_step)
+        batch = batch._replace(
+            obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs)
+        )
+        self.update_counter += 1
+        self.update_critic(batch)
+        actors_turn = self.update_counter % self.policy_frequency == 0
+        if actors_turn:
+            self.update_actor_and_alpha(batch)
+        self.update_target_weights()
+        return 1 + actors_turn
+
+    def update_critic(self, batch: ReplayBatch) -> None:
+        """Losses, backward, clip and, if all numbers are sound, a step of both critics."""
+        loss, c1_loss, c2_loss = self._critic_losses(batch, torch.randn_like(batch.action), self.alpha)
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        limit = self.config.critic_grad_clip or math.inf
+        grad_norm = nn.utils.clip_grad_norm_(self._critic_parameters, limit)
+        self.critic_optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
+        self.means.add({"losses/c1_loss": c1_loss, "losses/c2_loss": c2_loss})
+
+    def update_actor_and_alpha(self, batch: ReplayBatch) -> None:
+        """Losses, backward and, if all numbers are sound, a step of the actor and of the temperature."""
+        alpha = self.alpha
+        self.actor_optimizer.zero_grad(set_to_none=True)
+        self.log_alpha_optimizer.zero_grad(set_to_none=True)
+        for parameter in self._critic_parameters:  # so that no gradient is computed for them
+            parameter.requires_grad_(False)
+        a_loss, entropy, alpha_loss = self._actor_losses(batch, torch.randn_like(batch.action), self.log_alpha)
+        learned, loss = self._actor_parameters, a_loss
+        if self.learnable_temperature:
+            learned, loss = [*learned, self.log_alpha], a_loss + alpha_loss
+        loss.backward()
+        for parameter in self._critic_parameters:
+            parameter.requires_grad_(True)
+        grad_norm = nn.utils.get_total_norm([x.grad for x in learned if x.grad is not None])
+        healthy = self.guard.healthy_update(loss, grad_norm)
+        self.actor_optimizer.guarded_step(healthy)
+        scalars = {"losses/a_loss": a_loss, "losses/entropy": entropy, "info/alpha": alpha}
+        if self.learnable_temperature:
+            self.log_alpha_optimizer.guarded_step(healthy)
+            scalars["losses/alpha_loss"] = alpha_loss
+        self.means.add(scalars)
+
+    @torch.no_grad()
+    def update_target_weights(self) -> None:
+        """The slow copies move by ``critic_tau`` towards the critics."""
+        torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.critic_tau)
+
+    def critic_losses(self, batch: ReplayBatch, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Half the sum of both critics' losses, and each, () all, from a batch of normalised observations.
+
+        Args:
+            batch: M transitions.
+            noise: (M, A) standard normal, for the policy's actions at ``batch.next_obs``.
+            alpha: () the temperature.
+        """
+        with autocast(self.ppo_device, self.mixed_precision):
+            with torch.no_grad():
+                action, neglogp = self.model.actor(batch.next_obs).draw(noise)
+                q1, q2 = self.model.critic_target(batch.next_obs, self.rescale(action))
+                value = soft.soft_value(q1, q2, neglogp, alpha)
+                target = soft.soft_target(batch.reward, batch.discount, value)
+            q1, q2 = self.model.critic(batch.obs, self.rescale(batch.action))
+        c1_loss = soft.q_loss(q1, target, batch.valid)
+        c2_loss = soft.q_loss(q2, target, batch.valid)
+        return 0.5 * (c1_loss + c2_loss), c1_loss, c2_loss
+
+    def actor_losses(self, batch: ReplayBatch, noise: Tensor, log_alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The actor's loss, the policy's entropy and the temperature's loss, () each, at ``batch.obs``.
+
+        Args:
+            batch: M transitions; only observations count.
+            noise: (M, A) standard normal, for the policy's actions.
+            log_alpha: () logarithm of the temperature.
+        """
+        with autocast(self.ppo_device, self.mixed_precision):
+            action, neglogp = self.model.actor(batch.obs).draw(noise)
+            q1, q2 = self.model.critic(batch.obs, self.rescale(action))
+        a_loss = soft.actor_loss(q1, q2, neglogp, log_alpha.detach().exp(), batch.valid)
+        entropy = masked_mean(neglogp, batch.valid).detach()
+        return a_loss, entropy, soft.alpha_loss(log_alpha, entropy, self.target_entropy)
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
+        """See :class:`TrainableAlgorithm`; RL Games' files keep the parts of the network apart."""
+        super().set_weights({"model": model_state(weights, path)}, path)
+
+    def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
+        """Of an RL Games checkpoint, the temperature, where it was saved (2.0)."""
+        if "log_alpha" in weights:
+            self._set_log_alpha(torch.as_tensor(weights["log_alpha"]))
+
+    def learner_state(self) -> dict[str, Any]:
+        """Weights, temperature and optimisers: what a rollback returns to."""
+        return {
+            **self.get_weights(),
+            "log_alpha": self.log_alpha.detach(),
+            "actor_optimizer": self.actor_optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "log_alpha_optimizer": self.log_alpha_optimizer.state_dict(),
+            "update_counter": self.update_counter,
+        }
+
+    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+        """The inverse of :meth:`learner_state`; the learning rates are those of the configuration."""
+        self.set_weights(state, path)
+        self._set_log_alpha(require(state, "log_alpha", path))
+        config = self.config
+        for name, rate in (("actor", config.actor_lr), ("critic", config.critic_lr), ("log_alpha", config.alpha_lr)):
+            optimizer = getattr(self, f"{name}_optimizer")
+            # A copy: the optimiser would go on writing into the tensors that it is given.
+            optimizer.load_state_dict(clone(require(state, f"{name}_optimizer", path)))
+            for group in optimizer.param_groups:
+                group["lr"] = torch.tensor(rate, device=self.ppo_device)
+        self.update_counter = require(state, "update_counter", path)
+
+    def _set_log_alpha(self, value: Tensor) -> None:
+        with torch.no_grad():
+            self.log_alpha.copy_(value.reshape(()))
+
+    def memory_state(self) -> dict[str, Any]:
+        """The remembered steps, with ``save_replay_buffer``."""
+        return {"replay_buffer": self.replay_buffer.state_dict()} if self.config.save_replay_buffer else {}
+
+    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
+        """The inverse of :meth:`memory_state`; says so where there is nothing to go on from."""
+        why = "it holds no replay buffer (save_replay_buffer was off)"
+        self.replay_buffer.clear()
+        if "replay_buffer" in state:
+            try:
+                self.replay_buffer.load_state_dict(state["replay_buffer"])
+                return
+            except ValueError as error:
+                why = f"its replay buffer does not fit: {error}"
+        warn(
+            f"{path}: {why}; the policy acts until {self.learning_starts} transitions are remembered, then learning "
+            "goes on"
+        )
+
+    def interaction_state(self) -> dict[str, Any]:
+        """See :class:`TrainableAlgorithm`."""
+        return {**super().interaction_state(), "broken": self.broken}
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        super().set_interaction_state(state)
+        self.broken = state["broken"].to(self.ppo_device)

@@ -1,0 +1,66 @@
+"""The live model of SAC, and RL Games' checkpoints as its state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from manybody.algos.model import BaseModel, BaseModelNetwork
+from manybody.data.tree import Tree
+from manybody.engine.checkpoint import require
+from manybody.nn.squashed import SquashedGaussian
+
+PARTS = ("actor", "critic", "critic_target")
+"""What a network for SAC consists of."""
+
+
+class SACModelNetwork(BaseModelNetwork):
+    """A live SAC model: policy and critics around normalised observations. Actions of the policy are in [-1, 1]."""
+
+    NETWORK = "sac_network"
+    sac_network: Any
+
+    def actor(self, obs: Tree) -> SquashedGaussian:
+        """The policy at normalised observations (M, ...)."""
+        return self.sac_network.actor(obs)
+
+    def critic(self, obs: Tree, action: Tensor) -> tuple[Tensor, Tensor]:
+        """(M,) twice: what actions (M, A), in the environment's units, are worth at normalised observations."""
+        return self.sac_network.critic(obs, action)
+
+    def critic_target(self, obs: Tree, action: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`critic`, by the slow copies."""
+        return self.sac_network.critic_target(obs, action)
+
+    def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+        """Act on ``input_dict['obs']`` (M, ...) as the environment gave it.
+
+        Returns:
+            ``actions`` (M, A), drawn, and ``mus`` (M, A), the policy's mode, both in [-1, 1]; ``rnn_states`` None.
+        """
+        policy = self.actor(self.norm_obs(input_dict["obs"]))
+        return {"actions": policy.sample(), "mus": policy.mode(), "rnn_states": None}
+
+
+class ModelSACContinuous(BaseModel):
+    """``model.name: soft_actor_critic``."""
+
+    Network = SACModelNetwork
+    model_class = "sac"
+
+
+def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The model's state in a checkpoint of ours, or of RL Games, which keeps its parts under names of their own.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if "actor" not in weights:
+        return require(weights, "model", path)
+    state = {
+        f"sac_network.{part}.{name.removeprefix('_orig_mod.')}": value
+        for part in PARTS
+        for name, value in require(weights, part, path).items()
+    }
+    statistics = weights.get("running_mean_std", {})
+    return state | {f"running_mean_std.{name}": value for name, value in statistics.items()}

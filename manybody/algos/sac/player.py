@@ -1,0 +1,37 @@
+"""The player of SAC."""
+
+from typing import Any
+
+from torch import Tensor
+
+from manybody.algos.player import BasePlayer
+from manybody.algos.sac.models import model_state
+from manybody.algos.sac.spaces import action_bounds, build_config
+from manybody.config import Params
+from manybody.engine.checkpoint import check_state_dict, load_checkpoint
+from manybody.envs.base import Obs
+from manybody.functional.actions import rescale_actions
+from manybody.model_builder import ModelBuilder
+
+
+class SACPlayer(BasePlayer):
+    """Plays ``sac`` checkpoints, ours and RL Games', with the same action mapping as in training."""
+
+    def __init__(self, params: Params, **parts: Any) -> None:
+        super().__init__(params, **parts)
+        self.actions_low, self.actions_high = action_bounds(self.env_info, self.device)
+        self.network = ModelBuilder().load(params)
+        config = build_config(self.env_info, self.config.normalize_input, self.env.num_envs)
+        self.model = self.network.build(config).to(self.device).eval()
+
+    def restore(self, fn: str) -> None:
+        """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
+        state = model_state(load_checkpoint(fn), fn)
+        check_state_dict(self.model.state_dict(), state, fn)
+        self.model.load_state_dict(state)
+
+    def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
+        """See :class:`BasePlayer`: the policy's mode, or a sample."""
+        out = self.model(obs)
+        action = out["mus"] if is_deterministic else out["actions"]
+        return rescale_actions(self.actions_low, self.actions_high, action)
