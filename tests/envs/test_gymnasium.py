@@ -96,9 +96,80 @@ def test_the_seed_decides_the_first_episodes_and_is_used_once():
 
 
 def test_what_cannot_be_made_is_told():
-    with pytest.raises(EnvError, match=r"action space of 'CartPole-v1' is Discrete\(2\); expected a Box"):
-        GymnasiumEnv("CartPole-v1", 1)
+    with pytest.raises(
+        EnvError, match=r"observation space of 'FrozenLake-v1' is Discrete\(16\); expected a Box"
+    ):
+        GymnasiumEnv("FrozenLake-v1", 1)
+    with pytest.raises(EnvError, match="vectorization: got 'ray'; expected 'sync' or 'async'"):
+        GymnasiumEnv("Pendulum-v1", 1, vectorization="ray")
+    with pytest.raises(EnvError, match=r"cannot make 'nowhere:Pendulum-v1'.*No module named 'nowhere'"):
+        GymnasiumEnv("nowhere:Pendulum-v1", 1)
     with pytest.raises(EnvError, match=r"cannot make 'Counter-v0' with \{'lenght': 3\}.*lenght"):
         GymnasiumEnv("Counter-v0", 1, lenght=3)
     with pytest.raises(EnvError, match="cannot make 'Nothing-v0'"):
         GymnasiumEnv("Nothing-v0", 1)
+
+
+class Echo(gymnasium.Env):
+    """Checks that its actions are in their space and shows the last one in ``{'image', 'vector'}``."""
+
+    observation_space = spaces.Dict(
+        {"image": spaces.Box(0, 255, (2, 3, 1), np.uint8), "vector": spaces.Box(-9.0, 9.0, (2,), np.float64)}
+    )
+
+    def __init__(self, action_space):
+        self.action_space = action_space
+
+    def _obs(self, action):
+        return {"image": np.full((2, 3, 1), 200, np.uint8), "vector": np.array(action, np.float64)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._obs([0.0, 0.0]), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return self._obs(np.resize(np.array(action, np.float64), 2)), 0.0, True, False, {}
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("action_space", "actions", "arrives"),
+    [
+        (spaces.Box(-2.0, 2.0, (2,), np.float64), [[0.5, -1.5], [2.0, 0.0]], [[0.5, -1.5], [2.0, 0.0]]),
+        (spaces.Discrete(3, start=-1), [0, 2], [[-1.0, -1.0], [1.0, 1.0]]),
+        (spaces.MultiDiscrete([2, 4]), [[1, 3], [0, 2]], [[1.0, 3.0], [0.0, 2.0]]),
+        (spaces.MultiDiscrete([2, 4], start=[0, 5]), [[1, 3], [0, 2]], [[1.0, 8.0], [0.0, 7.0]]),
+        (spaces.Tuple([spaces.Discrete(2), spaces.Discrete(4, start=1)]), [[1, 3], [0, 2]], [[1, 4], [0, 3]]),
+    ],
+)
+def test_dict_observations_and_every_action_space(vectorization, action_space, actions, arrives):
+    gymnasium.register("Echo-v0", Echo)
+    env = GymnasiumEnv("Echo-v0", 2, vectorization=vectorization, action_space=action_space)
+    del gymnasium.registry["Echo-v0"]
+    first = env.reset()["obs"]
+    assert first["image"].dtype == torch.uint8 and first["vector"].dtype == torch.float32
+    assert first["image"].shape == (2, 2, 3, 1) and first["image"].unique().tolist() == [200]
+    step = env.step(torch.tensor(actions))
+    env.close()
+    assert step.final_obs["obs"]["vector"].tolist() == arrives
+    assert step.obs["obs"]["vector"].tolist() == [[0.0, 0.0]] * 2  # the next episode
+    assert step.final_obs["obs"]["image"].dtype == torch.uint8
+
+
+def test_cartpole_with_the_same_actions_is_gymnasiums_cartpole():
+    env = GymnasiumEnv("CartPole-v1", 1, seed=7)
+    one = gymnasium.make("CartPole-v1")
+    expected, _ = one.reset(seed=7)
+    obs, lengths = env.reset()["obs"], 0
+    for t in range(60):
+        assert obs[0].tolist() == expected.tolist()
+        step = env.step(torch.tensor([t % 3 // 2]))
+        expected, _, over, _, _ = one.step(t % 3 // 2)
+        assert bool(step.terminated[0]) == over
+        if over:
+            assert step.final_obs["obs"][0].tolist() == expected.tolist()
+            expected, _ = one.reset()
+            lengths += 1
+        obs = step.obs["obs"]
+    assert lengths >= 2

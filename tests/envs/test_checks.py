@@ -1,0 +1,174 @@
+"""Wrong numbers from an environment are told at the first reset or step, by name."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from toy import ToyEnv
+
+from manybody.envs.base import EnvError, EnvSpec
+from manybody.envs.checks import checked
+from manybody.envs.gymnasium import WrappedVectorEnv, vectorized
+
+
+class Bent(ToyEnv):
+    """A toy environment that bends what it returns."""
+
+    def __init__(self, obs=None, step=None, **spec):
+        super().__init__(4)
+        self.bend_obs, self.bend_step = obs, step
+        for key, value in spec.items():
+            object.__setattr__(self.spec, key, value)
+
+    def reset(self):
+        obs = super().reset()
+        return self.bend_obs(obs) if self.bend_obs else obs
+
+    def step(self, actions):
+        step = super().step(actions)
+        return self.bend_step(step) if self.bend_step else step
+
+
+def with_nan(obs):
+    obs["obs"][[1, 3], 0] = float("nan")
+    return obs
+
+
+@pytest.mark.parametrize(
+    ("bend", "message"),
+    [
+        (lambda obs: obs["obs"], r"bent: reset\(\) gave Tensor; expected a dict \{'obs': ...\}"),
+        (lambda obs: {"observation": obs["obs"]}, r"gave a dict with the keys \['observation'\]"),
+        (
+            lambda obs: {"obs": obs["obs"][:3]},
+            r"'obs': got a tensor \(3, 3\) .*; expected a tensor \(4, 3\) of",
+        ),
+        (lambda obs: {"obs": obs["obs"].double()}, r"of torch.float64; expected .* of torch.float32"),
+        (lambda obs: {"obs": obs["obs"].numpy()}, r"got ndarray; expected a tensor \(4, 3\)"),
+        (with_nan, r"bent: reset\(\) 'obs': NaN or infinite in row 1 \(2 of 4 rows\)"),
+        (lambda obs: obs | {"action_masks": torch.ones(4, 2)}, r"'action_masks': got a tensor \(4, 2\)"),
+    ],
+)
+def test_observations(bend, message):
+    with pytest.raises(EnvError, match=message):
+        checked(Bent(bend), "bent").reset()
+
+
+def test_states_and_keys():
+    box = spaces.Box(-1.0, 1.0, (3,))
+    with pytest.raises(EnvError, match=r"gave no 'states'; expected them, as its spec has a state_space"):
+        checked(Bent(state_space=box), "bent").reset()
+    both = spaces.Dict({"left": box, "right": box})
+    with pytest.raises(
+        EnvError, match=r"'obs': got Tensor; expected a dict with the keys \['left', 'right'\]"
+    ):
+        checked(Bent(observation_space=both), "bent").reset()
+    one = Bent(lambda obs: {"obs": {"left": obs["obs"]}}, observation_space=both)
+    with pytest.raises(EnvError, match=r"no key 'right' among \['left'\]; expected \['left', 'right'\]"):
+        checked(one, "bent").reset()
+
+
+@pytest.mark.parametrize(
+    ("bend", "message"),
+    [
+        (tuple, r"bent: step\(\) gave tuple; expected a manybody.Step"),
+        (
+            lambda x: x._replace(reward=x.reward[:2]),
+            r"reward: got a tensor \(2,\) .*expected a tensor \(4,\)",
+        ),
+        (
+            lambda x: x._replace(reward=x.reward.unsqueeze(1).repeat(1, 2)),
+            r"\(4, 2\).*expected a tensor \(4, 1\)",
+        ),
+        (lambda x: x._replace(terminated=x.terminated.float()), r"terminated: got .*float32; .*torch.bool"),
+        (lambda x: x._replace(truncated=None), r"truncated: got NoneType"),
+        (lambda x: x._replace(truncated=~x.terminated | True, terminated=~x.truncated | True), "at most one"),
+        (lambda x: x._replace(final_obs={}), r"final_obs gave a dict with the keys \[\]"),
+        (lambda x: x._replace(extras=None), "extras of type NoneType"),
+    ],
+)
+def test_steps(bend, message):
+    env = checked(Bent(step=bend), "bent")
+    env.reset()
+    with pytest.raises(EnvError, match=message):
+        env.step(torch.zeros(4, 2))
+
+
+def test_after_the_first_nothing_stands_in_the_way():
+    env = checked(ToyEnv(4), "toy")
+    env.reset()
+    env.step(torch.zeros(4, 2))
+    assert not {"reset", "step"} & set(vars(env))
+    assert env.calls == ["reset", "step"]
+
+
+def test_a_spec_is_frozen_until_a_test_bends_it():
+    with pytest.raises(AttributeError):
+        EnvSpec(spaces.Box(0, 1, (1,)), spaces.Discrete(2)).num_agents = 2
+
+
+class Single(gymnasium.Env):
+    observation_space = spaces.Dict(
+        {"image": spaces.Box(0, 255, (2,), np.uint8), "pose": spaces.Box(-1, 1, (3,))}
+    )
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, reset=None, step=None):
+        good = {"image": np.zeros(2, np.uint8), "pose": np.zeros(3, np.float32)}
+        self.results = (
+            (good, {}) if reset is None else reset,
+            (good, 0.0, False, False, {}) if step is None else step,
+        )
+
+    def reset(self, *, seed=None, options=None):
+        return self.results[0]
+
+    def step(self, action):
+        return self.results[1]
+
+
+GOOD = {"image": np.zeros(2, np.uint8), "pose": np.zeros(3, np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("reset", "step", "message"),
+    [
+        (({"image": GOOD["image"]}, {}), None, r"one: reset\(\) observation: no key 'pose'"),
+        (
+            (GOOD | {"pose": np.zeros(4)}, {}),
+            None,
+            r"observation\['pose'\]: got an array \(4,\) of float64; expected",
+        ),
+        (
+            (GOOD | {"image": np.zeros(2)}, {}),
+            None,
+            r"\['image'\]: got an array \(2,\) of float64; expected \(2,\) of",
+        ),
+        ((GOOD | {"pose": np.full(3, np.nan)}, {}), None, r"\['pose'\]: NaN or infinite at index \[0\]"),
+        (np.zeros(3), None, r"reset\(\) gave ndarray; expected \(observation, info\)"),
+        (
+            None,
+            (GOOD, 0.0, False, {}),
+            r"one: step\(\) gave 4 values; expected \(observation, reward, terminated",
+        ),
+        (
+            None,
+            (GOOD, np.zeros(2), False, False, {}),
+            r"step\(\) reward: got the shape \(2,\); expected one number",
+        ),
+    ],
+)
+def test_a_gymnasium_environment_before_it_enters_a_batch(reset, step, message):
+    env = WrappedVectorEnv(vectorized(lambda: Single(reset, step), 2, "sync", "one"), env_name="one")
+    with pytest.raises(EnvError, match=message):
+        env.reset()
+        env.step(torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_error_in_another_process_arrives_as_it_is():
+    env = WrappedVectorEnv(vectorized(lambda: Single(np.zeros(3)), 2, "async", "one"), env_name="one")
+    with pytest.raises(EnvError, match=r"one: reset\(\) gave ndarray; expected \(observation, info\)"):
+        env.reset()
+    env.env.close(terminate=True)

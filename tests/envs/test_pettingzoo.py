@@ -1,0 +1,163 @@
+"""PettingZoo's parallel environments: rows of agents, early deaths, states and masks."""
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from manybody.envs.base import EnvError
+from manybody.envs.checks import checked
+from manybody.envs.pettingzoo import PettingZooEnv
+from manybody.envs.registration import create_vec_env
+
+
+class Fading:
+    """Agent k of three leaves after 2 + k steps; the last one's time runs out (a PettingZoo ParallelEnv by its face).
+
+    It sees (k + 1, step), all see (step, agents left) together, and each earns its number every step.
+    """
+
+    def __init__(self, masked=False):
+        self.possible_agents = ["a", "b", "c"]
+        self.agents = []
+        self.masked = masked
+        self.state_space = spaces.Box(0.0, 9.0, (2,))
+        self.closed, self.seed = False, None
+        self.told = []
+
+    def observation_space(self, agent):
+        box = spaces.Box(0.0, 9.0, (2,))
+        return spaces.Dict({"observation": box, "action_mask": spaces.MultiBinary(3)}) if self.masked else box
+
+    def action_space(self, agent):
+        return spaces.Discrete(3)
+
+    def _obs(self, agents):
+        obs = {x: np.array([self.possible_agents.index(x) + 1, self.t], np.float32) for x in agents}
+        mask = np.array([0, 1, 1], np.int8)
+        return {x: {"observation": y, "action_mask": mask} for x, y in obs.items()} if self.masked else obs
+
+    def reset(self, seed=None, options=None):
+        self.t, self.agents, self.seed = 0, list(self.possible_agents), seed
+        return self._obs(self.agents), {x: {} for x in self.agents}
+
+    def step(self, actions):
+        assert sorted(actions) == self.agents
+        self.told.append(dict(actions))
+        self.t += 1
+        acting = self.agents
+        over = {x: self.t == 2 + k for k, x in enumerate(self.possible_agents) if x in acting}
+        self.agents = [x for x in acting if not over[x]]
+        rewards = {x: float(self.possible_agents.index(x) + 1) for x in acting}
+        terminations = {x: over[x] and x != "c" for x in acting}
+        truncations = {x: over[x] and x == "c" for x in acting}
+        return self._obs(acting), rewards, terminations, truncations, {x: {} for x in acting}
+
+    def state(self):
+        return np.array([self.t, len(self.agents)], np.float32)
+
+    def close(self):
+        self.closed = True
+
+
+ACTIONS = torch.tensor([0, 1, 2] * 2)
+
+
+def test_an_episode_of_two_copies_with_agents_that_leave_early():
+    env = checked(PettingZooEnv(Fading, 2, seed=5), "fading")
+    obs = env.reset()
+    assert [one.seed for one in env.envs] == [5, 6]
+    assert obs["obs"].tolist() == [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]] * 2
+    assert obs["states"].tolist() == [[0.0, 3.0]] * 2
+    one, two, three, four = (env.step(ACTIONS) for _ in range(4))
+    assert env.envs[0].told[0] == {"a": 0, "b": 1, "c": 2} and env.envs[1].told[3] == {"c": 2}
+    assert one.reward.tolist() == [1.0, 2.0, 3.0] * 2
+    # Step 2 is agent a's last: from there on it sees zeros and earns nothing, its row goes on.
+    assert two.reward.tolist() == [1.0, 2.0, 3.0] * 2 and three.reward.tolist() == [0.0, 2.0, 3.0] * 2
+    assert two.obs["obs"].tolist() == [[0.0, 0.0], [2.0, 2.0], [3.0, 2.0]] * 2
+    assert not (two.done | three.done).any()
+    # Step 4 ends the episode: once for everybody, c alone was cut short.
+    assert four.terminated.tolist() == [True, True, False] * 2
+    assert four.truncated.tolist() == [False, False, True] * 2
+    assert four.reward.tolist() == [0.0, 0.0, 3.0] * 2
+    assert four.final_obs["obs"].tolist() == [[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]] * 2
+    assert four.final_obs["states"].tolist() == [[4.0, 0.0]] * 2
+    assert four.obs["obs"].tolist() == obs["obs"].tolist()
+    assert four.obs["states"].tolist() == [[0.0, 3.0]] * 2
+    assert env.envs[0].seed is None  # used once
+    env.close()
+    assert all(one.closed for one in env.envs)
+
+
+def test_spec():
+    env = PettingZooEnv(Fading, 2)
+    info = env.get_env_info()
+    assert (env.num_envs, info["agents"], info["state_space"].shape) == (2, 3, (2,))
+    assert info["observation_space"].shape == (2,) and info["action_space"].n == 3
+
+
+def test_masks_come_from_the_observation_and_an_absent_agent_may_only_do_its_first_action():
+    env = checked(PettingZooEnv(lambda: Fading(masked=True), 1), "fading")
+    assert env.reset()["action_masks"].tolist() == [[False, True, True]] * 3
+    env.step(ACTIONS[:3])
+    step = env.step(ACTIONS[:3])
+    assert step.obs["action_masks"].tolist() == [
+        [True, False, False],
+        [False, True, True],
+        [False, True, True],
+    ]
+    assert step.obs["obs"].tolist() == [[0.0, 0.0], [2.0, 2.0], [3.0, 2.0]]
+
+
+def test_agents_must_be_alike():
+    class Unlike(Fading):
+        def action_space(self, agent):
+            return spaces.Discrete(2 if agent == "b" else 3)
+
+    with pytest.raises(
+        EnvError, match=r"space of agent 'b' is Discrete\(2\), that of 'a' Discrete\(3\); expected one"
+    ):
+        PettingZooEnv(Unlike, 1)
+
+
+def test_what_is_no_parallel_environment_is_told(tmp_path, monkeypatch):
+    with pytest.raises(EnvError, match="object is no ParallelEnv; expected one with possible_agents"):
+        PettingZooEnv(object, 1)
+
+    class Wrong(Fading):
+        def reset(self, seed=None, options=None):
+            return super().reset(seed)[0]
+
+    with pytest.raises(EnvError, match=r"Wrong: reset\(\) gave dict; expected \(observations, infos\)"):
+        PettingZooEnv(Wrong, 1).reset()
+    with pytest.raises(
+        EnvError, match=r"'pettingzoo:nowhere.at_all_v0' cannot be imported: No module named 'nowhere'"
+    ):
+        create_vec_env("pettingzoo:nowhere.at_all_v0", 1)
+    (tmp_path / "no_parallel_v0.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(EnvError, match="no_parallel_v0 has no parallel_env"):
+        create_vec_env("pettingzoo:no_parallel_v0", 1)
+
+
+def test_simple_spread():
+    pytest.importorskip("mpe2")
+    env = create_vec_env("pettingzoo:mpe2.simple_spread_v3", 2, seed=1, max_cycles=4)
+    one = pytest.importorskip("mpe2.simple_spread_v3").parallel_env(max_cycles=4)
+    expected, _ = one.reset(seed=2)
+    obs = env.reset()
+    assert obs["obs"].shape == (6, 18) and obs["states"].shape == (2, 54)
+    for t in range(4):
+        assert obs["obs"][3:].tolist() == [expected[agent].tolist() for agent in one.possible_agents]
+        assert obs["states"][1].tolist() == one.state().tolist()
+        actions = [t % 5, (t + 1) % 5, (t + 2) % 5]
+        step = env.step(torch.tensor([0, 0, 0, *actions]))
+        expected, reward, *_ = one.step(dict(zip(one.possible_agents, actions, strict=True)))
+        assert step.reward[3:].tolist() == pytest.approx([reward[agent] for agent in one.possible_agents])
+        obs = step.obs
+    assert step.truncated.all() and not step.terminated.any()
+    assert step.final_obs["obs"][3:].tolist() == [expected[agent].tolist() for agent in one.possible_agents]
+    with pytest.raises(EnvError, match=r"cannot be made with \{'cycles': 3\}.*cycles"):
+        create_vec_env("pettingzoo:mpe2.simple_spread_v3", 1, cycles=3)
+    with pytest.raises(EnvError, match=r"the observation space of agent .*pad_observations_v0"):
+        create_vec_env("pettingzoo:mpe2.simple_tag_v3", 1)
