@@ -208,6 +208,9 @@ class TrainableAlgorithm(EnvAlgorithm):
             warn(f"{path}: {why}; new episodes start, everything else goes on as saved")
             return False
         self.vec_env.set_env_state(state)
+        if not self.vec_env.restores_exactly:
+            warn(f"{path}: the environment saves only what outlives its episodes; new episodes start")
+            return False
         self.set_interaction_state(weights["interaction"])
         for name in ("current_rewards", "current_shaped_rewards", "current_lengths"):
             setattr(self, name, statistics[name].to(self.ppo_device).clone())

@@ -47,7 +47,8 @@ def test_sizes_under_rl_games_names():
 
 def test_what_an_environment_need_not_have():
     env = Nothing()
-    assert env.get_env_state() is None
+    assert env.get_env_state() is None and env.restores_exactly
+    assert env.get_action_masks() is None
     env.set_env_state({})
     env.set_train_info(0, None)
     env.close()

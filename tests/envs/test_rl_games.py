@@ -222,3 +222,22 @@ def test_what_is_missing_is_told():
         EnvError, match=r"short: reset\(\) 'obs': got a tensor \(2, 3\) .*; expected a tensor \(5, 3\)"
     ):
         create_vec_env("short", 5).reset()
+
+
+def test_a_resumed_run_has_the_curriculum_and_begins_new_episodes(make_agent):
+    class Curriculum(ToyEnv):
+        restores_exactly, level = False, 0
+
+        def get_env_state(self):
+            return {"level": self.level}
+
+        def set_env_state(self, state):
+            self.level = state["level"]
+
+    agent = make_agent(Curriculum())
+    agent.init_tensors()
+    agent.obs = agent.env_reset()
+    agent.vec_env.level = 3
+    resumed = make_agent(Curriculum())
+    resumed.set_full_state_weights(agent.get_full_state_weights())
+    assert resumed.vec_env.level == 3 and not resumed.resumed
