@@ -108,9 +108,9 @@ TABLE: Mapping[Path, Entry] = {
     ),
     ("network", "cnn", "regularizer"): NoEffect(_NEVER_READ),
     ("network", "cnn", "normalization"): NoEffect("write it one level up, as network.normalization"),
-    ("network", "cnn", "activation"): NoEffect(f"the residual blocks use relu; {_NEVER_READ}"),
+    ("network", "cnn", "activation"): NoEffect(f"resnet_actor_critic uses relu inside its blocks; {_NEVER_READ}"),
     ("network", "cnn", "initializer"): NoEffect(
-        f"the residual blocks draw their weights by kaiming_normal, fan_out; {_NEVER_READ}"
+        f"resnet_actor_critic draws its convolutions by kaiming_normal, fan_out; {_NEVER_READ}"
     ),
     ("network", "mlp", "initializer", "value"): Renamed("val"),
     ("network", "space", "continuous", "mu_init", "value"): Renamed("val"),
