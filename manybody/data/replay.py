@@ -41,7 +41,9 @@ class ReplayBuffer:
         device: where to.
     """
 
-    def __init__(self, capacity: int, rows: int, obs: FieldTree, actions_num: int, device: torch.device) -> None:
+    def __init__(
+        self, capacity: int, rows: int, obs: FieldTree, actions_num: int, device: torch.device
+    ) -> None:
         self.rows = rows
         self.steps = max(capacity // rows, 1)
         self.capacity = self.steps * rows
@@ -123,7 +125,8 @@ class ReplayBuffer:
         """
         fields = self.fields
         first = torch.randint(len(self), (batch_size,), device=fields["reward"].device)
-        last, reward, discount = first, fields["reward"][first], gamma
+        last, reward = first, fields["reward"][first]
+        discount = torch.full_like(reward, gamma)
         if n_step > 1:
             last, reward, discount = self._add_up(first, reward, gamma, n_step)
         return ReplayBatch(

@@ -151,7 +151,7 @@ def verify_checkpoint(path: str | os.PathLike) -> None:
 
 
 def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
-    """Read what ``save_checkpoint`` wrote, or an RL Games PPO file, onto the CPU. No code in the file runs.
+    """Read what ``save_checkpoint`` wrote, or an RL Games file, onto the CPU. No code in the file runs.
 
     The archive's checksums and names are verified first. Where the file is damaged and an intact one lies
     beside it, the message offers that one.
@@ -182,7 +182,10 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
             raise
         advice = f"The newest intact checkpoint beside it is '{other}': use checkpoint='{other}'."
         raise CheckpointError(path, error.field, error.given, error.expected, advice) from None
-    if not isinstance(state, dict) or not (FORMAT_KEY in state or isinstance(state.get("model"), dict)):
+    known = isinstance(state, dict) and (
+        FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))
+    )
+    if not known:
         given = f"keys {sorted(map(str, state))[:8]}" if isinstance(state, dict) else type(state).__name__
         raise CheckpointError(
             path,

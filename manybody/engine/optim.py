@@ -17,11 +17,17 @@ class GuardedAdam(torch.optim.Adam):
     """
 
     def __init__(
-        self, parameters: Iterable[torch.nn.Parameter], lr: float, weight_decay: float, device: torch.device
+        self,
+        parameters: Iterable[Tensor],
+        lr: float,
+        weight_decay: float,
+        device: torch.device,
+        betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         super().__init__(
             parameters,
             lr=torch.tensor(float(lr), dtype=torch.float32, device=device),
+            betas=betas,
             eps=1e-8,
             weight_decay=weight_decay,
             fused=True,

@@ -172,7 +172,7 @@ class SACAgent(TrainableAlgorithm):
 
     def updates_due(self) -> int:
         """Gradient steps of the critics after this step; none before the warm-up's worth is remembered."""
-        if len(self.replay_buffer) < self.learning_starts:
+        if self.frame < self.num_warmup_frames or len(self.replay_buffer) < self.learning_starts:
             return 0
         ratio = self.config.utd_ratio
         if ratio is None:
@@ -261,7 +261,9 @@ class SACAgent(TrainableAlgorithm):
         self.log_alpha_optimizer.zero_grad(set_to_none=True)
         for parameter in self._critic_parameters:  # so that no gradient is computed for them
             parameter.requires_grad_(False)
-        a_loss, entropy, alpha_loss = self._actor_losses(batch, torch.randn_like(batch.action), self.log_alpha)
+        a_loss, entropy, alpha_loss = self._actor_losses(
+            batch, torch.randn_like(batch.action), self.log_alpha
+        )
         learned, loss = self._actor_parameters, a_loss
         if self.learnable_temperature:
             learned, loss = [*learned, self.log_alpha], a_loss + alpha_loss
@@ -282,7 +284,9 @@ class SACAgent(TrainableAlgorithm):
         """The slow copies move by ``critic_tau`` towards the critics."""
         torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.critic_tau)
 
-    def critic_losses(self, batch: ReplayBatch, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def critic_losses(
+        self, batch: ReplayBatch, noise: Tensor, alpha: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Half the sum of both critics' losses, and each, () all, from a batch of normalised observations.
 
         Args:
@@ -301,7 +305,9 @@ class SACAgent(TrainableAlgorithm):
         c2_loss = soft.q_loss(q2, target, batch.valid)
         return 0.5 * (c1_loss + c2_loss), c1_loss, c2_loss
 
-    def actor_losses(self, batch: ReplayBatch, noise: Tensor, log_alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def actor_losses(
+        self, batch: ReplayBatch, noise: Tensor, log_alpha: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The actor's loss, the policy's entropy and the temperature's loss, () each, at ``batch.obs``.
 
         Args:
@@ -343,7 +349,11 @@ class SACAgent(TrainableAlgorithm):
         self.set_weights(state, path)
         self._set_log_alpha(require(state, "log_alpha", path))
         config = self.config
-        for name, rate in (("actor", config.actor_lr), ("critic", config.critic_lr), ("log_alpha", config.alpha_lr)):
+        for name, rate in (
+            ("actor", config.actor_lr),
+            ("critic", config.critic_lr),
+            ("log_alpha", config.alpha_lr),
+        ):
             optimizer = getattr(self, f"{name}_optimizer")
             # A copy: the optimiser would go on writing into the tensors that it is given.
             optimizer.load_state_dict(clone(require(state, f"{name}_optimizer", path)))

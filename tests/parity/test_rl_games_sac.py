@@ -1,0 +1,159 @@
+"""SAC beside RL Games 1.6.5: equal weights, batches and random numbers give equal updates; its files load."""
+
+import contextlib
+import copy
+import io
+from types import SimpleNamespace
+
+import pytest
+import torch
+from toy import ToyEnv
+from toy_sac import sac_params
+
+from manybody.algos.sac import SACAgent, SACPlayer
+from manybody.config import parse_params
+from manybody.data.replay import ReplayBatch
+
+
+@pytest.fixture
+def make_their_sac(tmp_path):
+    """``make_their_sac(**config)``: RL Games' ``SACAgent`` on eight toy environments."""
+
+    def make(network=None, **config):
+        from rl_games.algos_torch.sac_agent import SACAgent as TheirAgent
+        from rl_games.common.algo_observer import DefaultAlgoObserver
+        from rl_games.common.tr_helpers import DefaultRewardsShaper
+
+        params = copy.deepcopy(sac_params(network, **config))
+        params["network"]["normalization"] = None
+        for key in ("alpha_lr", "actor_lr", "critic_lr"):
+            params["config"][key] = float(params["config"][key])
+        params["config"] |= {
+            "reward_shaper": DefaultRewardsShaper(**params["config"]["reward_shaper"]),
+            "features": {"observer": DefaultAlgoObserver()},
+            "env_info": ToyEnv().get_env_info(),
+            "train_dir": str(tmp_path),
+        }
+        torch.manual_seed(0)
+        with contextlib.redirect_stdout(io.StringIO()):
+            agent = TheirAgent("run", params)
+        agent.model.eval()  # its statistics would take in every sampled batch
+        return agent
+
+    return make
+
+
+def make_ours(network=None, **config):
+    torch.manual_seed(0)
+    agent = SACAgent("run", parse_params(sac_params(network, **config)), vec_env=ToyEnv())
+    agent.set_train(collecting=False)
+    return agent
+
+
+def random_batch(seed):
+    draw = torch.Generator().manual_seed(seed)
+    obs, next_obs = torch.randn(2, 32, 3, generator=draw)
+    action = 2.0 * torch.rand(32, 2, generator=draw) - 1.0
+    reward, dice = torch.randn(2, 32, generator=draw)
+    return obs, action, reward, next_obs, dice > 1.0
+
+
+def feed(agent, ours, batch):
+    """Let the agent's memory give ``batch``, in its own form: ours holds actions in [-1, 1], theirs in units."""
+    obs, action, reward, next_obs, done = batch
+    if ours:
+        one = ReplayBatch(obs, action, reward, next_obs, 0.9 * ~done, torch.ones(32, dtype=torch.bool))
+        agent.replay_buffer = SimpleNamespace(sample=lambda *_: one)
+    else:
+        one = (obs, 2.0 * action, reward.unsqueeze(1), next_obs, done.unsqueeze(1))
+        agent.replay_buffer = SimpleNamespace(sample=lambda _: one)
+
+
+VARIANTS = {
+    "as configured": {},
+    "every update moves the actor": {"policy_frequency": 1},
+    "no clipping": {"critic_grad_clip": 0.0},
+    "hard clipping": {"critic_grad_clip": 0.01},
+    "fixed temperature": {"learnable_temperature": False},
+    "another target entropy": {"target_entropy_coef": 0.3},
+    "betas": {"actor_betas": [0.5, 0.9], "critic_betas": [0.6, 0.95], "alphas_betas": [0.7, 0.8]},
+}
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+def test_ten_updates(make_their_sac, largest_difference, settings):
+    from manybody.engine.metrics import EpochMeans
+
+    ours, theirs = make_ours(**settings), make_their_sac(**settings)
+    start = copy.deepcopy(ours.model.state_dict())
+    theirs.model.load_state_dict(start)
+    ours.means = EpochMeans()
+    for number in range(10):
+        torch.manual_seed(number)
+        feed(ours, True, random_batch(number))
+        ours.update()
+        torch.manual_seed(number)
+        feed(theirs, False, random_batch(number))
+        theirs.update(0)
+    assert largest_difference(ours.model, theirs.model) <= 2e-6
+    assert ours.alpha.item() == pytest.approx(theirs.alpha.item(), rel=1e-6)
+    moved = max((start[name] - x).abs().max().item() for name, x in ours.model.state_dict().items())
+    assert moved > 5e-3  # the comparison can fail
+
+
+def test_losses(make_their_sac):
+    ours, theirs = make_ours(), make_their_sac()
+    theirs.model.load_state_dict(ours.model.state_dict())
+    obs, action, reward, next_obs, done = random_batch(3)
+    batch = ReplayBatch(obs, action, reward, next_obs, 0.9 * ~done, torch.ones(32, dtype=torch.bool))
+    torch.manual_seed(1)
+    mine = ours.critic_losses(batch, torch.randn(32, 2), ours.alpha)
+    torch.manual_seed(1)
+    other = theirs.update_critic(obs, 2.0 * action, reward.unsqueeze(1), next_obs, ~done.unsqueeze(1), 0)
+    torch.testing.assert_close(torch.stack(mine).detach(), torch.stack(other))
+
+
+def test_its_target_critics_are_no_copies(make_their_sac):
+    """Defect 7: RL Games draws the weights of the copies anew; ours are copies (tests/algos/sac/test_agent.py)."""
+    network = {
+        "mlp": {"units": [16], "activation": "relu", "initializer": {"name": "orthogonal_initializer"}}
+    }
+    net = make_their_sac(network).model.sac_network
+    assert not torch.equal(net.critic.Q1[0].weight, net.critic_target.Q1[0].weight)
+
+
+@pytest.fixture
+def saved(make_their_sac, tmp_path):
+    theirs = make_their_sac()
+    theirs.model.running_mean_std.running_mean.fill_(0.3)
+    theirs.epoch_num, theirs.frame = 7, 224
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs.save(str(tmp_path / "theirs"))
+    return theirs, str(tmp_path / "theirs.pth")
+
+
+def test_its_files_play(saved):
+    theirs, file = saved
+    player = SACPlayer(parse_params(sac_params()), vec_env=ToyEnv())
+    player.restore(file)
+    obs = torch.randn(8, 3)
+    with torch.no_grad():
+        expected = theirs.act(obs, (2,), sample=False)
+        torch.testing.assert_close(player.get_action({"obs": obs}, is_deterministic=True), expected)
+
+
+def test_training_goes_on_from_its_files(saved, largest_difference, capsys):
+    theirs, file = saved
+    ours = SACAgent("run", parse_params(sac_params(max_epochs=9)), vec_env=ToyEnv(), checkpoint=file)
+    assert largest_difference(ours.model, theirs.model) == 0.0
+    assert (ours.epoch_num, ours.frame) == (7, 224)
+    ours.train()
+    assert ours.epoch_num == 9 and ours.update_counter == 1  # after 64 transitions: 2 epochs of 4 steps of 8
+
+
+def test_the_temperature_of_version_2_is_taken_over(saved):
+    theirs, _ = saved
+    ours = make_ours()
+    state = theirs.get_full_state_weights() | {"log_alpha": torch.tensor([-3.0])}
+    ours.set_full_state_weights(state)
+    assert ours.log_alpha.item() == -3.0
