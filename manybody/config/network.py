@@ -262,7 +262,8 @@ class _TrunkConfig(Section):
         if self.central_value and self.separate:
             raise _broken("separate", "False with central_value: True, which has no actor")
         if self.space is None and not self.central_value:
-            raise _broken("space", "the kind of action: a block with continuous, discrete or multi_discrete")
+            what = "the kind of action: a block with continuous, discrete or multi_discrete"
+            raise _broken("space", f"{what} (or, in a central_value_config, central_value: True)")
         return self
 
 

@@ -41,7 +41,10 @@ def test_a_central_value_has_no_actor():
     assert parse(space=None, central_value=True).space is None
     assert "expected nothing with central_value: True" in problems(central_value=True)["space"]
     assert "which has no actor" in problems(space=None, central_value=True, separate=True)["separate"]
-    assert "missing; expected the kind of action" in problems(space=None)["space"]
+    assert problems(space=None)["space"] == (
+        "missing; expected the kind of action: a block with continuous, discrete or multi_discrete "
+        "(or, in a central_value_config, central_value: True)"
+    )
 
 
 def test_problems_inside_lists_and_encoders_have_their_place():
