@@ -1,64 +1,14 @@
 """PettingZoo's parallel environments: rows of agents, early deaths, states and masks."""
 
-import numpy as np
 import pytest
 import torch
+from counting_env import Fading
 from gymnasium import spaces
 
 from manybody.envs.base import EnvError
 from manybody.envs.checks import checked
 from manybody.envs.pettingzoo import PettingZooEnv
 from manybody.envs.registration import create_vec_env
-
-
-class Fading:
-    """Agent k of three leaves after 2 + k steps; the last one's time runs out (a PettingZoo ParallelEnv by its face).
-
-    It sees (k + 1, step), all see (step, agents left) together, and each earns its number every step.
-    """
-
-    def __init__(self, masked=False):
-        self.possible_agents = ["a", "b", "c"]
-        self.agents = []
-        self.masked = masked
-        self.state_space = spaces.Box(0.0, 9.0, (2,))
-        self.closed, self.seed = False, None
-        self.told = []
-
-    def observation_space(self, agent):
-        box = spaces.Box(0.0, 9.0, (2,))
-        return spaces.Dict({"observation": box, "action_mask": spaces.MultiBinary(3)}) if self.masked else box
-
-    def action_space(self, agent):
-        return spaces.Discrete(3)
-
-    def _obs(self, agents):
-        obs = {x: np.array([self.possible_agents.index(x) + 1, self.t], np.float32) for x in agents}
-        mask = np.array([0, 1, 1], np.int8)
-        return {x: {"observation": y, "action_mask": mask} for x, y in obs.items()} if self.masked else obs
-
-    def reset(self, seed=None, options=None):
-        self.t, self.agents, self.seed = 0, list(self.possible_agents), seed
-        return self._obs(self.agents), {x: {} for x in self.agents}
-
-    def step(self, actions):
-        assert sorted(actions) == self.agents
-        self.told.append(dict(actions))
-        self.t += 1
-        acting = self.agents
-        over = {x: self.t == 2 + k for k, x in enumerate(self.possible_agents) if x in acting}
-        self.agents = [x for x in acting if not over[x]]
-        rewards = {x: float(self.possible_agents.index(x) + 1) for x in acting}
-        terminations = {x: over[x] and x != "c" for x in acting}
-        truncations = {x: over[x] and x == "c" for x in acting}
-        return self._obs(acting), rewards, terminations, truncations, {x: {} for x in acting}
-
-    def state(self):
-        return np.array([self.t, len(self.agents)], np.float32)
-
-    def close(self):
-        self.closed = True
-
 
 ACTIONS = torch.tensor([0, 1, 2] * 2)
 

@@ -158,7 +158,7 @@ class DiscreteA2CBase(_OnPolicy):
 
     def _with_masks(self, obs: Obs) -> Obs:
         if not self.use_action_masks:
-            return obs
+            return {key: value for key, value in obs.items() if key != "action_masks"}
         masks: Any = obs.get("action_masks")
         masks = self.vec_env.get_action_masks() if masks is None else masks
         expected = (self.rows, sum(self._mask_sizes))

@@ -172,7 +172,8 @@ class A2CBase(TrainableAlgorithm):
             return values
         if self.ppo_device.type == "cpu" and not (self.is_rnn or self.central_value.present):
             rows = step.truncated  # picking rows is cheap there
-            values[rows] = self.get_values(tree_map(lambda x: x[rows], step.final_obs))
+            last = tree_map(lambda x: x[rows], step.final_obs["obs"])  # ``states`` have rows of their own
+            values[rows] = self.get_values({"obs": last})
             return self.gamma * values
         return torch.where(truncated, self.gamma * self.get_values(step.final_obs), values)
 
