@@ -85,9 +85,9 @@ def test_hidden_layers_of_every_kind_train(make_sac):
 
 def test_actions_span_each_dimensions_own_bounds(make_sac):
     env = Bounded(low=(-2.0, 0.0), high=(2.0, 10.0))
-    agent = make_sac(env, num_warmup_steps=50)
-    epochs(agent, 50)
-    taken = torch.cat(env.actions)  # 1600 random actions
+    agent = make_sac(env, num_warmup_steps=25)
+    epochs(agent, 25)
+    taken = torch.cat(env.actions)  # 800 random actions
     low, high = taken.amin(dim=0), taken.amax(dim=0)
     torch.testing.assert_close(low, torch.tensor([-2.0, 0.0]), atol=0.1, rtol=0)
     torch.testing.assert_close(high, torch.tensor([2.0, 10.0]), atol=0.1, rtol=0)
@@ -318,3 +318,55 @@ def test_forced_resets_keep_the_memory(make_sac):
     agent.train()
     assert len(agent.replay_buffer) == 96
     assert agent.replay_buffer.fields["ended"][3 * 8 : 4 * 8].all()  # no return reaches over the reset
+
+
+# --- what else may be put together ------------------------------------------------------------------------------------
+
+
+class Parts(ToyEnv):
+    """The toy environment whose observation has two parts, one of them bytes."""
+
+    def __init__(self):
+        super().__init__()
+        image = spaces.Box(0, 255, (2, 2), np.uint8)
+        self.spec = EnvSpec(
+            spaces.Dict({"image": image, "speed": self.spec.observation_space}), self.spec.action_space
+        )
+
+    def parts(self, obs):
+        speed = obs["obs"]
+        return {"obs": {"image": torch.full((8, 2, 2), 200, dtype=torch.uint8), "speed": speed}}
+
+    def reset(self):
+        return self.parts(super().reset())
+
+    def step(self, actions):
+        step = super().step(actions)
+        return step._replace(obs=self.parts(step.obs), final_obs=self.parts(step.final_obs))
+
+
+@pytest.mark.parametrize("normalize_input", [True, False])
+def test_dictionaries_of_observations_and_bytes(make_sac, normalize_input):
+    agent = make_sac(Parts(), num_warmup_frames=0, n_step=2, normalize_input=normalize_input, max_epochs=2)
+    agent.train()
+    assert agent.replay_buffer.fields["obs"]["image"].dtype == torch.uint8
+    assert agent.model.sac_network.actor.trunk[0].in_features == 4 + 3
+    assert agent.update_counter == 8 and all_finite(agent.model.state_dict())
+
+
+@pytest.mark.parametrize("losses", ["critic_losses", "actor_losses"])
+def test_losses_are_one_graph(make_sac, losses):
+    """Without a break, and the same numbers and gradients as uncompiled."""
+    agent = make_sac()
+    batch = agent_batch(reward=[1.0, 7.0], discount=[0.9, 0.0])
+    arguments = (batch, torch.ones(2, 2), agent.log_alpha.detach())
+    part = agent.model.sac_network.critic if losses == "critic_losses" else agent.model.sac_network.actor
+    eager = getattr(agent, losses)
+    results = []
+    for function in (eager, torch.compile(eager, backend="aot_eager", fullgraph=True)):
+        part.zero_grad()
+        values = function(*arguments)
+        values[0].backward()
+        results.append([x.detach() for x in values] + [x.grad.clone() for x in part.parameters()])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
