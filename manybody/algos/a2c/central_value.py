@@ -33,7 +33,6 @@ class CentralValue:
     """No central value: the policy's own value head is the critic."""
 
     present = False
-    value_mean_std: Any = None
 
     def init_tensors(self) -> None:
         """Allocate what a rollout needs."""

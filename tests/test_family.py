@@ -1,0 +1,224 @@
+"""Whatever users put together trains and plays, resumes exactly, or is refused with a sentence that says why."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from toy_family import ACTION_SPACES, OBSERVATIONS, FamilyEnv, family_params
+
+from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, PpoPlayerContinuous, PpoPlayerDiscrete
+from manybody.config import ConfigError, parse_params
+from manybody.engine.guard import TrainingAbortedError
+from manybody.envs.base import EnvError
+
+AGENTS = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent}
+PLAYERS = {"a2c_continuous": PpoPlayerContinuous, "a2c_discrete": PpoPlayerDiscrete}
+
+
+def make_agent(mapping: dict[str, Any], env: FamilyEnv, **parts: Any) -> Any:
+    torch.manual_seed(0)
+    return AGENTS[mapping["algo"]["name"]]("run", parse_params(mapping), vec_env=env, **parts)
+
+
+def combinations() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "action": st.sampled_from(list(ACTION_SPACES)),
+            "observation": st.sampled_from(OBSERVATIONS),
+            "agents": st.sampled_from([1, 2]),
+            "rnn": st.sampled_from([None, "lstm", "gru", "identity"]),
+            "rnn_keys": st.fixed_dictionaries(
+                {
+                    name: st.booleans()
+                    for name in ("before_mlp", "concat_input", "concat_output", "layer_norm")
+                }
+            ),
+            "layers": st.sampled_from([1, 2]),
+            "central": st.sampled_from([None, "mlp", "lstm"]),
+            "separate": st.booleans(),
+            "masks": st.booleans(),
+            "config": st.fixed_dictionaries(
+                {
+                    name: st.booleans()
+                    for name in (
+                        "normalize_input",
+                        "normalize_value",
+                        "normalize_rms_advantage",
+                        "value_bootstrap",
+                        "zero_rnn_on_done",
+                        "shuffle_minibatches",
+                        "use_experimental_cv",
+                        "freeze_critic",
+                        "use_diagnostics",
+                    )
+                }
+            ),
+        }
+    )
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+    phases=[Phase.generate],
+)
+@given(combinations())
+def test_every_combination_trains_and_plays(picked: dict[str, Any]) -> None:
+    action = picked["action"]
+    config = dict(picked["config"])
+    if picked["masks"] and action != "box":
+        config["use_action_masks"] = True
+    mapping = family_params(
+        action,
+        picked["observation"],
+        picked["rnn"],
+        picked["central"],
+        {"separate": picked["separate"]},
+        **config,
+    )
+    if picked["rnn"] is not None:
+        mapping["network"]["rnn"] |= {**picked["rnn_keys"], "layers": picked["layers"]}
+    env = FamilyEnv(action, picked["observation"], agents=picked["agents"])
+    try:
+        agent = make_agent(mapping, env)
+    except ConfigError as refusal:  # an identity has no width of its own
+        assert picked["rnn"] == "identity" and "'identity' passes its input through" in str(refusal)
+        return
+    before = {name: value.clone() for name, value in agent.model.named_parameters()}
+    agent.train()
+    assert agent.epoch_num == 2 and agent.frame == 2 * 8 * 4 * picked["agents"]
+    assert all(value.isfinite().all() for value in agent.model.state_dict().values())
+    assert any((value != before[name]).any() for name, value in agent.model.named_parameters())
+    assert agent.game_lengths.mean == pytest.approx(6.0, abs=3.0)  # the first ones began in the middle
+    player_env = FamilyEnv(action, picked["observation"], agents=picked["agents"])
+    player = PLAYERS[mapping["algo"]["name"]](parse_params(mapping), vec_env=player_env)
+    player.model.load_state_dict(agent.model.state_dict())
+    player.games_num = 8
+    result = player.run(quiet=True)
+    assert result.games == 8 and 3.0 <= result.mean_steps <= 6.0
+    if config.get("use_action_masks"):
+        assert env.forbidden_choices == player_env.forbidden_choices == 0
+
+
+@pytest.mark.parametrize("rnn", [None, "lstm", "gru"])
+@pytest.mark.parametrize("action", list(ACTION_SPACES))
+@pytest.mark.parametrize("minibatch_size", [32, 4])
+def test_log_probabilities_recomputed_in_training_equal_those_of_collecting(action, rnn, minibatch_size):
+    """Episodes end inside the sequences of four; with M = 4 a minibatch is one sequence."""
+    mapping = family_params(action, rnn=rnn, minibatch_size=minibatch_size)
+    agent = make_agent(mapping, FamilyEnv(action))
+    agent.start_training()
+    batch = agent.play_steps()
+    assert batch["dones"].sum() > 4  # more ends than the beginning itself
+    agent.prepare_dataset(batch)
+    for minibatch in agent.dataset:
+        with torch.no_grad():
+            result = agent.model(
+                {
+                    "is_train": True,
+                    "prev_actions": minibatch["actions"],
+                    "obs": minibatch["obs"],
+                    "rnn_states": minibatch.get("rnn_states"),
+                    "seq_length": agent.seq_length,
+                    "dones": minibatch["dones"],
+                }
+            )
+        torch.testing.assert_close(
+            result["prev_neglogp"], minibatch["old_logp_actions"], atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "action,rnn,central,config",
+    [
+        ("discrete", None, None, {"use_action_masks": True}),
+        ("tuple", "lstm", "mlp", {"normalize_value": True, "normalize_input": True}),
+        ("box", "gru", "lstm", {"normalize_value": True, "shuffle_minibatches": True}),
+    ],
+)
+@pytest.mark.parametrize("agents", [1, 2])
+def test_a_resumed_run_is_the_same_run(tmp_path: Path, action, rnn, central, config, agents):
+    from manybody.engine.run_folder import RunFolder
+
+    def run(name: str, epochs: int, checkpoint: str | None = None) -> Any:
+        mapping = family_params(
+            action, "vector", rnn, central, **config, max_epochs=epochs, train_dir=str(tmp_path)
+        )
+        return make_agent(
+            mapping,
+            FamilyEnv(action, agents=agents),
+            folder=lambda: RunFolder.create(str(tmp_path), "family", name),
+            checkpoint=checkpoint,
+        )
+
+    whole = run("whole", 4)
+    whole.train()
+    half = run("half", 2)
+    half.train()
+    (file,) = half.run.folder.nn.glob("last_*_ep_2_*.pth")
+    rest = run("rest", 4, str(file))
+    rest.train()
+    state, resumed = whole.get_full_state_weights(), rest.get_full_state_weights()
+    for part in ("model", "optimizer", "interaction", "rng", *(["assymetric_vf_nets"] if central else [])):
+        torch.testing.assert_close(resumed[part], state[part], rtol=0, atol=0)
+
+
+def refusal(mapping: dict[str, Any], env: FamilyEnv) -> str:
+    with pytest.raises((ConfigError, EnvError)) as refused:
+        make_agent(mapping, env)
+    return str(refused.value)
+
+
+def test_what_does_not_fit_together_is_refused_with_a_reason():
+    assert "expected 'a2c_discrete'" in refusal(family_params("box"), FamilyEnv("discrete"))
+    assert "expected 'a2c_continuous'" in refusal(family_params("discrete"), FamilyEnv("box"))
+    wrong_model = family_params("multi_discrete") | {"model": {"name": "discrete_a2c"}}
+    assert "expected 'multi_discrete_a2c'" in refusal(wrong_model, FamilyEnv("multi_discrete"))
+    assert "no state_space" in refusal(family_params(central="mlp"), FamilyEnv(states=False))
+    assert "seq_length: given 3; expected a divisor of horizon_length (8)" in refusal(
+        family_params(rnn="lstm", seq_length=3), FamilyEnv()
+    )
+    trap = family_params(central="mlp")
+    del trap["config"]["central_value_config"]["network"]["central_value"]
+    trap["config"]["central_value_config"]["network"]["space"] = {"discrete": None}
+    assert "central_value: missing; expected true" in refusal(trap, FamilyEnv())
+
+
+def test_masks_that_are_wanted_must_come(monkeypatch):
+    env = FamilyEnv()
+    monkeypatch.setattr(FamilyEnv, "_masks", lambda self: torch.ones(4, 2, dtype=torch.bool))
+    agent = make_agent(family_params(use_action_masks=True), env)
+    with pytest.raises(
+        EnvError, match=r"environment 'family': action_masks: given shape \(4, 2\); expected \(4, 3\)"
+    ):
+        agent.train()
+
+
+def test_a_row_with_nothing_allowed_is_an_error_that_names_it():
+    agent = make_agent(family_params(use_action_masks=True), FamilyEnv(blocked=3))
+    # Row 1 begins at step 1, so its step 3 is the rollout's step 2.
+    with pytest.raises(TrainingAbortedError, match="action_masks of environment 1 at step 2 allow no action"):
+        agent.train()
+
+
+def test_a_central_network_is_checked_like_any_other():
+    mapping = family_params(central="mlp")
+    mapping["config"]["central_value_config"]["network"]["mlp"]["unit"] = [3]
+    with pytest.raises(ConfigError, match=r"params\.config\.central_value_config\.network\.mlp\.unit"):
+        parse_params(mapping)
+
+
+def test_a_value_shared_by_a_team_learns_the_mean_of_its_agents_returns():
+    """Two agents with returns 1 and 3 at every step: the central target is 2, once per environment."""
+    agent = make_agent(family_params(central="mlp"), FamilyEnv(agents=2))
+    agent.start_training()
+    returns = (
+        torch.tensor([1.0, 3.0]).repeat_interleave(8).repeat(4).unsqueeze(1)
+    )  # env-major: 4 x 2 x 8 steps
+    assert torch.equal(agent.central_value._team_mean(returns), torch.full((32, 1), 2.0))
