@@ -68,7 +68,8 @@ def observation_tensors(space: spaces.Space, value: Any) -> Any:
     dtype = observation_dtype(space)
     if isinstance(value, Tensor):
         return value.to(dtype, copy=True)
-    return torch.tensor(np.asarray(value), dtype=dtype)
+    # NumPy copies: torch would wake its threads, which then spin beside those of the environment.
+    return torch.from_numpy(np.array(value, np.uint8 if dtype == torch.uint8 else np.float32))
 
 
 def gymnasium_space(space: Any) -> spaces.Space:
