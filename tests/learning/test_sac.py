@@ -20,7 +20,8 @@ Doing nothing earns -20/3."""
 class PointMass(VecEnv):
     """A mass at x in [-1, 1] with friction, pushed by u in [-2, 1]; a step costs x^2.
 
-    ``v <- 0.9 v + 0.3 u``, ``x <- x + 0.3 v``, walls at +-1.5: an action shows in the cost after it, and has to be undone in time.
+    ``v <- 0.9 v + 0.3 u``, ``x <- x + 0.3 v``, walls at +-1.5: an action shows in the cost after it, and
+    has to be undone in time.
     """
 
     def __init__(self, num_envs: int) -> None:
