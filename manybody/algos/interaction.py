@@ -75,7 +75,8 @@ class EnvAlgorithm(BaseAlgorithm):
             raise ConfigError([Problem("params.config.num_actors", what)])
         self.env_info = self.vec_env.get_env_info()
         self.num_agents: int = self.env_info["agents"]
-        self.value_size: int = self.env_info["value_size"]
+        self.reward_size: int = self.env_info["value_size"]
+        self.value_size = self.value_heads()
         self.rows = self.num_actors * self.num_agents
         self.observation_space = self.env_info["observation_space"]
         self.obs_shape = observation_shape(self.observation_space)
@@ -96,8 +97,8 @@ class EnvAlgorithm(BaseAlgorithm):
         self.frame = 0
         self.last_mean_rewards = float("-inf")
 
-        self.game_rewards = AverageMeter((self.value_size,), self.games_to_track, self.ppo_device)
-        self.game_shaped_rewards = AverageMeter((self.value_size,), self.games_to_track, self.ppo_device)
+        self.game_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
+        self.game_shaped_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
         self.game_lengths = AverageMeter((), self.games_to_track, self.ppo_device)
         self.obs: Obs = {}
         self.epoch_extras: dict[str, Tensor] = {}
@@ -107,9 +108,13 @@ class EnvAlgorithm(BaseAlgorithm):
         """Where the learner computes."""
         return self.ppo_device
 
+    def value_heads(self) -> int:
+        """Hook: V. One for each component of the environment's reward; an algorithm may add rewards of its own."""
+        return self.reward_size
+
     def init_tensors(self) -> None:
         """Allocate the running episode counters."""
-        zeros = torch.zeros((self.rows, self.value_size), device=self.ppo_device)
+        zeros = torch.zeros((self.rows, self.reward_size), device=self.ppo_device)
         self.current_rewards = zeros.clone()
         self.current_shaped_rewards = zeros.clone()
         self.current_lengths = torch.zeros(self.rows, device=self.ppo_device)

@@ -158,7 +158,7 @@ class Run:
                 "shaped_rewards": read["shaped_reward"],
                 "episode_lengths": read["length"],
             }
-            returns |= {f"rewards{head}": read[f"rewards{head}"] for head in range(1, agent.value_size)}
+            returns |= {f"rewards{head}": read[f"rewards{head}"] for head in range(1, agent.reward_size)}
             for group, value in returns.items():
                 for suffix, x in (("step", frame), ("iter", epoch), ("time", self.elapsed)):
                     self.writer.add_scalar(f"{group}/{suffix}", value, x)

@@ -32,7 +32,7 @@ class A2CBase(TrainableAlgorithm):
     and ``calc_gradients``.
 
     Hooks, each with a default that changes nothing: :meth:`rollout_fields`, :meth:`shape_rewards`,
-    :meth:`extra_batch`, :meth:`extra_losses`.
+    :meth:`calc_advantages`, :meth:`extra_batch`, :meth:`extra_losses`.
 
     Args:
         base_name: what the runner calls this training (``run``).
@@ -61,7 +61,7 @@ class A2CBase(TrainableAlgorithm):
         self.normalize_value: bool = config.normalize_value
         self.seq_length = 1  # until there is a model that is recurrent
         self.central_value: CentralValue = CentralValue()
-        self._gae = compiled(gae, config.torch_compile)
+        self.gae = compiled(gae, config.torch_compile)
         self.schedule_type: str = config.schedule_type
         self.scheduler = make_scheduler(
             config.lr_schedule,
@@ -122,7 +122,7 @@ class A2CBase(TrainableAlgorithm):
         return {
             "obses": observation,
             "dones": Field((), torch.uint8),
-            "rewards": Field((self.value_size,), torch.float32),
+            "rewards": Field((self.reward_size,), torch.float32),
             "bootstraps": Field((self.value_size,), torch.float32),
             "values": Field((self.value_size,), torch.float32),
             "neglogpacs": Field((), torch.float32),
@@ -135,6 +135,18 @@ class A2CBase(TrainableAlgorithm):
     def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
         """Hook: rewards (T, N, V) to learn from, given the stored rollout (T, N, ...)."""
         return rollout["rewards"]
+
+    def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
+        """Hook: advantages (T, N, V) of the stored rollout, and ``last_values`` (N, V) of the observation after it."""
+        return self.gae(
+            self.shape_rewards(rollout) + rollout["bootstraps"],
+            rollout["values"],
+            rollout["dones"].float(),
+            last_values,
+            self.dones.float(),
+            self.gamma,
+            self.tau,
+        )
 
     # --- the policy ----------------------------------------------------------------------------------------------
 
@@ -167,7 +179,7 @@ class A2CBase(TrainableAlgorithm):
         truncated = step.truncated.unsqueeze(1)
         if step.final_obs is None:
             return self.gamma * self.experience_buffer.tensor_dict["values"][n] * truncated
-        values = torch.zeros_like(step.reward)
+        values = torch.zeros_like(self.experience_buffer.tensor_dict["values"][n])
         if self.ppo_device.type == "cpu" and not truncated.any():  # nothing has to be waited for
             return values
         if self.ppo_device.type == "cpu" and not (self.is_rnn or self.central_value.present):
@@ -230,15 +242,7 @@ class A2CBase(TrainableAlgorithm):
 
     def _finish_rollout(self, last_values: Tensor) -> RolloutBatch:
         rollout = self.experience_buffer.tensor_dict
-        advantages = self._gae(
-            self.shape_rewards(rollout) + rollout["bootstraps"],
-            rollout["values"],
-            rollout["dones"].float(),
-            last_values,
-            self.dones.float(),
-            self.gamma,
-            self.tau,
-        )
+        advantages = self.calc_advantages(rollout, last_values)
         batch: dict[str, Any] = self.experience_buffer.get_transformed_list(self.tensor_list)
         batch["returns"] = swap_and_flatten01(advantages + rollout["values"])
         batch["played_frames"] = self.batch_size
