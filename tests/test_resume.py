@@ -206,3 +206,25 @@ def test_a_checkpoint_without_a_part_is_refused_before_anything_is_written(tmp_p
     with pytest.raises(CheckpointError, match=part), warnings.catch_warnings():
         train(config, checkpoint=tmp_path / "part.pth")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_learning_rate_that_was_changed_counts_from_the_checkpoint_on(tmp_path):
+    """One that was left alone goes on where its schedule had taken it."""
+    settings = {"lr_schedule": "constant", "learning_rate": 1e-4}
+    agent = train(task_params("Cartpole", 8, tmp_path, **settings, max_epochs=N))
+    file = str(checkpoint(agent, N))
+    for rate, expected in ((1e-4, 1e-4), (1e-3, 1e-3)):
+        changed = settings | {"learning_rate": rate, "name": f"changed{rate}"}
+        resumed = train(task_params("Cartpole", 8, tmp_path, **changed, max_epochs=N + 1), checkpoint=file)
+        assert resumed.last_lr.item() == resumed.optimizer.lr.item() == pytest.approx(expected)
+
+
+def test_training_and_going_on_in_one_process(tmp_path):
+    """The folder is free again when ``train`` returns, and the best return is not forgotten."""
+    agent = train(task_params("Cartpole", 8, tmp_path, max_epochs=N))
+    agent.run.best_seen = 123.0
+    agent.run.save_last()
+    longer = task_params("Cartpole", 8, tmp_path, max_epochs=N + 1)
+    resumed = train(longer, checkpoint=str(agent.run.folder.path))
+    assert resumed.run.folder.path == agent.run.folder.path and resumed.epoch_num == N + 1
+    assert resumed.run.best_seen == 123.0

@@ -66,6 +66,9 @@ class Run:
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> "Run":
+        if self.folder is not None:
+            self.folder.lock()
+            self._context.callback(self.folder.close)
         self.stop = self._context.enter_context(graceful_stop())
         self._context.callback(self.writer.close)
         self._context.callback(self.display.stop)
@@ -77,7 +80,9 @@ class Run:
         self.finished = self._at_limit()  # a checkpoint may already be there
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, TrainingAbortedError):
+            self._save_what_stood(error)
         self._context.close()
 
     def begin_epoch(self) -> None:
@@ -115,7 +120,7 @@ class Run:
             self._save_best()
         self.finished = self._at_limit()
         if self.finished:
-            self.save_last()
+            self.save_last(last_chance=True)
         self._save_periodically()
 
     # --- parts of end_epoch --------------------------------------------------------------------------------------
@@ -188,10 +193,11 @@ class Run:
         agent = self.agent
         if self.mean_reward <= agent.last_mean_rewards or agent.epoch_num < self.config.save_best_after:
             return
-        agent.last_mean_rewards = self.mean_reward
-        if self.checkpoints:
+        before, agent.last_mean_rewards = agent.last_mean_rewards, self.mean_reward
+        if self.checkpoints and self.save(agent.name):
             say(f"saving next best rewards:  [{self.mean_reward:.2f}]")
-            self.save(agent.name)
+        elif self.checkpoints:
+            agent.last_mean_rewards = before  # the next epoch tries again
 
     def _at_limit(self) -> bool:
         """Apply the stop rules and say which one holds; none needs a finished episode but ``score_to_win``."""
@@ -219,17 +225,32 @@ class Run:
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    def save_last(self) -> Path | None:
+    def save_last(self, last_chance: bool = False) -> Path | None:
         """Save under RL Games' ``last_<name>_ep_<N>_rew_<R>``; the file, or None when it was not written."""
-        reward = f"{self.mean_reward:.2f}" if self.mean_reward > float("-inf") else "none"
-        name = f"last_{self.agent.name}_ep_{self.agent.epoch_num}_rew_{reward}"
-        return self.folder.nn / f"{name}.pth" if self.save(name) and self.folder else None
+        name = self._last_name(self.agent.epoch_num)
+        return self.folder.nn / f"{name}.pth" if self.save(name, last_chance) and self.folder else None
 
-    def save(self, name: str) -> bool:
+    def _last_name(self, epoch: int) -> str:
+        reward = f"{self.mean_reward:.2f}" if self.mean_reward > float("-inf") else "none"
+        return f"last_{self.agent.name}_ep_{epoch}_rew_{reward}"
+
+    def save(self, name: str, last_chance: bool = False) -> bool:
         """Write ``nn/<name>.pth``; false when there is no run folder or the disk refuses (which was said)."""
         return self.checkpoints is not None and self.checkpoints.save(
-            name, self.agent.get_full_state_weights()
+            name, self.agent.get_full_state_weights(), last_chance
         )
+
+    def _save_what_stood(self, error: Exception) -> None:
+        """An environment or a hook broke in the middle of an epoch: keep what the last whole one had learned."""
+        agent = self.agent
+        error.add_note(f"in epoch {agent.epoch_num} of '{agent.name}', environment '{self.config.env_name}'")
+        done = agent.epoch_num - 1
+        if self.checkpoints is None or done < 1:
+            return
+        with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
+            good = {**agent.get_full_state_weights(), **agent.guard.good, "epoch": done, "env_state": None}
+            if self.checkpoints.save(self._last_name(done), good, last_chance=True):
+                warn(f"an error ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
 
 
 def clone(state: Any) -> Any:

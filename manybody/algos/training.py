@@ -129,6 +129,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             "epoch": self.epoch_num,
             "frame": self.frame,
             "last_mean_rewards": self.last_mean_rewards,
+            "best_seen": self.run.best_seen,
             "elapsed": self.run.elapsed,
             "statistics": {
                 "game_rewards": self.game_rewards.state_dict(),
@@ -161,6 +162,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             self.epoch_num = require(weights, "epoch", path)
             self.frame = require(weights, "frame", path)
             self.last_mean_rewards = require(weights, "last_mean_rewards", path)
+            self.run.best_seen = weights.get("best_seen", self.last_mean_rewards)
             self.run.elapsed = require(weights, "elapsed", path)
         self.resumed = self._restore_interaction(weights, path)
         self.algo_observer.load_state_dict(weights.get("observer", {}))

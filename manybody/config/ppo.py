@@ -167,13 +167,17 @@ class DiscretePPOConfig(OnPolicyConfig):
     """Choose only among what the environment allows in ``action_masks``."""
 
 
+LARGEST_TEAM = 64
+"""Agents in one environment up to which a minibatch may divide horizon_length × num_actors × agents only."""
+
+
 def _minibatch_rules(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Checks M against T · N; an environment with several agents multiplies both sides that matter here."""
+    """Checks M against T · N, as far as that is possible without knowing how many agents an environment has."""
     horizon, actors = given["horizon_length"], given["num_actors"]
     size, per_env = given["minibatch_size"], given["minibatch_size_per_env"]
     if size is not None:
         batch = horizon * actors
-        if batch % size:
+        if size // math.gcd(batch, size) > LARGEST_TEAM:
             near = _nearest_divisor(batch, size)
             product = f"horizon_length {horizon} x num_actors {actors}"
             yield "minibatch_size", f"a divisor of {batch} (= {product}), such as {near}"

@@ -268,8 +268,13 @@ class Checkpoints:
             with contextlib.suppress(OSError):
                 litter.unlink()
 
-    def save(self, name: str, state: Mapping[str, Any]) -> bool:
+    def save(self, name: str, state: Mapping[str, Any], last_chance: bool = False) -> bool:
         """Write ``<folder>/<name>.pth``; for a ``last_*`` name, remove all but the newest ``keep`` of those.
+
+        Args:
+            name: of the file.
+            state: what to keep.
+            last_chance: training ends here; a failure is told even if the last one was.
 
         Returns:
             Whether it was written. If not, nothing has changed on disk.
@@ -283,7 +288,14 @@ class Checkpoints:
             others = [other for other in self._files() if other != path]
             save_checkpoint(path, state)
         except OSError as error:
-            if not self._warned:
+            if last_chance:
+                newest = self.newest()
+                kept = f"the newest checkpoint is '{newest}'" if newest else "there is no checkpoint"
+                console.warn(
+                    f"could not save '{path}': {error.strerror or error}. What was learned since the last save is "
+                    f"lost; {kept}."
+                )
+            elif not self._warned:
                 console.warn(
                     f"could not save '{path}': {error.strerror or error}. Training goes on and tries again "
                     "at the next save; earlier checkpoints are intact. Free space or permit writing."

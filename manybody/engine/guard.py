@@ -22,7 +22,7 @@ POLICIES = {
 NEVER = float(2**40)
 PATIENCE = 3
 """Epochs in a row without a single healthy update after which even the milder policies roll back."""
-MAX_ROLLBACKS = 10
+MAX_ROLLBACKS = 3
 """Rollbacks in a row without a good epoch between them after which training stops."""
 
 
@@ -50,12 +50,13 @@ class Guard:
         self.device = device
         self.unhealthy_epochs = 0
         self.rollbacks = 0
-        self._good: Any = None
+        self.good: Any = None
+        """Weights and optimiser after the last good epoch."""
         self.start_epoch()
 
     def remember(self, good: Any) -> None:
         """Keep a copy of weights and optimiser to return to."""
-        self._good = good
+        self.good = good
 
     def start_epoch(self) -> None:
         """Forget the counts of the last epoch."""
@@ -152,17 +153,17 @@ class Guard:
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
         if sentence is None or (self.policy == "quarantine" and not skipped):
-            self._good = remember()
+            self.good = remember()
             self.unhealthy_epochs = self.rollbacks = 0
             return sentence
         sick_weights = read["guard/action"] or not any(read[f"guard/{key}"] for key in self.DATA)
         stuck = skipped >= updates and (sick_weights or self.policy != "skip")
         self.unhealthy_epochs = self.unhealthy_epochs + 1 if stuck else 0
         if self.policy == "abort":
-            recall(self._good)
+            recall(self.good)
             raise TrainingAbortedError(sentence)
         if self.policy == "rollback" or self.unhealthy_epochs >= PATIENCE:
-            recall(self._good)
+            recall(self.good)
             sentence += "; returned to the last good weights"
             self.unhealthy_epochs = 0
             self.rollbacks += 1

@@ -165,6 +165,15 @@ class RunFolder:
         """The newest intact checkpoint, or None."""
         return Checkpoints(self.nn).newest()
 
+    def lock(self) -> None:
+        """Keep other processes from writing here; nothing to do when this one already does.
+
+        Raises:
+            RunFolderError: another process writes here.
+        """
+        if self._lock is None:
+            self._acquire()
+
     def close(self) -> None:
         """Let another process write here."""
         if self._lock is not None:
@@ -174,7 +183,7 @@ class RunFolder:
     def _make(self) -> None:
         for part in (self.nn, self.summaries, self.videos):
             part.mkdir(exist_ok=True)
-        self._acquire()
+        self.lock()
         Checkpoints(self.nn).clean()
 
     def _acquire(self) -> None:

@@ -15,6 +15,7 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import compiled
 from manybody.engine.checkpoint import require
+from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import GuardedAdam
@@ -26,6 +27,8 @@ from manybody.functional.value import explained_variance
 from manybody.model_builder import ModelBuilder
 from manybody.nn.normalizer import MovingMeanStd
 
+SCHEDULED = {"learning_rate": "last_lr", "entropy_coef": "entropy_coef"}
+"""Settings that a schedule moves in training, and the attributes that it moves."""
 PER_MINIBATCH = ("legacy", "per_minibatch")
 
 
@@ -63,7 +66,7 @@ class _OnPolicy(PPOUpdate):
         super().__init__(base_name, params, vec_env=vec_env, observer=observer)
         config = self.config
         self.mini_epochs_num: int = config.mini_epochs
-        self.minibatch_size: int = config.resolved_minibatch_size
+        self.minibatch_size = self._checked_minibatch_size()
         self.e_clip: float = config.e_clip
         self.clip_value: bool = config.clip_value
         self.critic_coef: float = config.critic_coef
@@ -78,7 +81,7 @@ class _OnPolicy(PPOUpdate):
         self.central_value = self._build_central_value()
         self.value_mean_std: Any = None
         if self.normalize_value:
-            critic = self.central_value if self.central_value.present else self.model
+            critic: Any = self.central_value if self.central_value.present else self.model
             self.value_mean_std = critic.value_mean_std
         # The policy's own value head learns too, unless a central value makes it idle.
         self.has_value_loss: bool = config.use_experimental_cv or not self.central_value.present
@@ -139,6 +142,17 @@ class _OnPolicy(PPOUpdate):
             guard=self.guard,
             device=self.ppo_device,
         )
+
+    def _checked_minibatch_size(self) -> int:
+        """M. Raises ConfigError when it does not divide the batch."""
+        size: int = self.config.resolved_minibatch_size
+        if not self.config.minibatch_size:
+            size *= self.num_agents
+        if self.batch_size % size:
+            product = f"horizon_length {self.horizon_length} x num_actors {self.num_actors} x agents {self.num_agents}"
+            what = f"given {size}; expected a divisor of {self.batch_size} (= {product})"
+            raise ConfigError([Problem("params.config.minibatch_size", what)])
+        return size
 
     def _checked_seq_length(self) -> int:
         """L. Raises ConfigError when it does not divide the horizon and the minibatch."""
@@ -243,7 +257,11 @@ class _OnPolicy(PPOUpdate):
         return {
             **self.get_weights(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": {"last_lr": self.last_lr, "entropy_coef": self.entropy_coef},
+            "schedule": {
+                "last_lr": self.last_lr,
+                "entropy_coef": self.entropy_coef,
+                "configured": {name: float(self.config[name]) for name in SCHEDULED},
+            },
             **({} if moving is None else {"advantage_mean_std": moving.state_dict()}),
             **self.central_value.learner_state(),
         }
@@ -254,13 +272,29 @@ class _OnPolicy(PPOUpdate):
         # A copy: the optimiser would go on writing into the tensors that it is given.
         self.optimizer.load_state_dict(clone(require(state, "optimizer", path)))
         schedule = require(state, "schedule", path)
-        self.last_lr = schedule["last_lr"].to(self.ppo_device).clone()
-        self.entropy_coef = schedule["entropy_coef"].to(self.ppo_device).clone()
+        changed = self._reconfigured(schedule)
+        for name, attribute in SCHEDULED.items():
+            value = schedule[attribute].to(self.ppo_device).clone()
+            # A setting that somebody changed counts from here; one that they left goes on where it was.
+            setattr(self, attribute, value.fill_(self.config[name]) if name in changed else value)
         for group in self.optimizer.param_groups:
             group["lr"] = self.last_lr.clone()
         if self.advantage_mean_std is not None:
             self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
         self.central_value.set_learner_state(state, path)
+
+    def _reconfigured(self, schedule: Mapping[str, Any]) -> dict[str, float]:
+        """Scheduled settings that are configured otherwise now, with what they were."""
+        began_with = schedule.get("configured", {})
+        return {name: old for name, old in began_with.items() if old != self.config[name]}
+
+    def set_full_state_weights(
+        self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights"
+    ) -> None:
+        """See :class:`TrainableAlgorithm`; a scheduled setting that was changed since then counts from here."""
+        super().set_full_state_weights(weights, set_epoch, path)
+        for name, old in self._reconfigured(weights.get("schedule", {})).items():
+            notice(f"{path}: {name} was configured as {old:g} and goes on from {self.config[name]:g}")
 
     def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
         """Of an RL Games checkpoint's optimiser, the learning rate."""
