@@ -167,7 +167,7 @@ class DiscretePPOConfig(OnPolicyConfig):
     """Choose only among what the environment allows in ``action_masks``."""
 
 
-LARGEST_TEAM = 64
+LARGEST_TEAM = 30
 """Agents in one environment up to which a minibatch may divide horizon_length × num_actors × agents only."""
 
 

@@ -22,8 +22,8 @@ POLICIES = {
 NEVER = float(2**40)
 PATIENCE = 3
 """Epochs in a row without a single healthy update after which even the milder policies roll back."""
-MAX_ROLLBACKS = 3
-"""Rollbacks in a row without a good epoch between them after which training stops."""
+HOPELESS = 10
+"""Epochs in a row without a good one after which rolling back once more is given up."""
 
 
 class TrainingAbortedError(RuntimeError):
@@ -49,7 +49,7 @@ class Guard:
         self.row_numbers = torch.arange(rows, device=device, dtype=torch.float64)
         self.device = device
         self.unhealthy_epochs = 0
-        self.rollbacks = 0
+        self.bad_epochs = 0
         self.good: Any = None
         """Weights and optimiser after the last good epoch."""
         self.start_epoch()
@@ -154,8 +154,9 @@ class Guard:
         skipped = read["guard/skipped_updates"]
         if sentence is None or (self.policy == "quarantine" and not skipped):
             self.good = remember()
-            self.unhealthy_epochs = self.rollbacks = 0
+            self.unhealthy_epochs = self.bad_epochs = 0
             return sentence
+        self.bad_epochs += 1
         sick_weights = read["guard/action"] or not any(read[f"guard/{key}"] for key in self.DATA)
         stuck = skipped >= updates and (sick_weights or self.policy != "skip")
         self.unhealthy_epochs = self.unhealthy_epochs + 1 if stuck else 0
@@ -166,10 +167,9 @@ class Guard:
             recall(self.good)
             sentence += "; returned to the last good weights"
             self.unhealthy_epochs = 0
-            self.rollbacks += 1
-            if self.rollbacks >= MAX_ROLLBACKS:
+            if self.bad_epochs >= HOPELESS:
                 raise TrainingAbortedError(
-                    f"{sentence}; {self.rollbacks} rollbacks in a row did not help. Lower learning_rate, or look "
+                    f"{sentence}; {self.bad_epochs} epochs in a row were like this. Lower learning_rate, or look "
                     "at the environment named above"
                 )
         return sentence

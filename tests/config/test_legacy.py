@@ -29,8 +29,24 @@ def test_what_asks_for_nothing_is_dropped_in_silence(example):
         parse_params(example)
 
 
+def make_discrete(example):
+    example["algo"]["name"], example["model"]["name"] = "a2c_discrete", "discrete_a2c"
+    example["network"]["space"] = {"discrete": None}
+
+
 @pytest.mark.parametrize("path", [path for path, entry in TABLE.items() if isinstance(entry, NoEffect)])
 def test_idle_keys_warn_with_their_path(example, path):
+    if path[-1] in ("clip_actions", "bounds_loss_coef", "bound_loss_type"):
+        make_discrete(example)
+    if path[:2] == ("config", "central_value_config"):
+        example["config"]["central_value_config"] = {
+            "network": {"name": "actor_critic", "central_value": True, "mlp": example["network"]["mlp"]},
+            "minibatch_size": 64,
+            "mini_epochs": 1,
+            "learning_rate": 1e-3,
+            "clip_value": True,
+            "normalize_input": True,
+        }
     if path[:2] == ("network", "cnn"):
         example["network"] |= {"name": "resnet_actor_critic", "cnn": {"conv_depths": [16]}}
     put(example, path, "anything")
@@ -115,6 +131,7 @@ def test_notices_and_problems_name_the_line(example_text, tmp_path):
     assert str(problem) == f"params.config.tua ({path}:{last}): unknown key; did you mean 'tau'?"
     path.write_text(body + "    seq_len: 4\n")
     with pytest.warns(
-        ConfigWarning, match=rf"params\.config\.seq_len \(.*old\.yaml:{last - 1}\): has no effect"
+        ConfigWarning,
+        match=rf"params\.config\.seq_len \(.*old\.yaml:{last - 1}\): is now called 'seq_length'",
     ):
         parse_params(load_yaml(path)["params"])

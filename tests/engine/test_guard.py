@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from manybody.engine.guard import MAX_ROLLBACKS, PATIENCE, POLICIES, Guard, TrainingAbortedError
+from manybody.engine.guard import HOPELESS, PATIENCE, POLICIES, Guard, TrainingAbortedError
 from manybody.engine.metrics import read_to_host
 
 CPU = torch.device("cpu")
@@ -156,12 +156,12 @@ def test_abort_returns_to_the_last_good_weights_and_raises():
 
 def test_rollbacks_that_do_not_help_end_training():
     weights = Weights("rollback")
-    for _ in range(MAX_ROLLBACKS - 1):
+    for _ in range(HOPELESS - 1):
         weights.epoch(obs=1)
-    with pytest.raises(TrainingAbortedError, match=f"{MAX_ROLLBACKS} rollbacks in a row did not help"):
+    with pytest.raises(TrainingAbortedError, match=f"{HOPELESS} epochs in a row were like this"):
         weights.epoch(obs=1)
     weights = Weights("rollback")
     for _ in range(5):  # a good epoch in between starts the count anew
-        for _ in range(MAX_ROLLBACKS - 1):
+        for _ in range(HOPELESS - 1):
             weights.epoch(obs=1)
         weights.epoch()

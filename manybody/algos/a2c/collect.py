@@ -223,7 +223,8 @@ class A2CBase(TrainableAlgorithm):
             buffer.update_data(name, n, decision[name])
         self.recurrent.store(n)
         self.central_value.store(n, self.obs, self.dones)
-        self.guard.clean("action", n, decision["neglogpacs"])  # broken weights give broken probabilities
+        # Choices are whole numbers whatever the weights are; their probabilities tell.
+        self.guard.clean("action", n, {name: decision[name] for name in ("actions", "neglogpacs")})
 
     def _store_outcome(self, n: int, step: Step) -> None:
         """Keep what the environment answered; broken rows end there, without a value beyond them."""
