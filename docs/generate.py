@@ -26,6 +26,7 @@ from manybody.config import (
     legacy,
     network,
     params,
+    rnd,
     task,
 )
 from manybody.config import types as kinds
@@ -272,6 +273,10 @@ def page() -> str:
         table(ActorCriticConfig, "network."),
         "\n### `resnet_actor_critic`, beyond these\n",
         table(ResnetActorCriticConfig, "network.", tuple(set(ActorCriticConfig.model_fields) - {"cnn"})),
+        "\n### `rnd_curiosity`, beyond `actor_critic`\n",
+        table(rnd.RNDCuriosityConfig, "network.", tuple(ActorCriticConfig.model_fields)),
+        "\nThe algorithms `rnd_continuous` and `rnd_discrete`, which use it, have PPO's keys and these:\n",
+        table(rnd.RNDPPOConfig, "config.", tuple(PPOConfig.model_fields)),
         "\nAn initialiser is a block of these keys:\n",
         table(network.InitializerConfig),
         "\nInitialisers and the arguments that each takes: "

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from manybody import tasks
-from manybody.algos import a2c, sac
+from manybody.algos import a2c, rnd, sac
 from manybody.config import ConfigError, Params, Problem, dump, parse_params, parse_section
 from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import keep_freed_memory, set_threads
@@ -38,6 +38,7 @@ class Runner:
         self.algo_observer = algo_observer or DefaultAlgoObserver()
         self.seed: int | None = None
         a2c.register(self)
+        rnd.register(self)
         sac.register(self)
 
     def reset(self) -> None:

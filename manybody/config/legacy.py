@@ -54,7 +54,7 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "ignore_dead_batches"): NoEffect(_NEVER_READ),
     ("config", "force_interval_writer"): NoEffect(_NEVER_READ),
     ("config", "num_seed_steps"): NoEffect(_NEVER_READ),
-    ("config", "rnd_config"): NoEffect(_NEVER_READ),
+    ("config", "rnd_config"): NoEffect("it acts with rnd_continuous and rnd_discrete only"),
     ("config", "max_env_steps"): NoEffect("the environment says which episodes were cut short"),
     ("config", "network_path"): NoEffect("checkpoints are in the run folder, under train_dir"),
     ("config", "log_path"): NoEffect("logs are in the run folder, under train_dir"),
@@ -144,7 +144,7 @@ REFUSED_VALUES: Mapping[Path, Mapping[Any, str]] = {
 
 NOT_YET: Mapping[str, frozenset[str]] = {
     "algo": frozenset(),
-    "network": frozenset({"rnd_curiosity", "tcnnnet"}),
+    "network": frozenset({"tcnnnet"}),
     "model": frozenset(
         {"continuous_a2c_tanh"}
     ),

@@ -12,6 +12,7 @@ from manybody.config.gate import Gate
 from manybody.config.legacy import NOT_YET
 from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.ppo import DiscretePPOConfig, PPOConfig
+from manybody.config.rnd import RNDCuriosityConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.config.sac import SACConfig, SACNetworkConfig
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
 
@@ -58,10 +59,17 @@ class Params(Section):
     """Kept for Isaac Lab files, whose wrapper reads its clipping ranges here."""
 
 
-ALGORITHMS: Schemas = {"a2c_continuous": PPOConfig, "a2c_discrete": DiscretePPOConfig, "sac": SACConfig}
+ALGORITHMS: Schemas = {
+    "a2c_continuous": PPOConfig,
+    "a2c_discrete": DiscretePPOConfig,
+    "rnd_continuous": RNDPPOConfig,
+    "rnd_discrete": RNDDiscretePPOConfig,
+    "sac": SACConfig,
+}
 NETWORKS: Schemas = {
     "actor_critic": ActorCriticConfig,
     "resnet_actor_critic": ResnetActorCriticConfig,
+    "rnd_curiosity": RNDCuriosityConfig,
     "soft_actor_critic": SACNetworkConfig,
 }
 MODELS: Schemas = {

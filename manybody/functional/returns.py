@@ -41,3 +41,20 @@ def gae(
         carried = deltas[t] + decay[t] * carried
         advantages[t] = carried
     return advantages
+
+
+def forward_filter(rewards: Tensor, before: Tensor, gamma: float) -> Tensor:
+    """Discounted sums of the rewards up to each step, ``R_t = r_t + gamma R_{t-1}`` (T, N).
+
+    Random network distillation measures intrinsic rewards by the deviation of these (arXiv 1810.12894, section 2.4).
+
+    Args:
+        rewards: (T, N).
+        before: (N,) the sum before the first step.
+        gamma: discount per step.
+    """
+    sums = torch.empty_like(rewards)
+    for t in range(rewards.shape[0]):
+        before = rewards[t] + gamma * before
+        sums[t] = before
+    return sums

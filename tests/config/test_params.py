@@ -216,7 +216,7 @@ def test_everything_missing_and_nothing_a_mapping():
     ("section", "name", "words"),
     [
         ("algo", "a2c_continious", "; did you mean 'a2c_continuous'?"),
-        ("algo", "zzz", "no algorithm is registered as 'zzz' (registered: a2c_continuous, a2c_discrete, sac"),
+        ("algo", "zzz", "no algorithm is registered as 'zzz' (registered: a2c_continuous, a2c_discrete, rnd_continuous"),
         ("network", "tcnnnet", "is not available in this version"),
         ("network", "actorcritic", "did you mean 'actor_critic'?"),
         ("model", "continuous_a2c_logsdt", "did you mean 'continuous_a2c_logstd'?"),

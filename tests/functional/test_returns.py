@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.functional.returns import gae
+from manybody.functional.returns import forward_filter, gae
 
 
 def column(*values):
@@ -155,3 +155,9 @@ def test_environments_and_value_heads_are_independent(run):
                 0.95,
             )
             torch.testing.assert_close(together[:, n, v], alone[:, 0, 0])
+
+
+def test_forward_filter(run):
+    # 2 + 0.5 * 4 = 4, 1 + 0.5 * 4 = 3; of the other row 0 + 0.5 * 0, 1 + 0.5 * 0
+    sums = run(forward_filter, torch.tensor([[2.0, 0.0], [1.0, 1.0]]), torch.tensor([4.0, 0.0]), 0.5)
+    assert torch.equal(sums, torch.tensor([[4.0, 0.0], [3.0, 1.0]]))

@@ -1,0 +1,144 @@
+"""The agents: ``RNDAgent`` (``rnd_continuous``) and ``RNDDiscreteAgent`` (``rnd_discrete``)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.algos.a2c import A2CAgent, A2CBase, DiscreteA2CAgent
+from manybody.algos.rnd.networks import Curiosity, RNDCuriosityBuilder
+from manybody.config import ConfigError, Params, Problem
+from manybody.config.rnd import RNDDiscretePPOConfig, RNDPPOConfig
+from manybody.data.tree import tree_map
+from manybody.envs.base import Step
+from manybody.functional.returns import forward_filter
+from manybody.model_builder import ModelBuilder
+
+
+class CuriousBase(A2CBase):
+    """Pays an agent for what it has not seen before (Burda et al. 2018, arXiv 1810.12894).
+
+    The reward of a step is how badly the predictor knows the observation that follows, in units of the deviation of
+    intrinsic returns; at the end of an episode that is the first observation of the next one, as in the paper's code.
+    It has a value head of its own, the last one (V is one more than the environment's reward components), with its own
+    discount. The advantages of all heads are added up, and ``extrinsic_coef`` and ``intrinsic_coef`` weigh the rewards
+    before. The predictor learns from the same minibatches as the policy.
+
+    Raises:
+        ConfigError: the network has no curiosity.
+    """
+
+    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+        name = params.network["name"]
+        if not isinstance(ModelBuilder().network_factory.create(name), RNDCuriosityBuilder):
+            what = (
+                f"given {name!r}; expected 'rnd_curiosity' (or a network whose builder is a RNDCuriosityBuilder), "
+                f"because '{params.algo.name}' learns from what that finds new"
+            )
+            raise ConfigError([Problem("params.network.name", what)])
+        self.rnd = params.config.rnd_config
+        super().__init__(base_name, params, **parts)
+
+    @property
+    def curiosity(self) -> Curiosity:
+        """Target, predictor and their statistics."""
+        return self.model.a2c_network.curiosity
+
+    def value_heads(self) -> int:
+        """See :class:`A2CBase`: one more, for intrinsic rewards."""
+        return super().value_heads() + 1
+
+    def init_tensors(self) -> None:
+        """See :class:`A2CBase`."""
+        super().init_tensors()
+        self.intrinsic_returns = torch.zeros(self.rows, device=self.ppo_device)
+        """(N,) discounted sums of all novelty so far, over the borders of episodes."""
+
+    # --- rewards and advantages ----------------------------------------------------------------------------------
+
+    def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
+        """(T, N, V): the environment's rewards and, last, the intrinsic one; each with its weight."""
+        novelty = self._novelty(rollout["obses"])
+        returns = forward_filter(novelty, self.intrinsic_returns, self.rnd.gamma)
+        self.intrinsic_returns = returns[-1]
+        intrinsic = self.curiosity.normalize(novelty, returns)
+        self.epoch_extras["info/novelty"] = novelty.mean()
+        self.epoch_extras["info/intrinsic_reward"] = intrinsic.mean()
+        weighed = self.rnd.extrinsic_coef * super().shape_rewards(rollout)
+        return torch.cat([weighed, self.rnd.intrinsic_coef * intrinsic.unsqueeze(-1)], dim=-1)
+
+    def _novelty(self, obses: Any) -> Tensor:
+        """(T, N) of the observations after those of the rollout, (T, N, *shape), in portions of a minibatch."""
+        after = tree_map(
+            lambda seen, last: torch.cat([seen[1:], last.unsqueeze(0)]).flatten(0, 1), obses, self.obs["obs"]
+        )
+        size = self.config.resolved_minibatch_size
+        portions = [
+            tree_map(lambda x, start=start: x[start : start + size], after)
+            for start in range(0, self.batch_size, size)
+        ]
+        for portion in portions:
+            self.curiosity.observe(portion)
+        novelty = torch.cat([self.curiosity.novelty(portion) for portion in portions])
+        return novelty.unflatten(0, (self.horizon_length, self.rows))
+
+    def bootstrap(self, n: int, step: Step) -> Tensor:
+        """See :class:`A2CBase`; an intrinsic return that goes on into the next episode needs none."""
+        future = super().bootstrap(n, step)
+        share = self.rnd.gamma / self.gamma if self.rnd.episodic else 0.0
+        return torch.cat([future[:, :-1], share * future[:, -1:]], dim=1)
+
+    def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
+        """See :class:`A2CBase`; the intrinsic head has its own discount and, unless ``episodic``, no ends."""
+        rewards = self.shape_rewards(rollout) + rollout["bootstraps"]
+        heads = (
+            (slice(None, -1), self.gamma, 1.0),
+            (slice(-1, None), self.rnd.gamma, float(self.rnd.episodic)),
+        )
+        advantages = [
+            self.gae(
+                rewards[..., head],
+                rollout["values"][..., head],
+                ends * rollout["dones"].float(),
+                last_values[..., head],
+                ends * self.dones.float(),
+                gamma,
+                self.tau,
+            )
+            for head, gamma, ends in heads
+        ]
+        return torch.cat(advantages, dim=-1)
+
+    # --- learning ------------------------------------------------------------------------------------------------
+
+    def extra_losses(self, minibatch: Mapping[str, Any], losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adds ``losses['predictor_loss']``, from ``update_proportion`` of the minibatch."""
+        novelty = self.curiosity.novelty(minibatch["obs"])
+        used = (torch.rand_like(novelty) < self.rnd.update_proportion).float()
+        losses["predictor_loss"] = (used * novelty).sum() / used.sum().clamp_min(1.0)
+        losses["loss"] = losses["loss"] + losses["predictor_loss"]
+        return losses
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def interaction_state(self) -> dict[str, Any]:
+        """See :class:`A2CBase`."""
+        return {**super().interaction_state(), "intrinsic_returns": self.intrinsic_returns}
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """See :class:`A2CBase`."""
+        super().set_interaction_state(state)
+        self.intrinsic_returns = state["intrinsic_returns"].to(self.ppo_device)
+
+
+class RNDAgent(CuriousBase, A2CAgent):
+    """``rnd_continuous``: PPO with curiosity and real-valued actions."""
+
+    Config = RNDPPOConfig
+
+
+class RNDDiscreteAgent(CuriousBase, DiscreteA2CAgent):
+    """``rnd_discrete``: PPO with curiosity and discrete actions."""
+
+    Config = RNDDiscretePPOConfig
