@@ -119,6 +119,7 @@ class Run:
         if healthy:
             self._save_best()
         self.finished = self._at_limit()
+        agent.end_epoch(read)
         if self.finished:
             self.save_last(last_chance=True)
         self._save_periodically()

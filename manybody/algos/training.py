@@ -79,6 +79,9 @@ class TrainableAlgorithm(EnvAlgorithm):
     def train_epoch(self) -> EpochMetrics:
         """One epoch: experience, and the updates from it."""
 
+    def end_epoch(self, read: Mapping[str, float]) -> None:
+        """Called between epochs with what came to the host, before anything is saved."""
+
     # --- weights -------------------------------------------------------------------------------------------------
 
     @abstractmethod

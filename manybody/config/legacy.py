@@ -68,7 +68,6 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "multi_gpu_sync_stats"): NoEffect("it acts in several processes only"),
     ("config", "multi_gpu_sync_stats_mode"): NoEffect("it acts in several processes only"),
     ("config", "ray_config"): NoEffect("nothing runs on Ray here"),
-    ("config", "self_play_config"): Refused(f"self-play {_NOT_YET}"),
     ("config", "population_based_training"): Refused(f"population based training {_NOT_YET}"),
     ("config", "use_action_masks"): Refused("masks are for discrete actions"),
     ("config", "clip_actions"): _CONTINUOUS,

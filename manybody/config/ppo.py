@@ -46,6 +46,21 @@ class CentralValueConfig(Section):
     """Run its network in bfloat16 under autocast."""
 
 
+class SelfPlayConfig(Section):
+    """When the policy becomes its own opponent."""
+
+    update_score: Number
+    """Mean return above which the present policy joins the opponents."""
+    games_to_check: Count
+    """Finished games that this mean needs."""
+    check_scores: Flag = False
+    """Judge by the mean of the environment's ``scores`` instead of the return."""
+    env_update_num: Count = 1
+    """Environments that get the newest opponent at each update, in turn."""
+    pool_size: Count = 5
+    """*New.* Past policies that are kept as opponents."""
+
+
 class OnPolicyConfig(AlgorithmConfig):
     """Proximal policy optimisation, whatever the actions are."""
 
@@ -114,6 +129,8 @@ class OnPolicyConfig(AlgorithmConfig):
     """Forget the recurrent state at the end of an episode."""
     central_value_config: Annotated[CentralValueConfig | None, NoneWord] = None
     """A critic of its own that sees more than the policy; None: the policy's own value head."""
+    self_play_config: Annotated[SelfPlayConfig | None, NoneWord] = None
+    """Play against past policies, in an environment that has another side."""
     use_experimental_cv: Flag = True
     """Train the policy's own value head too where there is a central value."""
     freeze_critic: Flag = False

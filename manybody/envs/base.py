@@ -1,7 +1,7 @@
 """What an environment is to a learner: ``VecEnv``, the ``Step`` it returns and the ``EnvSpec`` it declares."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -114,6 +114,21 @@ class VecEnv(ABC):
 
     def set_train_info(self, frame: int, agent: Any) -> None:
         """Called once an epoch with the frames trained so far, for curricula."""
+
+    def set_opponent(self, act: Callable[[Obs, Tensor], Tensor]) -> bool:
+        """Self-play: take ``act(obs, mask)``, which moves for the other side, and answer True.
+
+        ``act`` gives the actions (N, ...) of the opponents in the environments ``mask`` (N,) bool, from ``obs``
+        (N, ...) as they see it. The default answers False: there is no other side.
+        """
+        return False
+
+    def set_weights(self, indices: list[int], weights: Mapping[str, Any]) -> bool:
+        """Self-play in RL Games' protocol: the opponents of these environments play with ``weights``.
+
+        The default answers False: there is no other side.
+        """
+        return False
 
     def get_env_state(self) -> Mapping[str, Any] | None:
         """Everything needed to go on exactly from here: tensors and plain values only. None when not possible."""

@@ -132,3 +132,9 @@ def test_the_rl_games_file_trains(tmp_path):
     with pytest.warns(ConfigWarning, match="regularizer"):
         runner.load(content)
     assert runner.run({"train": True}).epoch_num == 1
+
+
+def test_connect_four_learns_from_its_past_selves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # Random moves against random moves win about half of the games.
+    assert example("connect_four").main(epochs=10, num_envs=64) > 0.7

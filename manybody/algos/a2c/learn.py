@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from manybody.algos.a2c.central_value import CentralValue, CentralValueTrain
+from manybody.algos.a2c.self_play import SelfPlay, SelfPlayManager
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.algos.a2c.update import PPOUpdate
 from manybody.algos.run import EpochMetrics, clone
@@ -97,6 +98,8 @@ class _OnPolicy(PPOUpdate):
             self.batch_size, self.minibatch_size, config.shuffle_minibatches, self.seq_length
         )
         self._losses = compiled(self.forward_losses, config.torch_compile)
+        section = config.self_play_config
+        self.self_play = SelfPlay() if section is None else SelfPlayManager(section, self)
         self.open_run(folder, checkpoint)
 
     def build_config(self) -> dict[str, Any]:
@@ -282,6 +285,18 @@ class _OnPolicy(PPOUpdate):
         if self.advantage_mean_std is not None:
             self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
         self.central_value.set_learner_state(state, path)
+
+    def end_epoch(self, read: Mapping[str, float]) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        self.self_play.after_epoch(read)
+
+    def memory_state(self) -> dict[str, Any]:
+        """See :class:`TrainableAlgorithm`: the opponents."""
+        return self.self_play.state()
+
+    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        self.self_play.set_state(state)
 
     def _reconfigured(self, schedule: Mapping[str, Any]) -> dict[str, float]:
         """Scheduled settings that are configured otherwise now, with what they were."""

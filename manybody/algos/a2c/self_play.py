@@ -1,0 +1,148 @@
+"""Self-play: the environment's other side is played by past policies of the agent that learns.
+
+An agent holds either a :class:`SelfPlay`, which does nothing, or a :class:`SelfPlayManager`.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.config import ConfigError, Problem
+from manybody.config.ppo import SelfPlayConfig
+from manybody.data.tree import tree_map
+from manybody.engine.accelerate import eval_mode
+from manybody.envs.base import Obs
+
+PATH = "params.config.self_play_config"
+
+
+class SelfPlay:
+    """No self-play."""
+
+    def after_epoch(self, read: Mapping[str, float]) -> None:
+        """Look at the epoch's statistics, on the host: ``reward`` and ``games``."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state`."""
+
+
+class SelfPlayManager(SelfPlay):
+    """A pool of past policies, from which each environment has an opponent.
+
+    Once the mean return over at least ``games_to_check`` games exceeds ``update_score``, the present policy joins the
+    pool (the oldest leaves a full one), the next ``env_update_num`` environments in turn get it as their opponent,
+    the statistics start anew (all of this as in RL Games), and every other environment gets the pool's members in
+    turn, so that what was learned against old policies is not forgotten.
+
+    The environment is told through :meth:`VecEnv.set_opponent`; one in RL Games' protocol through its
+    ``set_weights(indices, weights)``.
+
+    Args:
+        config: the ``self_play_config`` section.
+        agent: the agent that learns; its model exists.
+
+    Raises:
+        ConfigError: the environment has no other side to play, or the policy is recurrent.
+    """
+
+    def __init__(self, config: SelfPlayConfig, agent: Any) -> None:
+        self.config = config
+        self.agent = agent
+        self.num_envs: int = agent.num_actors
+        if agent.is_rnn:
+            what = "given, but the network is recurrent; expected a feed-forward one: opponents keep no state"
+            raise ConfigError([Problem(PATH, what)])
+        self.pool: list[dict[str, Tensor]] = []
+        self.assigned = torch.zeros(self.num_envs, dtype=torch.long, device=agent.device)
+        self.next_env = 0
+        self.last_update = 0
+        self._players: list[Any] = []
+        self._join()
+        everywhere = list(range(self.num_envs))
+        if not (
+            agent.vec_env.set_opponent(self.act) | agent.vec_env.set_weights(everywhere, agent.get_weights())
+        ):
+            what = (
+                f"given, but '{agent.config.env_name}' has no other side to play; expected an environment with "
+                "set_opponent(act) or RL Games' set_weights(indices, weights)"
+            )
+            raise ConfigError([Problem(PATH, what)])
+
+    @torch.no_grad()
+    def act(self, obs: Obs, mask: Tensor) -> Tensor:
+        """The opponents' actions, sampled, in the units of the action space.
+
+        Args:
+            obs: as the agent's own, from the opponents' side, for every environment.
+            mask: (num_envs,) bool, where an action is asked for; other rows come back as zero.
+        """
+        obs, mask = self.agent.on_device(obs), mask.to(self.agent.device)
+        field = self.agent.policy_fields()["actions"]
+        actions = torch.zeros((self.num_envs, *field.shape), dtype=field.dtype, device=mask.device)
+        for member, model in enumerate(self._players):
+            rows = mask & (self.assigned == member)
+            if rows.any():  # waits for the device; games are played on the CPU
+                own = tree_map(lambda x, rows=rows: x[rows], obs)
+                with eval_mode(model):
+                    actions[rows] = model({"is_train": False, "prev_actions": None, **own})["actions"]
+        return self.agent.preprocess_actions(actions)
+
+    def after_epoch(self, read: Mapping[str, float]) -> None:
+        """See :class:`SelfPlay`."""
+        score, games = read["reward"], read["games"]
+        if self.config.check_scores:
+            scores = self.agent.algo_observer.game_scores
+            score, games = float(scores.mean), float(scores.current_size)  # once an epoch
+        if games < self.config.games_to_check or score <= self.config.update_score:
+            return
+        agent = self.agent
+        agent.clear_stats()
+        self._join()
+        turn = [(self.next_env + k) % self.num_envs for k in range(self.config.env_update_num)]
+        self.next_env = (turn[-1] + 1) % self.num_envs
+        self.assigned = torch.arange(self.num_envs, device=self.assigned.device) % len(self.pool)
+        self.assigned[turn] = len(self.pool) - 1
+        agent.vec_env.set_weights(turn, agent.get_weights())
+        agent.writer.add_scalar(
+            "selfplay/iters_update_weigths", agent.epoch_num - self.last_update, agent.frame
+        )
+        self.last_update = agent.epoch_num
+
+    def _join(self) -> None:
+        """The present policy enters the pool."""
+        weights = {name: value.detach().clone() for name, value in self.agent.model.state_dict().items()}
+        self._set_pool([*self.pool, weights][-self.config.pool_size :])
+
+    def _set_pool(self, pool: list[dict[str, Tensor]]) -> None:
+        self.pool = pool
+        while len(self._players) < len(pool):
+            self._players.append(copy.deepcopy(self.agent.model).requires_grad_(False))
+        for model, weights in zip(self._players, pool, strict=True):
+            model.load_state_dict(weights)
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`SelfPlay`."""
+        return {
+            "self_play": {
+                "pool": self.pool,
+                "assigned": self.assigned,
+                "next_env": self.next_env,
+                "last_update": self.last_update,
+            }
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """See :class:`SelfPlay`; a checkpoint of a run without self-play leaves the pool as it is."""
+        saved = state.get("self_play")
+        if saved is None:
+            return
+        self._set_pool([dict(weights) for weights in saved["pool"]][-self.config.pool_size :])
+        self.assigned = saved["assigned"].to(self.assigned.device).clamp_max(len(self.pool) - 1)
+        self.next_env, self.last_update = saved["next_env"], saved["last_update"]
