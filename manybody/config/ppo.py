@@ -182,6 +182,8 @@ class DiscretePPOConfig(OnPolicyConfig):
 
     use_action_masks: Flag = False
     """Choose only among what the environment allows in ``action_masks``."""
+    use_experimental_cv: Flag = False
+    """Train the policy's own value head too where there is a central value (RL Games' default here is false)."""
 
 
 LARGEST_TEAM = 30

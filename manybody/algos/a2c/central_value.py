@@ -168,7 +168,6 @@ class CentralValueTrain(CentralValue, nn.Module):
                 "normalize_input": config.normalize_input,
             }
         ).to(device)
-        self.value_mean_std = self.model.value_mean_std if normalize_value else None
         self.seq_length = seq_length if self.model.is_rnn() else 1
         self.state_field = Field(state_space.shape, torch.float32)
         batch_size = horizon_length * num_actors
@@ -196,6 +195,11 @@ class CentralValueTrain(CentralValue, nn.Module):
             if config.lr_schedule == "linear"
             else None
         )
+
+    @property
+    def value_mean_std(self) -> Any:
+        """The statistics of returns, None without ``normalize_value``; not a part of its own in checkpoints."""
+        return self.model.value_mean_std if self.model.normalize_value else None
 
     # --- collecting ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,132 @@
+"""One epoch of learning from one rollout, ours and RL Games' 1.6.5: discrete, recurrent, central value.
+
+Our agent plays; both learn from what it brought. Rates are constant, since the two measure the divergence of discrete
+policies differently (exactly here, by squared differences of log-probabilities there).
+"""
+
+import contextlib
+import copy
+import io
+from typing import Any
+
+import pytest
+import torch
+from toy_family import FamilyEnv, family_params
+
+from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
+from manybody.config import parse_params
+
+
+class Protocol:
+    """A family environment as RL Games' ``IVecEnv``."""
+
+    def __init__(self, env: FamilyEnv, has_states: bool) -> None:
+        self.env = env
+        self.has_states = has_states
+
+    def reset(self) -> Any:
+        return self._obs(self.env.reset())
+
+    def _obs(self, obs: Any) -> Any:
+        return {"obs": obs["obs"], "states": obs["states"]} if self.has_states else obs["obs"]
+
+    def step(self, actions: Any) -> tuple[Any, ...]:
+        step = self.env.step(actions)
+        return self._obs(step.obs), step.reward, step.done.byte(), {}
+
+    def get_env_info(self) -> dict[str, Any]:
+        info = dict(self.env.get_env_info())
+        if not self.has_states:
+            info.pop("state_space", None)
+        return info
+
+    def get_env_state(self) -> None:
+        return None
+
+    def set_train_info(self, frame: int, agent: Any) -> None:
+        pass
+
+
+def make_theirs(mapping: dict[str, Any], env: FamilyEnv, tmp_path: Any) -> Any:
+    from rl_games.algos_torch.a2c_continuous import A2CAgent as TheirContinuous
+    from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as TheirDiscrete
+    from rl_games.common.algo_observer import DefaultAlgoObserver
+    from rl_games.common.tr_helpers import DefaultRewardsShaper
+
+    params = copy.deepcopy(mapping)
+    central = params["config"].get("central_value_config")
+    for network in [params["network"], *([central["network"]] if central else [])]:
+        network.setdefault("normalization", None)
+        if "rnn" in network:
+            network["rnn"] |= {"layer_norm": False}
+        if network.get("space", {}).get("discrete", 0) is None:
+            network["space"]["discrete"] = {}
+        if network.get("space", {}).get("multi_discrete", 0) is None:
+            network["space"]["multi_discrete"] = {}
+    vec_env = Protocol(env, central is not None)
+    params["config"] |= {
+        "reward_shaper": DefaultRewardsShaper(),
+        "features": {"observer": DefaultAlgoObserver()},
+        "env_info": vec_env.get_env_info(),
+        "vec_env": vec_env,
+        "train_dir": str(tmp_path),
+        "device": "cpu",
+        "normalize_input": False,
+        "torch_compile": False,
+    }
+    agent_class = TheirContinuous if params["algo"]["name"] == "a2c_continuous" else TheirDiscrete
+    torch.manual_seed(0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return agent_class("run", params)
+
+
+def largest_difference(ours: Any, theirs: Any) -> float:
+    state, other = ours.state_dict(), theirs.state_dict()
+    assert sorted(state) == sorted(other)
+    return max((state[name] - other[name]).abs().max().item() for name in state)
+
+
+@pytest.mark.parametrize("central", [None, "mlp", "lstm"])
+@pytest.mark.parametrize("rnn", [None, "lstm", "gru"])
+@pytest.mark.parametrize(
+    ("action", "masks"),  # RL Games splits masks equally between heads, so that one head has to do
+    [("box", False), ("discrete", False), ("discrete", True), ("tuple", False)],
+)
+def test_one_epoch_moves_every_weight_alike(action, rnn, central, masks, tmp_path):
+    config: dict[str, Any] = {"normalize_value": True, "mini_epochs": 3, "max_epochs": 10}
+    if action == "box":
+        config |= {"bounds_loss_coef": 0.01}  # None crashes there
+    else:
+        config |= {"use_action_masks": masks}
+    mapping = family_params(action, rnn=rnn, central=central, **config)
+    if central is not None:  # RL Games takes the statistics three times a rollout
+        mapping["config"]["central_value_config"]["normalize_input"] = False
+    torch.manual_seed(0)
+    agent_class = A2CAgent if action == "box" else DiscreteA2CAgent
+    ours = agent_class("run", parse_params(mapping), vec_env=FamilyEnv(action))
+    theirs = make_theirs(mapping, FamilyEnv(action), tmp_path)
+    theirs.model.load_state_dict(ours.model.state_dict())
+    if central is not None:
+        theirs.central_value_net.load_state_dict(ours.central_value.state_dict())
+    before = {name: value.clone() for name, value in ours.model.state_dict().items()}
+    ours.start_training()
+    theirs.init_tensors()
+    batch = ours.play_steps()
+    ours.play_steps = lambda: dict(batch)
+    copied = dict(batch)
+    if central is not None:
+        buffer = ours.central_value.buffer.tensor_dict
+        copied["states"] = buffer["states"].transpose(0, 1).flatten(0, 1)
+        if central == "lstm":
+            theirs.central_value_net.mb_rnn_states = [
+                stored.clone() for stored in ours.central_value.recurrent._stored
+            ]
+    theirs.play_steps = theirs.play_steps_rnn = lambda: dict(copied)
+    for agent in (ours, theirs):
+        agent.update_epoch()
+        with contextlib.redirect_stdout(io.StringIO()):
+            agent.train_epoch()
+    assert max((ours.model.state_dict()[name] - x).abs().max().item() for name, x in before.items()) > 1e-4
+    assert largest_difference(ours.model, theirs.model) <= 1e-5
+    if central is not None:
+        assert largest_difference(ours.central_value, theirs.central_value_net) <= 1e-5
