@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from manybody.algos.a2c import A2CAgent as A2CAgent
     from manybody.algos.a2c import A2CBuilder as A2CBuilder
+    from manybody.algos.a2c import DiscreteA2CAgent as DiscreteA2CAgent
     from manybody.algos.a2c import PpoPlayerContinuous as PpoPlayerContinuous
+    from manybody.algos.a2c import PpoPlayerDiscrete as PpoPlayerDiscrete
     from manybody.algos.network import NetworkBuilder as NetworkBuilder
+    from manybody.algos.sac import SACAgent as SACAgent
+    from manybody.algos.sac import SACPlayer as SACPlayer
     from manybody.engine.observers import AlgoObserver as AlgoObserver
     from manybody.engine.observers import DefaultAlgoObserver as DefaultAlgoObserver
     from manybody.engine.observers import IsaacAlgoObserver as IsaacAlgoObserver
@@ -34,13 +38,17 @@ _HOMES = {
     "A2CBuilder": "manybody.algos.a2c",
     "AlgoObserver": "manybody.engine.observers",
     "DefaultAlgoObserver": "manybody.engine.observers",
+    "DiscreteA2CAgent": "manybody.algos.a2c",
     "EnvSpec": "manybody.envs.base",
     "IsaacAlgoObserver": "manybody.engine.observers",
     "ModelBuilder": "manybody.model_builder",
     "MujocoTask": "manybody.tasks",
     "NetworkBuilder": "manybody.algos.network",
     "PpoPlayerContinuous": "manybody.algos.a2c",
+    "PpoPlayerDiscrete": "manybody.algos.a2c",
     "Runner": "manybody.runner",
+    "SACAgent": "manybody.algos.sac",
+    "SACPlayer": "manybody.algos.sac",
     "Step": "manybody.envs.base",
     "VecEnv": "manybody.envs.base",
     "build_runner": "manybody.train",
