@@ -305,3 +305,44 @@ def test_training_outlives_its_run_folder(tmp_path, capsys):
     assert agent.epoch_num == 6
     assert err.count("could not save") == 2 and "there is no checkpoint" in err  # at once, and at the end
     assert err.count("metrics.jsonl: cannot write") == 1
+
+
+# --- what is left when something breaks for good -----------------------------------------------------------------
+
+
+class Broken(FaultyEnv):
+    """Raises in its 20th step: the fourth of the third rollout of eight."""
+
+    taken = 0
+
+    def step(self, actions):
+        self.taken += 1
+        if self.taken == 20:
+            raise RuntimeError("the simulator is gone")
+        return super().step(actions)
+
+
+def test_an_environment_that_raises_costs_its_epoch_only(tmp_path, capsys):
+    agent = build(env=Broken(), folder=tmp_path)
+    learned = []
+    agent.run.begin_epoch = lambda: learned.append(
+        {name: value.clone() for name, value in agent.model.state_dict().items()}
+    )
+    with pytest.raises(RuntimeError, match="the simulator is gone") as caught:
+        agent.train()
+    assert caught.value.__notes__ == ["in epoch 3 of 'Toy', environment 'toy'"]
+    (file,) = (tmp_path / "toy" / "nn").glob("last_Toy_ep_2_*.pth")
+    assert "the weights of epoch 2 are saved" in capsys.readouterr().err
+    state = load_checkpoint(file)
+    assert state["epoch"] == 2
+    assert all(torch.equal(state["model"][name], value) for name, value in learned[2].items())
+    resumed = A2CAgent("run", agent.params, vec_env=FaultyEnv(), observer=Finite(), checkpoint=str(file))
+    resumed.train()  # five epochs, as configured
+    assert resumed.epoch_num == 5
+
+
+def test_a_best_policy_that_could_not_be_written_does_not_count_as_saved(tmp_path, monkeypatch):
+    agent = build(folder=tmp_path, save_best_after=0, max_epochs=2)
+    monkeypatch.setattr(agent.run.checkpoints, "save", lambda *args: False)
+    agent.train()
+    assert agent.last_mean_rewards == float("-inf") and agent.run.best_seen > float("-inf")
