@@ -16,10 +16,13 @@ from pydantic.fields import FieldInfo
 
 from manybody.config import (
     ActorCriticConfig,
+    DiscretePPOConfig,
     ForeignSection,
     Params,
     PPOConfig,
     ResnetActorCriticConfig,
+    SACConfig,
+    SACNetworkConfig,
     Section,
     algorithm,
     launch,
@@ -30,7 +33,7 @@ from manybody.config import (
     task,
 )
 from manybody.config import types as kinds
-from manybody.hydra_tree import IDLE_KEYS
+from manybody.config.algorithm import AlgorithmConfig
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -233,7 +236,8 @@ def old_keys() -> str:
         listed = ", ".join(f"`{name}`" for name in sorted(names))
         if listed:
             refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
-    silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in IDLE_KEYS.items()]
+    silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in launch.IDLE_KEYS.items()]
+    refused += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in launch.ABSENT_KEYS.items()]
     silent += [f"| `task.{key}` | {one_line(why)} |" for key, why in task.LEGACY_TASK_KEYS.items()]
     parts = [
         ("Renamed", "The value moves to the new key, with a notice.", "| old | new |", renamed),
@@ -257,6 +261,21 @@ def old_keys() -> str:
     return text
 
 
+def who_reads_what() -> str:
+    """Which key of ``config`` acts in which algorithm."""
+    fields = {name: set(schema.model_fields) for name, schema in params.ALGORITHMS.items() if schema}
+    keys = dict.fromkeys(key for name in fields for key in params.ALGORITHMS[name].model_fields)
+    everywhere = [key for key in keys if all(key in known for known in fields.values())]
+    lines = ["Every algorithm reads " + ", ".join(f"`{key}`" for key in everywhere) + ". The others:\n"]
+    lines.append("| key | " + " | ".join(f"`{name}`" for name in fields) + " |")
+    lines.append("|---|" + ":-:|" * len(fields))
+    for key in keys:
+        if key not in everywhere:
+            marks = ["yes" if key in known else "" for known in fields.values()]
+            lines.append(f"| `{key}` | " + " | ".join(marks) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def page() -> str:
     """The whole page."""
     sections = [
@@ -265,10 +284,16 @@ def page() -> str:
         table(launch.LaunchConfig, skip=("task", "train", "command")),
         "\n## `params`\n",
         table(params.Params, "params."),
+        "\n## Which key acts in which algorithm\n",
+        who_reads_what(),
         "\n## PPO: `params.config` of `a2c_continuous`\n\n"
         "RL Games' keys, with the defaults of 1.6.5 but for `torch_compile` (off), `device` (`cpu`) and "
         "`player.games_num` (100).\n",
         table(PPOConfig, "config."),
+        "\n### `a2c_discrete`, beyond these\n",
+        table(DiscretePPOConfig, "config.", tuple(PPOConfig.model_fields)),
+        "\n### `sac`, beyond what every algorithm has\n",
+        table(SACConfig, "config.", tuple(AlgorithmConfig.model_fields)),
         "\n## Network: `params.network` of `actor_critic`\n",
         table(ActorCriticConfig, "network."),
         "\n### `resnet_actor_critic`, beyond these\n",
@@ -277,6 +302,8 @@ def page() -> str:
         table(rnd.RNDCuriosityConfig, "network.", tuple(ActorCriticConfig.model_fields)),
         "\nThe algorithms `rnd_continuous` and `rnd_discrete`, which use it, have PPO's keys and these:\n",
         table(rnd.RNDPPOConfig, "config.", tuple(PPOConfig.model_fields)),
+        "\n### `soft_actor_critic`\n",
+        table(SACNetworkConfig, "network."),
         "\nAn initialiser is a block of these keys:\n",
         table(network.InitializerConfig),
         "\nInitialisers and the arguments that each takes: "

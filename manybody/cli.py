@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from manybody.interrupts import ending_at_once
+
 USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
 
   manybody train task=Ant num_envs=4096 max_iterations=500 seed=7 experiment=walk1 ...
@@ -25,7 +27,11 @@ training because its numbers stayed broken (the last good weights are saved); 13
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Exits with 2 when the command or its configuration is wrong."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    with ending_at_once():
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(words: list[str]) -> None:
     command, rest = (words[0], words[1:]) if words else ("help", [])
     # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
     # Measured with one busy process beside a training on two cores: 1.6 times the speed; alone: no difference.

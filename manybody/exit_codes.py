@@ -1,9 +1,11 @@
 """What the process says, and which code it ends with, when a command cannot do what it was asked to."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
+from typing import Any
 
-from manybody.config import ConfigError
+from manybody.config import ConfigError, ConfigWarning
 from manybody.engine import console
 from manybody.engine.checkpoint import CheckpointError
 from manybody.engine.guard import TrainingAbortedError
@@ -20,7 +22,8 @@ def exit_codes() -> Iterator[None]:
             stopped training because its numbers stayed broken; 130, interrupted outside training.
     """
     try:
-        yield
+        with plain_notices():
+            yield
     except (ConfigError, RunFolderError, CheckpointError, EnvError) as error:
         console.error(str(error))
         raise SystemExit(2) from None
@@ -30,3 +33,19 @@ def exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         console.error("interrupted")
         raise SystemExit(130) from None
+
+
+@contextlib.contextmanager
+def plain_notices() -> Iterator[None]:
+    """Say each notice about a configuration once, in one line."""
+    told = set()
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            console.warn(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ConfigWarning)
+        warnings.showwarning = tell
+        yield

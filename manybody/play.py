@@ -1,164 +1,149 @@
-"""Replaying a run: its folder alone says which task, configuration and policy."""
+"""Playing a run: its folder alone says which task, configuration and policy; the command line wins where it speaks."""
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from manybody.config import ConfigError, Problem, load_yaml
-from manybody.config.errors import did_you_mean
+from manybody.config import ConfigError, Params, Problem, parse_launch
+from manybody.configuration import check, check_playable, configure, is_tree, load_run, root_of, settings_of
 from manybody.engine.console import say
-from manybody.engine.run_folder import RunFolder
+from manybody.engine.run_folder import RunFolder, RunFolderError
+from manybody.runner import build_runner, has_device, override_sigma, register_tree, set_deterministic
+from manybody.words import given, read
 
-SETTINGS: dict[str, type] = {
-    "task": str,
-    "train_dir": str,
-    "num_envs": int,
-    "games_num": int,
-    "seed": int,
-    "deterministic": bool,
-    "video": bool,
-}
-"""What may be set when playing, and the type of its value."""
+SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
+DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
 
 
-def load_run(folder: Path) -> dict[str, Any]:
-    """The configuration that a run folder keeps.
-
-    Raises:
-        ConfigError: there is none, or it is damaged.
-    """
-    file = folder / "config.yaml"
-    if not file.is_file():
-        raise ConfigError(
-            [
-                Problem(
-                    "", f"{file} does not exist, so it is unknown what was trained; give the whole run folder"
-                )
-            ]
-        )
-    return load_yaml(file)
-
-
-def load_player(folder: RunFolder, checkpoint: Path, settings: dict[str, Any]) -> Any:
-    """A player with the task, configuration and policy of a run.
-
-    Args:
-        folder: the run.
-        checkpoint: one of its checkpoint files.
-        settings: any of :data:`SETTINGS`.
-
-    Raises:
-        ConfigError, CheckpointError: what is wrong with the run and what to do.
-    """
-    from manybody.runner import Runner, register_tree
-
-    cfg = copy.deepcopy(load_run(folder.path))
-    params = (cfg.get("train") or cfg).get("params")
-    if not isinstance(params, dict) or not isinstance(params.get("config"), dict):
-        what = f"missing from {folder.config_file}, so it is unknown what was trained"
-        raise ConfigError([Problem("params", what)])
-    _apply(cfg, params, settings)
-    if "train" in cfg:
-        register_tree(cfg)
-    runner = Runner()
-    runner.load({"params": params}, training=False)
-    player = runner.create_player()
-    player.restore(str(checkpoint))
-    return player
-
-
-def play_run(path: str | None = None, settings: dict[str, Any] | None = None) -> Any:
+def play_run(path: str | None = None, words: Sequence[str] = (), file: str | None = None) -> Any:
     """Play the best policy of a run.
 
     Args:
-        path: a run folder, a checkpoint file, or None: the newest run (of ``settings['task']``).
-        settings: any of :data:`SETTINGS`.
+        path: a run folder, a checkpoint file, or None: the newest run (of the ``task`` in ``words``).
+        words: settings, as for training; ``games_num``, ``deterministic`` and ``train_dir`` for short.
+        file: an RL Games file to take the configuration from.
 
     Returns:
         The :class:`~manybody.algos.player.PlayResult`.
 
     Raises:
-        ConfigError, RunFolderError, CheckpointError: what is wrong with the run and what to do.
+        ConfigError, CheckpointError: what is wrong with the run or the words, and what to do.
     """
-    settings = settings or {}
-    folder, checkpoint = RunFolder.resolve(path, settings.get("train_dir", "runs"), settings.get("task"))
-    player = load_player(folder, checkpoint, settings)
+    return prepare_play(path, words, file)()
+
+
+def prepare_play(path: str | None, words: Sequence[str], file: str | None = None) -> Callable[[], Any]:
+    """Check everything about a :func:`play_run`; returns what does it."""
+    wanted = given(words)
+    long = [wanted.get(f"{prefix}params.config.train_dir") for prefix in ("", "train.")]
+    train_dir = next(filter(None, [wanted.get("train_dir"), *long]), "runs")
+    try:
+        folder, checkpoint = RunFolder.resolve(path or None, train_dir, wanted.get("task"))
+    except RunFolderError as error:
+        raise ConfigError([*read(words).problems, Problem("checkpoint", str(error))]) from None
+    cfg, params = _configured(folder.path, words, file)
+    return partial(_play, folder, checkpoint, cfg, params, words)
+
+
+def load_player(folder: RunFolder, checkpoint: Path, words: Sequence[str] = ()) -> Any:
+    """A player with the task, configuration and policy of a run, under ``words``.
+
+    Raises:
+        ConfigError, CheckpointError: what is wrong with the run or the words, and what to do.
+    """
+    cfg, params = _configured(folder.path, words)
+    return _player(checkpoint, cfg, params)
+
+
+def _configured(folder: Path, words: Sequence[str], file: str | None = None) -> tuple[dict[str, Any], Params]:
+    """The checked configuration of a run under the words; without a record, what the words say alone."""
+    wanted = given(words)
+    recorded: dict[str, Any] | None = None
+    if (folder / "config.yaml").is_file() or not (file or "task" in wanted):
+        recorded = load_run(folder)
+    composed = configure(read(words), file, folder if recorded is not None else None)
+    cfg = composed.cfg
+    if cfg is not None:
+        if recorded is not None:
+            composed.problems.extend(check_playable(recorded, composed, words, file))
+        _fit(cfg, wanted)
+    params = check(composed, training=False)
+    assert cfg is not None
+    return cfg, params
+
+
+def _fit(cfg: dict[str, Any], wanted: Mapping[str, str]) -> None:
+    """Where the command line does not say so: an environment for each game, and a device that is there."""
+    config = settings_of(cfg)["config"]
+    games = (config.get("player") or {}).get("games_num", 100)
+    if (
+        not wanted.keys() & set(SIZES)
+        and isinstance(games, int)
+        and isinstance(config.get("num_actors"), int)
+    ):
+        config["num_actors"] = num_envs = max(1, min(config["num_actors"], games))
+        if is_tree(cfg):
+            cfg["task"]["env"]["numEnvs"] = num_envs
+    device = config.get("device", "cpu")
+    if not wanted.keys() & set(DEVICES) and isinstance(device, str) and not has_device(device):
+        config["device"] = "cpu"  # trained on a machine with a GPU, played on one without
+
+
+def _player(checkpoint: Path, cfg: Mapping[str, Any], params: Params) -> Any:
+    if is_tree(cfg):
+        register_tree(cfg)
+    runner = build_runner()
+    runner.load_config(params)
+    player = runner.create_player()
+    player.restore(str(checkpoint))
+    override_sigma(player.model, cfg.get("sigma"))
+    return player
+
+
+def _play(
+    folder: RunFolder, checkpoint: Path, cfg: Mapping[str, Any], params: Params, words: Sequence[str]
+) -> Any:
+    wanted = given(words)
+    asked = parse_launch(root_of(cfg))
+    set_deterministic(asked.torch_deterministic)
+    player = _player(checkpoint, cfg, params)
     say(f"playing {checkpoint}")
     result = player.run()
     say(
         f"mean return {result.mean_reward:.1f} +- {result.std_reward:.1f}, "
         f"episode length {result.mean_steps:.1f} steps, over {result.games} games"
     )
-    if settings.get("video"):
+    if ("video" in wanted and asked.video) or ("capture_video" in wanted and asked.capture_video):
         from manybody.media.rollout import record_video
 
-        video = record_video(
-            load_player(folder, checkpoint, {**settings, "num_envs": 1}),
-            folder.videos / f"{checkpoint.stem}.mp4",
-        )
+        others = [word for word in words if word.partition("=")[0].lstrip("+") not in SIZES]
+        player = load_player(folder, checkpoint, [*others, "num_envs=1"])
+        video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
         if video:
             say(f"video: {video}")
     return result
 
 
-def _apply(cfg: dict[str, Any], params: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Settings of the command line over what the run was trained with."""
-    from manybody.runner import has_device
-
-    player = params["config"].setdefault("player", {})
-    for key in ("games_num", "deterministic"):
-        if key in settings:
-            player[key] = settings[key]
-    if "seed" in settings:
-        params["seed"] = settings["seed"]
-    if not has_device(params["config"].get("device", "cpu")):
-        params["config"]["device"] = "cpu"  # trained on a machine with a GPU, played on one without
-    num_envs = settings.get("num_envs") or min(params["config"]["num_actors"], player.get("games_num", 100))
-    params["config"]["num_actors"] = num_envs
-    if "task" in cfg and "env" in cfg["task"]:
-        cfg["task"]["env"]["numEnvs"] = num_envs
-
-
-def parse(words: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
+def parse(texts: Sequence[str]) -> tuple[str | None, list[str]]:
     """The path, if any, and the settings of a ``manybody play`` command line.
 
     Raises:
-        ConfigError: lists the words that mean nothing.
+        ConfigError: lists the paths that are too many.
     """
-    paths = [word for word in words if "=" not in word]
-    problems = [Problem(word, "a second path; expected one run folder or checkpoint") for word in paths[1:]]
-    settings: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals:
-            continue
-        key = {"checkpoint": "path"}.get(key, key)
-        if key == "path":
-            paths.insert(0, text)
-            continue
-        try:
-            value: Any = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = None  # refused below like every other value of a wrong type
-        if key not in SETTINGS:
-            problems.append(
-                Problem(key, f"unknown{did_you_mean(key, SETTINGS)} (known: {', '.join(SETTINGS)})")
-            )
-        elif type(value) is not SETTINGS[key] or (type(value) is int and value < (key != "seed")):
-            problems.append(Problem(key, f"given {text!r}; expected {SETTINGS[key].__name__}"))
-        else:
-            settings[key] = value
-    if problems:
-        raise ConfigError(problems)
-    return (paths[0] if paths else None), settings
+    paths = [text for text in texts if not text.startswith("-") and ("=" not in text or Path(text).exists())]
+    words = [text for text in texts if text not in paths]
+    named = given(words).get("checkpoint")
+    paths = [*([named] if named else []), *paths]
+    if len(paths) > 1:
+        what = "a second path; expected one run folder or checkpoint"
+        raise ConfigError([Problem(path, what) for path in paths[1:]])
+    return (paths[0] if paths else None), words
 
 
-def main(words: Sequence[str]) -> Any:
+def main(texts: Sequence[str]) -> Any:
     """``manybody play``. Exits with 2 when there is nothing to play or the command is wrong."""
     from manybody.exit_codes import exit_codes
 
     with exit_codes():
-        return play_run(*parse(words))
+        return play_run(*parse(texts))

@@ -2,9 +2,8 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,22 @@ import yaml
 from manybody import tasks
 from manybody.algos import a2c, rnd, sac
 from manybody.config import ConfigError, Params, Problem, dump, parse_params, parse_section
+from manybody.config.errors import did_you_mean
 from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import say
-from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver
+from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
 from manybody.envs.registration import register, registered
 from manybody.model_builder import ModelBuilder
+from manybody.preflight import Start, playing_problems, starting_point, training_problems
 from manybody.registry import ObjectFactory
+
+ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
+"""What ``Runner.run`` reads."""
+CARRIED = ("file", "seed", "tf", "num_actors", "track", "wandb_project_name", "wandb_entity")
+"""What else RL Games' own script passes to it; the script has used it before."""
 
 
 class Runner:
@@ -97,7 +103,20 @@ class Runner:
         keep_freed_memory()
 
     def run(self, args: Mapping[str, Any]) -> Any:
-        """Train, or play if ``args['play']``; ``args`` also carries ``checkpoint`` and ``sigma``."""
+        """Train, or play if ``args['play']``; ``args`` also carries what these take.
+
+        Raises:
+            ConfigError: an argument that nobody reads.
+        """
+        unknown = [name for name in args if name not in ARGUMENTS + CARRIED]
+        if unknown:
+            known = f" (known: {', '.join(ARGUMENTS)})"
+            raise ConfigError(
+                [
+                    Problem(f"run({name}=…)", f"unknown{did_you_mean(name, ARGUMENTS)}{known}")
+                    for name in unknown
+                ]
+            )
         return self.run_play(args) if args.get("play") and not args.get("train") else self.run_train(args)
 
     def run_train(self, args: Mapping[str, Any]) -> Any:
@@ -108,32 +127,45 @@ class Runner:
                 ``sigma``: overrides the deviation of the policy; ``vec_env``: environments to use.
 
         Raises:
+            ConfigError: everything that would stop this training; nothing was written.
             SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
         """
-        say("Started to train")
-        checkpoint, folder = self._starting_point(args.get("checkpoint"))
+        checkpoint, sigma = args.get("checkpoint"), args.get("sigma")
+        _refuse(training_problems(self.params, self.run_config, checkpoint, sigma, self._environments(args)))
+        start = starting_point(self.params.config, checkpoint)
         agent = self.algo_factory.create(
             self.algo_name,
             base_name="run",
             params=self.params,
             observer=self.algo_observer,
-            folder=folder,
-            **({"checkpoint": str(checkpoint)} if checkpoint else {}),
+            folder=partial(self._open, start),
+            **({"checkpoint": str(start.checkpoint)} if start.checkpoint else {}),
             **_given(args, "vec_env"),
         )
-        _override_sigma(agent.model, args.get("sigma"))
+        override_sigma(agent.model, sigma)
+        say("Started to train")
         agent.train()
         if agent.run.stop.requested is not None:
             raise SystemExit(agent.run.stop.exit_code)
         return agent
 
     def run_play(self, args: Mapping[str, Any]) -> Any:
-        """Play ``args['checkpoint']``; returns the :class:`~manybody.algos.player.PlayResult`."""
-        say("Started to play")
+        """Play; returns the :class:`~manybody.algos.player.PlayResult`.
+
+        Args:
+            args: ``checkpoint``: a file, or a run folder, whose best policy is played; without one, fresh weights;
+                ``sigma`` and ``vec_env`` as in :meth:`run_train`.
+
+        Raises:
+            ConfigError: everything that would stop playing.
+        """
+        sigma = args.get("sigma")
+        _refuse(playing_problems(self.params, sigma, self._environments(args)))
         player = self.create_player(**_given(args, "vec_env"))
         if args.get("checkpoint"):
-            player.restore(str(args["checkpoint"]))
-        _override_sigma(player.model, args.get("sigma"))
+            player.restore(str(RunFolder.resolve(args["checkpoint"])[1]))
+        override_sigma(player.model, sigma)
+        say("Started to play")
         return player.run()
 
     def create_player(self, vec_env: VecEnv | None = None) -> Any:
@@ -141,27 +173,18 @@ class Runner:
         parts = {} if vec_env is None else {"vec_env": vec_env}
         return self.player_factory.create(self.algo_name, params=self.params, **parts)
 
-    def _starting_point(self, checkpoint: Any) -> tuple[Path | None, Callable[[], RunFolder]]:
-        """The checkpoint file to go on from, if any, and what opens the run folder."""
+    def _environments(self, args: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names that need not be registered: environments that are given are called as the author likes."""
+        return () if args.get("vec_env") is None else (str(self.params.config.get("env_name")),)
+
+    def _open(self, start: Start) -> RunFolder:
+        """The run folder to go on in, or a new one."""
         config = self.params.config
-        wanted = Path(config.train_dir) / (config.full_experiment_name or "")
-        if not checkpoint:
-            return None, lambda: self._record(
-                RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
-            )
-        folder, file = RunFolder.resolve(checkpoint, config.train_dir)
-        if Path(checkpoint).is_dir():
-            return folder.newest() or file, lambda: self._go_on(folder)
-        if config.full_experiment_name and wanted.absolute() == folder.path:
-            return file, lambda: self._go_on(folder)
-        return file, lambda: self._record(
+        if start.folder is not None:
+            return self._record(RunFolder.resume(start.folder.path))
+        return self._record(
             RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
         )
-
-    def _go_on(self, folder: RunFolder) -> RunFolder:
-        """Open a run folder to go on in. A Hydra tree of its own run, changed or not, is recorded anew."""
-        folder = RunFolder.resume(folder.path)
-        return self._record(folder) if "command" in self.run_config else folder
 
     def _record(self, folder: RunFolder) -> RunFolder:
         """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
@@ -175,6 +198,11 @@ class Runner:
             ) from None
         say(f"run folder: {folder.path}")
         return folder
+
+
+def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
+    """A :class:`Runner` with everything registered that ships with the library."""
+    return Runner(algo_observer or IsaacAlgoObserver())
 
 
 def has_device(device: str) -> bool:
@@ -211,7 +239,7 @@ def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
         ConfigError: an unknown task, or what is wrong with its settings.
     """
     problems = []
-    if not str(cfg["sim_device"]).startswith("cpu"):
+    if cfg["sim_device"] != "cpu":
         what = f"given {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
         problems.append(Problem("sim_device", what))
     try:
@@ -235,11 +263,22 @@ def register_tree(cfg: Mapping[str, Any]) -> None:
     )
 
 
+def set_deterministic(wanted: bool) -> None:
+    """Refuse operations whose result varies between runs, if ``wanted``."""
+    if wanted:
+        torch.use_deterministic_algorithms(True)
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise ConfigError(problems)
+
+
 def _given(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: args[name] for name in names if args.get(name) is not None}
 
 
-def _override_sigma(model: Any, sigma: Any) -> None:
+def override_sigma(model: Any, sigma: Any) -> None:
     """Fill the policy's fixed deviation parameter with ``sigma`` (RL Games' ``--sigma``)."""
     if sigma in (None, ""):
         return

@@ -1,136 +1,59 @@
 """The entry: IsaacGymEnvs' Hydra tree in, a trained or played policy out. ``python -m manybody.train task=Ant ...``."""
 
+import contextlib
 import sys
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from manybody.config import ConfigError, ConfigWarning, Problem, load_yaml, parse_launch
-from manybody.engine.console import say, warn
-from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
-from manybody.exit_codes import exit_codes
-from manybody.hydra_tree import collecting, compose_run, sweep
+from manybody.interrupts import ending_at_once
 
+with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  # the imports take seconds
+    from manybody.config import ConfigError, Params, Problem, dump, parse_launch
+    from manybody.configuration import check, configure, is_tree, record, root_of
+    from manybody.engine.console import say
+    from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
+    from manybody.engine.run_folder import RunFolder, RunFolderError
+    from manybody.exit_codes import exit_codes
+    from manybody.hydra_tree import collecting
+    from manybody.play import prepare_play
+    from manybody.runner import build_runner, register_tree, set_deterministic
+    from manybody.words import Words, given, jobs, read
 
-def build_runner(algo_observer: AlgoObserver | None = None) -> Any:
-    """A :class:`~manybody.runner.Runner` with everything registered that ships with the library."""
-    from manybody.runner import Runner
-
-    return Runner(algo_observer or IsaacAlgoObserver())
-
-
-def check(cfg: Mapping[str, Any]) -> Any:
-    """The validated ``params`` of a resolved configuration tree.
-
-    Raises:
-        ConfigError: everything that is wrong with any part of the tree.
-    """
-    from manybody.runner import task_config
-
-    problems: list[Problem] = []
-    with collecting(problems):
-        parse_launch(cfg)
-    with collecting(problems):
-        task_config(cfg)
-    below: list[Problem] = []
-    with collecting(below):
-        params = build_runner().parse({"params": cfg["train"]["params"]})
-    problems += [replace(problem, path=f"train.{problem.path}") for problem in below]
-    if problems:
-        raise ConfigError(problems)
-    return params
+__all__ = ["build_runner", "launch", "main", "prepare", "show_results"]
 
 
 def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
-    """Train, or play with ``test=True``, what a resolved configuration tree describes.
+    """Train what a resolved configuration describes: a Hydra tree, or the content of an RL Games file.
 
     Returns:
-        The agent after training, or the :class:`~manybody.algos.player.PlayResult`.
+        The agent after training.
 
     Raises:
         ConfigError: lists everything that is wrong; nothing was created on disk.
     """
-    settings = parse_launch(cfg)
-    if settings.test:
-        return play_tree(cfg)
-    params = check(cfg)
-    if settings.torch_deterministic:
-        import torch
+    return launch_checked(cfg, check(cfg), observer)
 
-        torch.use_deterministic_algorithms(True)
+
+def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserver | None = None) -> Any:
+    """:func:`launch`, with the settings that :func:`check` gave."""
+    settings = parse_launch(root_of(cfg))
+    set_deterministic(settings.torch_deterministic)
     if settings.capture_video:
         from manybody.media.capture import VideoObserver
 
         camera = VideoObserver(settings.capture_video_freq, settings.capture_video_len)
         observer = MultiObserver([observer or IsaacAlgoObserver(), camera])
-    from manybody.runner import register_tree
-
     runner = build_runner(observer)
-    register_tree(cfg)
     runner.load_config(params)
-    runner.run_config = {**cfg, "checkpoint": ""}
+    runner.run_config = record(cfg)
+    if is_tree(cfg):
+        register_tree(cfg)
+    else:
+        kept = {"task_name": params.config.get("env_name"), "params": dump(runner.params)}
+        runner.run_config = {**runner.run_config, **kept}
     agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
     show_results(agent, settings.video)
-    return agent
-
-
-def play_tree(cfg: Mapping[str, Any]) -> Any:
-    """``test=True``: play ``checkpoint`` (or the task's newest run) with the configuration of the run it is from."""
-    from manybody.play import play_run
-
-    player = cfg["train"]["params"]["config"].get("player") or {}
-    given = {
-        "task": cfg["task_name"],
-        "num_envs": cfg["num_envs"] or None,
-        "video": cfg["capture_video"],
-        "games_num": player.get("games_num"),
-        "deterministic": player.get("deterministic"),
-    }
-    return play_run(
-        cfg["checkpoint"] or None, {key: value for key, value in given.items() if value is not None}
-    )
-
-
-def launch_file(path: str, overrides: Sequence[str], observer: AlgoObserver | None = None) -> Any:
-    """Train what a plain RL Games YAML file describes.
-
-    Args:
-        path: the file.
-        overrides: ``params.config.gamma=0.98`` and the like; ``checkpoint=<file or run folder>`` to go on from.
-        observer: is told what happens.
-    """
-    import yaml
-
-    content = load_yaml(path)
-    checkpoint = ""
-    problems = []
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if key == "checkpoint":
-            checkpoint = value
-            continue
-        block: Any = content
-        *parents, last = key.split(".")
-        for parent in parents:
-            block = block.get(parent) if isinstance(block, dict) else None
-        if not equals or not isinstance(block, dict):
-            problems.append(
-                Problem(text, f"expected key=value with a key of {path}, such as params.config.gamma=0.98")
-            )
-        else:
-            try:
-                block[last] = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                problems.append(
-                    Problem(key, f"given {value!r}, which is not YAML: {' '.join(str(error).split())}")
-                )
-    if problems:
-        raise ConfigError(problems)
-    runner = build_runner(observer)
-    runner.load(content)
-    agent = runner.run({"train": True, "checkpoint": checkpoint})
-    show_results(agent)
     return agent
 
 
@@ -146,7 +69,7 @@ def show_results(agent: Any, film: bool = True) -> None:
     checkpoint = folder.best() or folder.newest()
     video = None
     if checkpoint and film:
-        player = load_player(folder, checkpoint, {"num_envs": 1})
+        player = load_player(folder, checkpoint, ["num_envs=1"])
         video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
     say(f"\nrun folder:      {folder.path}")
     found = (("best checkpoint", checkpoint), ("video", video), ("learning curve", draw_curve(folder)))
@@ -156,46 +79,75 @@ def show_results(agent: Any, film: bool = True) -> None:
     say(f"play it again:   manybody play {folder.path}")
 
 
+def prepare(texts: Sequence[str], file: str | None = None) -> Callable[[], Any]:
+    """Check a command line, down to the last word, and nothing else.
+
+    Args:
+        texts: ``key=value`` words.
+        file: an RL Games file, in place of the Hydra tree.
+
+    Returns:
+        What does it.
+
+    Raises:
+        ConfigError: lists everything that is wrong.
+    """
+    wanted = given(texts)
+    if wanted.get("test", "").lower() in ("true", "yes", "on", "1"):
+        return prepare_play(wanted.get("checkpoint"), texts, file)
+    words = read(texts)
+    composed = configure(words, file, _folder(words))
+    params = check(composed)
+    return partial(launch_checked, composed.cfg or {}, params)
+
+
+def _folder(words: Words) -> Any:
+    """The run folder that ``checkpoint=`` names and whose configuration training goes on with."""
+    named = {word.key: str(word.value) for word in words.words}.get("checkpoint")
+    with contextlib.suppress(RunFolderError):  # checked with everything else
+        folder = RunFolder.open(named) if named else None
+        return folder.path if folder and folder.config_file.is_file() else None
+    return None
+
+
 def main(arguments: Sequence[str] | None = None) -> Any:
     """``manybody train``: the command line after the command's name. For exit codes see :func:`exit_codes`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with exit_codes(), warnings.catch_warnings():
-        warnings.simplefilter("always", ConfigWarning)
-        warnings.showwarning = lambda message, *_: warn(str(message))
+    with exit_codes():
         return _main(words)
 
 
 def _main(words: list[str]) -> Any:
     multirun = [flag for flag in ("--multirun", "-m") if flag in words]
     words = [word for word in words if word not in multirun]
+    file = None
     if "--file" in words:
         at = words.index("--file")
         if len(words) <= at + 1:
             raise ConfigError([Problem("--file", "expected the path of an RL Games YAML file after it")])
-        return launch_file(words[at + 1], words[:at] + words[at + 2 :])
-    unknown = [word for word in words if word.startswith("--")]
-    if unknown:
-        raise ConfigError(
-            [
-                Problem(word, "unknown option (known: --file, --multirun); settings are key=value")
-                for word in unknown
-            ]
-        )
+        file = words[at + 1]
+        words = words[:at] + words[at + 2 :]
     if not multirun:
-        return launch(compose_run(words, check))
-    configurations = [(job, compose_run(job, check)) for job in sweep(words)]
-    problems: list[Problem] = []
-    for _, cfg in configurations:  # every job is checked before the first one starts
+        return prepare(words, file)()
+    sweep = read(words, several=True)
+    problems = list(sweep.problems)
+    prepared = []
+    for job in jobs(sweep.words):  # every job is checked before the first one starts
         with collecting(problems):
-            check(cfg)
+            prepared.append((job, prepare(job, file)))
+    named = [name for name in (given(job).get("experiment") for job, _ in prepared) if name]
+    for name in {name for name in named if named.count(name) > 1}:
+        what = f"{named.count(name)} runs would share this folder; leave it out, or give as many names"
+        problems.append(Problem("experiment", f"given {name!r}; {what}"))
     if problems:
         raise ConfigError(dict.fromkeys(problems))
     results = []
-    for number, (job, cfg) in enumerate(configurations, 1):
-        say(f"job {number} of {len(configurations)}: {' '.join(job)}")
-        results.append(launch(cfg))
+    for number, (job, run) in enumerate(prepared, 1):
+        say(f"job {number} of {len(prepared)}: {' '.join(job)}")
+        results.append(run())
     return results
 
 
 if __name__ == "__main__":
-    main()
+    with ending_at_once():
+        main()

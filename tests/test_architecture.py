@@ -31,7 +31,10 @@ MAY_IMPORT = {
     "model_builder": {"model_builder", "registry", "config"},
     "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
 }
-ROOF = {"runner", "train", "play", "hydra_tree", "exit_codes", "cli", "media", "__main__"}
+ROOF = {
+    *("runner", "train", "play", "cli", "media", "__main__", "exit_codes", "interrupts"),
+    *("words", "hydra_tree", "rl_games_file", "configuration", "preflight"),
+}
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}
 """Room to the rooms it may import. Nothing but ``compat`` itself may import ``compat``."""
@@ -84,6 +87,24 @@ HOT = {
     "quarantine",
     "count_episodes",
     "_finish_rollout",
+    "_with_masks",
+    "acting_policy",
+    "old_policy",
+    "act",
+    "choose",
+    "forget",
+    "get_value",
+    "store",
+    "advance",
+    "after_step",
+    "train_net",
+    "play_step",
+    "update",
+    "update_critic",
+    "update_actor_and_alpha",
+    "critic_losses",
+    "actor_losses",
+    "clean_obs",
 }
 """Methods under ``algos/`` that run every step or every minibatch."""
 

@@ -6,11 +6,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 from manybody import play, train
-from manybody.config import load_yaml
-from manybody.hydra_tree import compose_run, sweep
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,21 +45,12 @@ def commands(verb: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [line for line in commands("train") if "num_env=512" not in line])
-def test_train_commands_are_understood(command, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    words = shlex.split(command)[2:]
-    if "--file" in words:
-        content = load_yaml(words[1])
-        for override in words[2:]:
-            *path, last = override.partition("=")[0].split(".")
-            block = content
-            for key in path:
-                block = block[key]
-            block[last] = yaml.safe_load(override.partition("=")[2])
-        assert train.build_runner().parse(content)
-    else:
-        for job in sweep([word for word in words if word != "--multirun"]):
-            assert train.check(compose_run(job))
+def test_train_commands_are_understood(command, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    words = [word for word in shlex.split(command)[2:] if not word.startswith(("test=", "checkpoint="))]
+    monkeypatch.setattr(train, "launch_checked", lambda *_: None)
+    train.main(words)
 
 
 @pytest.mark.parametrize("command", commands("play"))

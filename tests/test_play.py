@@ -120,6 +120,25 @@ def test_through_train(at, capsys):
     assert played(capsys)[0].endswith("old.pth")
 
 
+def test_what_the_command_line_says_wins_over_the_run(at):
+    """The same words through either command."""
+    words = ["task.env.episodeLength=20", "seed=5", "sigma=-30", "games_num=4", "deterministic=False"]
+    results = [
+        play.main(["runs/old", *words]),
+        train.main(["task=Cartpole", "test=True", "checkpoint=runs/old", *words, "max_iterations=2"]),
+        play.main(["runs/old", *words[:2], "games_num=4"]),  # exp(-30) is no deviation at all
+    ]
+    assert results[0] == results[1] and results[0].mean_steps <= 20
+    assert results[0].mean_reward == pytest.approx(results[2].mean_reward)
+    assert play.main(["runs/old", *words[:2], "games_num=4", "deterministic=False"]) != results[0]
+
+
+def test_a_checkpoint_without_its_run_is_played_by_what_the_command_line_says(at, tmp_path, refused):
+    (tmp_path / "some.pth").write_bytes((at / "runs" / "old" / "nn" / "old.pth").read_bytes())
+    assert "so it is unknown what was trained" in refused(str(tmp_path / "some.pth"))
+    assert play.main([str(tmp_path / "some.pth"), "task=Cartpole", "games_num=2"]).games == 2
+
+
 WRONG = {
     "no run": (["train_dir=nowhere"], "nowhere: no run with a checkpoint here. Train one first"),
     "no run of the task": (
@@ -128,15 +147,33 @@ WRONG = {
     ),
     "no such path": (["runs/none"], "runs/none: does not exist"),
     "no run folder": (["runs"], "not a run folder"),
-    "unknown": (["game_num=3"], "game_num: unknown; did you mean 'games_num'?"),
-    "text for a number": (["num_envs=many"], "num_envs: given 'many'; expected int"),
-    "true for a number": (["games_num=True"], "games_num: given 'True'; expected int"),
-    "zero": (["games_num=0"], "games_num: given '0'"),
-    "negative": (["seed=-1"], "seed: given '-1'"),
-    "number for true": (["deterministic=1"], "deterministic: given '1'; expected bool"),
+    "unknown": (["game_num=3"], "game_num: unknown key; did you mean 'games_num'?"),
+    "text for a number": (["num_envs=many"], "num_envs: given 'many'; expected a whole number"),
+    "true for a number": (["games_num=True"], "games_num: given True; expected a whole number"),
+    "zero": (["games_num=0"], "games_num: given 0; expected a number at least 1"),
+    "negative": (["seed=-2"], "seed: given -2; expected"),
+    "number for true": (["deterministic=7"], "deterministic: given 7; expected true or false"),
     "not YAML": (["games_num=[1"], "games_num: given '[1'"),
     "two paths": (["runs/old", "runs/new"], "runs/new: a second path"),
-    "several": (["a=1", "num_envs=0"], "2 problems"),
+    "an option": (
+        ["--video"],
+        "--video: unknown option; settings are key=value without dashes, such as video=True",
+    ),
+    "another task": (
+        ["runs/old", "task=Ant"],
+        "is a run of task=Cartpole with a2c_continuous; leave this out",
+    ),
+    "several": (["a=1", "num_envs=0", "train.params.config.gama=1", "sigma=x"], "4 problems"),
+    "what acts in training": (
+        [
+            "runs/old",
+            "max_iterations=9",
+            "train.params.config.learning_rate=3",
+            "capture_video_len=3",
+            "num_envs=3",
+        ],
+        "max_iterations: acts while training only; leave it out to play",
+    ),
 }
 
 
@@ -177,7 +214,7 @@ def test_a_run_made_through_runner_plays_too(tmp_path, monkeypatch):
     agent = runner.run({"train": True})
     assert play.main([str(agent.run.folder.path), "games_num=2"]).games == 2
     with pytest.raises(ConfigError, match="did you mean 'games_num'"):
-        play.parse(["gamesnum=3"])
+        play.play_run(str(agent.run.folder.path), ["gamesnum=3"])
 
 
 def test_playing_uses_the_policy_that_was_saved(at):
@@ -185,6 +222,6 @@ def test_playing_uses_the_policy_that_was_saved(at):
     from manybody.engine.run_folder import RunFolder
 
     folder, file = RunFolder.resolve("runs/old")
-    player = play.load_player(folder, file, {})
+    player = play.load_player(folder, file)
     saved = load_checkpoint(file)["model"]
     assert all(torch.equal(value, saved[name]) for name, value in player.model.state_dict().items())

@@ -6,13 +6,12 @@ import re
 import pytest
 import torch
 from toy import ToyEnv
-from toy_env import toy_params
+from toy_env import stop_at_two, toy_params
 
-from manybody.config import ConfigError
+from manybody.config import ConfigError, ConfigWarning
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver, MultiObserver
-from manybody.engine.run_folder import RunFolder, RunFolderError
-from manybody.envs.registration import EnvError
+from manybody.engine.run_folder import RunFolder
 from manybody.runner import Runner
 
 BATCH = 64  # toy_params: 8 steps of 8 environments
@@ -140,7 +139,7 @@ def test_a_configuration_without_params_is_refused(content):
 
 
 def test_everything_wrong_is_told_at_once(tmp_path):
-    params = toy_params(gama=0.99, e_clip="much", minibatch_size=48, train_dir=str(tmp_path / "runs"))
+    params = toy_params(gama=0.99, e_clip="much", minibatch_size=37, train_dir=str(tmp_path / "runs"))
     params["network"]["mlpp"] = {}
     params["sead"] = 1
     with pytest.raises(ConfigError) as error:
@@ -157,7 +156,7 @@ def test_everything_wrong_is_told_at_once(tmp_path):
 
 
 def test_an_unknown_environment_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(EnvError, match="no environment 'Cartpol'; did you mean 'Cartpole'"):
+    with pytest.raises(ConfigError, match="env_name: no environment 'Cartpol'; did you mean 'Cartpole'"):
         load(tmp_path, env_name="Cartpol").run({"train": True})
     assert list(tmp_path.iterdir()) == []
 
@@ -176,8 +175,8 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(RunFolderError, match="does not exist"):
-        load(tmp_path).run({"train": True, "checkpoint": tmp_path / "no.pth"})
+    with pytest.raises(ConfigError, match="checkpoint: .*does not exist"):
+        load(tmp_path).run({"train": True, "checkpoint": tmp_path / "no.pth", "vec_env": ToyEnv()})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,6 +184,56 @@ def test_sigma_overrides_the_deviation(tmp_path):
     runner = load(tmp_path, max_epochs=1, learning_rate=1e-9, max_lr=1e-9, min_lr=1e-9)
     agent = runner.run({"train": True, "vec_env": ToyEnv(), "sigma": "-2.5"})
     assert agent.model.a2c_network.sigma.tolist() == pytest.approx([-2.5, -2.5])
+
+
+def test_what_would_stop_training_later_is_told_at_once(tmp_path):
+    runner = load(tmp_path, stop_fn="json:stop", env_name="Cartpol", full_experiment_name="a/b")
+    with pytest.raises(ConfigError) as error:
+        runner.run({"train": True, "sigma": "x", "checkpoint": "no.pth"})
+    told = [problem.path for problem in error.value.problems]
+    assert told == ["params.config.env_name", "sigma", "params.config.stop_fn", "checkpoint", ""]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_that_nobody_reads_are_refused(tmp_path):
+    runner = load(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        runner.run({"trian": True, "chekpoint": "x", "file": "rl_games_passes_this.yaml"})
+    assert [problem.path for problem in error.value.problems] == ["run(trian=…)", "run(chekpoint=…)"]
+    assert "did you mean 'train'?" in str(error.value) and "did you mean 'checkpoint'?" in str(error.value)
+
+
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    train(tmp_path, max_epochs=1).run.folder.close()
+    other = load(tmp_path, env_name="Cartpole", max_epochs=2)
+    with pytest.raises(ConfigError, match="toy is a run of toy with a2c_continuous, not of Cartpole with"):
+        other.run({"train": True, "checkpoint": tmp_path / "runs" / "toy"})
+
+
+def test_playing_takes_a_folder_too(tmp_path):
+    folder = train(tmp_path, max_epochs=1).run.folder.path
+    runner = load(tmp_path, player={"games_num": 3})
+    result = runner.run({"play": True, "checkpoint": folder, "vec_env": ToyEnv()})
+    assert result.games == 3
+
+
+def test_stop_fn_may_be_the_function_itself(tmp_path):
+    import yaml
+
+    agent = train(tmp_path, stop_fn=stop_at_two, max_epochs=9)
+    assert agent.epoch_num == 2
+    recorded = yaml.safe_load(agent.run.folder.config_file.read_text())
+    assert recorded["params"]["config"]["stop_fn"] == "toy_env:stop_at_two"
+    with pytest.raises(
+        ConfigError, match="stop_fn: given .*lambda.*; expected a function that can be imported"
+    ):
+        load(tmp_path, stop_fn=lambda agent: True)
+
+
+def test_a_notice_points_at_the_line_that_loads():
+    with pytest.warns(ConfigWarning, match="ignore_dead_batches") as notices:
+        Runner().load({"params": toy_params(ignore_dead_batches=True)})
+    assert notices[0].filename == __file__
 
 
 # --- observers ---------------------------------------------------------------------------------------------------
@@ -313,7 +362,7 @@ def test_tensorboard_has_rl_games_axes(tmp_path):
 def test_the_lines_that_scripts_parse(tmp_path, capsys):
     train(tmp_path, max_epochs=2, max_frames=1000, print_stats=True, save_best_after=0)
     out = capsys.readouterr().out
-    assert "self.seed = 0\nStarted to train\n" in out
+    assert f"self.seed = 0\nrun folder: {tmp_path}/runs/toy\nStarted to train\n" in out
     fps = r"fps step: \d+ fps step and policy inference: \d+ fps total: \d+ epoch: 2/2 frames: 128/1000"
     assert re.search(rf"^{fps}$", out, re.MULTILINE)
     assert re.search(r"^saving next best rewards:  \[-?\d+\.\d\d\]$", out, re.MULTILINE)

@@ -1,6 +1,7 @@
 """``manybody train`` up to the first epoch: what is composed, what is refused, and how."""
 
 import pytest
+import torch
 import yaml
 from toy import ToyEnv
 from toy_env import Fault, FaultyEnv, toy_params
@@ -51,7 +52,15 @@ def refused(capsys, tmp_path):
 
 WRONG = {
     "unknown at the root": (["numenvs=3"], ["numenvs: unknown key; did you mean 'num_envs'?"]),
-    "added at the root": (["+foo=3"], ["foo: unknown key"]),
+    "added at the root": (["+foo=3"], ["foo: unknown key (known: task, train"]),
+    "added below": (["++train.params.config.bar=3"], ["train.params.config.bar: unknown key"]),
+    "at home elsewhere": (
+        ["learning_rate=3", "params.config.gamma=0.9"],
+        [
+            "learning_rate: unknown key; did you mean 'train.params.config.learning_rate'?",
+            "params.config.gamma: unknown key; did you mean 'train.params.config.gamma'?",
+        ],
+    ),
     "unknown in the task": (
         ["task.env.resetDistance=3"],
         ["task.env.resetDistance: unknown key; did you mean 'resetDist'?"],
@@ -75,7 +84,18 @@ WRONG = {
         ["train.params.config.gamma=high"],
         ["params.config.gamma: given 'high'; expected a number"],
     ),
-    "wrong type in the task": (["num_envs=many"], ["task.env.numEnvs: given 'many'; expected"]),
+    "wrong type in two places": (
+        ["num_envs=many", "max_iterations=-5"],
+        [
+            "2 problems",
+            "- num_envs: given 'many'; expected a whole number",
+            "- max_iterations: given -5; expected -1 (no limit) or at least 1",
+        ],
+    ),
+    "wrong type in the task": (
+        ["task.env.numEnvs=many"],
+        ["configuration: task.env.numEnvs: given 'many'; expected"],
+    ),
     "wrong type at the root": (["num_threads=few"], ["num_threads: given 'few'; expected a whole number"]),
     "not true or false": (
         ["torch_deterministic=maybe"],
@@ -103,12 +123,39 @@ WRONG = {
         ["params.network.name: no network is registered as 'actor'"],
     ),
     "no physics there": (["sim_device=cuda:0"], ["sim_device: given 'cuda:0'; expected 'cpu'"]),
-    "no such device for physics": (["sim_device=gpu"], ["sim_device: given 'gpu'; expected a device"]),
-    "no such device": (["rl_device=gpu"], ["params.config.device: given 'gpu'; expected a device"]),
+    "no such device": (["rl_device=gpu"], ["rl_device: given 'gpu'; expected a device"]),
     "not key=value": (["max_iterations"], ["max_iterations: is not of the form key=value"]),
-    "broken syntax": (["train.params.network.mlp.units=[1"], ["train.params.network.mlp.units=[1"]),
-    "unknown option": (["--gpu"], ["--gpu: unknown option (known: --file, --multirun)"]),
+    "broken syntax": (
+        ["train.params.network.mlp.units=[1"],
+        ["train.params.network.mlp.units: given '[1'; expected a number, true, false"],
+    ),
+    "several values": (["seed=1,2"], ["seed: given '1,2', several values; add --multirun"]),
+    "an option": (
+        ["--gpu"],
+        ["--gpu: unknown option; settings are key=value without dashes, such as gpu=True"],
+    ),
     "sigma": (["sigma=wide"], ["sigma: given 'wide'; expected a number"]),
+    "sigma without a parameter": (
+        ["sigma=0.3", "experiment=sg", "train.params.network.space.continuous.fixed_sigma=False"],
+        ["sigma: given 0.3, but this network has no deviation of its own to override"],
+    ),
+    "what is not there": (
+        [
+            "wandb_activate=True",
+            "horovod=True",
+            "pbt=pbt_default",
+            "multi_gpu=True",
+            "full_experiment_name=x",
+        ],
+        [
+            "5 problems",
+            "wandb_activate: given 'True'; there is no Weights & Biases here",
+            "horovod: given 'True'; there is no Horovod here",
+            "pbt: given 'pbt_default'; there is no population based training here",
+            "multi_gpu: given True; expected false: this version trains in one process",
+            "full_experiment_name: given 'x'; write experiment=<name>",
+        ],
+    ),
     "everything at once": (
         [
             "numenvs=3",
@@ -116,9 +163,25 @@ WRONG = {
             "task.env.foo=2",
             "train.params.config.gama=1",
             "train.params.network.mpl=2",
+            "headless=maybe",
+            "sigma=abc",
+            "seed=1,2",
+            "experiment=a/b",
+            "checkpoint=runs/none.pth",
+            "train.params.config.stop_fn=json:stop",
+            "train.params.config.env_name=Pendulun-v1",
+            "train_dir=/dev/null/runs",
         ],
         [
-            "5 problems",
+            "13 problems",
+            "headless: given 'maybe'; expected true or false",
+            "sigma: given 'abc'; expected a number",
+            "seed: given '1,2', several values",
+            "run name 'a/b': a name cannot hold a path separator",
+            "checkpoint: runs/none.pth: does not exist",
+            "params.config.stop_fn: given 'json:stop', which names no function",
+            "params.config.env_name: no environment 'Pendulun-v1'; did you mean 'Pendulum-v1'?",
+            "/dev/null: cannot be written (Not a directory)",
             "numenvs: ",
             "num_threads: ",
             "task.env.foo: ",
@@ -140,21 +203,14 @@ def test_a_wrong_setting_is_named_with_the_way_out(refused, words, told):
 
 
 LATER = {
-    "unknown environment": (["train.params.config.env_name=Pendulun-v1"], "did you mean 'Pendulum-v1'?"),
     "no Box": (
         ["train.params.config.env_name=CartPole-v1"],
-        "the action space of 'CartPole-v1' is Discrete(2)",
+        "'CartPole-v1' takes actions Discrete(2); expected 'a2c_discrete'",
     ),
     "unknown argument": (
         ["train.params.config.env_name=Pendulum-v1", "train.params.config.env_config.gravity=9"],
         "Gymnasium cannot make 'Pendulum-v1' with {'gravity': 9}",
     ),
-    "no such stop_fn": (
-        ["train.params.config.stop_fn=json:stop"],
-        "params.config.stop_fn: given 'json:stop'",
-    ),
-    "no such checkpoint": (["checkpoint=runs/none.pth"], "runs/none.pth: does not exist"),
-    "impossible name": (["experiment=a/b"], "run name 'a/b'"),
 }
 
 
@@ -185,13 +241,41 @@ def test_bad_words_after_a_file(refused, tmp_path):
     (tmp_path / "rl.yaml").write_text(yaml.safe_dump({"params": toy_params()}))
     assert "no such file" in refused("--file", "other.yaml")
     assert "expected the path" in refused("--file")
-    assert "params.cfg.gamma=1: expected key=value with a key of rl.yaml" in refused(
-        "--file", "rl.yaml", "params.cfg.gamma=1"
-    )
-    assert "params.config.gamma: given '[1', which is not YAML" in refused(
-        "--file", "rl.yaml", "params.config.gamma=[1"
-    )
-    assert "given 7; expected a number above 0" in refused("--file", "rl.yaml", "params.config.gamma=7")
+    words = [
+        "max_epochs=3",
+        "seeed=9",
+        "num_actors=16",
+        "paramz=1",
+        "task=Ant",
+        "train.params.seed=3",
+        "gamma",
+    ]
+    words += [
+        "params.cfg.gamma=1",
+        "params.config.tau=[1",
+        "params.config.gamma=7",
+        "num_envs=abc",
+        "sigma=x",
+    ]
+    err = refused("--file", "rl.yaml", *words)
+    for told in (
+        f"{len(words)} problems",
+        "max_epochs: unknown key; did you mean 'params.config.max_epochs'?",
+        "seeed: unknown key; did you mean 'seed'?",
+        "num_actors: unknown key; did you mean 'params.config.num_actors'?",
+        "paramz: unknown key; did you mean 'params'?",
+        "task: chooses or changes a task of the configuration tree",
+        "train.params.seed: in an RL Games file this is params.seed",
+        "gamma: is not of the form key=value",
+        "params.cfg: unknown key; did you mean 'config'?",
+        "params.config.tau: given '[1'; expected",
+        "params.config.gamma",
+        "given 7; expected a number above 0",
+        "num_envs",
+        "given 'abc'; expected a whole number",
+        "sigma: given 'x'; expected a number",
+    ):
+        assert told in err, err
 
 
 # --- checkpoints ---------------------------------------------------------------------------------------------------
@@ -237,9 +321,15 @@ def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(
     assert (fourth.epoch_num, fourth.max_epochs, fourth.gamma) == (3, 3, 0.98)
 
 
-def test_a_run_folder_of_another_task_is_refused(refused):
+def test_a_run_folder_of_another_task_is_refused(refused, tmp_path):
     train.main([*SMALL, "experiment=a"]).run.folder.close()
-    assert "task=Ant: runs/a is a run of Cartpole" in refused("checkpoint=runs/a", "task=Ant")
+    err = refused("checkpoint=runs/a", "task=Ant")
+    assert (
+        "task=Ant: " in err and "runs/a is a run of task=Cartpole with a2c_continuous; leave this out" in err
+    )
+    (tmp_path / "rl.yaml").write_text(yaml.safe_dump({"params": toy_params()}))
+    err = refused("--file", "rl.yaml", "checkpoint=runs/a", "params.config.gamma=0.5")
+    assert "--file: rl.yaml: " in err and "is a run of task=Cartpole with a2c_continuous" in err
     assert "numenvs: unknown key" in refused("checkpoint=runs/a", "numenvs=3")
 
 
@@ -278,7 +368,7 @@ def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("manybody.runner.register_tree", interrupt)
+    monkeypatch.setattr("manybody.train.register_tree", interrupt)
     with pytest.raises(SystemExit) as stop:
         train.main(SMALL)
     assert stop.value.code == 130 and capsys.readouterr().err.endswith("error: interrupted\n")
@@ -287,21 +377,65 @@ def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
 # --- the rest of the command -----------------------------------------------------------------------------------------
 
 
-def test_an_rl_games_file_trains_and_goes_on(tmp_path, capsys):
+@pytest.fixture
+def of_a_file(tmp_path):
+    """A run ``runs/a`` of one epoch, made with ``--file rl.yaml``."""
     (tmp_path / "rl.yaml").write_text(yaml.safe_dump({"params": toy_params() | {"torch_threads": 1}}))
-    first = train.main(
-        ["--file", "rl.yaml", "params.config.max_epochs=1", "params.config.full_experiment_name=a"]
-    )
-    assert first.epoch_num == 1
-    first.run.folder.close()
-    second = train.main(["--file", "rl.yaml", "params.config.max_epochs=2", "checkpoint=runs/a"])
-    assert second.epoch_num == 2 and second.run.folder.path == tmp_path / "runs" / "a"
+    words = ["max_iterations=1", "experiment=a", "seed=9", "params.config.tau=0.9"]
+    agent = train.main(["--file", "rl.yaml", *words])
+    assert (agent.epoch_num, agent.params.seed) == (1, 9)
+    return agent.run.folder
+
+
+def test_a_run_of_a_file_goes_on_with_the_file_or_without(of_a_file, capsys):
+    second = train.main(["checkpoint=runs/a", "max_iterations=2", "params.config.gamma=0.9"])
+    third = train.main(["--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=3"])
+    for epochs, agent in ((2, second), (3, third)):
+        assert agent.epoch_num == epochs and agent.run.folder.path == of_a_file.path
+        assert (agent.params.seed, agent.tau, agent.gamma) == (9, 0.9, 0.9)
+    recorded = yaml.safe_load(of_a_file.config_file.read_text())
+    assert recorded["params"]["config"]["max_epochs"] == 3 and recorded["task_name"] == "toy"
+
+
+def test_a_run_of_a_file_is_played_with_the_file_or_without(of_a_file, refused):
+    before = sorted(of_a_file.path.rglob("*"))
+    for words in (["checkpoint=runs/a"], ["--file", "rl.yaml", "checkpoint=runs/a"], ["--file", "rl.yaml"]):
+        result = train.main([*words, "test=True", "games_num=3", "seed=4"])
+        assert result.games == 3
+    assert sorted(of_a_file.path.rglob("*")) == before
+    err = refused("--file", "rl.yaml", "checkpoint=runs/a", "test=True", "params.config.gamma=0.5")
+    assert "params.config.gamma: acts while training only" in err
+    assert "task=Ant: " in refused("checkpoint=runs/a", "test=True", "task=Ant")
+
+
+def test_another_file_cannot_go_on_in_a_run(of_a_file, refused, tmp_path):
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump({"params": toy_params(env_name="faulty")}))
+    err = refused("--file", "other.yaml", "checkpoint=runs/a")
+    assert "--file: other.yaml: " in err and "runs/a is a run of toy with a2c_continuous" in err
+
+
+def test_sigma_is_about_one_launch(tmp_path):
+    train.main([*SMALL, "experiment=a", "sigma=-1"])
+    again = train.main(["checkpoint=runs/a", "max_iterations=1"])
+    saved = load_checkpoint(again.run.folder.newest())["model"]["a2c_network.sigma"]
+    assert float(saved) != -1 and torch.equal(again.model.a2c_network.sigma, saved)
+
+
+def test_keys_of_isaac_gym_that_change_nothing_are_told_once(tmp_path, capsys):
+    words = ["pipeline=gpu", "graphics_device_id=0", "wandb_activate=False", "pbt=no_pbt", "headless=False"]
+    assert train.main([*SMALL, *words, "experiment=é a=1"]).run.folder.path.name == "é a=1"
+    err = capsys.readouterr().err
+    for word in words:
+        assert err.count(f"warning: {word.partition('=')[0]}: has no effect: ") == 1
 
 
 def test_multirun_trains_every_combination_after_checking_all(tmp_path, refused):
     jobs = "train.params.config.learning_rate=1e-3,2e-3"
     assert "params.config.gamma: given 7" in refused(
         "--multirun", *SMALL, jobs, "train.params.config.gamma=0.9,7"
+    )
+    assert "experiment: given 'a'; 2 runs would share this folder" in refused(
+        "--multirun", *SMALL, jobs, "experiment=a"
     )
     agents = train.main(["--multirun", *SMALL, jobs, "train.params.config.lr_schedule=constant"])
     assert [float(agent.last_lr) for agent in agents] == pytest.approx([1e-3, 2e-3])

@@ -1,8 +1,11 @@
 """What a wrong configuration says: every problem at once, each with its place and the way out."""
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import FrameType
 
 
 class ConfigWarning(UserWarning):
@@ -22,7 +25,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = f"({self.location})" if self.path and self.location else self.location or ""
-        return f"{' '.join(filter(None, [self.path, place]))}: {self.message}"
+        return ": ".join(filter(None, [" ".join(filter(None, [self.path, place])), self.message]))
 
 
 class ConfigError(ValueError):
@@ -37,6 +40,15 @@ class ConfigError(ValueError):
             return f"configuration: {self.problems[0]}"
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         return f"configuration: {len(self.problems)} problems\n{lines}"
+
+
+def notify(message: str) -> None:
+    """Warn with a ``ConfigWarning`` that points at the first line outside this package: the author's own."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("manybody."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, ConfigWarning, stacklevel=level)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -3,14 +3,13 @@
 import re
 import types
 import typing
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from manybody.config.base import Section
-from manybody.config.errors import ConfigError, ConfigWarning, Problem, did_you_mean, nearest, shown
+from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, notify, shown
 from manybody.config.legacy import OLD_VALUES, REFUSED_VALUES, TABLE, NoEffect, Path, Refused, Renamed
 from manybody.config.types import opened
 from manybody.config.yaml import LocatedDict
@@ -44,7 +43,7 @@ class Gate:
         if self.problems:
             raise ConfigError(self.problems)
         for notice in self.notices:
-            warnings.warn(notice, ConfigWarning, stacklevel=3)
+            notify(notice)
 
     def complain(self, path: tuple[Any, ...], message: str) -> None:
         """Note a problem at ``path``, the keys below the root."""

@@ -1,13 +1,18 @@
-"""What stands at the root of the Hydra tree, beside ``task`` and ``train``."""
+"""What stands at the root of the configuration, beside ``task`` and ``train``, and what IsaacGymEnvs has there."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from manybody.config.base import Section
+from manybody.config.errors import nearest
 from manybody.config.gate import Gate
-from manybody.config.types import Device, Flag, NoneWord, Number, Text, Whole, opened
+from manybody.config.network import ActorCriticConfig
+from manybody.config.params import Params
+from manybody.config.ppo import PPOConfig
+from manybody.config.sac import SACConfig
+from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
 
 Count = Annotated[Whole, Field(ge=1)]
 
@@ -15,14 +20,14 @@ Count = Annotated[Whole, Field(ge=1)]
 class LaunchConfig(Section):
     """IsaacGymEnvs' keys for one launch.
 
-    Those that are ``Any`` only stand here: the tree copies them into ``task`` or ``train``, which check them.
+    Those that are ``Any`` only stand here: they are copied into ``task`` or ``train``, which check them.
     """
 
-    task: Any
-    """The task's section."""
-    train: Any
-    """The training file."""
-    task_name: Text
+    task: Any = None
+    """The task's section; none with a plain RL Games file."""
+    train: Any = None
+    """The training file; none with a plain RL Games file."""
+    task_name: Annotated[Text | None, NoneWord] = None
     """The task's registered name."""
     experiment: Any = ""
     """Name of the run."""
@@ -36,7 +41,7 @@ class LaunchConfig(Section):
     """Refuse operations whose result varies between runs."""
     physics_engine: Any = "mujoco"
     """The physics."""
-    sim_device: Device = "cpu"
+    sim_device: Any = "cpu"
     """Where physics runs."""
     rl_device: Any = "cpu"
     """Where the networks run."""
@@ -61,17 +66,105 @@ class LaunchConfig(Section):
     headless: Flag = True
     """Open no window."""
     command: Any = ()
-    """The overrides that made this tree; kept with a run, so that it can go on under others."""
+    """The overrides that made this configuration; kept with a run, so that it can go on under others."""
+
+
+IDLE_KEYS: Mapping[str, str] = {
+    "pipeline": "tensors live where sim_device says",
+    "graphics_device_id": "videos are rendered off-screen by whatever MUJOCO_GL finds",
+    "force_render": "there is no viewer",
+    "solver_type": "solver settings are written in the task's model",
+    "num_subscenes": "solver settings are written in the task's model",
+    "hydra": "run folders are made by the training, not by Hydra",
+    "wandb_group": "nothing is sent to Weights & Biases",
+    "wandb_entity": "nothing is sent to Weights & Biases",
+    "wandb_name": "nothing is sent to Weights & Biases",
+    "wandb_project": "nothing is sent to Weights & Biases",
+    "wandb_tags": "nothing is sent to Weights & Biases",
+    "wandb_logcode_dir": "nothing is sent to Weights & Biases",
+}
+"""Root keys of commands in the wild, and why nothing follows from them."""
+
+ABSENT_KEYS: Mapping[str, str] = {
+    "wandb_activate": "there is no Weights & Biases here; a run keeps metrics.jsonl and TensorBoard's summaries/",
+    "horovod": "there is no Horovod here; training is one process",
+    "pbt": "there is no population based training here",
+    "full_experiment_name": "write experiment=<name>, which names the run folder exactly",
+}
+"""Root keys that ask for something that is not there. Values that ask for nothing have no effect."""
+
+_NOTHING = ("", "false", "no", "off", "none", "null", "no_pbt")
+
+COPIES: Mapping[str, tuple[str, ...]] = {
+    "task.env.numEnvs": ("num_envs",),
+    "task.physics_engine": ("physics_engine",),
+    "train.params.config.num_actors": ("task.env.numEnvs", "num_envs"),
+    "train.params.config.max_epochs": ("max_iterations",),
+    "train.params.config.full_experiment_name": ("experiment",),
+    "train.params.config.name": ("experiment",),
+    "train.params.config.device": ("rl_device",),
+    "train.params.config.multi_gpu": ("multi_gpu",),
+    "train.params.seed": ("seed",),
+}
+"""Where the Hydra tree may have copied a value from. Its author is told about the key that was written."""
+
+
+SHORT_KEYS: Mapping[str, str] = {
+    "games_num": "config.player.games_num",
+    "deterministic": "config.player.deterministic",
+    "train_dir": "config.train_dir",
+}
+"""Further root keys of a command line, and where below ``params`` they stand."""
+
+
+class Answer(NamedTuple):
+    """What becomes of an IsaacGymEnvs key."""
+
+    refused: bool
+    """It asks for something that is not there; otherwise it is without effect."""
+    why: str
+    """A sentence."""
+
+
+def answer(key: str, value: object) -> Answer | None:
+    """What to say to IsaacGymEnvs' root key ``key`` (also ``pbt.workspace``, ``pbt/mutation``); None: nothing."""
+    root = key.replace("/", ".").partition(".")[0]
+    if root in IDLE_KEYS:
+        return Answer(False, IDLE_KEYS[root])
+    if root in ABSENT_KEYS:
+        return Answer(key == root and str(value).strip().lower() not in _NOTHING, ABSENT_KEYS[root])
+    return None
+
+
+def suggestion(key: str, roots: Iterable[str], params: str) -> str:
+    """``; did you mean 'params.config.gamma'?`` for an unknown key at the root, or nothing when none is close.
+
+    Args:
+        key: what was written.
+        roots: the keys that the root has.
+        params: where the training settings stand: ``params`` or ``train.params``.
+    """
+    schemas: dict[str, type[Section]] = {"config": PPOConfig, "network": ActorCriticConfig}
+    homes = {name: f"{params}.config.{name}" for name in SACConfig.model_fields}
+    homes |= {
+        name: f"{params}.{part}.{name}" for part, schema in schemas.items() for name in schema.model_fields
+    }
+    homes |= {name: f"{params}.{name}" for name in Params.model_fields}
+    home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
+    home = home or homes.get(nearest(key, homes) or "")
+    return f"; did you mean '{home}'?" if home else ""
 
 
 def parse_launch(tree: Mapping[str, Any]) -> LaunchConfig:
-    """Check the root of a composed tree.
+    """Check the root of a configuration.
 
     Raises:
         ConfigError: With every problem found.
     """
     gate = Gate(tree, root="")
     launch = gate.section(LaunchConfig, opened(tree), ())
+    if isinstance(launch, LaunchConfig) and not launch.headless:
+        gate.notice(("headless",), "has no effect: there is no viewer; video=True films the policy")
     gate.finish()
     assert isinstance(launch, LaunchConfig)
     return launch

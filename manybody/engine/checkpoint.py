@@ -244,9 +244,9 @@ def check_state_dict(
         raise CheckpointError(
             path,
             "model",
-            f"{len(problems)} differing parameters:\n  " + "\n  ".join(problems) + "\n",
-            "the parameters of this task's network",
-            "Use the network section and the task that the checkpoint was trained with.",
+            f"{len(problems)} parameters that differ",
+            "those of this task's network",
+            "Use the network section and the task that the checkpoint was trained with:\n  " + "\n  ".join(problems),
         )
 
 

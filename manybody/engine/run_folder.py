@@ -1,6 +1,7 @@
 """The folder of one run: where everything it leaves lies, who may write there, and how to find it again."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -83,13 +84,35 @@ class RunFolder:
                 ) from None
             except OSError as error:
                 raise _unwritable(folder.path, error) from None
-        if experiment and (any(folder.nn.glob("*.pth")) or folder.metrics_file.exists()):
+        try:
+            folder._refuse_a_run(bool(experiment))
+        except RunFolderError:
             folder.close()
-            raise RunFolderError(
-                f"{folder.path}: already holds a run, which a new one would overwrite. Continue it with "
-                f"checkpoint={folder.path}, or choose another experiment=<name>."
-            )
+            raise
         return folder
+
+    @classmethod
+    def check_new(cls, train_dir: str | os.PathLike, name: str, experiment: str = "") -> None:
+        """Find out what ``create`` would refuse, as far as it shows without touching the disk.
+
+        Raises:
+            RunFolderError: as ``create``, except that another process may be writing there.
+        """
+        check_name(experiment or name)
+        folder = cls(Path(train_dir) / (experiment or name))
+        folder._refuse_a_run(bool(experiment))
+        existing = next(place for place in (folder.path, *folder.path.parents) if os.path.lexists(place))
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            code = errno.EACCES if existing.is_dir() else errno.ENOTDIR
+            raise _unwritable(existing, OSError(code, os.strerror(code)))
+
+    def _refuse_a_run(self, named: bool) -> None:
+        """Raise RunFolderError where the folder that was asked for by name is already a run's."""
+        if named and (any(self.nn.glob("*.pth")) or self.metrics_file.exists()):
+            raise RunFolderError(
+                f"{self.path}: already holds a run, which a new one would overwrite. Continue it with "
+                f"checkpoint={self.path}, or choose another experiment=<name>."
+            )
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "RunFolder":

@@ -72,10 +72,9 @@ def make_simulation(
     Raises:
         ValueError: no backend for that device, or ``num_envs`` below 1.
     """
-    device = torch.device(device)
     if num_envs < 1:
         raise ValueError(f"num_envs: got {num_envs}, expected at least 1")
-    if device.type != "cpu":
+    if str(device) != "cpu":
         raise ValueError(
             f"sim_device: got '{device}', but physics runs on 'cpu' only; use sim_device=cpu "
             "(the learner may still run on another device: rl_device)"

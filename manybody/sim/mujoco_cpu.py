@@ -1,6 +1,7 @@
 """Physics on the CPU: ``mujoco.batch`` steps all environments on its own pool of threads."""
 
 import os
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,6 +15,9 @@ integration has diverged.
 """
 MAX_POSITION = 1.0e6
 """m or rad. float32 resolves 6 cm there; see MAX_SPEED."""
+
+_IN_THE_BATCH = ("_batch", "_rows", "_qpos", "_qvel", "_ctrl", "_warnings", "_sensordata")
+"""What lives in MuJoCo's memory and goes with it."""
 
 _DIVERGED = [
     mujoco.mjtWarning.mjWARN_BADQPOS.value,
@@ -109,8 +113,14 @@ class MujocoCpu:
         """See ``Simulation.close``: the threads end with the last view of the batch. Closing twice is
         harmless.
         """
-        for name in ("_batch", "_rows", "_qpos", "_qvel", "_ctrl", "_warnings", "_sensordata"):
+        for name in _IN_THE_BATCH:
             self.__dict__.pop(name, None)
+
+    def __getattr__(self, name: str) -> Any:
+        """Only asked for what is not there: everything that ``close`` has let go."""
+        if name in _IN_THE_BATCH:
+            raise RuntimeError("this simulation was closed and cannot go on; make the environments anew")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def _refresh(self) -> None:
         self.qpos.copy_(self._qpos)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from manybody.config import parse_section
 from manybody.config.task import TaskConfig
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
@@ -40,9 +41,9 @@ def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskCo
     defaults.
 
     Raises:
-        ValueError: no such task, an unknown key or a bad value (pydantic's ``ValidationError``).
+        ValueError: no such task; as ``ConfigError``, what is wrong with the overrides.
     """
-    return task_class(task).Config.model_validate(dict(overrides or {}))
+    return parse_section(task_class(task).Config, overrides or {}, "task")
 
 
 def make(

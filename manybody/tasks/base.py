@@ -88,8 +88,8 @@ class MujocoTask(VecEnv):
         """
         self.cfg = cfg
         self.num_envs = cfg.env.numEnvs if num_envs is None else num_envs
-        self.device = torch.device(sim_device)
-        self.sim = make_simulation(self._load_model(), self.num_envs, self.device, num_threads)
+        self.sim = make_simulation(self._load_model(), self.num_envs, sim_device, num_threads)
+        self.device = self.sim.device
         clip = cfg.env.clipActions
         self.spec = EnvSpec(
             observation_space=spaces.Box(
@@ -157,8 +157,15 @@ class MujocoTask(VecEnv):
         +-clipActions.
 
         Raises:
+            TypeError: ``actions`` is no tensor.
             ValueError: ``actions`` has another shape.
+            RuntimeError: the task was closed.
         """
+        if not isinstance(actions, Tensor):
+            raise TypeError(
+                f"actions: got {type(actions).__name__}, expected a torch.Tensor of shape "
+                f"{tuple(self.actions.shape)}; for NumPy use manybody.envs.vector.GymnasiumVectorEnv(task)"
+            )
         if actions.shape != self.actions.shape:
             raise ValueError(
                 f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}"

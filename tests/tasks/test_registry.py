@@ -1,11 +1,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 import yaml
-from pydantic import ValidationError
 
 import manybody.tasks
+from manybody.config import ConfigError
 from manybody.config.task import LEGACY_TASK_KEYS, AntConfig, CartpoleConfig, HumanoidConfig
 from manybody.tasks import TASKS, MujocoTask, make, make_config, register_task, task_class
 from manybody.tasks.ant import Ant
@@ -43,7 +45,7 @@ def test_overrides():
 
 
 def test_unknown_key_is_refused():
-    with pytest.raises(ValidationError, match=r"env\.episodeLenght"):
+    with pytest.raises(ConfigError, match=r"env\.episodeLenght"):
         make_config("Ant", {"env": {"episodeLenght": 300}})
 
 
@@ -52,13 +54,13 @@ def test_unknown_key_is_refused():
     [("episodeLength", 0), ("numEnvs", -1), ("clipActions", 0.0), ("upWeight", float("nan"))],
 )
 def test_impossible_values_are_refused(key, value):
-    with pytest.raises(ValidationError, match=rf"env\.{key}"):
+    with pytest.raises(ConfigError, match=rf"env\.{key}"):
         make_config("Ant", {"env": {key: value}})
 
 
 def test_randomisation_is_refused_not_ignored():
     make_config("Ant", {"task": {"randomize": False, "randomization_params": {}}})
-    with pytest.raises(ValidationError, match=r"task\.randomize"):
+    with pytest.raises(ConfigError, match=r"task\.randomize"):
         make_config("Ant", {"task": {"randomize": True}})
 
 
@@ -94,6 +96,22 @@ def test_yaml_and_schema_say_the_same(schema):
     missing = set(type(default.env).model_fields) - set(values["env"]) - {"clipObservations"}
     assert not missing
     assert set(values["sim"]) == set(type(default.sim).model_fields)
+
+
+def test_a_wrong_use_says_what_is_right():
+    with pytest.raises(
+        ConfigError, match=r"(?s)2 problems.*env.numEnvs: given 'x'.*did you mean 'episodeLength'"
+    ):
+        make("Ant", cfg={"env": {"numEnvs": "x", "episodeLenght": 3}})
+    with pytest.raises(ValueError, match="sim_device: got 'gpu', but physics runs on 'cpu'"):
+        make("Cartpole", sim_device="gpu")
+    task = make("Cartpole", num_envs=2)
+    task.reset()
+    with pytest.raises(TypeError, match=r"actions: got ndarray, expected a torch.Tensor of shape \(2, 1\)"):
+        task.step(np.zeros((2, 1)))
+    task.close()
+    with pytest.raises(RuntimeError, match="was closed"):
+        task.step(torch.zeros(2, 1))
 
 
 def test_make_does_not_import_hydra():

@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM while there is nothing to save yet. Imports nothing heavy: it comes before everything else."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM end the process with one line and exit code 130 or 143.
+
+    An exception in the place where the signal hit could be swallowed, or leave an import half done that then fails
+    with another error (seen with PyTorch's). Training puts handlers of its own in place of these and returns to
+    them when it is over. Outside the main thread, where Python allows no handlers, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, _end) for number in WORDS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    restore_cursor = getattr(sys.modules.get("manybody.engine.console"), "restore_cursor", None)
+    if restore_cursor is not None:  # the console may not have been imported yet, or not to its end
+        restore_cursor()
+    with contextlib.suppress(OSError):
+        os.write(2, f"error: {WORDS[signal.Signals(number)]}\n".encode())
+    os._exit(128 + number)

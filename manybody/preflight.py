@@ -1,0 +1,141 @@
+"""What can be known to be wrong with a run before anything is built or written."""
+
+import contextlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from manybody.algos.run import load_function
+from manybody.config import ConfigError, Problem, Section, load_yaml
+from manybody.config.errors import shown
+from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
+from manybody.envs.registration import EnvError, check_env_name
+
+Settings = Mapping[str, Any] | Section
+"""What stands under ``params``, validated or as it was written: wrong values are passed over here."""
+
+
+class Start(NamedTuple):
+    """Where training begins."""
+
+    checkpoint: Path | None
+    """The file to go on from; None: from scratch."""
+    folder: RunFolder | None
+    """The run folder to go on in; None: a new one."""
+
+
+def starting_point(config: Settings, checkpoint: Any) -> Start:
+    """What ``checkpoint`` means to a run: a folder is gone on in, a file is the beginning of a new run.
+
+    A file, too, is gone on from in its own folder where that is the run's name.
+
+    Raises:
+        RunFolderError: nothing is there.
+    """
+    if not checkpoint:
+        return Start(None, None)
+    train_dir, experiment = _text(config, "train_dir") or "runs", _text(config, "full_experiment_name")
+    folder, file = RunFolder.resolve(checkpoint, train_dir)
+    if Path(checkpoint).is_dir():
+        return Start(folder.newest() or file, folder)
+    its_own = experiment is not None and (Path(train_dir) / experiment).absolute() == folder.path
+    return Start(file, folder if its_own else None)
+
+
+def training_problems(
+    settings: Settings, cfg: Settings, checkpoint: Any, sigma: Any, environments: Collection[str] = ()
+) -> list[Problem]:
+    """Everything that would stop this training later.
+
+    Args:
+        settings: what stands under ``params``.
+        cfg: the whole configuration that the run would keep.
+        checkpoint: a file or a run folder to go on from, if any.
+        sigma: overrides the deviation of the policy, if given.
+        environments: environment names that will be known by then.
+    """
+    config = _section(settings, "config")
+    problems = playing_problems(settings, sigma, environments)
+    stop_fn = _text(config, "stop_fn")
+    if stop_fn is not None and ":" in stop_fn:
+        try:
+            load_function(stop_fn)
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        start = starting_point(config, checkpoint)
+    except RunFolderError as error:
+        problems.append(Problem("checkpoint", str(error)))
+        start = Start(None, None)
+    if start.folder is not None:
+        return [*problems, *_other_run(start.folder, cfg)]
+    name, experiment = _text(config, "name"), _text(config, "full_experiment_name")
+    train_dir = _text(config, "train_dir") or "runs"
+    try:
+        check_name(experiment or name or "run")
+    except RunFolderError as error:
+        problems.append(Problem("", str(error)))
+        experiment = None
+    try:
+        RunFolder.check_new(train_dir, "run", experiment or "")
+    except RunFolderError as error:
+        problems.append(Problem("", str(error)))
+    return problems
+
+
+def playing_problems(settings: Settings, sigma: Any, environments: Collection[str] = ()) -> list[Problem]:
+    """Everything that would stop playing later; see :func:`training_problems`."""
+    problems = []
+    env_name = _text(_section(settings, "config"), "env_name")
+    if env_name is not None and env_name not in environments:
+        try:
+            check_env_name(env_name)
+        except EnvError as error:
+            problems.append(Problem("params.config.env_name", str(error).removeprefix("env_name: ")))
+    if sigma not in (None, ""):
+        problems += _sigma_problems(settings, sigma)
+    return problems
+
+
+def _sigma_problems(settings: Settings, sigma: Any) -> list[Problem]:
+    try:
+        float(sigma)
+    except (TypeError, ValueError):
+        return [Problem("sigma", f"given {shown(sigma)}; expected a number")]
+    space = _section(settings, "network").get("space")
+    fixed = _section(_section(_section(settings, "network"), "space"), "continuous").get("fixed_sigma")
+    if space is None or str(fixed).lower() == "true":
+        return []
+    what = "this network has no deviation of its own to override (network.space.continuous.fixed_sigma is not true)"
+    return [Problem("sigma", f"given {shown(sigma)}, but {what}; leave it out")]
+
+
+def identity(cfg: Settings) -> str:
+    """What a run trains on and how, in words: two runs are the same only if this is."""
+    settings = _section(cfg, "train").get("params") or cfg.get("params") or {}
+    task = f"task={cfg.get('task_name')}" if "train" in cfg else _section(settings, "config").get("env_name")
+    return f"{task} with {_section(settings, 'algo').get('name')}"
+
+
+def _other_run(folder: RunFolder, cfg: Settings) -> list[Problem]:
+    """A problem where the folder to go on in is a run of something else."""
+    with contextlib.suppress(ConfigError):  # a record that is lost or damaged is written anew
+        recorded = load_yaml(folder.config_file)
+        if identity(recorded) != identity(cfg):
+            what = f"is a run of {identity(recorded)}, not of {identity(cfg)}; start a new run, or go on with its own"
+            return [
+                Problem(
+                    "checkpoint", f"{folder.path} {what} settings: manybody train checkpoint={folder.path}"
+                )
+            ]
+    return []
+
+
+def _section(settings: Settings, key: str) -> Any:
+    section = settings.get(key)
+    return section if hasattr(section, "get") else {}
+
+
+def _text(config: Any, key: str) -> str | None:
+    value = config.get(key)
+    return str(value) if isinstance(value, str | int | float) and str(value) not in ("", "None") else None

@@ -1,0 +1,107 @@
+"""The ``key=value`` words of a command line, read one by one in Hydra's grammar."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from manybody.config import Problem
+from manybody.config.errors import shown
+from manybody.config.launch import answer
+
+TEXTS = ("checkpoint", "experiment")
+"""Keys whose value is text even where it looks like a number or like Hydra's syntax."""
+
+
+class Word(NamedTuple):
+    """One setting."""
+
+    text: str
+    """As Hydra takes it; what its grammar does not know is in quotes."""
+    key: str
+    """Dotted path, without a leading ``+`` or ``~``."""
+    value: Any
+    """Plain data; several values are as they were written."""
+    several: bool = False
+    """Values for ``--multirun``."""
+    removes: bool = False
+    """``~key``."""
+
+
+class Words(NamedTuple):
+    """What could be read, and what is wrong with the rest."""
+
+    words: list[Word]
+    problems: list[Problem]
+    notices: list[str]
+    """What is said about keys that have no effect; they are not among the words."""
+
+
+def read(texts: Iterable[str], several: bool = False) -> Words:
+    """Read the words of a command line.
+
+    Args:
+        texts: as typed.
+        several: ``--multirun`` is on: a word may hold several values.
+    """
+    result = Words([], [], [])
+    for text in texts:
+        key, equals, given = text.partition("=")
+        key = key.lstrip("+~")
+        said = answer(key, given)
+        word = None if text.startswith("-") or said else _parse(text, key, given)
+        if text.startswith("-"):
+            name = key.lstrip("-").replace("-", "_")
+            what = f"unknown option; settings are key=value without dashes, such as {name}={given or 'True'}"
+            result.problems.append(Problem(key, what))
+        elif said and said.refused:
+            result.problems.append(Problem(key, f"given {shown(given)}; {said.why}"))
+        elif said:
+            result.notices.append(f"{key}: has no effect: {said.why}")
+        elif not equals and not text.startswith("~"):
+            result.problems.append(Problem(text, "is not of the form key=value"))
+        elif word is None:
+            what = "expected a number, true, false, null, text, [a,b] or {key:value}; write other text as"
+            result.problems.append(Problem(key, f"given {shown(given)}; {what} \"{key}='…'\""))
+        elif word.several and not several:
+            what = "several values; add --multirun to run them one after the other, or write a list as"
+            result.problems.append(Problem(key, f"given {shown(given)}, {what} {key}=[…]"))
+        else:
+            result.words.append(word)
+    return result
+
+
+def given(texts: Iterable[str]) -> dict[str, str]:
+    """Key to value, both as typed."""
+    return {key.lstrip("+~"): value for key, _, value in (text.partition("=") for text in texts)}
+
+
+def jobs(words: Sequence[Word]) -> list[list[str]]:
+    """The jobs of ``--multirun``: one list of overrides for each combination of several values."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    parsed = [_override(word.text) for word in words]
+    return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
+
+
+def _parse(text: str, key: str, given: str) -> Word | None:
+    override = _override(text)
+    quoted = f"{text.partition('=')[0]}='{given}'"
+    special = "'\"" if key in TEXTS else "'\"[]{}()$,"
+    if override is None and not any(sign in given for sign in special):
+        text, override = quoted, _override(quoted)
+    if override is None:
+        return None
+    several = override.is_sweep_override()
+    value = given if several else override.value()
+    if key in TEXTS and not several and not isinstance(value, str):
+        text, value = quoted, given
+    return Word(text, key, value, several, text.startswith("~"))
+
+
+def _override(text: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException:
+        return None
