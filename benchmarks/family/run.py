@@ -1,0 +1,186 @@
+"""One row of the table of the algorithm family: manybody, and RL Games 1.6.5 on the same task with the same keys.
+
+    python benchmarks/family/run.py cartpole                  bar: a mean return of 475 in 60 s
+    python benchmarks/family/run.py memory                    bar: LSTM 400, MLP below 150
+    python benchmarks/family/run.py masks                     bar: 98 % of the optimum, no forbidden choice in 10^6
+    python benchmarks/family/run.py breakout                  bar: 10 after 5 M frames
+    python benchmarks/family/run.py pong                      for machines that can afford it
+    python benchmarks/family/run.py asymmetric --picture asymmetric.png      bar: faster with the central value
+    python benchmarks/family/run.py exploration               bar: solved with RND, not without
+
+The settings are in rows.py, the tasks in family_tasks.py. Every training runs in a process of its own, on --threads
+threads. A run ends where its row says, or earlier with the first epoch in which the mean return of the last hundred
+games has reached the row's goal; frames and seconds (from the start of the first epoch) are those of that end. The
+result is that mean return, of the policy that explores. RL Games gets tensors, and no torch.compile, whose compilation
+takes longer than most of these trainings.
+"""
+
+import argparse
+import contextlib
+import io
+import multiprocessing
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+import family_tasks
+import numpy as np
+import torch
+from recording import machine, table
+from rows import ROWS, Variant, shortened
+
+from manybody.engine.observers import AlgoObserver
+from manybody.envs.base import VecEnv
+from manybody.envs.registration import create_vec_env
+
+__all__ = ["family_tasks"]  # its import registers the tasks
+
+
+class Meter(AlgoObserver):
+    """Follows a training of either library, and ends it when its goal is reached.
+
+    Args:
+        variant: what is trained.
+        env: its environment.
+    """
+
+    def __init__(self, variant: Variant, env: VecEnv) -> None:
+        self.variant, self.env = variant, env
+        self.curve: list[tuple[int, float, float]] = []
+        """Frames, seconds and result after each epoch."""
+
+    def after_init(self, algo: Any) -> None:
+        """Start the clock."""
+        self.algo, self.began = algo, time.perf_counter()
+
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
+        """Note where training stands."""
+        meter, variant = self.algo.game_rewards, self.variant
+        games = int(meter.current_size)
+        value = float(meter.mean.reshape(-1)[0]) / variant.best if games else float("nan")
+        if variant.measure:
+            value = getattr(self.env, variant.measure)
+        self.curve.append((int(self.algo.frame), time.perf_counter() - self.began, value))
+        if variant.stop is not None and games >= 100 and value >= variant.stop:
+            self.algo.max_epochs = epoch_num
+
+
+def train_ours(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
+    """With manybody."""
+    from manybody.runner import Runner
+
+    runner = Runner(meter)
+    runner.load({"params": params})
+    runner.run({"train": True, "vec_env": env})
+
+
+def train_theirs(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
+    """With RL Games."""
+    from peer import train
+
+    train(params, env, meter)
+
+
+def train(side: str, variant: Variant, seed: int, threads: int) -> dict[str, Any]:
+    """One training, in this process: the last point of the curve, the curve, and what else the table says."""
+    torch.set_num_threads(threads)
+    config = dict(variant.params["config"])
+    env_config = {"seed": seed, **config.pop("env_config", {})}
+    env = create_vec_env(config["env_name"], config["num_actors"], **env_config)
+    meter = Meter(variant, env)
+    with tempfile.TemporaryDirectory() as runs, contextlib.redirect_stdout(io.StringIO()):
+        config |= {"train_dir": runs}
+        params = {"seed": seed, "torch_threads": threads, **variant.params, "config": config}
+        (train_ours if side == "manybody" else train_theirs)(params, env, meter)
+    frames, seconds, result = meter.curve[-1]
+    forbidden = getattr(env, "forbidden_taken", None)
+    return {
+        "frames": frames,
+        "seconds": seconds,
+        "result": result,
+        "curve": meter.curve,
+        "marked": next(
+            (frame for frame, _, value in meter.curve if value <= (variant.mark or -np.inf)), np.nan
+        ),
+        "forbidden": "" if forbidden is None else f"; {forbidden} of {env.taken:,} choices forbidden",
+    }
+
+
+def apart(*arguments: Any) -> dict[str, Any]:
+    """:func:`train` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(train, *arguments).result()
+
+
+def spread(values: list[float], places: int) -> str:
+    """The mean and, of several, the lowest and the highest."""
+    limits = f" ({min(values):,.{places}f} .. {max(values):,.{places}f})" if len(values) > 1 else ""
+    return f"{np.mean(values):,.{places}f}{limits}"
+
+
+def row(variant: Variant, side: str, runs: list[dict[str, Any]]) -> list[str]:
+    """Of the table."""
+    results = spread([run["result"] for run in runs], 3) + runs[0]["forbidden"]
+    if variant.mark is not None:
+        results += f"; below {variant.mark} after {spread([run['marked'] for run in runs], 0)} frames"
+    return [
+        f"{variant.name}: {side}",
+        str(len(runs)),
+        spread([run["frames"] for run in runs], 0),
+        spread([run["seconds"] for run in runs], 0),
+        results,
+    ]
+
+
+def draw(curves: dict[str, list[list[tuple[int, float, float]]]], picture: Path, measure: str) -> None:
+    """All curves over frames, one colour a variant."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.0, 4.0), layout="constrained")
+    for index, (label, group) in enumerate(curves.items()):
+        for number, curve in enumerate(group):
+            frames, _, values = zip(*curve, strict=True)
+            axes.plot(frames, values, color=f"C{index}", alpha=0.7, label=label if number == 0 else None)
+    axes.set(xlabel="frames", ylabel=measure, yscale="log" if measure == "squared distance" else "linear")
+    axes.legend()
+    figure.savefig(picture, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("row", choices=ROWS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--threads", type=int, default=1, help="of torch")
+    parser.add_argument("--max-frames", type=int, help="another budget, for trying things out")
+    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="RL Games too")
+    parser.add_argument("--picture", type=Path, help="draw the curves of all runs there")
+    options = parser.parse_args()
+    print(f"{machine()}\npython {' '.join(sys.argv)}", flush=True)
+    rows, curves = [], {}
+    for variant in ROWS[options.row]:
+        if options.max_frames:
+            variant = shortened(variant, options.max_frames)
+        for side in ("manybody", "RL Games 1.6.5"):
+            if side != "manybody" and not (options.peer and variant.peer):
+                continue
+            runs = [apart(side, variant, seed, options.threads) for seed in options.seeds]
+            rows.append(row(variant, side, runs))
+            curves[f"{variant.name.partition(':')[0]}: {side}"] = [run["curve"] for run in runs]
+            print(" | ".join(rows[-1]), flush=True)
+    print("\n" + table(["task", "seeds", "frames", "seconds", "result"], rows))
+    if options.picture:
+        draw(curves, options.picture, ROWS[options.row][0].name.partition(": ")[2] or "mean return")
+
+
+if __name__ == "__main__":
+    main()
