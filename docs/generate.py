@@ -71,6 +71,7 @@ BY_KEY = {
     (launch.LaunchConfig, "seed"): "whole number ≥ 0, -1",
     (launch.LaunchConfig, "max_iterations"): "-1, or whole number ≥ 1",
     (launch.LaunchConfig, "physics_engine"): "`mujoco`",
+    (launch.LaunchConfig, "sim_device"): "`cpu`",
     (launch.LaunchConfig, "rl_device"): "device: `cpu`, `cuda`, `cuda:0`",
     (launch.LaunchConfig, "multi_gpu"): "false",
 }

@@ -12,14 +12,17 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Train. Any key of the configuration tree can follow as key=value, e.g.
       train.params.config.learning_rate=1e-3; several values and --multirun run one after the other.
       checkpoint=<run folder> goes on in that run, checkpoint=<file> in a new one.
-  manybody train --file some_rl_games.yaml [params.config.max_epochs=10 ...]
+  manybody train --file some_rl_games.yaml [params.config.gamma=0.98 num_envs=64 max_iterations=10 seed=7 ...]
       Train what a plain RL Games file describes.
   manybody play [run folder | checkpoint] [task=Ant] [num_envs=64] [games_num=100] [deterministic=True] [video=True]
-      Play a policy; without a path, the best one of the newest run (of the task).
+      Play a policy; without a path, the best one of the newest run (of the task). The settings are those of the run
+      under those of the command line, whose keys are training's: seed=3, task.env.episodeLength=300, ...
+      manybody train test=True checkpoint=... is the same.
   manybody tasks
       List the tasks with their sizes.
 
-Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once. SIGUSR1: saves and goes on.
+Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once, and so does the first one
+before training or while playing. SIGUSR1: saves and goes on.
 Exit codes: 0 done; 2 the command, its configuration or a file that it names cannot be used; 3 the guard stopped
 training because its numbers stayed broken (the last good weights are saved); 130 and 143 after SIGINT and SIGTERM.
 """

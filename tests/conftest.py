@@ -33,3 +33,40 @@ def make_agent() -> Callable[..., Any]:
         return (agent_class or A2CAgent)("run", parse_params(mapping), vec_env=env or ToyEnv())
 
     return make
+
+
+@pytest.fixture
+def quick(tmp_path, monkeypatch):
+    """A launch in an empty folder, without pictures, with a toy that can break."""
+    from toy import ToyEnv
+    from toy_env import Fault, FaultyEnv
+
+    from manybody import train
+    from manybody.envs import registration
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "show_results", lambda *_: None)
+    monkeypatch.setattr(registration, "_creators", dict(registration._creators))
+    registration.register("toy", lambda num_actors, **_: ToyEnv(num_actors))
+    registration.register(
+        "faulty", lambda num_actors, **_: FaultyEnv(Fault("obs", float("nan")), num_envs=num_actors)
+    )
+
+
+@pytest.fixture
+def refused(capsys, tmp_path):
+    """``refused(words)``: the message of a command that exits with 2 and leaves nothing behind."""
+
+    from manybody import train
+
+    def refuse(*words, code=2):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit) as stop:
+            train.main(list(words))
+        out, err = capsys.readouterr()
+        assert stop.value.code == code
+        assert sorted(tmp_path.rglob("*")) == before
+        assert "Traceback" not in out + err and err.startswith("error: ")
+        return err
+
+    return refuse

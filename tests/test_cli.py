@@ -84,14 +84,20 @@ def stop(process, number):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """The final checkpoint of the run that nobody interrupted."""
+def uninterrupted_run(tmp_path_factory):
+    """The folder of the run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("cli")
     command = [sys.executable, "-c", COMMAND, "train", *SMALL, "experiment=whole"]
     subprocess.run(
         command, cwd=folder, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
-    (file,) = (folder / "runs" / "whole" / "nn").glob(f"last_whole_ep_{EPOCHS}_*.pth")
+    return folder / "runs" / "whole"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(uninterrupted_run):
+    """Its final checkpoint."""
+    (file,) = (uninterrupted_run / "nn").glob(f"last_whole_ep_{EPOCHS}_*.pth")
     return load_checkpoint(file)
 
 
@@ -149,6 +155,27 @@ def test_a_second_sigint_ends_at_once(tmp_path, start):
     assert not list(tmp_path.glob("runs/run/nn/*.pth"))
 
 
+def test_a_signal_before_training_ends_the_process_with_one_line(tmp_path, start):
+    """From the first line on, at whatever it is importing or building."""
+    waits = {0.0: signal.SIGINT, 0.2: signal.SIGTERM, 0.7: signal.SIGINT, 1.5: signal.SIGINT}
+    begun = [(start(COMMAND, "train", *SMALL, f"experiment=run{i}"), wait) for i, wait in enumerate(waits)]
+    for process, wait in begun:
+        assert process.stdout.readline() == "manybody: loading ...\n"
+        time.sleep(wait)
+        code, _, out, err = stop(process, waits[wait])
+        assert code == 128 + waits[wait] and "Traceback" not in out + err
+        line = {signal.SIGINT: "error: interrupted\n", signal.SIGTERM: "error: terminated\n"}[waits[wait]]
+        assert err == line or "Started to train" in out  # a fast machine
+
+
+def test_sigterm_ends_playing_with_one_line(start, uninterrupted_run):
+    process = start(COMMAND, "play", uninterrupted_run, "num_envs=1", "games_num=1000000")
+    while "playing" not in (line := process.stdout.readline()):
+        assert line, process.communicate()
+    code, seconds, _, err = stop(process, signal.SIGTERM)
+    assert (code, err) == (143, "error: terminated\n") and seconds < 3
+
+
 def test_a_disk_that_fills_up_is_one_warning(tmp_path, start):
     # Files may not grow beyond 20 kB: a checkpoint of Cartpole has some 60 kB, the configuration 3 kB.
     code = """
@@ -160,7 +187,8 @@ def test_a_disk_that_fills_up_is_one_warning(tmp_path, start):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "MAX EPOCHS NUM!" in out and "Traceback" not in out + err
-    assert err.count("could not save") == 1 and "Training goes on" in err
+    assert err.count("Training goes on") == 1 and err.count("could not save") == 2  # once more at the end
+    assert "there is no checkpoint" in err
     assert list(tmp_path.glob("runs/run/nn/*")) == []  # no half file
 
 
