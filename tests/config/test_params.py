@@ -144,7 +144,7 @@ def test_wrong_types_unknown_keys_missing_keys_and_broken_rules_come_together(ex
     example["config"] |= {
         "tau": "high",
         "banana": 1,
-        "minibatch_size": 60,
+        "minibatch_size": 67,
         "truncate_grads": True,
         "grad_norm": None,
     }
@@ -164,8 +164,8 @@ def test_wrong_types_unknown_keys_missing_keys_and_broken_rules_come_together(ex
             "reward_shaper.max_val",
         )
     }
-    # 16 steps x 8 environments = 128 samples; of 1, 2, 4, … 128 the nearest to 60 is 64.
-    expected = "given 60; expected a divisor of 128 (= horizon_length 16 x num_actors 8), such as 64"
+    # 16 steps x 8 environments = 128 samples; of 1, 2, 4, … 128 the nearest to 67 is 64.
+    expected = "given 67; expected a divisor of 128 (= horizon_length 16 x num_actors 8), such as 64"
     assert found["params.config.minibatch_size"] == expected
     assert found["params.config.e_clip"].startswith("missing, but required")
     assert found["params.config.kl_threshold"].startswith("missing; expected a number above 0")
@@ -190,7 +190,7 @@ def test_the_linear_schedule_needs_an_end(example):
 
 
 def test_playing_needs_no_rule_of_training(example):
-    example["config"] |= {"num_actors": 1, "kl_threshold": None}  # 16 samples, minibatches of 64
+    example["config"] |= {"num_actors": 1, "minibatch_size": 67, "kl_threshold": None}
     params = parse_params(example, training=False)
     assert params.config.num_actors == 1
     assert parse_params(dump(params), training=False) == params
@@ -216,7 +216,7 @@ def test_everything_missing_and_nothing_a_mapping():
     ("section", "name", "words"),
     [
         ("algo", "a2c_continious", "; did you mean 'a2c_continuous'?"),
-        ("algo", "zzz", "no algorithm is registered as 'zzz' (registered: a2c_continuous, a2c_discrete, rnd_continuous"),
+        ("algo", "zzz", "no algorithm is registered as 'zzz' (registered: a2c_continuous, a2c_discrete"),
         ("network", "tcnnnet", "is not available in this version"),
         ("network", "actorcritic", "did you mean 'actor_critic'?"),
         ("model", "continuous_a2c_logsdt", "did you mean 'continuous_a2c_logstd'?"),

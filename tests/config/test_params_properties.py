@@ -97,3 +97,9 @@ def test_any_damage_is_accepted_or_refused_in_words(example_text, data):
             assert all(problem.path.startswith("params") and problem.message for problem in error.problems)
         else:
             assert parse_params(dump(params)) == params
+
+
+def test_a_minibatch_may_divide_the_batch_of_a_team(example):
+    """16 steps x 8 environments x 3 agents = 384 samples, which 192 divides and 128 = 16 x 8 does not hold."""
+    example["config"]["minibatch_size"] = 192
+    assert parse_params(example).config.resolved_minibatch_size == 192
