@@ -244,7 +244,7 @@ def check_state_dict(
         raise CheckpointError(
             path,
             "model",
-            f"{len(problems)} parameters that differ",
+            f"{len(problems)} differing parameters",
             "those of this task's network",
             "Use the network section and the task that the checkpoint was trained with:\n  " + "\n  ".join(problems),
         )
