@@ -42,6 +42,10 @@ WRONG = {
         ["train.params.network.mlp.unit=[1]"],
         ["params.network.mlp.unit: unknown key; did you mean 'units'?"],
     ),
+    "two kinds of action": (
+        ["++train.params.network.space.discrete=null"],
+        ["params.network.space: given a block with continuous, discrete; expected exactly one of continuous"],
+    ),
     "misplaced": (["train.params.gamma=0.9"], ["params.gamma: unknown key; it belongs to params.config"]),
     "wrong type": (
         ["train.params.config.gamma=high"],

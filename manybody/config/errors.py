@@ -65,6 +65,8 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """``value`` as it is quoted in an error: its repr, at most 80 characters."""
+    """``value`` as it is quoted in an error: its repr, at most 80 characters; of a longer block its keys."""
     text = repr(value)
+    if len(text) > 80 and isinstance(value, dict):
+        text = f"a block with {', '.join(map(str, value))}"
     return text if len(text) <= 80 else f"{text[:77]}..."

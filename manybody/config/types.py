@@ -140,7 +140,7 @@ def _device(value: Any) -> str:
 
 
 def _import_path(value: Any) -> str:
-    if callable(value):  # RL Games 2.0-dev takes the function itself; the run's config.yaml can keep its name only
+    if callable(value):  # RL Games 2.0-dev takes the function itself; config.yaml can keep its name only
         value = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
     if not isinstance(value, str) or not _IMPORT_PATH.fullmatch(value):
         raise expected("a function that can be imported, itself or written 'package.module:function'")
