@@ -130,7 +130,8 @@ def _text(value: Any) -> str:
 
 
 def _none(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() in _NONE_WORDS else value
+    nothing = isinstance(value, str) and value.strip().lower() in _NONE_WORDS
+    return None if nothing or (isinstance(value, Mapping) and not value) else value
 
 
 def _device(value: Any) -> str:
@@ -168,7 +169,7 @@ Device = Annotated[str, BeforeValidator(_device)]
 ImportPath = Annotated[str, BeforeValidator(_import_path)]
 """A function that is imported by name, ``package.module:function``."""
 NoneWord = BeforeValidator(_none)
-"""Put around ``X | None``: the words ``None`` and ``null`` mean nothing, as in RL Games files."""
+"""Put around ``X | None``: ``None`` and ``null`` as words, and an empty block, mean nothing, as in RL Games files."""
 FreeMapping = Annotated[
     ForeignSection,
     PlainValidator(_mapping),

@@ -112,6 +112,13 @@ class RLGamesVecEnv(VecEnv):
             raise AttributeError(name)
         return getattr(self.ivecenv, name)
 
+    def set_weights(self, indices: list[int], weights: Any) -> bool:
+        """See :class:`VecEnv`; False when the object has no such method."""
+        forward = getattr(self.ivecenv, "set_weights", None)
+        if forward is not None:
+            forward(indices, weights)
+        return forward is not None
+
     def reset(self) -> Obs:
         """See :class:`VecEnv`."""
         obs = self.ivecenv.reset()
