@@ -107,7 +107,9 @@ TABLE: Mapping[Path, Entry] = {
     ),
     ("network", "cnn", "regularizer"): NoEffect(_NEVER_READ),
     ("network", "cnn", "normalization"): NoEffect("write it one level up, as network.normalization"),
-    ("network", "cnn", "activation"): NoEffect(f"resnet_actor_critic uses relu inside its blocks; {_NEVER_READ}"),
+    ("network", "cnn", "activation"): NoEffect(
+        f"resnet_actor_critic uses relu inside its blocks; {_NEVER_READ}"
+    ),
     ("network", "cnn", "initializer"): NoEffect(
         f"resnet_actor_critic draws its convolutions by kaiming_normal, fan_out; {_NEVER_READ}"
     ),
@@ -144,8 +146,6 @@ REFUSED_VALUES: Mapping[Path, Mapping[Any, str]] = {
 NOT_YET: Mapping[str, frozenset[str]] = {
     "algo": frozenset(),
     "network": frozenset({"tcnnnet"}),
-    "model": frozenset(
-        {"continuous_a2c_tanh"}
-    ),
+    "model": frozenset({"continuous_a2c_tanh"}),
 }
 """Names that RL Games registers and this version does not have."""

@@ -246,7 +246,8 @@ def check_state_dict(
             "model",
             f"{len(problems)} differing parameters",
             "those of this task's network",
-            "Use the network section and the task that the checkpoint was trained with:\n  " + "\n  ".join(problems),
+            "Use the network section and the task that the checkpoint was trained with:\n  "
+            + "\n  ".join(problems),
         )
 
 
