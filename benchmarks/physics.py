@@ -1,9 +1,10 @@
-"""Environment steps per second of the physics alone and of whole task steps.
+"""Environment steps per second of the physics alone, of the physics inside task steps, and of whole task steps.
 
     python benchmarks/physics.py Ant Humanoid [--num-envs 4096] [--seconds 6]
 
-Random actions, uniform in [-1, 1]; environments that end are reset, outside the clock for the physics alone.
-Spread: the slowest and fastest tenth of the steps. Measure on a machine that does nothing else: one busy core
+Random actions, uniform in [-1, 1]. Physics alone: nothing runs between two steps but the reset of robots that lie below
+the task's terminationHeight, outside the clock. Rates are steps over seconds of the whole measurement, with the
+median step's and those of the slowest and fastest tenth. Measure on a machine that does nothing else: one busy core
 of two halves the figures.
 """
 
@@ -21,9 +22,32 @@ WARM_UP_STEPS = 50
 """Steps after which the environments have spread over their episodes' beginnings."""
 
 
-def measure(task: MujocoTask, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+def random_actions(task: MujocoTask) -> torch.Tensor:
+    """Twenty batches (20, N, A)."""
+    return 2 * torch.rand(20, task.num_envs, task.num_actions) - 1
+
+
+def physics_alone(task: MujocoTask, seconds: float) -> np.ndarray:
+    """Seconds of each physics step."""
+    actions = random_actions(task)
+    substeps = task.cfg.sim.substeps * task.cfg.env.controlFrequencyInv
+    height = getattr(task.cfg.env, "terminationHeight", None)
+    times: list[float] = []
+    while len(times) < WARM_UP_STEPS or sum(times[WARM_UP_STEPS:]) < seconds:
+        task.pre_physics_step(actions[len(times) % len(actions)])
+        began = time.perf_counter()
+        task.sim.step(substeps)
+        times.append(time.perf_counter() - began)
+        ended = ~task.sim.finite
+        if height is not None:
+            ended |= task.sim.qpos[:, 2] < height
+        task.reset_where(ended)
+    return np.array(times[WARM_UP_STEPS:])
+
+
+def inside_task(task: MujocoTask, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Seconds of each step's physics, and of each whole step."""
-    actions = 2 * torch.rand(20, task.num_envs, task.num_actions) - 1
+    actions = random_actions(task)
     physics: list[float] = []
     step_physics = task.sim.step
 
@@ -34,21 +58,16 @@ def measure(task: MujocoTask, seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
     task.sim.step = timed
     whole: list[float] = []
-    deadline = None
-    index = 0
-    while deadline is None or time.perf_counter() < deadline:
+    while len(whole) < WARM_UP_STEPS or sum(whole[WARM_UP_STEPS:]) < seconds:
         began = time.perf_counter()
-        task.step(actions[index % len(actions)])
+        task.step(actions[len(whole) % len(actions)])
         whole.append(time.perf_counter() - began)
-        index += 1
-        if index == WARM_UP_STEPS:
-            deadline = time.perf_counter() + seconds
     return np.array(physics[WARM_UP_STEPS:]), np.array(whole[WARM_UP_STEPS:])
 
 
 def rate(num_envs: int, times: np.ndarray) -> str:
-    slow, fast = num_envs / np.quantile(times, [0.9, 0.1])
-    return f"{num_envs / times.mean():>9,.0f}  ({slow:,.0f} .. {fast:,.0f})"
+    slow, median, fast = num_envs / np.quantile(times, [0.9, 0.5, 0.1])
+    return f"{num_envs / times.mean():>9,.0f}  (median {median:,.0f}; {slow:,.0f} .. {fast:,.0f})"
 
 
 def main() -> None:
@@ -62,13 +81,14 @@ def main() -> None:
     print(machine())
     for name in options.tasks:
         task = make(name, options.num_envs)
-        physics, whole = measure(task, options.seconds)
-        print(
-            f"{name}, {options.num_envs} environments, {len(whole)} steps: environment steps/s (p10 .. p90)"
-        )
-        print(f"  physics alone     {rate(options.num_envs, physics)}")
-        print(f"  whole task step   {rate(options.num_envs, whole)}")
-        print(f"  task's own share  {1e3 * (np.median(whole - physics)):>9.2f} ms per step (median)")
+        alone = physics_alone(task, options.seconds)
+        task.reset()
+        physics, whole = inside_task(task, options.seconds)
+        print(f"{name}, {options.num_envs} environments: environment steps/s (median; p10 .. p90)")
+        print(f"  physics alone           {rate(options.num_envs, alone)}")
+        print(f"  physics in task steps   {rate(options.num_envs, physics)}")
+        print(f"  whole task steps        {rate(options.num_envs, whole)}")
+        print(f"  task's own share        {1e3 * (np.median(whole - physics)):>9.2f} ms per step (median)")
         task.close()
 
 
