@@ -18,9 +18,8 @@ from manybody.data.recurrent import RecurrentStates
 from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_flatten01
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
-from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import make_scheduler
-from manybody.envs.base import Obs, Step, VecEnv
+from manybody.envs.base import Obs, Step
 from manybody.functional.returns import gae
 
 
@@ -34,26 +33,11 @@ class A2CBase(TrainableAlgorithm):
     Hooks, each with a default that changes nothing: :meth:`rollout_fields`, :meth:`shape_rewards`,
     :meth:`calc_advantages`, :meth:`extra_batch`, :meth:`extra_losses`.
 
-    Args:
-        base_name: what the runner calls this training (``run``).
-        params: the validated configuration.
-        vec_env: environments to use; by default those that ``config.env_name`` names.
-        observer: is told what happens.
-
-    Raises:
-        EnvError: unknown environment.
-        ConfigError: its size is not ``num_actors``.
+    For the arguments see :class:`EnvAlgorithm`.
     """
 
-    def __init__(
-        self,
-        base_name: str,
-        params: Params,
-        *,
-        vec_env: VecEnv | None = None,
-        observer: AlgoObserver | None = None,
-    ) -> None:
-        super().__init__(base_name, params, vec_env=vec_env, observer=observer)
+    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+        super().__init__(base_name, params, **parts)
         config = self.config
         self.horizon_length: int = config.horizon_length
         self.batch_size = self.horizon_length * self.rows

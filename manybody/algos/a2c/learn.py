@@ -18,10 +18,8 @@ from manybody.engine.accelerate import compiled
 from manybody.engine.checkpoint import require
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
-from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import GuardedAdam
 from manybody.engine.run_folder import RunFolder
-from manybody.envs.base import VecEnv
 from manybody.functional import policy as policy_maths
 from manybody.functional.stats import normalize_advantage
 from manybody.functional.value import explained_variance
@@ -59,12 +57,11 @@ class _OnPolicy(PPOUpdate):
         base_name: str,
         params: Params,
         *,
-        vec_env: VecEnv | None = None,
-        observer: AlgoObserver | None = None,
         folder: Callable[[], RunFolder] | None = None,
         checkpoint: str | None = None,
+        **parts: Any,
     ) -> None:
-        super().__init__(base_name, params, vec_env=vec_env, observer=observer)
+        super().__init__(base_name, params, **parts)
         config = self.config
         self.mini_epochs_num: int = config.mini_epochs
         self.minibatch_size = self._checked_minibatch_size()

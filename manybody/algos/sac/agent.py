@@ -19,10 +19,9 @@ from manybody.engine.accelerate import autocast, compiled
 from manybody.engine.checkpoint import require
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
-from manybody.engine.observers import AlgoObserver
 from manybody.engine.optim import GuardedAdam
 from manybody.engine.run_folder import RunFolder
-from manybody.envs.base import Step, VecEnv
+from manybody.envs.base import Step
 from manybody.functional import soft
 from manybody.functional.actions import rescale_actions
 from manybody.functional.stats import masked_mean
@@ -39,10 +38,7 @@ class SACAgent(TrainableAlgorithm):
     does not tell it gets the observation before the step instead, which is RL Games' approximation.
 
     Args:
-        base_name: what the runner calls this training (``run``).
-        params: the validated configuration.
-        vec_env: environments to use; by default those that ``config.env_name`` names.
-        observer: is told what happens.
+        base_name, params, parts: see :class:`EnvAlgorithm`.
         folder: makes the run folder; called once everything else stands. None: nothing is written.
         checkpoint: the file to go on from.
 
@@ -64,12 +60,11 @@ class SACAgent(TrainableAlgorithm):
         base_name: str,
         params: Params,
         *,
-        vec_env: VecEnv | None = None,
-        observer: AlgoObserver | None = None,
         folder: Callable[[], RunFolder] | None = None,
         checkpoint: str | None = None,
+        **parts: Any,
     ) -> None:
-        super().__init__(base_name, params, vec_env=vec_env, observer=observer)
+        super().__init__(base_name, params, **parts)
         config = self.config
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)
         self.actions_num: int = len(self.actions_low)
