@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from toy_family import ACTION_SPACES, OBSERVATIONS, FamilyEnv, family_params
 
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, PpoPlayerContinuous, PpoPlayerDiscrete
+from manybody.algos.run import clone
 from manybody.config import ConfigError, parse_params
+from manybody.engine.checkpoint import CheckpointError
 from manybody.engine.guard import TrainingAbortedError
 from manybody.envs.base import EnvError
 
@@ -205,6 +207,25 @@ def test_a_row_with_nothing_allowed_is_an_error_that_names_it():
     # Row 1 begins at step 1, so its step 3 is the rollout's step 2.
     with pytest.raises(TrainingAbortedError, match="action_masks of environment 1 at step 2 allow no action"):
         agent.train()
+
+
+def test_an_rl_games_checkpoint_brings_its_critic():
+    """Also a file without one is refused, before training as on loading."""
+    mapping = family_params(central="mlp", normalize_input=True)
+    theirs = make_agent(mapping, FamilyEnv())
+    for parameter in theirs.central_value.parameters():
+        torch.nn.init.normal_(parameter)
+    file = {**theirs.get_weights(), **theirs.central_value.learner_state(), "optimizer": {}, "epoch": 3}
+    ours = make_agent(mapping, FamilyEnv())
+    before = clone(ours.central_value.state_dict())
+    ours.set_full_state_weights(file, path="theirs.pth")
+    after = ours.central_value.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in theirs.central_value.state_dict().items())
+    assert any(not torch.equal(after[name], value) for name, value in before.items())
+    del file["assymetric_vf_nets"]
+    for load in (ours.check, lambda weights, path: ours.set_full_state_weights(weights, path=path)):
+        with pytest.raises(CheckpointError, match=r"theirs\.pth.*assymetric_vf_nets"):
+            load(file, "theirs.pth")
 
 
 def test_a_central_network_is_checked_like_any_other():

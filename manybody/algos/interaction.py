@@ -9,6 +9,7 @@ from torch import Tensor
 from manybody.algos.base import BaseAlgorithm
 from manybody.algos.model import ObsShape
 from manybody.config import ConfigError, Params, Problem
+from manybody.data.rollout import Field, FieldTree
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import bf16_pays
 from manybody.engine.guard import Guard
@@ -16,6 +17,7 @@ from manybody.engine.metrics import AverageMeter
 from manybody.engine.observers import AlgoObserver
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
+from manybody.envs.spaces import observation_dtype
 from manybody.functional.reward import RewardsShaper
 from manybody.model_builder import ModelBuilder
 
@@ -30,6 +32,11 @@ def boxes(space: Any) -> Any:
 def observation_shape(space: Any) -> ObsShape:
     """Shape of one observation, or shapes by key."""
     return tree_map(lambda part: part.shape, boxes(space))
+
+
+def observation_fields(space: Any) -> FieldTree:
+    """Shape and type under which one observation is stored, or each of its parts by key."""
+    return tree_map(lambda part: Field(part.shape, observation_dtype(part)), boxes(space))
 
 
 class EnvAlgorithm(BaseAlgorithm):

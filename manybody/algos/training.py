@@ -92,8 +92,9 @@ class TrainableAlgorithm(EnvAlgorithm):
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
         """The inverse of :meth:`learner_state`."""
 
-    def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
-        """Take over what is of use of an RL Games checkpoint's optimiser."""
+    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
+        """Take over what is of use of an RL Games checkpoint. Raises CheckpointError where it does not fit."""
+        self.set_weights(weights, path)
 
     def get_weights(self) -> dict[str, Any]:
         """The policy alone: parameters and normalisers."""
@@ -156,7 +157,7 @@ class TrainableAlgorithm(EnvAlgorithm):
         Of RL Games' checkpoints, weights, normalisers, counters and learning rate are taken over.
         """
         if "algo" not in weights:
-            self._adopt(weights, set_epoch, path)
+            self._begin_from(weights, set_epoch, path)
             return
         self.set_learner_state(weights, path)
         self.init_tensors()
@@ -178,16 +179,15 @@ class TrainableAlgorithm(EnvAlgorithm):
             CheckpointError: it belongs to another agent or lacks a part.
         """
         if "algo" not in weights:
-            self.set_weights(weights, path)
+            self.adopt(weights, path)
             return
         self.set_learner_state(weights, path)
         for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
             require(weights, part, path)
 
-    def _adopt(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
+    def _begin_from(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
         """Begin with what RL Games has learned."""
-        self.set_weights(weights, path)
-        self.adopt_optimizer(weights)
+        self.adopt(weights, path)
         if set_epoch:
             self.epoch_num = int(weights.get("epoch", 0))
             self.frame = int(weights.get("frame", 0))

@@ -11,6 +11,7 @@ from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.config import ConfigError, DiscretePPOConfig, Params, PPOConfig, Problem
 from manybody.data.rollout import Field, FieldTree
 from manybody.envs.base import EnvError, Obs, Step
+from manybody.envs.spaces import head_sizes
 from manybody.functional import policy as policy_maths
 from manybody.functional.actions import rescale_actions
 from manybody.nn.distributions import Distribution, Gaussian, categorical
@@ -109,7 +110,7 @@ class DiscreteA2CBase(_OnPolicy):
     @property
     def actions_num(self) -> int | tuple[int, ...]:
         """K, or the size of each head."""
-        return head_sizes(self.env_info["action_space"])
+        return actions_num(self.env_info["action_space"])
 
     @property
     def _sizes(self) -> tuple[int, ...] | None:
@@ -117,7 +118,7 @@ class DiscreteA2CBase(_OnPolicy):
 
     @property
     def _mask_sizes(self) -> tuple[int, ...]:
-        return self.actions_num if isinstance(self.actions_num, tuple) else (self.actions_num,)
+        return head_sizes(self.env_info["action_space"])
 
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
         """See :class:`PPOUpdate`."""
@@ -191,12 +192,10 @@ class DiscreteA2CAgent(DiscreteA2CBase):
     """``a2c_discrete``: PPO with discrete actions."""
 
 
-def head_sizes(space: Any) -> int | tuple[int, ...]:
-    """How many choices a discrete action space gives; of several heads, each."""
-    if isinstance(space, spaces.Discrete):
-        return int(space.n)
-    parts = space.nvec if isinstance(space, spaces.MultiDiscrete) else [part.n for part in space.spaces]
-    return tuple(int(n) for n in parts)
+def actions_num(space: Any) -> int | tuple[int, ...]:
+    """What a network's head is built from: how many choices ``space`` gives; of several heads, of each."""
+    sizes = head_sizes(space)
+    return sizes[0] if isinstance(space, spaces.Discrete) else sizes
 
 
 def check_kind(params: Params, space: Any, kinds: Any, other: str) -> None:

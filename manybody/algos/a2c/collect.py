@@ -5,13 +5,12 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from manybody.algos.a2c.central_value import CentralValue
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
-from manybody.algos.interaction import boxes
+from manybody.algos.interaction import observation_fields
 from manybody.algos.training import TrainableAlgorithm
 from manybody.config import Params
 from manybody.data.recurrent import RecurrentStates
@@ -99,12 +98,8 @@ class A2CBase(TrainableAlgorithm):
 
     def policy_fields(self) -> dict[str, FieldTree]:
         """What every rollout stores; subclasses add what their policy returns."""
-        observation = tree_map(
-            lambda space: Field(space.shape, torch.uint8 if space.dtype == np.uint8 else torch.float32),
-            boxes(self.observation_space),
-        )
         return {
-            "obses": observation,
+            "obses": observation_fields(self.observation_space),
             "dones": Field((), torch.uint8),
             "rewards": Field((self.reward_size,), torch.float32),
             "bootstraps": Field((self.value_size,), torch.float32),

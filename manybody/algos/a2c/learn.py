@@ -308,8 +308,10 @@ class _OnPolicy(PPOUpdate):
         for name, old in self._reconfigured(weights.get("schedule", {})).items():
             notice(f"{path}: {name} was configured as {old:g} and goes on from {self.config[name]:g}")
 
-    def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
-        """Of an RL Games checkpoint's optimiser, the learning rate."""
+    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
+        """See :class:`TrainableAlgorithm`: also the central value, and of the optimiser the learning rate."""
+        super().adopt(weights, path)
+        self.central_value.set_weights(weights, path)
         groups = (weights.get("optimizer") or {}).get("param_groups")
         if groups:
             self.last_lr = torch.full_like(self.last_lr, float(groups[0]["lr"]))

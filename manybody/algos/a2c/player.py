@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.algos.a2c.agent import head_sizes
+from manybody.algos.a2c.agent import actions_num
 from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
@@ -104,7 +104,7 @@ class PpoPlayerDiscrete(PpoPlayer):
     @property
     def actions_num(self) -> int | tuple[int, ...]:
         """K, or the size of each head."""
-        return head_sizes(self.env_info["action_space"])
+        return actions_num(self.env_info["action_space"])
 
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
         """See :class:`BasePlayer`: the most likely action, or a sample; (N,) or (N, heads) int64."""

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from manybody.algos.interaction import observation_fields
 from manybody.algos.run import EpochMetrics, clone
 from manybody.algos.sac.models import PARTS, model_state
-from manybody.algos.sac.spaces import action_bounds, build_config, observation_fields
+from manybody.algos.sac.spaces import action_bounds, build_config
 from manybody.algos.training import TrainableAlgorithm
 from manybody.config import ConfigError, Params, Problem, SACConfig
 from manybody.data.replay import ReplayBatch, ReplayBuffer
@@ -323,8 +324,9 @@ class SACAgent(TrainableAlgorithm):
         """See :class:`TrainableAlgorithm`; RL Games' files keep the parts of the network apart."""
         super().set_weights({"model": model_state(weights, path)}, path)
 
-    def adopt_optimizer(self, weights: Mapping[str, Any]) -> None:
-        """Of an RL Games checkpoint, the temperature, where it was saved (2.0)."""
+    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
+        """See :class:`TrainableAlgorithm`: also the temperature, where it was saved (2.0)."""
+        super().adopt(weights, path)
         if "log_alpha" in weights:
             self._set_log_alpha(torch.as_tensor(weights["log_alpha"]))
 

@@ -21,7 +21,7 @@ class SACPlayer(BasePlayer):
         super().__init__(params, **parts)
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.device)
         self.network = ModelBuilder().load(params)
-        config = build_config(self.env_info, self.config.normalize_input, self.env.num_envs)
+        config = build_config(self.env_info, self.config.normalize_input, self.rows)
         self.model = self.network.build(config).to(self.device).eval()
 
     def restore(self, fn: str) -> None:

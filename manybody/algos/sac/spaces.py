@@ -7,12 +7,9 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from manybody.algos.interaction import boxes
+from manybody.algos.interaction import observation_shape
 from manybody.algos.sac.networks import flat_size
-from manybody.data.rollout import Field, FieldTree
-from manybody.data.tree import tree_map
 from manybody.envs.base import EnvError
-from manybody.envs.spaces import observation_dtype
 
 
 def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -37,14 +34,9 @@ def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tenso
     return low, high
 
 
-def observation_fields(space: spaces.Space) -> FieldTree:
-    """Shape and type of one observation, or of each of its parts by key."""
-    return tree_map(lambda part: Field(part.shape, observation_dtype(part)), boxes(space))
-
-
 def build_config(env_info: dict[str, Any], normalize_input: bool, num_seqs: int) -> dict[str, Any]:
     """What the model is built from; ``obs_dim`` and ``action_dim`` are what RL Games' own builder reads."""
-    shape = tree_map(lambda space: space.shape, boxes(env_info["observation_space"]))
+    shape = observation_shape(env_info["observation_space"])
     (actions_num,) = env_info["action_space"].shape
     return {
         "actions_num": actions_num,
