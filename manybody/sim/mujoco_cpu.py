@@ -1,5 +1,6 @@
 """Physics on the CPU: ``mujoco.batch`` steps all environments on its own pool of threads."""
 
+import ctypes
 import os
 from typing import Any
 
@@ -25,6 +26,12 @@ _DIVERGED = [
     mujoco.mjtWarning.mjWARN_BADQACC.value,
 ]
 
+_STOPPED_CLOCK = ctypes.CFUNCTYPE(ctypes.c_double)(("PyFloat_GetMin", ctypes.pythonapi))
+"""What MuJoCo asks for the time. It reads a clock some thirty times a step to fill ``MjData.timer``, a tenth of the
+Ant's step, and has no switch for it; a C function of the right kind that needs no lock and always answers the same
+is one. A clock that somebody else has set stays.
+"""
+
 
 class MujocoCpu:
     """``Simulation`` on ``mujoco.batch.Batch``, a persistent thread pool inside MuJoCo.
@@ -46,6 +53,8 @@ class MujocoCpu:
         # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` carries the
         # news.
         mujoco.set_mju_user_warning(_ignore_warning)
+        if mujoco.get_mjcb_time() is None:
+            mujoco.set_mjcb_time(_STOPPED_CLOCK)
         self._batch = Batch(model, num_envs, self.num_threads)
         self._rows = torch.from_numpy(self._batch.state)  # (N, nstate) float64, shared with MuJoCo
         self._qpos = torch.from_numpy(self._batch.bind("qpos"))

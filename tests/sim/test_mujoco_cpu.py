@@ -164,3 +164,21 @@ def test_close_ends_the_threads(model):
     sim.close()
     assert threads() == before
     sim.close()  # once more is harmless
+
+
+def test_mujoco_reads_no_clock_unless_somebody_set_one(model):
+    """A clock read thirty times a step is a tenth of the Ant's step."""
+    data = mujoco.MjData(model)
+    try:
+        mujoco.set_mjcb_time(None)
+        simulation(model).close()
+        mujoco.mj_step(model, data)
+        assert data.timer[0].number == 1 and data.timer[0].duration == 0.0
+        ticks = iter(range(10**6))
+        mujoco.set_mjcb_time(lambda: float(next(ticks)))
+        simulation(model).close()
+        mujoco.mj_step(model, data)
+        assert data.timer[0].duration > 0.0
+    finally:
+        mujoco.set_mjcb_time(None)
+        simulation(model).close()
