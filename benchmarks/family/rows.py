@@ -191,6 +191,50 @@ def image(
     return params("discrete", env_name, units, {"cnn": cnn, "mlp": mlp}, **config)
 
 
+def mujoco(env_name: str, units: list[int], initializer: Mapping[str, Any], **config: Any) -> dict[str, Any]:
+    """EnvPool's MuJoCo tasks with what RL Games 1.6.5 ships for them (configs/mujoco/*_envpool.yaml, for -v4)."""
+    return params(
+        "continuous",
+        f"envpool:{env_name}",
+        units,
+        {"mlp": {"units": units, "activation": "elu", "initializer": initializer}},
+        env_config={"num_threads": 1},
+        normalize_input=True,
+        use_smooth_clamp=True,
+        lr_schedule="adaptive",
+        kl_threshold=0.008,
+        entropy_coef=0.0,
+        minibatch_size=2048,
+        games_to_track=100,
+        **config,
+    )
+
+
+HALF_CHEETAH = mujoco(
+    "HalfCheetah-v5",
+    [128, 64, 32],
+    {"name": "variance_scaling_initializer", "scale": 2.0},
+    learning_rate=5e-4,
+    clip_value=False,
+    horizon_length=256,
+    mini_epochs=5,
+    critic_coef=4,
+    bounds_loss_coef=0.0,
+    max_frames=10_000_000,
+)
+ANT = mujoco(
+    "Ant-v5",
+    [256, 128, 64],
+    {"name": "default"},
+    reward_shaper={"scale_value": 0.1},
+    learning_rate=3e-4,
+    horizon_length=64,
+    mini_epochs=4,
+    critic_coef=2,
+    bound_loss_type="regularisation",
+    bounds_loss_coef=0.0,
+    max_frames=5_000_000,
+)
 BREAKOUT = image(
     "MinAtar/Breakout-v1",
     [[16, 3, 1]],
@@ -238,6 +282,8 @@ ROWS: Mapping[str, tuple[Variant, ...]] = {
     ),
     "breakout": (Variant("MinAtar Breakout, convolutions", BREAKOUT),),
     "pong": (Variant("Pong (EnvPool), convolutions", PONG, stop=20.0),),
+    "halfcheetah": (Variant("HalfCheetah-v5 (EnvPool), PPO", HALF_CHEETAH),),
+    "ant": (Variant("Ant-v5 (EnvPool), PPO", ANT),),
     "asymmetric": (
         Variant("Tide, central value: squared distance", tide(True), measure="cost", mark=0.05),
         Variant("Tide, no central value: squared distance", tide(False), measure="cost", mark=0.05),

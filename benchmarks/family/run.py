@@ -5,6 +5,8 @@
     python benchmarks/family/run.py masks                     bar: 98 % of the optimum, no forbidden choice in 10^6
     python benchmarks/family/run.py breakout                  bar: 10 after 5 M frames
     python benchmarks/family/run.py pong                      for machines that can afford it
+    python benchmarks/family/run.py halfcheetah --seeds 1 2 3 bar: RL Games' return after 10 M frames
+    python benchmarks/family/run.py ant --seeds 1             bar: RL Games' return after 5 M frames
     python benchmarks/family/run.py asymmetric --picture asymmetric.png      bar: faster with the central value
     python benchmarks/family/run.py exploration               bar: solved with RND, not without
 
