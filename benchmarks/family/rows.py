@@ -152,6 +152,33 @@ def tide(central: bool) -> dict[str, Any]:
     )
 
 
+def spread(central: bool) -> dict[str, Any]:
+    """Three agents that are to cover three landmarks, with one policy; with a critic that sees the whole state."""
+    learning = {"minibatch_size": 1600, "mini_epochs": 8, "learning_rate": 7e-4}
+    critic = {
+        "network": {"name": "actor_critic", "central_value": True, "mlp": {"units": [128, 128], **ELU}},
+        "normalize_input": True,
+        "lr_schedule": "constant",
+        "clip_value": True,
+        "e_clip": 0.2,
+        "truncate_grads": True,
+        "grad_norm": 1.0,
+        **learning,
+    }
+    return params(
+        "discrete",
+        "pettingzoo:mpe2.simple_spread_v3",
+        [128, 128],
+        {},
+        num_actors=64,
+        horizon_length=25,
+        normalize_input=True,
+        max_frames=480_000,
+        **{**learning, "minibatch_size": 3 * learning["minibatch_size"]},
+        **({"central_value_config": critic} if central else {}),
+    )
+
+
 def deep_sea(curious: bool) -> dict[str, Any]:
     """Twenty rows of sea."""
     mapping = params(
@@ -287,6 +314,10 @@ ROWS: Mapping[str, tuple[Variant, ...]] = {
     "asymmetric": (
         Variant("Tide, central value: squared distance", tide(True), measure="cost", mark=0.05),
         Variant("Tide, no central value: squared distance", tide(False), measure="cost", mark=0.05),
+    ),
+    "team": (
+        Variant("simple_spread_v3, total of 3 agents", spread(False), best=1 / 3),
+        Variant("simple_spread_v3, total of 3 agents, central value", spread(True), best=1 / 3),
     ),
     "exploration": (
         Variant("DeepSea, depth 20, RND", deep_sea(True), stop=0.9, peer=False),

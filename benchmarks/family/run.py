@@ -14,12 +14,14 @@ The settings are in rows.py, the tasks in family_tasks.py. Every training runs i
 threads. A run ends where its row says, or earlier with the first epoch in which the mean return of the last hundred
 games has reached the row's goal; frames and seconds (from the start of the first epoch) are those of that end. The
 result is that mean return, of the policy that explores. RL Games gets tensors, and no torch.compile, whose compilation
-takes longer than most of these trainings.
+takes longer than most of these trainings. With --results, an interrupted table goes on with what is missing.
 """
 
 import argparse
 import contextlib
 import io
+import itertools
+import json
 import multiprocessing
 import sys
 import tempfile
@@ -113,10 +115,19 @@ def train(side: str, variant: Variant, seed: int, threads: int) -> dict[str, Any
     }
 
 
-def apart(*arguments: Any) -> dict[str, Any]:
-    """:func:`train` in a process of its own."""
+def apart(side: str, variant: Variant, seed: int, threads: int, results: Path | None) -> dict[str, Any]:
+    """:func:`train` in a process of its own, or what ``results`` know of the same training; they keep what is new."""
+    what = {"variant": repr(variant), "side": side, "seed": seed, "threads": threads}
+    for line in results.read_text().splitlines() if results and results.exists() else ():
+        known = json.loads(line)
+        if {name: known[name] for name in what} == what:
+            return known
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(train, *arguments).result()
+        run = pool.submit(train, side, variant, seed, threads).result() | what
+    if results:
+        with results.open("a") as file:
+            file.write(json.dumps(run) + "\n")
+    return run
 
 
 def spread(values: list[float], places: int) -> str:
@@ -165,6 +176,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--max-frames", type=int, help="another budget, for trying things out")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="RL Games too")
+    parser.add_argument(
+        "--results", type=Path, help="keep every training there; those it knows are not repeated"
+    )
     parser.add_argument("--picture", type=Path, help="draw the curves of all runs there")
     options = parser.parse_args()
     print(f"{machine()}\npython {' '.join(sys.argv)}", flush=True)
@@ -172,10 +186,11 @@ def main() -> None:
     for variant in ROWS[options.row]:
         if options.max_frames:
             variant = shortened(variant, options.max_frames)
-        for side in ("manybody", "RL Games 1.6.5"):
-            if side != "manybody" and not (options.peer and variant.peer):
-                continue
-            runs = [apart(side, variant, seed, options.threads) for seed in options.seeds]
+        sides = ["manybody", "RL Games 1.6.5"] if options.peer and variant.peer else ["manybody"]
+        both: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+        for seed, side in itertools.product(options.seeds, sides):
+            both[side].append(apart(side, variant, seed, options.threads, options.results))
+        for side, runs in both.items():
             rows.append(row(variant, side, runs))
             curves[f"{variant.name.partition(':')[0]}: {side}"] = [run["curve"] for run in runs]
             print(" | ".join(rows[-1]), flush=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from manybody.data.tree import leaves, tree_map
-from manybody.functional.stats import LARGEST, rows_sane
+from manybody.functional.stats import LARGEST, known_empty, rows_sane
 
 POLICIES = {
     "quarantine": "the environment's step is neutralised, the rest of the batch is used",
@@ -83,6 +83,8 @@ class Guard:
                 broken = broken | ~rows_sane(leaf)
         if rows is not None:
             broken = broken & rows
+        if known_empty(broken):
+            return tree_map(torch.clone, x), broken  # what the environment may write to later
         self.count(key, n, broken)
         return tree_map(
             lambda leaf: leaf.masked_fill(broken.reshape(-1, *[1] * (leaf.ndim - 1)), 0), x

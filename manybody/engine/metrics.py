@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from manybody.functional.stats import masked_mean
+from manybody.functional.stats import known_empty, masked_mean
 
 
 class AverageMeter:
@@ -26,6 +26,8 @@ class AverageMeter:
 
     def update(self, values: Tensor, mask: Tensor) -> None:
         """Take in the rows of ``values`` (N, ...) where ``mask`` (N,) is true."""
+        if known_empty(mask):
+            return
         size = mask.sum().clamp(0, self.max_size).float()
         kept = torch.minimum(self.max_size - size, self.current_size)
         total = kept + size

@@ -1,5 +1,6 @@
 """Recurrent layers over sequences in which episodes end."""
 
+import math
 from typing import Any
 
 import torch
@@ -33,23 +34,71 @@ class RnnWithDones(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor, states: States, dones: Tensor | None = None) -> tuple[Tensor, States]:
-        """Output (S, L, units) and final state.
+        """Output (S, L, units) and final state; () with ``dones``: learning begins each sequence with a stored one.
 
         Args:
             x: (S, L, I), S sequences of L steps.
             states: the state before the first step.
             dones: (S, L), nonzero where an episode begins: the state is zeroed before that step. None: nowhere.
         """
-        # Looking at a tensor of the CPU waits for nothing, and one call for the whole sequence is quicker.
-        if dones is None or (x.device.type == "cpu" and not dones.any()):
+        if dones is None:
             return self._run(x, states)
-        begins = dones.bool().unsqueeze(-1)
+        begins = dones.bool()
+        # Counting episodes on the CPU waits for nothing, and one call is several times as quick as L. Compiled code
+        # would be made anew for every number of them.
+        countable = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if countable and (episodes := _Episodes(begins)).pays:
+            output, _ = self._run(episodes.split(x), episodes.initial(states))
+            return episodes.join(output), ()
         outputs = []
         for step in range(x.shape[1]):
-            states = tuple(state.masked_fill(begins[:, step], 0.0) for state in states)
+            states = tuple(state.masked_fill(begins[:, step].unsqueeze(-1), 0.0) for state in states)
             output, states = self._run(x[:, step : step + 1], states)
             outputs.append(output)
-        return torch.cat(outputs, dim=1), states
+        return torch.cat(outputs, dim=1), ()
+
+
+class _Episodes:
+    """The E pieces of episodes in S sequences of L steps, as E sequences padded at their ends.
+
+    Args:
+        begins: (S, L) bool, true where an episode begins.
+    """
+
+    def __init__(self, begins: Tensor) -> None:
+        self.size = begins.shape
+        first = begins.clone()
+        first[:, 0] = True  # the end of an episode that began in an earlier sequence
+        self.index = first.flatten().cumsum(0) - 1
+        """(S L,) the piece that a step belongs to."""
+        since = torch.arange(begins.shape[1]).expand(begins.shape)
+        self.step = (since - torch.where(first, since, 0).cummax(dim=1).values).flatten()
+        """(S L,) the steps before it in its piece."""
+        self.shape = int(self.index[-1]) + 1, int(self.step.max()) + 1
+        self.heads = self.index.reshape(begins.shape)[:, 0]
+        self.starting = begins[:, 0].unsqueeze(-1)
+
+    @property
+    def pays(self) -> bool:
+        """The padding is less work than a call for every step."""
+        return math.prod(self.shape) <= 2 * math.prod(self.size)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(E, longest, I) from (S, L, I); zeros after the end of a piece."""
+        return x.new_zeros(*self.shape, x.shape[2]).index_put((self.index, self.step), x.flatten(0, 1))
+
+    def initial(self, states: States) -> States:
+        """(layers, E, units) from (layers, S, units): zeros where an episode begins."""
+        return tuple(
+            state.new_zeros(len(state), self.shape[0], state.shape[2]).index_copy(
+                1, self.heads, state.masked_fill(self.starting, 0.0)
+            )
+            for state in states
+        )
+
+    def join(self, output: Tensor) -> Tensor:
+        """The inverse of :meth:`split`."""
+        return output[self.index, self.step].reshape(*self.size, -1)
 
 
 class LSTMWithDones(RnnWithDones):

@@ -1,9 +1,11 @@
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.nn.rnn import build_rnn
+from manybody.nn.rnn import _Episodes, build_rnn
 
 WIDTH, UNITS, LAYERS = 3, 5, 2
 
@@ -42,10 +44,16 @@ def test_resets_are_those_of_stepping_through(name, dones, as_float):
     x = torch.randn(S, L, WIDTH)
     states = tuple(torch.randn(LAYERS, S, UNITS) for _ in range(rnn.num_states))
     flags = torch.tensor(dones, dtype=torch.float32 if as_float else torch.uint8)
-    output, after = rnn(x, states, flags)
-    expected, final = one_by_one(rnn, x, states, dones)
-    torch.testing.assert_close(output, expected)
-    torch.testing.assert_close(after, final)
+    x.requires_grad_()
+    expected, _ = one_by_one(rnn, x, states, dones)
+    slopes = torch.randn(expected.shape)
+    (wanted,) = torch.autograd.grad((expected * slopes).sum(), x)
+    for pays in (True, False):
+        with patch.object(_Episodes, "pays", pays):
+            output, after = rnn(x, states, flags)
+        torch.testing.assert_close(output, expected)
+        torch.testing.assert_close(torch.autograd.grad((output * slopes).sum(), x)[0], wanted)
+        assert after == ()
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
@@ -60,11 +68,10 @@ def test_nothing_passes_a_reset_backwards(name):
 
 def test_a_state_that_is_not_finite_ends_with_its_episode():
     rnn = layer("gru")
-    output, after = rnn(
+    output, _ = rnn(
         torch.randn(2, 1, WIDTH), (torch.full((LAYERS, 2, UNITS), torch.nan),), torch.tensor([[1], [0]])
     )
     assert output.isfinite().all(dim=2).flatten().tolist() == [True, False]
-    assert after[0].isfinite().all(dim=2)[0].tolist() == [True, False]
 
 
 def test_without_dones_nothing_is_reset():

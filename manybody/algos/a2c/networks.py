@@ -250,6 +250,9 @@ class A2CNetwork(BaseNetwork):
             input_dict: ``obs`` (M, *input_shape) or a dictionary of those. Recurrent networks also take
                 ``rnn_states`` (None: zeros), ``seq_length`` L (default 1) and ``dones`` (M,) or None, nonzero
                 where an episode begins; row s L + t is step t of sequence s.
+
+        Returns:
+            With the state after the last step, None where ``dones`` were given.
         """
         states = tuple(input_dict.get("rnn_states") or ())
         share = len(states) // len(self.trunks)
