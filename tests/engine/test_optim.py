@@ -15,10 +15,10 @@ CPU = torch.device("cpu")
 YES, NO = torch.tensor(True), torch.tensor(False)
 
 
-def stepped(optimizer, parameter, gradients, flags):
+def stepped(optimizer, parameter, gradients, flags, how="guarded_step"):
     for gradient, flag in zip(gradients, flags, strict=True):
         parameter.grad = gradient.clone()
-        optimizer.guarded_step(flag)
+        getattr(optimizer, how)(flag)
 
 
 def test_the_first_step_by_hand():
@@ -43,13 +43,14 @@ def test_equals_torchs_adam(weight_decay):
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
-def test_an_unhealthy_step_leaves_no_trace():
+@pytest.mark.parametrize("how", ["guarded_step", "flagged_step"])
+def test_an_unhealthy_step_leaves_no_trace(how):
     torch.manual_seed(0)
     good = [torch.randn(3) for _ in range(3)]
     broken = torch.tensor([float("nan"), float("inf"), 1.0])
     interrupted, straight = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
     guarded, plain = (GuardedAdam([p], 0.1, 0.0, CPU) for p in (interrupted, straight))
-    stepped(guarded, interrupted, [good[0], broken, good[1], broken, good[2]], [YES, NO, YES, NO, YES])
+    stepped(guarded, interrupted, [good[0], broken, good[1], broken, good[2]], [YES, NO, YES, NO, YES], how)
     stepped(plain, straight, good, [YES, YES, YES])
     assert torch.equal(interrupted, straight)
     for name, value in plain.state[straight].items():
