@@ -4,6 +4,7 @@ ARGS ?=
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+DEV := .venv/installed-dev
 
 # Where the ant runs well, some seven minutes on two cores; `manybody train task=Ant` is the full length.
 LENGTH_Ant := max_iterations=170
@@ -17,20 +18,20 @@ train: $(STAMP)
 play: $(STAMP)
 	$(BIN)/manybody play video=True $(ARGS)
 
-test: $(STAMP)
+test: $(DEV)
 	$(BIN)/python -m pytest
 
-check: $(STAMP)
+check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-format: $(STAMP)
+format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)
+bench: $(DEV)
 	$(BIN)/python benchmarks/physics.py Ant Humanoid
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/against_rl_games.py
@@ -38,8 +39,12 @@ bench: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[media,dev]' -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[media]' -c constraints.txt
 	touch $(STAMP)
+
+$(DEV): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[media,dev]' -c constraints.txt
+	touch $(DEV)
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from manybody.config import ConfigError, Params, Problem, parse_launch
 from manybody.configuration import check, check_playable, configure, is_tree, load_run, root_of, settings_of
+from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.runner import build_runner, has_device, override_sigma, register_tree, set_deterministic
@@ -42,7 +43,12 @@ def prepare_play(path: str | None, words: Sequence[str], file: str | None = None
         folder, checkpoint = RunFolder.resolve(path or None, train_dir, wanted.get("task"))
     except RunFolderError as error:
         raise ConfigError([*read(words).problems, Problem("checkpoint", str(error))]) from None
-    cfg, params = _configured(folder.path, words, file)
+    try:
+        cfg, params = _configured(folder.path, words, file)
+    except ConfigError:
+        if not folder.config_file.is_file():
+            load_checkpoint(checkpoint)  # a damaged file explains more than a run folder that is not there
+        raise
     return partial(_play, folder, checkpoint, cfg, params, words)
 
 

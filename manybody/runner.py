@@ -246,9 +246,11 @@ def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
         schema = tasks.task_class(cfg["task_name"]).Config
     except ValueError as error:
         raise ConfigError([*problems, Problem("task_name", str(error))]) from None
-    config = parse_section(schema, cfg["task"], "task")
-    if problems:
-        raise ConfigError(problems)
+    try:
+        config = parse_section(schema, cfg["task"], "task")
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    _refuse(problems)
     return config
 
 

@@ -1,5 +1,6 @@
 """Numbers that break while training: the weights stay finite, the message says where, the run is worth the same."""
 
+import json
 import re
 import shutil
 
@@ -211,12 +212,14 @@ def test_an_absurd_learning_rate_is_noticed_in_the_next_minibatch_and_never_the_
     assert agent.last_mean_rewards == float("-inf")
 
 
-def test_an_absurd_learning_rate_ends_training_when_rolling_back_does_not_help():
-    agent = build(learning_rate=1e6, lr_schedule="constant", guard="rollback", max_epochs=50)
+def test_an_absurd_learning_rate_ends_training_when_rolling_back_does_not_help(tmp_path):
+    agent = build(learning_rate=1e6, lr_schedule="constant", guard="rollback", max_epochs=50, folder=tmp_path)
     before = [value.clone() for value in agent.model.parameters()]
     with pytest.raises(TrainingAbortedError, match="Lower learning_rate"):
         agent.train()
     assert agent.epoch_num == 10
+    lines = (tmp_path / "toy" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 11))
     assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
 
 

@@ -203,6 +203,7 @@ def test_damaged_runs_are_told(refused, at, tmp_path):
     (broken / "config.yaml").write_text("a: 1\n")
     assert "config.yaml" in refused(str(broken))
     (broken / "config.yaml").unlink()
+    assert "expected an intact checkpoint" in refused(str(best))  # which says more than the missing record
     assert "so it is unknown what was trained; give the whole run folder" in refused(str(broken))
 
 

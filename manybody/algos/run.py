@@ -109,8 +109,8 @@ class Run:
             }
         )
         agent.epoch_extras = {}
-        healthy = self._apply_guard(metrics, read)
         self._write(metrics, read)
+        healthy = self._apply_guard(metrics, read)
         played = read["games"] > 0
         self.mean_reward = read["reward"] if played else float("-inf")
         self.display.epoch(self._report(metrics, read, played))
@@ -134,6 +134,7 @@ class Run:
                 read, metrics.updates, lambda: clone(agent.learner_state()), agent.set_learner_state
             )
         except TrainingAbortedError as error:
+            self.writer.end_epoch(agent.epoch_num, agent.frame, self.elapsed)
             where = self.save_last()
             kept = f"The last good weights are in {where}" if where else "They could not be saved"
             raise TrainingAbortedError(f"{error}. {kept}") from None

@@ -16,6 +16,13 @@ from manybody.config.yaml import LocatedDict
 
 _BOUNDS = {"gt": "above {:g}", "ge": "at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_TYPES = {
+    **dict.fromkeys(("float_parsing", "float_type", "finite_number"), "a number"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "True or False"),
+    "string_type": "text",
+}
+"""What pydantic's plain types take."""
 _BLOCKS = {"model_type", "model_attributes_type", "dict_type"}
 _ABSENT = object()
 
@@ -200,6 +207,8 @@ def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> st
         owner = _schema_at(schema, loc[:-1])
         bounds = _bounds(owner.model_fields[loc[-1]]) if owner else []
         return f"a number {' and '.join(bounds)}"
+    if kind in _TYPES:
+        return _TYPES[kind]
     if kind in _BLOCKS:
         return "a block of 'key: value' lines"
     if kind in ("tuple_type", "list_type"):

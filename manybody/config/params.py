@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import PlainValidator, TypeAdapter, ValidationError
 
 from manybody.config.algorithm import NameConfig
 from manybody.config.base import Section
@@ -30,16 +30,22 @@ def _threads(value: Any) -> int | str:
     raise expected("'auto' or a whole number from 0")
 
 
-def _from_clock(value: Any) -> Any:
-    return None if value in (-1, "-1") and not isinstance(value, bool) else value
+def _seed(value: Any) -> Any:
+    if value in (None, "None", -1, "-1"):
+        return None
+    try:
+        number = -1 if isinstance(value, bool) else TypeAdapter(Whole).validate_python(value)
+    except ValidationError:
+        number = -1
+    if 0 <= number < 2**32:
+        return number
+    raise expected("a whole number from 0 to 4294967295, or -1 for one from the clock")
 
 
 class Params(Section):
     """Everything that a run is made from, frozen."""
 
-    seed: Annotated[
-        Annotated[Whole, Field(ge=0, lt=2**32)] | None, BeforeValidator(_from_clock), NoneWord
-    ] = None
+    seed: Annotated[int | None, PlainValidator(_seed)] = None
     """Start of all random numbers; 0 is a seed like any other. None (or -1): taken from the clock."""
     torch_threads: Annotated[int | str, PlainValidator(_threads)] = "auto"
     """CPU threads for torch; ``auto``: the number that suits the machine; 0: leave torch's own choice."""
@@ -80,6 +86,17 @@ MODELS: Schemas = {
     "central_value": NameConfig,
     "soft_actor_critic": NameConfig,
 }
+
+_PLAIN = {"actor_critic", "resnet_actor_critic"}
+_GAUSSIAN, _CATEGORICAL = {"continuous_a2c", "continuous_a2c_logstd"}, {"discrete_a2c", "multi_discrete_a2c"}
+LEARNS_WITH: Mapping[str, Mapping[str, set[str]]] = {
+    "a2c_continuous": {"model": _GAUSSIAN, "network": _PLAIN},
+    "a2c_discrete": {"model": _CATEGORICAL, "network": _PLAIN},
+    "rnd_continuous": {"model": _GAUSSIAN, "network": {"rnd_curiosity"}},
+    "rnd_discrete": {"model": _CATEGORICAL, "network": {"rnd_curiosity"}},
+    "sac": {"model": {"soft_actor_critic"}, "network": {"soft_actor_critic"}},
+}
+"""Of the models and networks that ship with the library, those that an algorithm can use."""
 
 _KINDS = {"algo": "algorithm", "network": "network", "model": "model"}
 
@@ -130,6 +147,7 @@ def parse_params(
         "network": _select(gate, values, "network", networks),
         "model": _select(gate, values, "model", MODELS if models is None else models),
     }
+    _check_parts(gate, values)
     gate.schemas = {key: schema for key, schema in selected.items() if schema is not None}
     for key, schema in selected.items():
         if key in values:  # Params itself tells what is missing
@@ -181,6 +199,18 @@ def _central_network(gate: Gate, config: Any, networks: Schemas) -> None:
         schema = _select(gate, block, "network", networks, path)
         if schema is not None:
             block["network"] = gate.section(schema, block["network"], path, spelled=("network",))
+
+
+def _check_parts(gate: Gate, values: Mapping[str, Any]) -> None:
+    """Complain of a built-in model or network that the built-in algorithm cannot learn with."""
+    names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, Mapping)}
+    fitting = LEARNS_WITH.get(str(names.get("algo")), {})
+    for kind, fit in fitting.items():
+        built_in = MODELS if kind == "model" else NETWORKS
+        if str(names.get(kind)) in built_in and names[kind] not in fit:
+            known = " or ".join(f"'{name}'" for name in sorted(fit))
+            what = f"given '{names[kind]}'; expected {known}, with which '{names['algo']}' learns"
+            gate.complain((kind, "name"), what)
 
 
 def _select(
