@@ -140,7 +140,9 @@ def row(variant: Variant, side: str, runs: list[dict[str, Any]]) -> list[str]:
     """Of the table."""
     results = spread([run["result"] for run in runs], 3) + runs[0]["forbidden"]
     if variant.mark is not None:
-        results += f"; below {variant.mark} after {spread([run['marked'] for run in runs], 0)} frames"
+        marked = [run["marked"] for run in runs if np.isfinite(run["marked"])]
+        when = f"after {spread(marked, 0)} frames in {len(marked)} of {len(runs)} runs" if marked else "never"
+        results += f"; below {variant.mark} {when}"
     return [
         f"{variant.name}: {side}",
         str(len(runs)),
