@@ -8,12 +8,14 @@ import torch
 from gymnasium import spaces
 from toy import ToyEnv
 from toy_env import Fault, FaultyEnv, all_finite
+from toy_family import LENGTH, FamilyEnv
 from toy_sac import sac_params
 
-import manybody.algos.a2c  # noqa: F401  registers another model
+from manybody.algos.a2c.models import ModelA2CContinuousLogStd
 from manybody.algos.sac import SACAgent
 from manybody.config import ConfigError, parse_params
 from manybody.envs.base import EnvError, EnvSpec
+from manybody.model_builder import MODEL_REGISTRY
 
 
 class Bounded(ToyEnv):
@@ -62,11 +64,12 @@ def test_action_spaces_that_cannot_be(make_sac, space, words):
         make_sac(Bounded(space=space))
 
 
-def test_a_model_of_another_algorithm_is_refused():
+def test_a_model_of_another_kind_is_refused(monkeypatch):
+    monkeypatch.setitem(MODEL_REGISTRY, "mine", (ModelA2CContinuousLogStd, None))
     params = sac_params()
-    params["model"]["name"] = "continuous_a2c_logstd"
-    with pytest.raises(ConfigError, match="given 'continuous_a2c_logstd' and 'soft_actor_critic'; expected"):
-        SACAgent("run", parse_params(params), vec_env=ToyEnv())
+    params["model"]["name"] = "mine"
+    with pytest.raises(ConfigError, match="given 'mine' and 'soft_actor_critic'; expected"):
+        SACAgent("run", parse_params(params, models={"mine": None}), vec_env=ToyEnv())
 
 
 def test_hidden_layers_of_every_kind_train(make_sac):
@@ -370,3 +373,17 @@ def test_losses_are_one_graph(make_sac, losses):
         results.append([x.detach() for x in values] + [x.grad.clone() for x in part.parameters()])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("observation", ["vector", "dict"])
+def test_every_agent_of_an_environment_is_remembered_and_learned_from(make_sac, observation):
+    """4 environments of 2 agents: 8 rows, of which the statistics know 2 ends per environment."""
+    agent = make_sac(
+        FamilyEnv("box", observation, num_envs=4, agents=2), num_actors=4, num_steps_per_episode=8
+    )
+    before = [parameter.clone() for parameter in agent.model.parameters()]
+    epochs(agent, 3)
+    assert agent.frame == 4 * 8 * 3 and len(agent.replay_buffer) == 8 * 8 * 3
+    assert agent.game_rewards.current_size == 8 * (24 // LENGTH) and agent.update_counter > 0
+    changed = [not torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True)]
+    assert any(changed) and all_finite(agent.model.state_dict())
