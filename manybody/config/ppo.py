@@ -58,7 +58,7 @@ class SelfPlayConfig(Section):
     env_update_num: Count = 1
     """Environments that get the newest opponent at each update, in turn."""
     pool_size: Count = 5
-    """*New.* Past policies that are kept as opponents."""
+    """*New.* Past policies that are kept as opponents: the one that training began with and the newest."""
 
 
 class OnPolicyConfig(AlgorithmConfig):

@@ -37,7 +37,7 @@ class SelfPlayManager(SelfPlay):
     """A pool of past policies, from which each environment has an opponent.
 
     Once the mean return over at least ``games_to_check`` games exceeds ``update_score``, the present policy joins the
-    pool (the oldest leaves a full one), the next ``env_update_num`` environments in turn get it as their opponent,
+    pool (the second leaves a full one), the next ``env_update_num`` environments in turn get it as their opponent,
     the statistics start anew (all of this as in RL Games), and every other environment gets the pool's members in
     turn, so that what was learned against old policies is not forgotten.
 
@@ -118,7 +118,12 @@ class SelfPlayManager(SelfPlay):
     def _join(self) -> None:
         """The present policy enters the pool."""
         weights = {name: value.detach().clone() for name, value in self.agent.model.state_dict().items()}
-        self._set_pool([*self.pool, weights][-self.config.pool_size :])
+        self._set_pool(self._kept([*self.pool, weights]))
+
+    def _kept(self, pool: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """The first and the newest: past selves alone never make a beginner's moves, and defence is forgotten."""
+        size = self.config.pool_size
+        return pool if len(pool) <= size else [*pool[:1], *pool[1 - size :]] if size > 1 else pool[-1:]
 
     def _set_pool(self, pool: list[dict[str, Tensor]]) -> None:
         self.pool = pool
@@ -143,6 +148,6 @@ class SelfPlayManager(SelfPlay):
         saved = state.get("self_play")
         if saved is None:
             return
-        self._set_pool([dict(weights) for weights in saved["pool"]][-self.config.pool_size :])
+        self._set_pool(self._kept([dict(weights) for weights in saved["pool"]]))
         self.assigned = saved["assigned"].to(self.assigned.device).clamp_max(len(self.pool) - 1)
         self.next_env, self.last_update = saved["next_env"], saved["last_update"]

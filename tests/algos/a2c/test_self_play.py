@@ -40,17 +40,24 @@ def make_agent(env: Any = None, folder: Any = None, checkpoint: str | None = Non
     )
 
 
-def test_the_pool_takes_in_the_present_policy_and_lets_the_oldest_go():
+def test_the_pool_takes_in_the_present_policy_and_keeps_the_first():
     agent = make_agent()
     manager = agent.self_play
     first = manager.pool[0]
     assert len(manager.pool) == 1 and torch.equal(manager.assigned, torch.zeros(6, dtype=torch.long))
     agent.train()  # four epochs, each of which beats a score of -2 as soon as one game is over
-    assert len(manager.pool) == 2 and manager.pool[0] is not first
+    assert len(manager.pool) == 2 and manager.pool[0] is first
     newest = agent.model.state_dict()
     assert all(torch.equal(newest[name], value) for name, value in manager.pool[1].items())
     # Members 0 and 1 in turn, and the newest for the environment whose turn it is: number 3 at the fourth update.
     assert manager.next_env == 4 and manager.assigned.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, [3]), (2, [0, 3]), (3, [0, 2, 3]), (4, [0, 1, 2, 3])])
+def test_a_full_pool_is_the_first_and_the_newest(size, kept):
+    manager = make_agent(pool_size=size).self_play
+    pool = [{"weight": torch.tensor(member)} for member in range(4)]
+    assert [int(member["weight"]) for member in manager._kept(pool)] == kept
 
 
 def test_nobody_joins_below_the_score_or_before_enough_games():
