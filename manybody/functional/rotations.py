@@ -44,3 +44,91 @@ def matrix_to_euler(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def wrap_to_pi(angle: Tensor) -> Tensor:
     """The same angle (...) in rad, in [-pi, pi)."""
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+
+
+def quat_multiply(first: Tensor, second: Tensor) -> Tensor:
+    """Hamilton's product (..., 4) of ``first`` and ``second`` (..., 4) wxyz: turn by ``second``, then ``first``.
+
+    (a, u)(b, v) = (ab - u.v, a v + b u + u x v).
+    """
+    a, b, c, d = first.unbind(-1)
+    w, x, y, z = second.unbind(-1)
+    product = (
+        a * w - b * x - c * y - d * z,
+        a * x + b * w + c * z - d * y,
+        a * y - b * z + c * w + d * x,
+        a * z + b * y - c * x + d * w,
+    )
+    return torch.stack(product).movedim(0, -1)
+
+
+def quat_conjugate(quat: Tensor) -> Tensor:
+    """The inverse (..., 4) of a unit quaternion ``quat`` (..., 4) wxyz."""
+    w, x, y, z = quat.unbind(-1)
+    return torch.stack((w, -x, -y, -z), dim=-1)
+
+
+def quat_rotate(quat: Tensor, vector: Tensor) -> Tensor:
+    """``vector`` (..., 3) turned by a unit quaternion ``quat`` (..., 4) wxyz.
+
+    v + w t + u x t with t = 2 u x v for q = (w, u): Rodrigues' formula in half angles. Like the product above, the
+    result is a view of contiguous batches, one for each component, on which a chain of rotations stays fast.
+    """
+    w, x, y, z = quat.unbind(-1)
+    a, b, c = vector.unbind(-1)
+    d, e, f = 2 * (y * c - z * b), 2 * (z * a - x * c), 2 * (x * b - y * a)
+    turned = (a + w * d + y * f - z * e, b + w * e + z * d - x * f, c + w * f + x * e - y * d)
+    return torch.stack(turned).movedim(0, -1)
+
+
+def quat_exp(vector: Tensor) -> Tensor:
+    """Unit quaternion (..., 4) wxyz of a rotation vector (..., 3): axis times angle in rad.
+
+    (cos(a/2), sin(a/2)/a v) with a = |v|; 1/2 v for the vanishing a.
+    """
+    x, y, z = vector.unbind(-1)
+    half = (x * x + y * y + z * z).clamp_min(1e-24).sqrt() / 2  # the clamp keeps the gradient at zero finite
+    scale = torch.sin(half) / (2 * half)
+    return torch.stack((torch.cos(half), scale * x, scale * y, scale * z)).movedim(0, -1)
+
+
+def quat_log(quat: Tensor) -> Tensor:
+    """Rotation vector (..., 3) in rad, at most pi long, of a unit quaternion ``quat`` (..., 4) wxyz.
+
+    The inverse of :func:`quat_exp`; q and -q, which are the same rotation, have the same vector unless it is a half
+    turn, where the axis has two signs. The angle is 2 atan2(|v|, |w|), which unlike 2 acos(w) keeps small angles.
+    """
+    w, axis = quat[..., :1], quat[..., 1:]
+    sine = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
+    small = sine < 1e-12
+    over_sine = 2 * torch.atan2(sine, w.abs()) / torch.where(small, 1.0, sine)
+    return torch.where(w < 0, -1.0, 1.0) * torch.where(small, 2.0, over_sine) * axis
+
+
+def slerp(first: Tensor, second: Tensor, blend: Tensor) -> Tensor:
+    """Unit quaternion (..., 4) on the shorter arc from ``first`` to ``second`` (..., 4) wxyz, at constant speed.
+
+    ``first (first^-1 second)^blend`` (Shoemake 1985, *Animating rotation with quaternion curves*). The power is
+    taken by logarithm, so nothing is divided by the sine of a small angle.
+
+    Args:
+        first: (..., 4), reached at blend 0.
+        second: (..., 4), reached at blend 1 up to its sign.
+        blend: (...).
+    """
+    step = quat_log(quat_multiply(quat_conjugate(first), second))
+    return quat_multiply(first, quat_exp(blend.unsqueeze(-1) * step))
+
+
+def angular_velocity(first: Tensor, second: Tensor, duration: Tensor | float) -> Tensor:
+    """The constant angular velocity (..., 3) in rad/s that turns ``first`` into ``second`` on the shorter way.
+
+    log(first^-1 second) / duration, in the axes of the turning body, as MuJoCo's free and ball joints have it; in the
+    axes of its parent (of the world) it is ``quat_rotate(first, ...)``.
+
+    Args:
+        first: (..., 4) unit quaternions wxyz.
+        second: (..., 4), the rotation after ``duration``.
+        duration: seconds, a number or (..., 1).
+    """
+    return quat_log(quat_multiply(quat_conjugate(first), second)) / duration

@@ -3,7 +3,19 @@ import math
 import pytest
 import torch
 
-from manybody.functional.rotations import matrix_to_euler, quat_to_matrix, to_body_frame, wrap_to_pi
+from manybody.functional.rotations import (
+    angular_velocity,
+    matrix_to_euler,
+    quat_conjugate,
+    quat_exp,
+    quat_log,
+    quat_multiply,
+    quat_rotate,
+    quat_to_matrix,
+    slerp,
+    to_body_frame,
+    wrap_to_pi,
+)
 
 HALF = math.sqrt(0.5)
 
@@ -57,7 +69,88 @@ def test_wrap():
     torch.testing.assert_close(wrapped, torch.tensor([-0.5 * math.pi, 2 * math.pi - 5.0, 0.25]))
 
 
-@pytest.mark.parametrize("function", [quat_to_matrix, wrap_to_pi])
+def random_quats(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(
+        torch.randn(*shape, 4, generator=generator, dtype=torch.float64), dim=-1
+    )
+
+
+def test_the_product_of_units():
+    # i j = k, j i = -k; turning by j first and then by i is the half turn about z.
+    i, j, k = torch.eye(4)[1:].unbind(0)
+    torch.testing.assert_close(quat_multiply(i, j), k)
+    torch.testing.assert_close(quat_multiply(j, i), -k)
+
+
+def test_product_rotation_and_inverse_agree_with_matrices():
+    first, second = random_quats(5), random_quats(5, seed=1)
+    product = quat_to_matrix(first) @ quat_to_matrix(second)
+    torch.testing.assert_close(quat_to_matrix(quat_multiply(first, second)), product)
+    torch.testing.assert_close(quat_to_matrix(quat_conjugate(first)), quat_to_matrix(first).mT)
+    vector = torch.tensor([0.3, -2.0, 1.0], dtype=torch.float64)  # one vector, five rotations
+    torch.testing.assert_close(quat_rotate(first, vector), quat_to_matrix(first) @ vector)
+
+
+def test_exponential_by_hand():
+    # A quarter turn about z: (cos 45, 0, 0, sin 45). A tiny one, 2e-9 about x: (1, 1e-9, 0, 0).
+    vectors = torch.tensor([[0.0, 0.0, math.pi / 2], [2e-9, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    expected = [[HALF, 0.0, 0.0, HALF], [1.0, 1e-9, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    torch.testing.assert_close(
+        quat_exp(vectors), torch.tensor(expected, dtype=torch.float64), atol=1e-15, rtol=0
+    )
+
+
+def test_logarithm_inverts_the_exponential_up_to_half_a_turn():
+    vectors = torch.tensor([[0.3, -0.5, 0.8], [0.0, 0.0, 0.0], [1e-7, 0.0, -2e-7], [0.0, 3.14, 0.0]])
+    torch.testing.assert_close(quat_log(quat_exp(vectors)), vectors, atol=1e-13, rtol=1e-5)
+    torch.testing.assert_close(quat_log(-quat_exp(vectors)), vectors, atol=1e-13, rtol=1e-5)
+    # 3.6 rad about x is the shorter turn by 2 pi - 3.6 about -x.
+    beyond = quat_log(quat_exp(torch.tensor([3.6, 0.0, 0.0])))
+    torch.testing.assert_close(beyond, torch.tensor([3.6 - 2 * math.pi, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("function", [quat_exp, lambda vector: quat_log(quat_exp(vector))])
+def test_gradients_at_no_rotation_are_finite(function):
+    vector = torch.zeros(3, requires_grad=True)
+    function(vector).sum().backward()
+    assert torch.isfinite(vector.grad).all()
+
+
+def test_slerp_goes_the_shorter_way_at_constant_speed():
+    # From no turn to 90 degrees about z: a third of the way is 30 degrees, also where the end is given as -q.
+    first = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    second = torch.tensor([HALF, 0.0, 0.0, HALF])
+    third = torch.tensor([math.cos(math.pi / 12), 0.0, 0.0, math.sin(math.pi / 12)])
+    for end in (second, -second):
+        torch.testing.assert_close(slerp(first, end, torch.tensor(1 / 3)), third)
+    # Shoemake's own form: (sin((1 - t) a) p + sin(t a) q) / sin(a) with cos(a) = p.q.
+    p, q, t = random_quats(6), random_quats(6, seed=1), torch.linspace(0, 1, 6, dtype=torch.float64)
+    q = torch.where((p * q).sum(-1, keepdim=True) < 0, -q, q)
+    angle = (p * q).sum(-1).acos()
+    weights = torch.stack((((1 - t) * angle).sin(), (t * angle).sin())) / angle.sin()
+    torch.testing.assert_close(slerp(p, q, t), weights[0].unsqueeze(-1) * p + weights[1].unsqueeze(-1) * q)
+
+
+def test_angular_velocity_is_in_the_axes_of_the_body():
+    # A body whose x-axis points along world y turns by 0.1 rad about world y in 0.05 s: 2 rad/s about its own x.
+    first = quat_exp(torch.tensor([0.0, 0.0, math.pi / 2]))
+    second = quat_multiply(quat_exp(torch.tensor([0.0, 0.1, 0.0])), first)
+    velocity = angular_velocity(first, second, 0.05)
+    torch.testing.assert_close(velocity, torch.tensor([2.0, 0.0, 0.0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(quat_rotate(first, velocity), torch.tensor([0.0, 2.0, 0.0]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        quat_to_matrix,
+        wrap_to_pi,
+        quat_log,
+        lambda x: quat_exp(x[:, 1:]),
+        lambda x: slerp(x, x.flip(0), x[:, 0]),
+    ],
+)
 def test_same_compiled(function):
     x = torch.nn.functional.normalize(torch.randn(7, 4), dim=1)
     torch.testing.assert_close(torch.compile(function, backend="eager", fullgraph=True)(x), function(x))

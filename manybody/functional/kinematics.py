@@ -1,0 +1,84 @@
+"""Forward kinematics: where the bodies of a skeleton are and how they move, for clip and simulator alike."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from manybody.functional.rotations import quat_multiply, quat_rotate
+
+
+class BodyPose(NamedTuple):
+    """Where B bodies are in the world."""
+
+    positions: Tensor
+    """(..., B, 3) in m."""
+    rotations: Tensor
+    """(..., B, 4) unit quaternions wxyz."""
+
+
+class BodyVelocity(NamedTuple):
+    """How B bodies move, in the axes of the world."""
+
+    linear: Tensor
+    """(..., B, 3) in m/s."""
+    angular: Tensor
+    """(..., B, 3) in rad/s."""
+
+
+def forward_kinematics(
+    parents: Sequence[int], offsets: Tensor, root_position: Tensor, local_rotations: Tensor
+) -> BodyPose:
+    """Positions and rotations of all bodies of a tree.
+
+    R_i = R_p r_i and x_i = x_p + R_p o_i for body i with parent p; the root has R_0 = r_0 at ``root_position``.
+
+    Bodies are walked one by one, not gathered by depth: the indices are then known to the host, and a compiled or
+    captured call needs no index tensors. The results are views whose components lie in contiguous batches.
+
+    Args:
+        parents: parent of each of the B bodies: -1 for the first, the root; an earlier body for every other.
+        offsets: (..., B, 3) in m, each body's origin in its parent's axes; the root's is not used.
+        root_position: (..., 3) in m.
+        local_rotations: (..., B, 4) unit quaternions wxyz, from each body's axes to its parent's.
+    """
+    local = _by_body(local_rotations)
+    positions, rotations = [root_position], [local[0]]
+    for body, parent in enumerate(parents[1:], start=1):
+        positions.append(positions[parent] + quat_rotate(rotations[parent], offsets[..., body, :]))
+        rotations.append(quat_multiply(rotations[parent], local[body]))
+    return BodyPose(_joined(positions), _joined(rotations))
+
+
+def forward_velocities(
+    parents: Sequence[int], pose: BodyPose, root_velocity: Tensor, local_velocities: Tensor
+) -> BodyVelocity:
+    """Velocities of all bodies of a tree.
+
+    w_i = w_p + R_i l_i and v_i = v_p + w_p x (x_i - x_p) for body i with parent p.
+
+    Args:
+        parents: as :func:`forward_kinematics` takes them.
+        pose: what it returned.
+        root_velocity: (..., 3) in m/s, in the axes of the world.
+        local_velocities: (..., B, 3) in rad/s, of each body against its parent in the body's own axes (MuJoCo's
+            convention for free and ball joints).
+    """
+    own, positions = _by_body(quat_rotate(pose.rotations, local_velocities)), _by_body(pose.positions)
+    linear, angular = [root_velocity], [own[0]]
+    for body, parent in enumerate(parents[1:], start=1):
+        arm = positions[body] - positions[parent]
+        linear.append(linear[parent] + torch.linalg.cross(angular[parent], arm))
+        angular.append(angular[parent] + own[body])
+    return BodyVelocity(_joined(linear), _joined(angular))
+
+
+def _by_body(values: Tensor) -> tuple[Tensor, ...]:
+    """Of ``values`` (..., B, C) each body's (..., C), a view whose components are contiguous batches."""
+    return values.movedim((-2, -1), (0, 1)).contiguous().movedim(1, -1).unbind(0)
+
+
+def _joined(bodies: list[Tensor]) -> Tensor:
+    """The inverse of :func:`_by_body`, keeping the order in memory."""
+    return torch.stack([body.movedim(-1, 0) for body in bodies]).movedim((0, 1), (-2, -1))
