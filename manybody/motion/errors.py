@@ -1,0 +1,42 @@
+"""What a wrong motion file says."""
+
+import contextlib
+import os
+import reprlib
+from collections.abc import Iterator
+
+
+class MotionError(ValueError):
+    """Motion data that cannot be used: file, field, what was found, what was expected, what to do."""
+
+    def __init__(
+        self, field: str, given: str, expected: str, advice: str = "", path: str | os.PathLike | None = None
+    ) -> None:
+        place = "" if path is None else f"{os.fspath(path)}: "
+        super().__init__(f"{place}{field}: found {given}, expected {expected}. {advice}".rstrip())
+        self.field, self.given, self.expected, self.advice = field, given, expected, advice
+        self.path = path
+
+
+@contextlib.contextmanager
+def read_from(path: str | os.PathLike) -> Iterator[None]:
+    """Errors raised inside that name no file yet name ``path``."""
+    try:
+        yield
+    except MotionError as error:
+        if error.path is not None:
+            raise
+        raise MotionError(error.field, error.given, error.expected, error.advice, path) from None
+
+
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxstring, _short.maxother = 2, 70, 70
+
+
+def shown(value: object) -> str:
+    """``value`` as it is quoted in an error: its repr, without control characters, cut to some 80 characters.
+
+    The nested lists of a hostile file are not written out: their repr may not fit into the memory.
+    """
+    text = _short.repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,120 @@
+"""DeepMimic's motion files: JSON text with 44 numbers a frame for its humanoid."""
+
+import json
+import math
+import os
+from typing import Any, NoReturn
+
+import numpy as np
+
+from manybody.motion.clip import Clip
+from manybody.motion.errors import MotionError, read_from, shown
+from manybody.motion.files import read_text
+from manybody.motion.importers.axes import NOT_STATED, quats_z_up, z_up
+
+NUMBERS = 44
+"""Numbers of a frame: duration in s, the root's position (3), then the rotations of :data:`BODIES`."""
+
+_LEG, _SHIN, _ARM, _FOREARM = (0.0, 0.0, 0.084887), (0.0, -0.421546, 0.0), 0.18311, (0.0, -0.274788, 0.0)
+BODIES: tuple[tuple[str, int, int, tuple[float, float, float]], ...] = (
+    ("root", -1, 4, (0.0, 0.0, 0.0)),
+    ("chest", 0, 4, (0.0, 0.236151, 0.0)),
+    ("neck", 1, 4, (0.0, 0.223894, 0.0)),
+    ("right_hip", 0, 4, _LEG),
+    ("right_knee", 3, 1, _SHIN),
+    ("right_ankle", 4, 4, (0.0, -0.40987, 0.0)),
+    ("right_shoulder", 1, 4, (-0.02405, 0.2435, _ARM)),
+    ("right_elbow", 6, 1, _FOREARM),
+    ("left_hip", 0, 4, (0.0, 0.0, -_LEG[2])),
+    ("left_knee", 8, 1, _SHIN),
+    ("left_ankle", 9, 4, (0.0, -0.40987, 0.0)),
+    ("left_shoulder", 1, 4, (-0.02405, 0.2435, -_ARM)),
+    ("left_elbow", 11, 1, _FOREARM),
+)
+"""Name, parent, numbers of the rotation and offset of each body of DeepMimic's humanoid (x forward, y up, z right, m).
+
+Four numbers are a quaternion wxyz, one is an angle in rad about z. The file has the rotations in this order."""
+
+_RATE_TOLERANCE = 0.01
+"""How far, relatively, the durations of a clip's frames may differ: they are written with few digits."""
+
+
+def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
+    """Read a motion of DeepMimic's humanoid (arXiv 1804.02717; format: the repository's README), turned to z up.
+
+    ``Loop`` is not kept: whether a motion repeats is no property of a clip. The last frame's duration has no meaning.
+
+    Args:
+        path: the text file.
+        licence: who made the motion and what may be done with it; the file does not say.
+
+    Raises:
+        MotionError: the file is no JSON, no such motion, has frames of unequal duration, or a number makes no sense.
+    """
+    text = read_text(path)
+    with read_from(path):
+        frames = _frames(text)
+        rotations = np.zeros((len(frames), len(BODIES), 4))
+        column = 4
+        for body, (_, _, size, _) in enumerate(BODIES):
+            values = frames[:, column : column + size]
+            rotations[:, body] = values if size == 4 else _about_z(values[:, 0])
+            column += size
+        return Clip(
+            fps=_rate(frames[:-1, 0]),
+            body_names=[name for name, *_ in BODIES],
+            parents=[parent for _, parent, *_ in BODIES],
+            local_rotations=quats_z_up(rotations),
+            root_translation=z_up(frames[:, 1:4]),
+            licence=licence,
+            offsets=z_up(np.array([offset for *_, offset in BODIES])),
+        )
+
+
+def _about_z(angles: np.ndarray) -> np.ndarray:
+    """Quaternions (T, 4) wxyz of ``angles`` (T,) in rad about z."""
+    zeros = np.zeros_like(angles)
+    return np.stack((np.cos(angles / 2), zeros, zeros, np.sin(angles / 2)), axis=-1)
+
+
+def _frames(text: str) -> np.ndarray:
+    """The frames (T, 44), finite."""
+    try:
+        content = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise MotionError("file", shown(str(error)), "JSON text", "Is it another format?") from None
+    rows = content.get("Frames") if isinstance(content, dict) else None
+    if not isinstance(rows, list) or len(rows) < 2:
+        raise MotionError(
+            "Frames", shown(rows), "a list of at least 2 frames", "This is no DeepMimic motion."
+        )
+    for place, row in enumerate(rows):
+        _check_row(f"Frames[{place}]", row)
+    return np.array(rows, dtype=np.float64)
+
+
+def _check_row(field: str, row: Any) -> None:
+    if not isinstance(row, list) or len(row) != NUMBERS:
+        given = f"{len(row)} numbers" if isinstance(row, list) else shown(row)
+        advice = "Only the motions of DeepMimic's humanoid are read."
+        raise MotionError(field, given, f"{NUMBERS} numbers", advice)
+    for place, value in enumerate(row):
+        number = type(value) in (int, float) and abs(value) < 1e30  # an integer of JSON may overflow a float
+        if not number:
+            raise MotionError(f"{field}[{place}]", shown(value), "a finite number")
+
+
+def _rate(durations: np.ndarray) -> float:
+    """Frames per second of equally long frames."""
+    mean = float(durations.mean())
+    for place, duration in enumerate(durations):
+        if not duration > 0:
+            raise MotionError(f"Frames[{place}][0]", f"{duration} s", "a duration above 0")
+        if not math.isclose(duration, mean, rel_tol=_RATE_TOLERANCE):
+            advice = "A clip has one frame rate: resample the motion."
+            raise MotionError(f"Frames[{place}][0]", f"{duration} s", f"{mean:.6g} s as on average", advice)
+    return 1 / mean
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number of JSON")

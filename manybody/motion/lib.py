@@ -1,0 +1,265 @@
+"""The motion library: clips on one device, sampled by weight and interpolated in batches."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from torch import Tensor
+
+from manybody.functional.kinematics import BodyPose, BodyVelocity, forward_kinematics, forward_velocities
+from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
+from manybody.motion.clip import Clip
+from manybody.motion.errors import MotionError, read_from, shown
+from manybody.motion.files import read_text
+from manybody.motion.importers import read_motion
+
+_MAX_YAML = 256 * 1024
+"""Bytes of a list of clips; longer ones are refused unread."""
+
+
+class MotionState(NamedTuple):
+    """M interpolated poses of B bodies and how they change."""
+
+    root_position: Tensor
+    """(M, 3) in the world, m."""
+    root_rotation: Tensor
+    """(M, 4) wxyz."""
+    root_velocity: Tensor
+    """(M, 3) in the axes of the world, m/s."""
+    root_angular_velocity: Tensor
+    """(M, 3) in the axes of the world, rad/s."""
+    local_rotations: Tensor
+    """(M, B, 4) wxyz, from each body's axes to its parent's; the root's to the world's."""
+    local_velocities: Tensor
+    """(M, B, 3) rad/s, of each body against its parent, in the body's own axes."""
+    body_positions: Tensor
+    """(M, B, 3) in the world, m."""
+    body_rotations: Tensor
+    """(M, B, 4) from each body's axes to the world's, wxyz."""
+
+
+class MotionLib:
+    """C clips of one skeleton (the same names and parents; its size may differ), all tensors on one device.
+
+    Between two frames the root moves in a straight line and every joint turns about a fixed axis, both at constant
+    speed (lerp and slerp). Velocities are those of just this motion: constant between frames, and in agreement with
+    finite differences of the pose. Nothing here waits for the device.
+
+    Args:
+        clips: at least one; each with ``offsets``.
+        weights: C numbers from 0 on; how often each is drawn, up to a common factor. Default: all alike.
+        device: where to.
+
+    Raises:
+        MotionError: the clips do not fit together, lack a skeleton, or the weights are no weights.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        weights: Sequence[float] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if not clips:
+            raise MotionError("clips", "none", "at least one")
+        for place, clip in enumerate(clips):
+            _check_skeleton(place, clip, clips[0])
+        weights = _weights([1.0] * len(clips) if weights is None else weights, len(clips))
+
+        self.device = torch.device(device)
+        self.body_names = tuple(clips[0].body_names)
+        self.parents = tuple(clips[0].parents)
+        self.fps = self._tensor([clip.fps for clip in clips])
+        """(C,) frames per second."""
+        self.lengths = self._tensor([clip.length for clip in clips])
+        """(C,) seconds from first to last frame."""
+        self.weights = self._tensor(weights) / math.fsum(weights)
+        """(C,) probability of each clip."""
+        frames = torch.tensor([clip.frames for clip in clips])
+        self._last_pair = (frames - 2).to(self.device)
+        self._starts = (frames.cumsum(0) - frames).to(self.device)
+        cumulative = torch.tensor(weights, dtype=torch.float64).cumsum(0)
+        self._cumulative = (cumulative / cumulative[-1]).to(self.device)
+
+        self._offsets = self._tensor([clip.offsets for clip in clips])
+        moving = zip(*(_moving(clip) for clip in clips), strict=True)
+        self._root, self._joints = (torch.cat(parts).to(self.device) for parts in moving)
+
+    @classmethod
+    def load(
+        cls, source: str | Path | Sequence[str | Path], device: torch.device | str = "cpu"
+    ) -> "MotionLib":
+        """A library of the clips in files.
+
+        Args:
+            source: one clip of any known format; several; or a YAML file that lists them:
+                ``motions: [{file: walk.npz, weight: 0.7}, {file: run.npz}]``, paths relative to that file and the
+                weight 1 where it is not given.
+            device: where to.
+
+        Raises:
+            MotionError: a file is missing, broken, or does not fit to the others.
+        """
+        weights = None
+        if isinstance(source, str | os.PathLike):
+            paths = [Path(source)]
+            if paths[0].suffix.lower() in (".yaml", ".yml"):
+                paths, weights = _read_list(paths[0])
+                with read_from(source):
+                    return cls([read_motion(path) for path in paths], weights, device)
+        else:
+            paths = [Path(path) for path in source]
+        return cls([read_motion(path) for path in paths], weights, device)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def sample_motions(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """``count`` clips drawn by weight, with replacement.
+
+        Args:
+            count: M.
+            generator: on the library's device; None means torch's own.
+
+        Returns:
+            (M,) int64 places of clips.
+        """
+        # torch.multinomial looks at the weights on the host; inverting their cumulative sum does not.
+        drawn = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
+        return torch.searchsorted(self._cumulative, drawn, right=True)
+
+    def sample_times(
+        self, motions: Tensor, generator: torch.Generator | None = None, history: float = 0.0
+    ) -> Tensor:
+        """A time for each of ``motions``, evenly distributed over its clip.
+
+        Args:
+            motions: (M,) places of clips.
+            generator: on the library's device; None means torch's own.
+            history: seconds at the beginning of each clip that are not drawn, so that the frames before the time
+                exist. In a clip that is shorter, its end is drawn.
+
+        Returns:
+            (M,) seconds.
+        """
+        length = self.lengths[motions]
+        first = length.clamp_max(history)
+        drawn = torch.rand(motions.shape, generator=generator, device=self.device)
+        return first + drawn * (length - first)
+
+    def sample(
+        self, count: int, generator: torch.Generator | None = None, history: float = 0.0
+    ) -> tuple[Tensor, Tensor]:
+        """Clips drawn by weight and a time in each: :meth:`sample_motions`, :meth:`sample_times`."""
+        motions = self.sample_motions(count, generator)
+        return motions, self.sample_times(motions, generator, history)
+
+    def state(self, motions: Tensor, times: Tensor) -> MotionState:
+        """The pose of each clip at its time.
+
+        Args:
+            motions: (M,) int64 places of clips.
+            times: (M,) seconds; before the first and after the last frame the pose is that of the frame, still with its
+                velocity.
+        """
+        fps = self.fps[motions]
+        times = times.clamp_min(0.0).minimum(self.lengths[motions])
+        frame = (times * fps).long().minimum(self._last_pair[motions])
+        since = times - frame / fps
+        place = self._starts[motions] + frame
+
+        position, velocity = self._root[place].split((3, 3), dim=-1)
+        position = position + since.unsqueeze(-1) * velocity
+        # One gather, then each component in a contiguous batch, as the rotations' functions are fastest.
+        joints = self._joints[place].permute(2, 1, 0).contiguous().permute(2, 1, 0)
+        rotations, turning = joints.split((4, 3), dim=-1)
+        rotations = quat_multiply(rotations, quat_exp(since[:, None, None] * turning))
+        pose = forward_kinematics(self.parents, self._offsets[motions], position, rotations)
+        spin = quat_rotate(rotations[:, 0], turning[:, 0])
+        return MotionState(position, rotations[:, 0], velocity, spin, rotations, turning, *pose)
+
+    def body_velocities(self, state: MotionState) -> BodyVelocity:
+        """Velocities of all bodies of what :meth:`state` returned, in the axes of the world."""
+        pose = BodyPose(state.body_positions, state.body_rotations)
+        return forward_velocities(self.parents, pose, state.root_velocity, state.local_velocities)
+
+    def _tensor(self, values: Any) -> Tensor:
+        parts = [torch.tensor(value, dtype=torch.float32) for value in values]
+        return torch.stack(parts).to(self.device)
+
+
+def _moving(clip: Clip) -> tuple[Tensor, Tensor]:
+    """(T, 6) position and velocity of the root; (T, B, 7) rotation and velocity of each body against its parent.
+
+    Velocities lead from each frame to the next, and are taken in float64: at 60 frames per second a rounding error
+    of a pose grows sixtyfold.
+    """
+    position = torch.tensor(clip.root_translation, dtype=torch.float64)
+    rotation = torch.tensor(clip.local_rotations, dtype=torch.float64)
+    rotation = torch.nn.functional.normalize(rotation, dim=-1)
+    velocity = (position[1:] - position[:-1]) * clip.fps
+    turning = angular_velocity(rotation[:-1], rotation[1:], 1 / clip.fps)
+    velocity, turning = (torch.cat((x, x[-1:])) for x in (velocity, turning))
+    return torch.cat((position, velocity), dim=-1).float(), torch.cat((rotation, turning), dim=-1).float()
+
+
+def _check_skeleton(place: int, clip: Clip, first: Clip) -> None:
+    field = f"clips[{place}]"
+    if clip.offsets is None:
+        advice = "Positions need the skeleton's size: give the clip offsets."
+        raise MotionError(f"{field}.offsets", "none", "(B, 3) numbers", advice)
+    for name in ("body_names", "parents"):
+        given, expected = (tuple(getattr(x, name)) for x in (clip, first))
+        if given != expected:
+            advice = "All clips of a library share one skeleton; retarget or split them."
+            raise MotionError(f"{field}.{name}", str(given), f"{expected} as in clips[0]", advice)
+
+
+def _weights(weights: Sequence[float], count: int) -> list[float]:
+    if len(weights) != count:
+        raise MotionError("weights", f"{len(weights)}", f"{count}, one for each clip")
+    for place, weight in enumerate(weights):
+        if not 0 <= weight < math.inf:
+            raise MotionError(f"weights[{place}]", str(weight), "a finite number from 0 on")
+    if not 0 < sum(weights) < math.inf:
+        raise MotionError("weights", f"a sum of {sum(weights)}", "a finite number above 0")
+    return [float(weight) for weight in weights]
+
+
+def _read_list(path: Path) -> tuple[list[Path], list[float]]:
+    """Files and weights of a YAML list of clips."""
+    with read_from(path):
+        text = read_text(path, _MAX_YAML)
+        try:
+            content = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise MotionError("file", shown(str(error)), "valid YAML") from None
+        if not isinstance(content, dict) or set(content) != {"motions"}:
+            given = ", ".join(map(shown, content)) if isinstance(content, dict) else shown(content)
+            raise MotionError("motions", given, "'motions' alone, a list of {file, weight}")
+        motions = content["motions"]
+        if not isinstance(motions, list) or not motions:
+            raise MotionError("motions", shown(motions), "a list of {file, weight}")
+        entries = [_entry(f"motions[{place}]", entry) for place, entry in enumerate(motions)]
+    return [path.parent / file for file, _ in entries], [weight for _, weight in entries]
+
+
+def _entry(field: str, entry: Any) -> tuple[str, float]:
+    if not isinstance(entry, dict) or not {"file"} <= set(entry) <= {"file", "weight"}:
+        raise MotionError(
+            field, shown(entry), "a file and perhaps its weight", "Write {file: ..., weight: ...}."
+        )
+    file, weight = entry["file"], entry.get("weight", 1.0)
+    if not isinstance(file, str) or not file:
+        raise MotionError(f"{field}.file", shown(file), "a path")
+    try:
+        number = math.nan if isinstance(weight, bool) else float(weight)  # YAML reads 1e-1 as text
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise MotionError(f"{field}.weight", shown(weight), "a finite number from 0 on")
+    return file, number

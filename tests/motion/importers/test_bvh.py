@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from manybody.functional.rotations import quat_exp, quat_multiply
+from manybody.motion.errors import MotionError
+from manybody.motion.importers import read_motion
+from manybody.motion.importers.bvh import load_bvh
+
+TEXT = """HIERARCHY
+ROOT Hips
+{
+  OFFSET 0 0 0
+  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+  JOINT Chest
+  {
+    OFFSET 0 10 0
+    CHANNELS 3 Zrotation Xrotation Yrotation
+    End Site
+    {
+      OFFSET 0 5 0
+    }
+  }
+  JOINT Left Leg
+  {
+    OFFSET 4 -20 1
+    CHANNELS 3 Zrotation Xrotation Yrotation
+  }
+}
+MOTION
+Frames: 2
+Frame Time: 0.04
+1 90 3 0 0 0  0 0 0  0 0 0
+1 90 7 0 0 90  10 20 30  0 0 0
+"""
+
+
+def load(tmp_path, text=TEXT, **options):
+    path = tmp_path / "m.bvh"
+    path.write_text(text)
+    return load_bvh(path, **options)
+
+
+def test_the_skeleton_in_metres_and_z_up(tmp_path):
+    # (x, y, z) in cm with y up becomes (x, -z, y) / 100.
+    clip = load(tmp_path, scale=0.01)
+    assert (clip.body_names, clip.parents) == (("Hips", "Chest", "Left Leg"), (-1, 0, 0))
+    assert clip.fps == pytest.approx(25.0)
+    np.testing.assert_allclose(clip.offsets, [[0, 0, 0], [0, 0, 0.1], [0.04, -0.01, -0.2]], atol=1e-7)
+    np.testing.assert_allclose(clip.root_translation, [[0.01, -0.03, 0.9], [0.01, -0.07, 0.9]], atol=1e-6)
+
+
+def test_a_turn_about_the_file_s_up_is_a_turn_about_z(tmp_path):
+    half = math.sqrt(0.5)
+    np.testing.assert_allclose(load(tmp_path).local_rotations[1, 0], [half, 0, 0, half], atol=1e-6)
+
+
+def test_channels_multiply_from_left_to_right(tmp_path):
+    def turn(axis, degrees):
+        return quat_exp(math.radians(degrees) * torch.eye(3, dtype=torch.float64)[axis])
+
+    expected = quat_multiply(quat_multiply(turn(2, 10), turn(0, 20)), turn(1, 30))
+    got = load(tmp_path, up="z").local_rotations[1, 1]
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_position_channels_of_a_joint_take_the_place_of_its_offset(tmp_path):
+    head = TEXT.replace("-20 1\n    CHANNELS 3", "-20 1\n    CHANNELS 6 Xposition Yposition Zposition")
+    still = head.replace("0 0 0\n1", "5 -21 2 0 0 0\n1").replace("30  0 0 0\n", "30  5 -21 2 0 0 0\n")
+    np.testing.assert_allclose(load(tmp_path, still, up="z").offsets[2], [5, -21, 2], atol=1e-5)
+    moving = still.replace("30  5 -21 2", "30  5 -25 2")
+    with pytest.raises(MotionError, match=r"joint 'Left Leg': found a bone that stretches by 2 .*rigid"):
+        load(tmp_path, moving)
+
+
+def test_the_ending_chooses_this_reader_and_line_ends_do_not_matter(tmp_path):
+    (tmp_path / "m.bvh").write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert read_motion(tmp_path / "m.bvh").frames == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("HIERARCHY", "HIERARCHIE", "line 1: found 'HIERARCHIE', expected HIERARCHY"),
+        ("OFFSET 0 10 0", "OFFSET 0 10", "line 8: found 2 numbers, expected 3"),
+        ("OFFSET 0 10 0", "OFFSET 0 ten 0", "line 8: found '0 ten 0', expected finite numbers"),
+        ("    OFFSET 0 10 0\n", "", "no OFFSET of 'Chest'"),
+        ("CHANNELS 6 X", "CHANNELS 5 X", "line 5: found '5 Xposition"),
+        (
+            "Zrotation Xrotation Yrotation\n    End",
+            "Zrotation Xrotation Wrotation\n    End",
+            "line 9: found 'Wrot",
+        ),
+        ("JOINT Chest", "JOINT", "line 6: found a joint without a name"),
+        ("JOINT Chest", "JOINT Left Leg", "2 joints of the name 'Left Leg'"),
+        ("JOINT Chest\n  {", "JOINT Chest {", "line 7: found 'OFFSET 0 10 0', expected {"),
+        ("      OFFSET 0 5 0", "      JOINT Toe", "line 12: found 'JOINT Toe', expected OFFSET or }"),
+        ("}\nMOTION", "MOTION", "line 20: found 'MOTION', expected OFFSET, CHANNELS"),
+        ("Frames: 2", "Frames: 3", "line 25: found 2 frames, expected 3"),
+        ("Frames: 2", "Frames: two", "line 22: found 'two'"),
+        ("Time: 0.04", "Time: 0", "line 23: found 0.0 s"),
+        ("30  0 0 0", "30  0 0", "line 25: found 11 numbers, expected 12"),
+        ("30  0 0 0", "30  0 0 nan", "line 25: found .*expected finite numbers"),
+        (TEXT[TEXT.index("  }\n}\nMOTION") :], "", "found the end of the file, expected OFFSET"),
+        (TEXT[10:], "", "found the end of the file, expected ROOT"),
+    ],
+)
+def test_a_broken_file_says_its_line(tmp_path, old, new, reason):
+    assert old in TEXT
+    with pytest.raises(MotionError, match=rf"m\.bvh: .*{reason}"):
+        load(tmp_path, TEXT.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(("options", "field"), [({"scale": 0.0}, "scale"), ({"up": "x"}, "up")])
+def test_a_wrong_option_is_named(tmp_path, options, field):
+    with pytest.raises(MotionError) as error:
+        load(tmp_path, **options)
+    assert error.value.field == field

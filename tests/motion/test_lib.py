@@ -1,0 +1,201 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from toy_motion import NAMES, OFFSETS, PARENTS, make_clip
+
+from manybody.functional.kinematics import forward_kinematics
+from manybody.functional.rotations import angular_velocity, quat_rotate, slerp
+from manybody.motion.clip import save_clip
+from manybody.motion.errors import MotionError
+from manybody.motion.lib import MotionLib
+
+
+def one(lib, motion, time):
+    return lib.state(torch.tensor([motion]), torch.tensor([time]))
+
+
+def test_between_two_frames_by_hand():
+    # The root goes from x = 0 to x = 1 in 0.5 s and turns by 90 degrees about z: after 0.2 s (blend 0.4) it is at
+    # 0.4 and has turned by 36 degrees, with 2 m/s and pi rad/s. Body 1, which hangs 0.1 m in y, lies at
+    # (0.4 - 0.1 sin 36, 0.1 cos 36).
+    rotations = np.zeros((2, 4, 4))
+    rotations[..., 0] = 1.0
+    rotations[1, 0] = [math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)]
+    clip = make_clip(
+        2, fps=2.0, local_rotations=rotations, root_translation=np.array([[0.0, 0, 1], [1, 0, 1]])
+    )
+    state = one(MotionLib([clip]), 0, 0.2)
+    angle = math.radians(36)
+    torch.testing.assert_close(state.root_position, torch.tensor([[0.4, 0.0, 1.0]]))
+    torch.testing.assert_close(
+        state.root_rotation, torch.tensor([[math.cos(angle / 2), 0, 0, math.sin(angle / 2)]])
+    )
+    torch.testing.assert_close(state.root_velocity, torch.tensor([[2.0, 0.0, 0.0]]))
+    torch.testing.assert_close(state.root_angular_velocity, torch.tensor([[0.0, 0.0, math.pi]]))
+    thigh = torch.tensor([0.4 - 0.1 * math.sin(angle), 0.1 * math.cos(angle), 1.0])
+    torch.testing.assert_close(state.body_positions[0, 1], thigh)
+
+
+def test_every_frame_is_met_and_between_them_lies_the_slerp():
+    clips = [make_clip(6, seed=1), make_clip(4, seed=2, fps=25.0)]
+    lib = MotionLib(clips)
+    for motion, clip in enumerate(clips):
+        rotations, roots = torch.tensor(clip.local_rotations), torch.tensor(clip.root_translation)
+        for frame in range(clip.frames - 1):
+            state = one(lib, motion, (frame + 0.3) / clip.fps)
+            expected = slerp(rotations[frame], rotations[frame + 1], torch.tensor(0.3))
+            sign = (state.local_rotations[0] * expected).sum(-1, keepdim=True).sign()
+            torch.testing.assert_close(sign * state.local_rotations[0], expected, atol=1e-5, rtol=0)
+            expected = torch.lerp(roots[frame], roots[frame + 1], 0.3)
+            torch.testing.assert_close(state.root_position[0], expected, atol=1e-5, rtol=0)
+        last = one(lib, motion, clip.length)
+        torch.testing.assert_close(last.root_position[0], roots[-1], atol=1e-5, rtol=0)
+        same = (last.local_rotations[0] * rotations[-1]).sum(-1).abs()
+        torch.testing.assert_close(same, torch.ones(4), atol=1e-5, rtol=0)
+
+
+def test_velocities_are_finite_differences_of_the_pose():
+    lib = MotionLib([make_clip(8, seed=3), make_clip(5, seed=4, fps=12.0)])
+    motions = torch.tensor([0, 0, 0, 1, 1])
+    times = torch.tensor([0.05, 0.33, 0.64, 0.4 / 12, 3.5 / 12])  # not within 2 ms of a frame
+    h = 2e-3
+    before, state, after = (lib.state(motions, times + x) for x in (-h, 0.0, h))
+    near = {"atol": 2e-3, "rtol": 1e-3}  # float32: 1e-7 of a length of some metres, by 2 h
+    torch.testing.assert_close(
+        state.root_velocity, (after.root_position - before.root_position) / (2 * h), **near
+    )
+    local = angular_velocity(before.local_rotations, after.local_rotations, 2 * h)
+    torch.testing.assert_close(state.local_velocities, local, **near)
+    spin = quat_rotate(
+        state.root_rotation, angular_velocity(before.root_rotation, after.root_rotation, 2 * h)
+    )
+    torch.testing.assert_close(state.root_angular_velocity, spin, **near)
+    bodies = lib.body_velocities(state)
+    linear = (after.body_positions - before.body_positions) / (2 * h)
+    torch.testing.assert_close(bodies.linear, linear, **near)
+    own = angular_velocity(before.body_rotations, after.body_rotations, 2 * h)
+    torch.testing.assert_close(bodies.angular, quat_rotate(state.body_rotations, own), **near)
+
+
+def test_bodies_follow_from_the_interpolated_pose():
+    lib = MotionLib([make_clip()])
+    state = one(lib, 0, 0.123)
+    pose = forward_kinematics(PARENTS, torch.tensor(OFFSETS), state.root_position, state.local_rotations)
+    torch.testing.assert_close(state.body_positions, pose.positions)
+    torch.testing.assert_close(state.body_rotations, pose.rotations)
+
+
+def test_each_clip_keeps_its_own_size():
+    twice = 2 * np.array(OFFSETS)
+    lib = MotionLib([make_clip(), make_clip(offsets=twice)])
+    state = lib.state(torch.tensor([0, 1]), torch.tensor([0.1, 0.1]))
+    arms = state.body_positions - state.root_position.unsqueeze(1)
+    torch.testing.assert_close(arms[1], 2 * arms[0])
+
+
+def test_outside_of_a_clip_its_ends_stay():
+    clip = make_clip()
+    lib = MotionLib([clip])
+    early, late = one(lib, 0, -0.7), one(lib, 0, 9.0)
+    torch.testing.assert_close(early.root_position[0], torch.tensor(clip.root_translation[0]))
+    torch.testing.assert_close(late.root_position[0], torch.tensor(clip.root_translation[-1]))
+
+
+def test_clips_are_drawn_by_weight_and_never_without_one():
+    lib = MotionLib([make_clip() for _ in range(4)], weights=[3, 0, 1, 0])
+    drawn = lib.sample_motions(20_000, torch.Generator().manual_seed(0))
+    share = torch.bincount(drawn, minlength=4) / 20_000
+    assert share[1] == share[3] == 0
+    assert share[0].item() == pytest.approx(
+        0.75, abs=0.015
+    )  # 5 deviations: sqrt(0.75 * 0.25 / 20000) = 0.003
+    torch.testing.assert_close(lib.weights, torch.tensor([0.75, 0.0, 0.25, 0.0]))
+
+
+def test_times_are_drawn_evenly_after_the_history():
+    lib = MotionLib([make_clip(11), make_clip(2)])  # 1.0 s and 0.1 s
+    motions = torch.arange(2).repeat(5000)
+    times = lib.sample_times(motions, torch.Generator().manual_seed(0), history=0.2)
+    assert 0.2 <= times[::2].min() < 0.21 and 0.99 < times[::2].max() <= 1.0
+    assert times[::2].mean().item() == pytest.approx(0.6, abs=0.02)
+    assert (times[1::2] == lib.lengths[1]).all()
+
+
+def test_a_generator_decides_everything():
+    lib = MotionLib([make_clip(), make_clip(9)])
+    (first, times), (again, same) = (lib.sample(50, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(first, again) and torch.equal(times, same)
+
+
+def test_nothing_needs_values_on_the_host():
+    """The meta device has shapes and no values: reading one fails."""
+    lib = MotionLib([make_clip(), make_clip(9)], device="meta")
+    state = lib.state(*lib.sample(7))
+    assert state.body_positions.shape == (7, 4, 3) and state.body_positions.is_meta
+    assert lib.body_velocities(state).linear.shape == (7, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"offsets": None}, r"clips\[1\]\.offsets: found none"),
+        ({"body_names": (*NAMES[:3], "tail")}, r"clips\[1\]\.body_names: .*retarget"),
+        ({"parents": (-1, 0, 0, 0)}, r"clips\[1\]\.parents: "),
+    ],
+)
+def test_clips_of_different_skeletons_do_not_mix(change, reason):
+    with pytest.raises(MotionError, match=reason):
+        MotionLib([make_clip(), make_clip(**change)])
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, math.inf], [math.nan, 1.0]])
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(MotionError, match="weights"):
+        MotionLib([make_clip(), make_clip()], weights)
+
+
+def test_no_clips_are_refused():
+    with pytest.raises(MotionError, match="at least one"):
+        MotionLib([])
+
+
+def test_one_file_several_files_or_a_weighted_list(tmp_path):
+    (tmp_path / "clips").mkdir()
+    paths = [tmp_path / "clips" / name for name in ("walk.npz", "run.npz")]
+    for path, frames in zip(paths, (3, 5), strict=True):
+        save_clip(path, make_clip(frames))
+    listing = tmp_path / "all.yaml"
+    listing.write_text("motions:\n- {file: clips/walk.npz, weight: 3e-1}\n- file: clips/run.npz\n")
+    assert len(MotionLib.load(str(paths[0]))) == 1
+    torch.testing.assert_close(MotionLib.load(paths).weights, torch.tensor([0.5, 0.5]))
+    lib = MotionLib.load(listing)
+    torch.testing.assert_close(lib.weights, torch.tensor([0.3, 1.0]) / 1.3)
+    torch.testing.assert_close(lib.lengths, torch.tensor([0.2, 0.4]))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("motions: [", "file: found .* expected valid YAML"),
+        ("- walk.npz", "motions: found"),
+        ("motions: []", r"motions: found \[\]"),
+        ("motions: [walk.npz]", r"motions\[0\]: found 'walk.npz'"),
+        ("motions: [{file: a.npz, wieght: 1}]", r"motions\[0\]: found"),
+        ("motions: [{file: 3}]", r"motions\[0\]\.file: found 3"),
+        ("motions: [{file: a.npz, weight: -1}]", r"motions\[0\]\.weight: found -1"),
+        ("motions: [{file: a.npz, weight: yes}]", r"motions\[0\]\.weight: found True"),
+        ("motions: !!python/object/apply:os.getcwd []", "file: .*expected valid YAML"),
+    ],
+)
+def test_a_broken_list_says_where(tmp_path, text, reason):
+    (tmp_path / "all.yaml").write_text(text)
+    with pytest.raises(MotionError, match=rf"all\.yaml: {reason}"):
+        MotionLib.load(tmp_path / "all.yaml")
+
+
+def test_a_listed_file_that_is_missing_is_named(tmp_path):
+    (tmp_path / "all.yaml").write_text("motions: [{file: gone.npz}]")
+    with pytest.raises(MotionError, match=r"gone\.npz: file: found nothing there"):
+        MotionLib.load(tmp_path / "all.yaml")
