@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_motion import NAMES, PARENTS, fields, make_clip, quats
 
-from manybody.motion.clip import Clip, load_clip, save_clip
+from manybody.motion.clip import Clip, load_clip, save_clip, without_repeats
 from manybody.motion.errors import MotionError, shown
 
 
@@ -29,6 +29,33 @@ def test_a_skeleton_of_unknown_size_stays_so(tmp_path):
 
 def test_length_counts_the_steps_between_frames():
     assert make_clip(frames=6).length == pytest.approx(5 / 10)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2])
+def test_frames_that_all_stand_there_thrice_are_kept_once(cut):
+    # 6 frames at 10 Hz, each three times at 30 Hz; the last run may be cut off.
+    clip = make_clip(6)
+    repeated = {
+        name: np.repeat(getattr(clip, name), 3, axis=0)[: 18 - cut]
+        for name in ("local_rotations", "root_translation")
+    }
+    again = without_repeats(make_clip(18, fps=30.0, **repeated))
+    assert again.fps == 10.0
+    np.testing.assert_array_equal(again.root_translation, clip.root_translation)
+    np.testing.assert_allclose(again.local_rotations, clip.local_rotations, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "order", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 1, 2, 2], [0, 0, 0], [0, 0, 1, 1, 1], [0, 1, 1]]
+)
+def test_a_figure_that_pauses_keeps_its_rate(order):
+    clip = make_clip(6)
+    pausing = make_clip(
+        len(order),
+        local_rotations=clip.local_rotations[order],
+        root_translation=clip.root_translation[order],
+    )
+    assert without_repeats(pausing) is pausing
 
 
 def test_a_clip_cannot_be_changed():

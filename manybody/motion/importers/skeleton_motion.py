@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from manybody.motion.clip import Clip
+from manybody.motion.clip import Clip, without_repeats
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_bytes
 from manybody.motion.importers.axes import NOT_STATED
@@ -17,7 +17,8 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
     """Read a ``SkeletonMotion``: local rotations xyzw, z up, metres. No code in the file runs.
 
     The layout is that of IsaacGymEnvs' poselib, ``SkeletonMotion.to_file``. The velocities in the file are smoothed and
-    not used: a library derives its own.
+    not used: a library derives its own. Five of the six motions that IsaacGymEnvs ships show
+    every frame twice, at 60 frames per second for 30; such a clip comes out at its true rate.
 
     Args:
         path: the ``.npy`` file.
@@ -39,7 +40,7 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
         names = tree["node_names"]
         if not isinstance(names, list):
             raise MotionError("skeleton_tree.node_names", shown(names), "a list of names")
-        return Clip(
+        clip = Clip(
             fps=motion["fps"],
             body_names=names,
             parents=tree.array("parent_indices"),
@@ -48,6 +49,7 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
             licence=licence,
             offsets=tree.array("local_translation"),
         )
+        return without_repeats(clip)
 
 
 def _unpickled(content: bytes) -> Any:

@@ -54,6 +54,13 @@ def test_numbers_of_numpy_and_bare_arrays_are_read(tmp_path):
     assert (clip.fps, clip.licence) == (30.0, "mine")
 
 
+def test_a_motion_that_shows_every_frame_twice_comes_out_at_its_true_rate(tmp_path):
+    turned, moved = (content()[key]["arr"].repeat(2, axis=0) for key in ("rotation", "root_translation"))
+    value = content(rotation=poselib(turned), root_translation=poselib(moved))
+    clip = load_skeleton_motion(written(tmp_path / "w.npy", value))
+    assert (clip.fps, clip.frames) == (30.0, 5)
+
+
 class Trap:
     def __reduce__(self):
         return os.mkdir, ("trap",)
