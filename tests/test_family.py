@@ -1,10 +1,13 @@
 """Whatever users put together trains and plays, resumes exactly, or is refused with a sentence that says why."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from toy_family import ACTION_SPACES, OBSERVATIONS, FamilyEnv, family_params
@@ -207,6 +210,15 @@ def test_a_row_with_nothing_allowed_is_an_error_that_names_it():
     # Row 1 begins at step 1, so its step 3 is the rollout's step 2.
     with pytest.raises(TrainingAbortedError, match="action_masks of environment 1 at step 2 allow no action"):
         agent.train()
+
+
+def test_actions_without_bounds_are_not_mapped_to_them():
+    env = FamilyEnv(action="box")
+    env.spec = dataclasses.replace(env.spec, action_space=spaces.Box(-1.0, np.inf, (2,), np.float32))
+    assert "clip_actions: given True, which maps [-1, 1] to the range" in refusal(family_params("box"), env)
+    agent = make_agent(family_params("box", clip_actions=False, max_epochs=1), env)
+    agent.train()
+    assert agent.epoch_num == 1
 
 
 def test_an_rl_games_checkpoint_brings_its_critic():

@@ -194,6 +194,10 @@ def parse_section(
 def _central_network(gate: Gate, config: Any, networks: Schemas) -> None:
     """Validate the network inside ``central_value_config``, in place: which schema it has, its name says."""
     block = config.get("central_value_config") if isinstance(config, dict) else None
+    if isinstance(block, dict) and not isinstance(block.get("network", {}), dict):
+        what = f"given {shown(block['network'])}; expected a block of 'key: value' lines"
+        gate.complain(("config", "central_value_config", "network"), what)
+        block["network"] = {}
     if isinstance(block, dict) and isinstance(block.get("network"), dict):
         path = ("config", "central_value_config", "network")
         schema = _select(gate, block, "network", networks, path)
@@ -203,6 +207,10 @@ def _central_network(gate: Gate, config: Any, networks: Schemas) -> None:
 
 def _check_parts(gate: Gate, values: Mapping[str, Any]) -> None:
     """Complain of a built-in model or network that the built-in algorithm cannot learn with."""
+    network = values.get("network")
+    if isinstance(network, Mapping) and network.get("central_value") in (True, "True", "true"):
+        what = "given True; expected False: this network acts; a separate critic stands in config.central_value_config"
+        gate.complain(("network", "central_value"), what)
     names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, Mapping)}
     fitting = LEARNS_WITH.get(str(names.get("algo")), {})
     for kind, fit in fitting.items():
@@ -242,12 +250,10 @@ def _select(
 def _section(
     gate: Gate, key: str, values: Any, schema: type[Section] | None
 ) -> Section | ForeignSection | None:
-    if schema is not None:
-        return gate.section(schema, values, (key,))
-    if isinstance(values, Mapping):
-        return ForeignSection(values)
-    gate.complain((key,), f"given {shown(values)}; expected a block of 'key: value' lines")
-    return None
+    if not isinstance(values, Mapping):
+        gate.complain((key,), f"given {shown(values)}; expected a block of 'key: value' lines")
+        return None
+    return ForeignSection(values) if schema is None else gate.section(schema, values, (key,))
 
 
 def dump(params: Section) -> dict[str, Any]:

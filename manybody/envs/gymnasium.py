@@ -1,6 +1,9 @@
 """Gymnasium environments as a :class:`VecEnv`: by id, or a vector environment that somebody has made."""
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -211,7 +214,27 @@ def vectorized(
         known = " or ".join(map(repr, VECTORIZATIONS))
         raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected {known}")
     copies = [partial(_checked_copy, make, env_name)] * num_actors
-    return VECTORIZATIONS[vectorization](copies, autoreset_mode=AutoresetMode.SAME_STEP)
+    with _signals_for_the_parent_alone():
+        return VECTORIZATIONS[vectorization](copies, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+@contextmanager
+def _signals_for_the_parent_alone() -> Iterator[None]:
+    """Processes that start meanwhile ignore Ctrl-C, which a terminal sends to them too, and end on SIGTERM.
+
+    They would break off in the middle of the epoch that training still wants to finish.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _checked_copy(make: Callable[[], gymnasium.Env], env_name: str) -> gymnasium.Env:

@@ -394,28 +394,3 @@ def test_every_field_is_described():
     params = parse_params.__annotations__["return"]
     walk(params)
     walk(PPOConfig)
-
-
-@pytest.mark.parametrize(
-    ("algo", "section", "name", "told"),
-    [
-        ("a2c_discrete", "model", "continuous_a2c_logstd", "expected 'discrete_a2c' or 'multi_discrete_a2c'"),
-        ("a2c_continuous", "model", "central_value", "expected 'continuous_a2c' or"),
-        ("a2c_continuous", "network", "rnd_curiosity", "expected 'actor_critic' or 'resnet_actor_critic'"),
-        ("sac", "network", "actor_critic", "expected 'soft_actor_critic', with which 'sac' learns"),
-    ],
-)
-def test_parts_that_do_not_fit_together_are_refused(example, algo, section, name, told):
-    example["algo"]["name"], example[section]["name"] = algo, name
-    assert told in problems(example)[f"params.{section}.name"]
-
-
-def test_parts_of_ones_own_fit_anywhere(example):
-    example["model"]["name"] = "mine"
-    assert parse_params(example, models={"mine": None}).model.name == "mine"
-
-
-@pytest.mark.parametrize("seed", [-5, 2**32, 1.5, "x", True])
-def test_a_seed_says_what_it_may_be(example, seed):
-    example["seed"] = seed
-    assert "0 to 4294967295, or -1 for one from the clock" in problems(example)["params.seed"]

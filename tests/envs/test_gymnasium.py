@@ -1,5 +1,8 @@
 """Gymnasium environments as a VecEnv: same numbers, reset in the step that ends an episode."""
 
+import os
+import signal
+
 import gymnasium
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from gymnasium import spaces
 
 from manybody.envs.base import EnvError
 from manybody.envs.gymnasium import GymnasiumEnv
+from manybody.envs.registration import create_vec_env
 
 
 class Counter(gymnasium.Env):
@@ -173,3 +177,17 @@ def test_cartpole_with_the_same_actions_is_gymnasiums_cartpole():
             lengths += 1
         obs = step.obs["obs"]
     assert lengths >= 2
+
+
+def test_ctrl_c_is_for_the_parent_alone():
+    """A terminal sends it to every process of its group; the workers go on until the epoch is over."""
+    env = create_vec_env("CartPole-v1", 2, vectorization="async")
+    try:
+        env.reset()
+        for worker in env.env.processes:
+            os.kill(worker.pid, signal.SIGINT)
+        for _ in range(20):
+            assert env.step(torch.zeros(2, dtype=torch.long)).obs["obs"].shape == (2, 4)
+    finally:
+        env.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

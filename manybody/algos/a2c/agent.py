@@ -30,7 +30,14 @@ class ContinuousA2CBase(_OnPolicy):
 
     def check_action_space(self) -> None:
         """See :class:`PPOUpdate`."""
-        check_kind(self.params, self.env_info["action_space"], spaces.Box, "a2c_discrete")
+        space = self.env_info["action_space"]
+        check_kind(self.params, space, spaces.Box, "a2c_discrete")
+        if self.clip_actions and not space.is_bounded():
+            what = (
+                f"given True, which maps [-1, 1] to the range of each action, but '{self.params.config.env_name}' "
+                f"takes actions {space}; expected False, which passes them on as sampled"
+            )
+            raise ConfigError([Problem("params.config.clip_actions", what)])
 
     @property
     def actions_num(self) -> int:
