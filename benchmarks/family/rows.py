@@ -123,19 +123,24 @@ def market(heads: list[int]) -> dict[str, Any]:
     )
 
 
-def tide(central: bool) -> dict[str, Any]:
-    """Boats, with and without a critic that knows the price of fish."""
-    learning = {"minibatch_size": 1024, "mini_epochs": 4, "learning_rate": 2e-3}
-    critic = {
-        "network": {"name": "actor_critic", "central_value": True, "mlp": {"units": [32], **ELU}},
+def central_value(units: list[int], **config: Any) -> dict[str, Any]:
+    """What stands below ``central_value_config``; ``config`` adds to it."""
+    return {
+        "network": {"name": "actor_critic", "central_value": True, "mlp": {"units": units, **ELU}},
         "normalize_input": True,
         "lr_schedule": "constant",
         "clip_value": True,
         "e_clip": 0.2,
         "truncate_grads": True,
         "grad_norm": 1.0,
-        **learning,
+        **config,
     }
+
+
+def tide(central: bool) -> dict[str, Any]:
+    """Boats, with and without a critic that knows the price of fish."""
+    learning = {"minibatch_size": 1024, "mini_epochs": 4, "learning_rate": 2e-3}
+    critic = central_value([32], **learning)
     return params(
         "continuous",
         "Tide",
@@ -155,16 +160,7 @@ def tide(central: bool) -> dict[str, Any]:
 def spread(central: bool) -> dict[str, Any]:
     """Three agents that are to cover three landmarks, with one policy; with a critic that sees the whole state."""
     learning = {"minibatch_size": 1600, "mini_epochs": 8, "learning_rate": 7e-4}
-    critic = {
-        "network": {"name": "actor_critic", "central_value": True, "mlp": {"units": [128, 128], **ELU}},
-        "normalize_input": True,
-        "lr_schedule": "constant",
-        "clip_value": True,
-        "e_clip": 0.2,
-        "truncate_grads": True,
-        "grad_norm": 1.0,
-        **learning,
-    }
+    critic = central_value([128, 128], **learning)
     return params(
         "discrete",
         "pettingzoo:mpe2.simple_spread_v3",
