@@ -262,6 +262,15 @@ def old_keys() -> str:
     return text
 
 
+def what_learns_with_what() -> str:
+    """The models and networks of each algorithm."""
+    lines = ["| `algo.name` | `model.name` | `network.name` |", "|---|---|---|"]
+    for name, parts in params.LEARNS_WITH.items():
+        cells = [", ".join(f"`{part}`" for part in sorted(parts[kind])) for kind in ("model", "network")]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def who_reads_what() -> str:
     """Which key of ``config`` acts in which algorithm."""
     fields = {name: set(schema.model_fields) for name, schema in params.ALGORITHMS.items() if schema}
@@ -285,6 +294,9 @@ def page() -> str:
         table(launch.LaunchConfig, skip=("task", "train", "command")),
         "\n## `params`\n",
         table(params.Params, "params."),
+        "\n## What an algorithm learns with\n\nModels and networks of your own, registered under names of their own, "
+        "fit where their outputs do.\n",
+        what_learns_with_what(),
         "\n## Which key acts in which algorithm\n",
         who_reads_what(),
         "\n## PPO: `params.config` of `a2c_continuous`\n\n"
