@@ -50,6 +50,7 @@ class Guard:
         self.device = device
         self.unhealthy_epochs = 0
         self.bad_epochs = 0
+        self.drowned_epochs = 0
         self.good: Any = None
         """Weights and optimiser after the last good epoch."""
         self.start_epoch()
@@ -64,6 +65,7 @@ class Guard:
         self._counts = dict.fromkeys(self.KEYS, zero)
         self._first = dict.fromkeys(self.KEYS, zero + NEVER)
         self.skipped_updates = zero
+        self.steps = 0
 
     def clean(self, key: str, n: int, x: Any, rows: Tensor | None = None) -> tuple[Any, Tensor]:
         """Replace broken rows by zeros and count them.
@@ -77,6 +79,7 @@ class Guard:
         Returns:
             ``x`` with broken rows zeroed, and (N,) bool, which rows were broken.
         """
+        self.steps = max(self.steps, n + 1)
         broken = torch.zeros(self.rows, dtype=torch.bool, device=self.device)
         for leaf in leaves(x):
             if leaf.is_floating_point():
@@ -145,7 +148,8 @@ class Guard:
             What was found and done, or None.
 
         Raises:
-            TrainingAbortedError: the policy is ``abort``, or rolling back did not help.
+            TrainingAbortedError: the policy is ``abort``, or rolling back did not help, or half of what the
+                environment gave was broken for :data:`HOPELESS` epochs in a row.
         """
         if read["guard/action_masks"]:
             n, row = divmod(int(read["guard_first/action_masks"]), self.rows)
@@ -154,6 +158,14 @@ class Guard:
             )
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
+        most = max(read[f"guard/{key}"] for key in self.DATA)
+        self.drowned_epochs = self.drowned_epochs + 1 if most and 2 * most >= self.rows * self.steps else 0
+        if self.drowned_epochs >= HOPELESS:
+            recall(self.good)
+            raise TrainingAbortedError(
+                f"{sentence}; for {self.drowned_epochs} epochs in a row at least half of what the environment gave was "
+                "broken. Look at the environment"
+            )
         if sentence is None or (self.policy == "quarantine" and not skipped):
             self.good = remember()
             self.unhealthy_epochs = self.bad_epochs = 0

@@ -89,6 +89,7 @@ class Weights:
 
     def __init__(self, policy):
         self.guard = Guard(policy, 6, CPU)
+        self.guard.clean("obs", 3, torch.zeros(6, 1))  # four steps of six rows
         self.now = 0
         self.guard.remember(0)
 
@@ -139,6 +140,18 @@ def test_weights_that_no_minibatch_can_use_are_given_up_after_some_patience(poli
 def test_skip_waits_as_long_as_an_environment_is_broken():
     weights = Weights("skip")
     assert not any("returned" in weights.epoch(obs=1, skipped=UPDATES) for _ in range(50))
+
+
+@pytest.mark.parametrize("policy", ["quarantine", "skip"])
+def test_an_environment_most_of_which_stays_broken_ends_training(policy):
+    """6 rows and 4 steps: 12 broken ones are half of all, 11 are fewer."""
+    weights = Weights(policy)
+    for obs in (*[12] * (HOPELESS - 1), 11, *[12] * (HOPELESS - 1)):
+        weights.epoch(obs=obs)
+    good = weights.guard.good
+    with pytest.raises(TrainingAbortedError, match=f"for {HOPELESS} epochs in a row at least half"):
+        weights.epoch(obs=12)
+    assert weights.now == good
 
 
 def test_a_few_skipped_minibatches_are_no_reason_to_return():
