@@ -221,6 +221,20 @@ def test_actions_without_bounds_are_not_mapped_to_them():
     assert agent.epoch_num == 1
 
 
+class BrokenStates(FamilyEnv):
+    """What its critic sees of environment 1 is NaN."""
+
+    def step(self, actions):
+        step = super().step(actions)
+        step.obs["states"][1] = torch.nan
+        return step
+
+
+def test_broken_states_are_named(capsys):
+    make_agent(family_params(central="mlp", max_epochs=1), BrokenStates()).train()
+    assert "states of environment 1 at step 0" in capsys.readouterr().err
+
+
 def test_an_rl_games_checkpoint_brings_its_critic():
     """Also a file without one is refused, before training as on loading."""
     mapping = family_params(central="mlp", normalize_input=True)

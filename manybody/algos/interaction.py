@@ -185,7 +185,7 @@ class EnvAlgorithm(BaseAlgorithm):
         if "states" not in obs:
             return {**obs, "obs": cleaned}, broken
         states = tree_map(lambda x: x.repeat_interleave(self.num_agents, dim=0), obs["states"])
-        states, bad_states = self.guard.clean(key, n, states, rows)
+        states, bad_states = self.guard.clean("states", n, states, rows)
         states = tree_map(lambda x: x[:: self.num_agents], states)
         return {**obs, "obs": cleaned, "states": states}, broken | bad_states
 
