@@ -10,6 +10,7 @@ from manybody.algos.a2c.learn import _OnPolicy
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.config import ConfigError, DiscretePPOConfig, Params, PPOConfig, Problem
 from manybody.data.rollout import Field, FieldTree
+from manybody.engine.console import warn
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import head_sizes
 from manybody.functional import policy as policy_maths
@@ -157,7 +158,13 @@ class DiscreteA2CBase(_OnPolicy):
 
     def env_reset(self) -> Obs:
         """See :class:`EnvAlgorithm`; with masks."""
-        return self._with_masks(super().env_reset())
+        obs = super().env_reset()
+        if "action_masks" in obs and not self.use_action_masks:
+            warn(
+                f"environment '{self.config.env_name}' says which actions are allowed; with use_action_masks: False "
+                "the policy is not told, and takes others too"
+            )
+        return self._with_masks(obs)
 
     def env_step(self, actions: Tensor) -> Step:
         """See :class:`EnvAlgorithm`; with masks."""
