@@ -1,6 +1,7 @@
 """Environment names: what ``config.env_name`` may say."""
 
 import difflib
+import inspect
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -15,7 +16,11 @@ _creators: dict[str, EnvCreator] = {}
 
 
 def register(name: str, creator: EnvCreator) -> None:
-    """Make ``env_name: <name>`` build with ``creator(num_actors, **env_config)``; a later registration wins."""
+    """Make ``env_name: <name>`` build with ``creator(num_actors, **env_config)``; a later registration wins.
+
+    ``env_config`` are the keys of the configuration's section of that name, and ``seed``. What comes back is a
+    :class:`VecEnv` of ``num_actors`` environments, or a Gymnasium vector environment.
+    """
     _creators[name] = creator
 
 
@@ -80,7 +85,7 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
 
 def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
     if env_name in _creators:
-        return _creators[env_name](num_actors, **env_config)
+        return _created(env_name, num_actors, env_config)
     if env_name in configurations:
         from manybody.envs import vecenv
 
@@ -99,3 +104,31 @@ def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
     from manybody.envs.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(env_name, num_actors, **env_config)
+
+
+def _created(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
+    """What the registered creator makes. Raises EnvError when it takes or gives something else."""
+    creator = _creators[env_name]
+    try:
+        inspect.signature(creator).bind(num_actors, **env_config)
+    except TypeError as error:
+        given = ", ".join(["num_actors", *(f"{name}={value!r}" for name, value in env_config.items())])
+        raise EnvError(
+            f"env_name {env_name!r}: its creator cannot be called with ({given}): {error}; expected "
+            "creator(num_actors, seed=None, **env_config)"
+        ) from None
+    except ValueError:  # a creator in C does not tell its signature
+        pass
+    env: Any = creator(num_actors, **env_config)
+    if all(hasattr(env, name) for name in ("num_envs", "get_env_info", "reset", "step")):
+        return env
+    from gymnasium.vector import VectorEnv
+
+    if isinstance(env, VectorEnv):
+        from manybody.envs.gymnasium import WrappedVectorEnv
+
+        return WrappedVectorEnv(env, env_config.get("seed"), env_name)
+    raise EnvError(
+        f"env_name {env_name!r}: its creator returned {type(env).__name__}; expected a VecEnv of {num_actors} "
+        "environments, or a Gymnasium vector environment (gymnasium.vector.SyncVectorEnv makes one of single ones)"
+    )

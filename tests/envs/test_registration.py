@@ -50,6 +50,31 @@ def test_an_unknown_name_lists_what_there_is():
     assert issubclass(EnvError, ValueError)
 
 
+def test_a_creator_may_return_a_gymnasium_vector_environment():
+    register("mine", lambda num_actors, seed: gymnasium.make_vec("CartPole-v1", num_actors))
+    assert create_vec_env("mine", 3, seed=1).reset()["obs"].shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("creator", "told"),
+    [
+        (
+            lambda num_actors, seed: gymnasium.make("CartPole-v1"),
+            "its creator returned .*; expected a VecEnv of 3",
+        ),
+        (lambda num_actors, seed: None, "its creator returned NoneType"),
+        (
+            lambda num_actors: ToyEnv(num_actors),
+            r"unexpected keyword argument 'seed'; expected creator\(num_actors",
+        ),
+    ],
+)
+def test_a_creator_of_another_kind_is_told(creator, told):
+    register("mine", creator)
+    with pytest.raises(EnvError, match=told):
+        create_vec_env("mine", 3, seed=1)
+
+
 def test_an_error_inside_a_creator_is_its_own():
     def broken(num_actors):
         raise RuntimeError("the simulator is not installed")
