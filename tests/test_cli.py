@@ -163,6 +163,10 @@ def test_a_signal_before_training_ends_the_process_with_one_line(tmp_path, start
         assert process.stdout.readline() == "manybody: loading ...\n"
         time.sleep(wait)
         code, _, out, err = stop(process, waits[wait])
+        # PyGLFW, which mujoco imports, asks a short-lived process for its version; that one may find us gone.
+        err = re.sub(
+            r'Traceback .*\n  File "<string>", line \d+, in <module>\nBrokenPipeError: .*\n', "", err
+        )
         assert code == 128 + waits[wait] and "Traceback" not in out + err
         line = {signal.SIGINT: "error: interrupted\n", signal.SIGTERM: "error: terminated\n"}[waits[wait]]
         assert err == line or "Started to train" in out  # a fast machine
