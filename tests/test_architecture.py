@@ -16,18 +16,19 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = {"config", "registry", "functional"}
+GROUND = {"config", "registry", "files", "functional"}
 MAY_IMPORT = {
     "config": {"config"},
     "registry": {"registry"},
+    "files": {"files"},
     "functional": {"functional"},
     "nn": {"nn", "functional", "config"},
     "data": {"data", "functional", "config"},
     "sim": {"sim", "functional"},
-    "motion": {"motion", "functional"},
+    "motion": {"motion", "files", "functional"},
     "envs": {"envs", "data"},
     "tasks": {"tasks", "envs", "sim", "motion", "functional", "config"},
-    "engine": {"engine", "functional", "data", "config"},
+    "engine": {"engine", "files", "functional", "data", "config"},
     "model_builder": {"model_builder", "registry", "config"},
     "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
 }

@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import stat
-import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,12 +22,11 @@ from manybody.engine.archive import (
     check_tensors,
     plain,
 )
+from manybody.files import TEMPORARY, write_whole
 
 FORMAT = 1
 """Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
 FORMAT_KEY = "manybody_format"
-
-_TEMPORARY = ".saving-"
 
 
 class _File:
@@ -51,10 +49,7 @@ class _File:
 
 
 def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """Write ``state`` to ``path`` so that at every instant the old or the new file is there, whole.
-
-    The new content goes to a temporary file in the same folder, reaches the disk (fsync) and then takes the
-    name. A symbolic link at ``path`` is replaced, not followed.
+    """Write ``state`` to ``path``, whole or not at all: :func:`manybody.files.write_whole`.
 
     Args:
         path: the file, ``.pth`` by custom.
@@ -68,19 +63,15 @@ def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     content = {FORMAT_KEY: FORMAT, **plain(state, "", path)}
-    temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        with open(temporary, "xb") as file:
-            guarded = _File(file)
-            torch.save(content, guarded)  # type: ignore[arg-type]
-            if guarded.error is not None:
-                raise guarded.error
-            file.flush()
-            os.fsync(file.fileno())
-        with zipfile.ZipFile(temporary) as archive:
-            size = max(
-                entry.file_size for entry in archive.infolist() if entry.filename.endswith("/data.pkl")
-            )
+
+    def write(file: BinaryIO) -> None:
+        guarded = _File(file)
+        torch.save(content, guarded)  # type: ignore[arg-type]
+        if guarded.error is not None:
+            raise guarded.error
+        with zipfile.ZipFile(file) as archive:
+            pickles = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
+            size = max(entry.file_size for entry in pickles)
         if size > MAX_PICKLE:
             raise CheckpointError(
                 path,
@@ -89,19 +80,8 @@ def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
                 f"at most {MAX_PICKLE}",
                 "Put long lists of numbers into tensors.",
             )
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    with contextlib.suppress(
-        OSError
-    ):  # some file systems cannot sync a folder; the rename itself has happened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+
+    write_whole(path, write)
 
 
 def _open(path: Path) -> tuple[BinaryIO, int]:
@@ -265,7 +245,7 @@ class Checkpoints:
 
     def clean(self) -> None:
         """Remove temporary files that a killed run left. Call it at start, holding the run folder's lock."""
-        for litter in self.folder.glob(f"{_TEMPORARY}*"):
+        for litter in self.folder.glob(f"{TEMPORARY}*"):
             with contextlib.suppress(OSError):
                 litter.unlink()
 

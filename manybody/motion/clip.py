@@ -26,8 +26,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from manybody.files import write_whole
 from manybody.motion.errors import MotionError, read_from, shown
-from manybody.motion.files import MAX_BYTES, read_bytes, write_whole
+from manybody.motion.files import MAX_BYTES, read_array_header, read_bytes
 
 FORMAT = 1
 """Version of the layout that this code writes."""
@@ -185,13 +186,7 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
 def _array(key: str, content: bytes) -> np.ndarray:
     """One ``.npy`` of the archive. Its length is checked against its header before anything is allocated."""
     stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = read[version](stream)
-    except Exception as error:  # numpy raises whatever its parser of Python literals raises
-        given = f"a broken header ({shown(str(error))})"
-        raise MotionError(key, given, "a NumPy array", "Write the file again.") from None
+    shape, fortran, dtype = read_array_header(stream, key, "a NumPy array", "Write the file again.")
     if dtype.kind not in "fiuU":
         raise MotionError(key, f"an array of {dtype}", "numbers or text", "Pickled objects are never read.")
     expected = math.prod(shape) * dtype.itemsize

@@ -1,13 +1,12 @@
-"""Reads motion files whole within a limit, and writes them whole or not at all."""
+"""Reads motion files whole within a limit."""
 
-import contextlib
 import os
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from manybody.motion.errors import MotionError
+import numpy as np
+
+from manybody.motion.errors import MotionError, shown
 
 MAX_BYTES = 256 << 20
 """Larger files are refused unread: four hours at 60 Hz of a skeleton of 15 bodies."""
@@ -54,29 +53,17 @@ def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> str:
         ) from None
 
 
-def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill ``path`` so that at every instant the old or the new file is there, whole.
-
-    The content goes to a temporary file in the same folder, reaches the disk and then takes the name.
+def read_array_header(
+    stream: BinaryIO, field: str, expected: str, advice: str
+) -> tuple[tuple, bool, np.dtype]:
+    """Shape, order (True: Fortran's) and dtype of the ``.npy`` that ``stream`` begins with; it then stands at the data.
 
     Raises:
-        OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
+        MotionError: of ``field``, with ``expected`` and ``advice``: there is no such header.
     """
-    path = Path(path)
-    temporary = path.parent / f".saving-{uuid.uuid4().hex}"
     try:
-        with open(temporary, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the rename has happened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        return read[version](stream)
+    except Exception as error:  # numpy raises whatever its parser of Python literals raises
+        raise MotionError(field, f"a broken header ({shown(str(error))})", expected, advice) from None

@@ -8,7 +8,7 @@ import numpy as np
 
 from manybody.motion.clip import Clip, without_repeats
 from manybody.motion.errors import MotionError, read_from, shown
-from manybody.motion.files import read_bytes
+from manybody.motion.files import read_array_header, read_bytes
 from manybody.motion.importers.axes import NOT_STATED
 from manybody.motion.importers.pickled import UnpickledError, read_pickle
 
@@ -55,13 +55,7 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
 def _unpickled(content: bytes) -> Any:
     """What the pickle after the header of the ``.npy`` holds."""
     stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, dtype = read[version](stream)
-    except Exception as error:  # numpy raises whatever its parser of Python literals raises
-        given = f"no NumPy file ({shown(str(error))})"
-        raise MotionError("file", given, "a SkeletonMotion .npy", "Is it another format?") from None
+    shape, _, dtype = read_array_header(stream, "file", "a SkeletonMotion .npy", "Is it another format?")
     if dtype.kind != "O" or shape != ():
         given = f"an array of {dtype} with shape {shape}"
         raise MotionError("file", given, "a pickled dict", "This is no SkeletonMotion.")

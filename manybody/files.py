@@ -1,0 +1,44 @@
+"""Files written whole or not at all."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+TEMPORARY = ".saving-"
+"""How the names of unfinished files begin; a process that was killed leaves them behind."""
+
+
+def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill ``path`` so that at every instant the old or the new file is there, whole.
+
+    The content goes to a temporary file in the same folder, reaches the disk (fsync) and then takes the name. A
+    symbolic link at ``path`` is replaced, not followed.
+
+    Args:
+        path: the file.
+        write: fills the open file, which it may read too. What it raises leaves the old file as it is.
+
+    Raises:
+        OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
+    """
+    path = Path(path)
+    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        with open(temporary, "x+b") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the rename has happened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
