@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import PlainValidator, TypeAdapter, ValidationError
+from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
 from manybody.config.algorithm import NameConfig
 from manybody.config.base import Section
@@ -34,12 +34,9 @@ def _seed(value: Any) -> Any:
     if value in (None, "None", -1, "-1"):
         return None
     try:
-        number = -1 if isinstance(value, bool) else TypeAdapter(Whole).validate_python(value)
+        return TypeAdapter(Annotated[Whole, Field(ge=0, lt=2**32)]).validate_python(value)
     except ValidationError:
-        number = -1
-    if 0 <= number < 2**32:
-        return number
-    raise expected("a whole number from 0 to 4294967295, or -1 for one from the clock")
+        raise expected("a whole number from 0 to 4294967295, or -1 for one from the clock") from None
 
 
 class Params(Section):

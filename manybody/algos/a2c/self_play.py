@@ -37,9 +37,9 @@ class SelfPlayManager(SelfPlay):
     """A pool of past policies, from which each environment has an opponent.
 
     Once the mean return over at least ``games_to_check`` games exceeds ``update_score``, the present policy joins the
-    pool (the second leaves a full one), the next ``env_update_num`` environments in turn get it as their opponent,
-    the statistics start anew (all of this as in RL Games), and every other environment gets the pool's members in
-    turn, so that what was learned against old policies is not forgotten.
+    pool, the next ``env_update_num`` environments in turn get it as their opponent, and the statistics start anew, as
+    in RL Games. Unlike there, every other environment gets the pool's members in turn, and a full pool keeps the policy
+    that training began with and drops the second, so that what was learned against old policies is not forgotten.
 
     The environment is told through :meth:`VecEnv.set_opponent`; one in RL Games' protocol through its
     ``set_weights(indices, weights)``.
@@ -123,7 +123,9 @@ class SelfPlayManager(SelfPlay):
     def _kept(self, pool: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
         """The first and the newest: past selves alone never make a beginner's moves, and defence is forgotten."""
         size = self.config.pool_size
-        return pool if len(pool) <= size else [*pool[:1], *pool[1 - size :]] if size > 1 else pool[-1:]
+        if len(pool) <= size:
+            return pool
+        return pool[-1:] if size == 1 else [pool[0], *pool[1 - size :]]
 
     def _set_pool(self, pool: list[dict[str, Tensor]]) -> None:
         self.pool = pool
