@@ -6,6 +6,7 @@ Rooms provide what ships with the library; ``register_model`` and ``register_net
 from collections.abc import Callable
 from typing import Any
 
+from manybody.config.algorithm import NameConfig
 from manybody.registry import ObjectFactory
 
 _provided: tuple[dict[str, tuple[Any, Any]], dict[str, tuple[Any, Any]]] = ({}, {})
@@ -36,7 +37,7 @@ def provide_network(name: str, target_class: Callable[[], Any], schema: type | N
 
 def provide_model(name: str, target_class: Callable[[Any], Any]) -> None:
     """Register a model that ships with the library; a user's registration of the same name wins."""
-    _provided[1][name] = (target_class, None)
+    _provided[1][name] = (target_class, NameConfig)
 
 
 class NetworkFactory(ObjectFactory):

@@ -9,7 +9,14 @@ from torch import Tensor
 
 from manybody.algos.interaction import EnvAlgorithm
 from manybody.algos.run import EpochMetrics, Run
-from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require, rng_state, set_rng_state
+from manybody.engine.checkpoint import (
+    check_algorithm,
+    check_state_dict,
+    load_checkpoint,
+    require,
+    rng_state,
+    set_rng_state,
+)
 from manybody.engine.console import warn
 from manybody.engine.run_folder import RunFolder
 
@@ -181,6 +188,7 @@ class TrainableAlgorithm(EnvAlgorithm):
         if "algo" not in weights:
             self.adopt(weights, path)
             return
+        check_algorithm(self.params.algo.name, weights, path)
         self.set_learner_state(weights, path)
         for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
             require(weights, part, path)

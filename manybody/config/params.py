@@ -1,6 +1,6 @@
 """What stands under ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
@@ -139,17 +139,19 @@ def parse_params(
     gate = Gate(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
     networks = NETWORKS if networks is None else networks
+    models = MODELS if models is None else models
     selected = {
         "config": _select(gate, values, "algo", ALGORITHMS if algorithms is None else algorithms),
         "network": _select(gate, values, "network", networks),
-        "model": _select(gate, values, "model", MODELS if models is None else models),
+        "model": _select(gate, values, "model", models),
     }
-    _check_parts(gate, values)
+    for kind in _check_parts(gate, values):
+        selected[kind] = None  # what stands beside a wrong name belongs to that, not to the right one
     gate.schemas = {key: schema for key, schema in selected.items() if schema is not None}
     for key, schema in selected.items():
         if key in values:  # Params itself tells what is missing
             if key == "config":
-                _central_network(gate, values[key], networks)
+                _central_parts(gate, values[key], networks, models)
             values[key] = _section(gate, key, values[key], schema)
     params = gate.section(Params, values, ())
     gate.finish()
@@ -188,22 +190,33 @@ def parse_section(
     return section
 
 
-def _central_network(gate: Gate, config: Any, networks: Schemas) -> None:
-    """Validate the network inside ``central_value_config``, in place: which schema it has, its name says."""
+def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) -> None:
+    """Validate the network inside ``central_value_config``, in place; its name says how. Its model must exist."""
     block = config.get("central_value_config") if isinstance(config, dict) else None
-    if isinstance(block, dict) and not isinstance(block.get("network", {}), dict):
+    if not isinstance(block, dict):
+        return
+    path = ("config", "central_value_config")
+    if not isinstance(block.get("network", {}), dict):
         what = f"given {shown(block['network'])}; expected a block of 'key: value' lines"
-        gate.complain(("config", "central_value_config", "network"), what)
+        gate.complain((*path, "network"), what)
         block["network"] = {}
-    if isinstance(block, dict) and isinstance(block.get("network"), dict):
-        path = ("config", "central_value_config", "network")
-        schema = _select(gate, block, "network", networks, path)
+    if "network" in block:
+        schema = _select(gate, block, "network", networks, (*path, "network"))
         if schema is not None:
-            block["network"] = gate.section(schema, block["network"], path, spelled=("network",))
+            block["network"] = gate.section(
+                schema, block["network"], (*path, "network"), spelled=("network",)
+            )
+    _select(gate, block, "model", models, (*path, "model"))
+    name = opened(block.get("model"))
+    name = name.get("name") if isinstance(name, dict) else None
+    if name != "central_value" and isinstance(name, str) and name in MODELS:
+        gate.complain(
+            (*path, "model", "name"), f"given '{name}'; expected 'central_value', which estimates values"
+        )
 
 
-def _check_parts(gate: Gate, values: Mapping[str, Any]) -> None:
-    """Complain of a built-in model or network that the built-in algorithm cannot learn with."""
+def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
+    """Complain of a built-in model or network that the built-in algorithm cannot learn with; which of the two."""
     network = values.get("network")
     if isinstance(network, Mapping) and network.get("central_value") in (True, "True", "true"):
         what = "given True; expected False: this network acts; a separate critic stands in config.central_value_config"
@@ -216,6 +229,7 @@ def _check_parts(gate: Gate, values: Mapping[str, Any]) -> None:
             known = " or ".join(f"'{name}'" for name in sorted(fit))
             what = f"given '{names[kind]}'; expected {known}, with which '{names['algo']}' learns"
             gate.complain((kind, "name"), what)
+            yield kind
 
 
 def _select(

@@ -1,5 +1,6 @@
 """What stands under ``params.config`` and ``params.network`` for ``sac``, with the defaults of RL Games 1.6.5."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -81,6 +82,9 @@ class SACConfig(AlgorithmConfig):
             least = given["num_actors"] * given["n_step"]
             if given["replay_buffer_size"] < least:
                 yield "replay_buffer_size", f"at least num_actors x n_step, {least}"
+        memory = given.get("replay_buffer_size", math.inf)
+        if given.get("batch_size", 0) > memory:
+            yield "batch_size", f"at most replay_buffer_size, {memory}"
         yield from super().rules(given)
 
 

@@ -13,6 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from manybody.config.params import LEARNS_WITH
 from manybody.engine import console
 from manybody.engine.archive import (
     MAX_PICKLE,
@@ -201,6 +202,18 @@ def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
             "Another algorithm or an older version saved it. Use one that this algorithm has saved.",
         )
     return state[key]
+
+
+def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Of two different algorithms of this library, neither goes on from the other's checkpoint.
+
+    Raises:
+        CheckpointError: names both; algorithms from elsewhere and RL Games' files pass.
+    """
+    given = state.get("algo", algo)
+    if given != algo and {given, algo} <= LEARNS_WITH.keys():
+        advice = "Set algo.name, model and network as in the config.yaml of the run that saved it."
+        raise CheckpointError(path, "algo", f"a checkpoint of '{given}'", f"one of '{algo}'", advice)
 
 
 def check_state_dict(

@@ -54,7 +54,14 @@ def test_idle_keys_warn_with_their_path(example, path):
         parse_params(example)
 
 
-@pytest.mark.parametrize("path", [path for path, entry in TABLE.items() if isinstance(entry, Refused)])
+ELSEWHERE = {"central_value_config", "self_play_config", "learning_rate", "rnn", "cnn"}
+"""Keys that this example's algorithm or network has: test_sac.py shows them refused."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path, entry in TABLE.items() if isinstance(entry, Refused) and path[-1] not in ELSEWHERE],
+)
 def test_unavailable_features_are_refused_with_their_path(example, path):
     put(example, path, {"name": "something"})
     with pytest.raises(ConfigError) as caught:

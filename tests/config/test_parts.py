@@ -2,7 +2,9 @@
 
 import pytest
 
+from manybody.algos import a2c  # noqa: F401  (brings its models)
 from manybody.config import ConfigError, parse_params
+from manybody.model_builder import ModelBuilder
 
 
 def problems(mapping):
@@ -22,7 +24,9 @@ def problems(mapping):
 )
 def test_parts_that_do_not_fit_together_are_refused(example, algo, section, name, told):
     example["algo"]["name"], example[section]["name"] = algo, name
-    assert told in problems(example)[f"params.{section}.name"]
+    found = problems(example)
+    assert told in found[f"params.{section}.name"]
+    assert [path for path in found if path.startswith(f"params.{section}")] == [f"params.{section}.name"]
 
 
 def test_parts_of_ones_own_fit_anywhere(example):
@@ -54,3 +58,26 @@ def test_a_central_network_that_is_no_block_is_told(example):
     example["config"]["central_value_config"] = {"network": "actor_critic"}
     told = problems(example)["params.config.central_value_config.network"]
     assert told.startswith("given 'actor_critic'; expected a block")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("typo", "no model is registered as 'typo'"),
+        ("continuous_a2c", "expected 'central_value', which estimates values"),
+        (["x"], "given ['x']; expected text"),
+    ],
+)
+def test_the_model_of_a_central_value_is_checked(example, name, told):
+    example["config"]["central_value_config"] = {"model": {"name": name}}
+    assert told in problems(example)["params.config.central_value_config.model.name"]
+
+
+def test_the_models_of_the_library_are_checked_wherever_they_come_from(example):
+    example["model"] = {"name": "continuous_a2c", "nmae": 1}
+    models = ModelBuilder().model_factory.schemas
+    with pytest.raises(ConfigError, match=r"params\.model\.nmae: unknown key"):
+        parse_params(example, models=models)
+    example["model"] = {"name": ["x"]}
+    with pytest.raises(ConfigError, match=r"params\.model\.name: given \['x'\]; expected text"):
+        parse_params(example, models=models)

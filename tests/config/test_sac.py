@@ -61,6 +61,17 @@ def test_what_nothing_reads_is_told():
         ({}, {"init_alpha": 0}, "config.init_alpha", "expected a number above 0"),
         ({}, {"critic_tau": 2}, "config.critic_tau", "expected a number above 0 and at most 1"),
         ({}, {"horizon_length": 16}, "config.horizon_length", "unknown key"),
+        (
+            {},
+            {"batch_size": 65, "replay_buffer_size": 64},
+            "config.batch_size",
+            "at most replay_buffer_size, 64",
+        ),
+        ({}, {"learning_rate": 1e-3}, "config.learning_rate", "actor_lr, critic_lr and alpha_lr"),
+        ({}, {"central_value_config": {"x": 1}}, "config.central_value_config", "have a central value"),
+        ({}, {"self_play_config": {"x": 1}}, "config.self_play_config", "play against past selves"),
+        ({"rnn": {"name": "lstm"}}, {}, "network.rnn", "can be recurrent"),
+        ({"cnn": {"type": "conv2d"}}, {}, "network.cnn", "have convolutions"),
         ({}, {"batch_sise": 16}, "config.batch_sise", "did you mean 'batch_size'"),
     ],
 )

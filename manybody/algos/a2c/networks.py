@@ -171,8 +171,9 @@ class A2CNetwork(BaseNetwork):
 
     def _build_heads(self, out_size: int, actions_num: int | Sequence[int]) -> None:
         if isinstance(actions_num, Sequence) != self.is_multi_discrete:
-            what = "discrete or continuous" if self.is_multi_discrete else "multi_discrete"
-            message = f"given {self.params.space.kind}; expected {what} for the environment's actions, {actions_num}"
+            several = isinstance(actions_num, Sequence)
+            what = f"multi_discrete, for choices among {actions_num}" if several else "discrete or continuous"
+            message = f"given {self.params.space.kind}; the environment's actions need {what}"
             raise ConfigError([Problem("network.space", message)])
         if isinstance(actions_num, Sequence):
             self.logits: Any = nn.ModuleList(nn.Linear(out_size, size) for size in actions_num)

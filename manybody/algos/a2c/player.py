@@ -11,7 +11,7 @@ from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
 from manybody.data.recurrent import States
-from manybody.engine.checkpoint import check_state_dict, load_checkpoint, require
+from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
 from manybody.envs.base import Obs
 from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
@@ -45,7 +45,9 @@ class PpoPlayer(BasePlayer):
 
     def restore(self, fn: str) -> None:
         """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
-        state = require(load_checkpoint(fn), "model", fn)
+        weights = load_checkpoint(fn)
+        check_algorithm(self.params.algo.name, weights, fn)
+        state = require(weights, "model", fn)
         check_state_dict(self.model.state_dict(), state, fn)
         self.model.load_state_dict(state)
 

@@ -8,7 +8,7 @@ from manybody.algos.player import BasePlayer
 from manybody.algos.sac.models import model_state
 from manybody.algos.sac.spaces import action_bounds, build_config
 from manybody.config import Params
-from manybody.engine.checkpoint import check_state_dict, load_checkpoint
+from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint
 from manybody.envs.base import Obs
 from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
@@ -26,7 +26,9 @@ class SACPlayer(BasePlayer):
 
     def restore(self, fn: str) -> None:
         """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
-        state = model_state(load_checkpoint(fn), fn)
+        weights = load_checkpoint(fn)
+        check_algorithm(self.params.algo.name, weights, fn)
+        state = model_state(weights, fn)
         check_state_dict(self.model.state_dict(), state, fn)
         self.model.load_state_dict(state)
 

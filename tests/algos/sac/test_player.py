@@ -6,9 +6,9 @@ from gymnasium import spaces
 from toy import ToyEnv
 from toy_sac import sac_params
 
-from manybody.algos.sac import SACPlayer
+from manybody.algos.sac import SACAgent, SACPlayer
 from manybody.config import parse_params
-from manybody.engine.checkpoint import CheckpointError, save_checkpoint
+from manybody.engine.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from manybody.envs.base import EnvSpec
 
 
@@ -59,3 +59,16 @@ def test_another_networks_checkpoint_is_refused(saved):
     )
     with pytest.raises(CheckpointError, match=r"sac_network\.actor\.trunk\.0\.weight has shape"):
         player.restore(saved[1])
+
+
+def test_another_algorithms_checkpoint_is_refused_by_its_name(saved, tmp_path):
+    file = str(tmp_path / "ppo.pth")
+    save_checkpoint(file, load_checkpoint(saved[1]) | {"algo": "a2c_continuous"})
+    player = SACPlayer(parse_params(sac_params()), vec_env=Uneven())
+    with pytest.raises(
+        CheckpointError, match="algo: found a checkpoint of 'a2c_continuous', expected one of 'sac'"
+    ):
+        player.restore(file)
+    agent = SACAgent("run", parse_params(sac_params()), vec_env=Uneven())
+    with pytest.raises(CheckpointError, match="a checkpoint of 'a2c_continuous'"):
+        agent.check(load_checkpoint(file), file)
