@@ -93,6 +93,8 @@ def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
             del env_config["seed"]
         return vecenv.create_vec_env(env_name, num_actors, **env_config)
     prefix, _, name = env_name.partition(":")
+    if prefix in ("envpool", "pettingzoo") and not name:
+        raise EnvError(f"env_name: given {env_name!r}; expected a name after the colon")
     if prefix == "envpool":
         from manybody.envs.envpool import EnvPoolEnv
 

@@ -134,3 +134,9 @@ def test_what_is_made_by_name_is_checked():
     register("wrong", Wrong)
     with pytest.raises(EnvError, match=r"wrong: reset\(\) gave Tensor"):
         create_vec_env("wrong", 2).reset()
+
+
+@pytest.mark.parametrize("name", ["envpool:", "pettingzoo:"])
+def test_a_prefix_alone_is_no_name(name):
+    with pytest.raises(EnvError, match=f"env_name: given '{name}'; expected a name after the colon"):
+        create_vec_env(name, 2)
