@@ -8,7 +8,7 @@ Where the figures come from, for a body whose legs are 0.88 m long and whose foo
   by some 4.5 cm upwards and sideways in all (Saunders, Inman and Eberhart 1953, *The major determinants in normal and
   pathological gait*).
 * run: the foot leaves the ground before 40 % of the cycle, the knee bends to 45 degrees under the load and to 90 in
-  swing (Novacheck 1998, *The biomechanics of running*). Under the load this knee bends to 57: the body sinks as far as
+  swing (Novacheck 1998, *The biomechanics of running*). Under the load this knee bends to 59: the body sinks as far as
   gravity and duty demand, and no arch or pad gives way.
 * hop: on both feet at close to 2.2 Hz, which people prefer (Farley, Blickhan, Saito and Taylor 1991, *Hopping
   frequency in humans*).
@@ -66,7 +66,7 @@ class Gait:
     height: float
     """Of the pelvis, mean; if the gait flies, at touch-down."""
     bob: float = 0.0
-    """Amplitude of the height: highest over the standing foot. Of no effect if the gait flies."""
+    """Amplitude of the height: highest over the standing foot, lowest if negative. Of no effect if the gait flies."""
     surge: float = 0.0
     """Amplitude of the forward speed, m/s: slowest over the standing foot."""
     recoil: float = 0.0
@@ -112,10 +112,10 @@ GAITS = {
     ),
     "run": Gait(
         cycle=42, cycles=5, speed=2.9, duty=0.35, flies=True,
-        half_width=0.04, toe_out=5, plant=-0.085, strike=-8, lift=42, flat=(0.05, 0.16),
-        thigh=((0.55, 6), (0.82, 47)), knee=((0.60, 96), (0.87, 42)), ankle=((0.55, 12), (0.85, -4)),
-        height=0.83, surge=0.09, sway=0.006, turn=6, drop=4, tilt=5,
-        lean=6, twist=9, nod=2, shoulder=-8, shoulder_swing=32, spread=12, inward=25, elbow=88, elbow_swing=12,
+        half_width=0.04, toe_out=5, plant=-0.095, strike=-8, lift=44, flat=(0.04, 0.20),
+        thigh=((0.54, -3), (0.81, 41)), knee=((0.61, 90), (0.845, 50)), ankle=((0.54, 2), (0.845, -9)),
+        height=0.823, surge=0.11, sway=0.01, turn=6, drop=4, tilt=5,
+        lean=8, twist=9, nod=2, shoulder=-10, shoulder_swing=32, spread=12, inward=25, elbow=88, elbow_swing=12,
     ),
     "crouch_walk": Gait(
         cycle=72, cycles=3, speed=0.7, duty=0.64,
@@ -125,16 +125,16 @@ GAITS = {
         lean=24, twist=4, nod=5, shoulder=12, shoulder_swing=12, spread=14, inward=15, elbow=60, elbow_swing=8,
     ),
     "march": Gait(
-        cycle=72, cycles=3, speed=0, duty=0.59,
-        half_width=0.075, toe_out=5, plant=-0.03, strike=20, lift=38, flat=(0.11, 0.46),
-        thigh=((0.79, 82),), knee=((0.78, 92),), ankle=((0.79, 8),),
-        height=0.868, bob=0.005, recoil=0.017, sway=0.022, drop=2,
+        cycle=72, cycles=3, speed=0, duty=0.55,
+        half_width=0.075, toe_out=5, plant=-0.03, strike=20, lift=30, flat=(0.11, 0.46),
+        thigh=((0.79, 74),), knee=((0.78, 86),), ankle=((0.79, 8),),
+        height=0.862, bob=-0.008, recoil=0.017, sway=0.022, drop=2,
         lean=1, twist=3, shoulder=0, shoulder_swing=28, arms=-0.21, spread=8, inward=10, elbow=60, elbow_swing=15,
     ),
     "hop": Gait(
-        cycle=28, cycles=6, speed=0.5, duty=0.62, together=True, flies=True,
-        half_width=0.09, toe_out=6, plant=-0.05, strike=25, lift=32, flat=(0.15, 0.38),
-        thigh=((0.81, 22),), knee=((0.81, 44),), ankle=((0.81, 20),),
+        cycle=28, cycles=6, speed=0.3, duty=0.62, together=True, flies=True,
+        half_width=0.09, toe_out=6, plant=-0.05, strike=25, lift=32, flat=(0.24, 0.38),
+        thigh=((0.81, 20),), knee=((0.81, 40),), ankle=((0.81, 20),),
         height=0.90, surge=0.03, tilt=4,
         lean=6, nod=2, shoulder=5, shoulder_swing=14, arms=0.25, spread=14, inward=20, elbow=65, elbow_swing=8,
     ),

@@ -21,7 +21,12 @@ LICENCE = "CC0-1.0: synthesised by manybody.motion.synthesis from published figu
 def synthesise(name: str) -> Clip:
     """The clip of a gait for :data:`~manybody.motion.skeletons.AMP_HUMANOID`: whole cycles, its last pose the first.
 
-    Left is right, mirrored, half a cycle later (at the same time where both feet move together).
+    The pelvis moves first; the standing foot rolls over the ground without sliding and the leg reaches for it; in
+    swing the leg's angles follow splines. Left is right, mirrored, half a cycle later (at once if the feet go
+    together).
+
+    Args:
+        name: one of :data:`~manybody.motion.gaits.GAITS`.
 
     Raises:
         ValueError: no such gait.
@@ -29,10 +34,10 @@ def synthesise(name: str) -> Clip:
     if name not in GAITS:
         raise ValueError(f"gait: found {name!r}, expected one of {', '.join(GAITS)}.")
     gait = GAITS[name]
-    frames = torch.arange(gait.cycle * gait.cycles + 1)
+    frames = torch.arange(gait.cycle * gait.cycles + 1, dtype=torch.float64)
     place, root = _pelvis(gait, frames / gait.cycle)
-    phase = (frames % gait.cycle).double() / gait.cycle
-    other = phase if gait.together else ((frames + gait.cycle // 2) % gait.cycle).double() / gait.cycle
+    phase = frames % gait.cycle / gait.cycle
+    other = phase if gait.together else (frames + gait.cycle // 2) % gait.cycle / gait.cycle
     trunk, head = _upright(gait, phase)
     right, left = _limbs(gait, phase), _mirrored(_limbs(gait, other))
     hand = turned(0, torch.zeros_like(phase))
@@ -61,7 +66,6 @@ def write_clips(folder: str | os.PathLike) -> None:
 
 def _pelvis(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
     """Places (P, 3) in m and rotations (P, 4) of the pelvis; x is 0 in the middle of the right foot's first stance."""
-    phase = phase.double()
     since = phase - gait.duty / 2
     seconds = gait.cycle / FPS
     if gait.flies:
@@ -90,10 +94,12 @@ def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
     time = (phase % share) * gait.cycle / FPS
     standing, flying = time.clamp(max=stance), (time - stance).clamp(min=0)
 
-    drift = (period - stance) / period  # of the speeds below, both averages over a period
+    drift = (
+        period - stance
+    ) / period  # the mean change of speed, in units of surge: 1 in flight, 0 on the ground
     turn = math.pi * standing / stance
     ahead = gait.surge * (stance / (2 * math.pi) * torch.sin(2 * turn) + flying - drift * (time - stance / 2))
-    # Twice the integral of the force, less gravity; it takes off as fast as it comes down.
+    # The force integrated twice, then gravity and the fall at touch-down, which is as fast as the take-off.
     swell = GRAVITY * period / 2 * (standing - stance / math.pi * torch.sin(turn))
     up = swell - GRAVITY * (standing**2 + (period - stance) * standing) / 2
     return ahead, up + GRAVITY * ((period - stance) * flying - flying**2) / 2

@@ -113,11 +113,10 @@ def test_flight_obeys_gravity_and_landing_is_soft(name):
     feet = soles(name)[..., 2].min(axis=1)
     flying = (feet[:-2] > 2e-3) & (feet[1:-1] > 2e-3) & (feet[2:] > 2e-3)
     assert flying.any()
-    np.testing.assert_allclose(
-        acceleration[flying], -9.81, atol=0.3
-    )  # float32 heights at 60 Hz: some 0.2 m/s^2
-    # No more than three times its weight ever carries the body: a half sine of duty d needs pi/2 D/d - 1.
-    assert acceleration.max() < 3 * 9.81
+    # Heights in float32 are good to 6e-8: 6e-8 * 60^2 * (1 + 2 + 1) / 2 = 4e-4.
+    np.testing.assert_allclose(acceleration[flying], -9.81, atol=1e-3)
+    # A half sine carries pi/2 D/d times the weight at most: for hop pi/2 / 0.62 = 2.53, for run pi/2 * 0.5 / 0.35.
+    assert 0.9 * 9.81 < acceleration.max() < 1.54 * 9.81
 
 
 @every_gait
