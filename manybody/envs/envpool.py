@@ -9,7 +9,13 @@ from torch import Tensor
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.spaces import check_spaces, environment_actions, observation_tensors
+from manybody.envs.spaces import (
+    check_spaces,
+    environment_actions,
+    flags,
+    numbers,
+    observation_tensors,
+)
 
 
 class EnvPoolEnv(VecEnv):
@@ -60,37 +66,44 @@ class EnvPoolEnv(VecEnv):
             raise EnvError(
                 f"env_name: EnvPool cannot make {env_name!r} with {env_config}: {error}"
             ) from error
+        self.env_name = env_name
         self._space = self.env.observation_space
-        check_spaces(env_name, self._space, self.env.action_space)
         self._flatten = flatten_obs and isinstance(self._space, spaces.Dict)
         shown = _flat_space(self._space) if self._flatten else self._space
+        try:
+            check_spaces(env_name, shown, self.env.action_space)
+        except EnvError as error:
+            hint = "; env_config.flatten_obs: True joins the parts" if isinstance(shown, spaces.Dict) else ""
+            raise EnvError(f"{error}{hint}") from None
         self.num_envs = num_actors
         self.device = torch.device("cpu")
         self.spec = EnvSpec(shown, self.env.action_space)
 
-    def _obs(self, observation: Any) -> Obs:
-        obs = observation_tensors(self._space, observation)
+    def _obs(self, call: str, observation: Any) -> Obs:
+        obs = observation_tensors(self._space, observation, f"{self.env_name}: {call} observation")
         if self._flatten:
-            obs = torch.cat([leaf.flatten(1) for leaf in leaves(obs)], dim=1)
+            obs = torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(obs)], dim=1)
         return {"obs": obs}
 
     def reset(self) -> Obs:
         """See :class:`VecEnv`."""
         observation, _ = self.env.reset()
-        return self._obs(observation)
+        return self._obs("reset()", observation)
 
     def step(self, actions: Tensor) -> Step:
         """See :class:`VecEnv`."""
         batch = environment_actions(self.spec.action_space, actions)
-        observation, reward, terminated, truncated, _ = self.env.step(batch)
-        obs = final_obs = self._obs(observation)
-        ended = torch.tensor(terminated, dtype=torch.bool)
-        cut_short = torch.tensor(truncated, dtype=torch.bool) & ~ended
+        observation, rewards, terminated, truncated, _ = self.env.step(batch)
+        where = f"{self.env_name}: step()"
+        obs = final_obs = self._obs("step()", observation)
+        ended = flags(f"{where} terminated", terminated, self.num_envs)
+        cut_short = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
         rows = (ended | cut_short).nonzero().flatten()
         if len(rows):
             observation, _ = self.env.reset(rows.numpy())  # answers in the order asked
-            obs = tree_map(lambda old, new: old.index_copy(0, rows, new), final_obs, self._obs(observation))
-        return Step(obs, torch.tensor(reward, dtype=torch.float32), ended, cut_short, final_obs, {})
+            first = self._obs("reset()", observation)
+            obs = tree_map(lambda old, new: old.index_copy(0, rows, new), final_obs, first)
+        return Step(obs, numbers(f"{where} reward", rewards, torch.float32), ended, cut_short, final_obs, {})
 
     def close(self) -> None:
         """Stop the threads."""

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,14 +15,18 @@ from torch import Tensor
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.checks import CheckedCopy
+from manybody.envs.checks import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
+from manybody.envs.faults import is_gymnasiums, keep_traces
 from manybody.envs.mask_velocity import MaskVelocityWrapper
 from manybody.envs.spaces import (
     action_masks,
     check_spaces,
     environment_actions,
+    flags,
     head_sizes,
+    numbers,
     observation_tensors,
+    told,
     without_mask,
 )
 
@@ -78,63 +82,110 @@ class WrappedVectorEnv(VecEnv):
         self._seed = seed
         self._masks_in_infos = False
         self._reset_mask_holds = False
+        self._last_layout: Any = None
+        keep_traces(env.unwrapped)
 
     def reset(self) -> Obs:
         """See :class:`VecEnv`; the seed counts for the first reset alone."""
-        observation, infos = self.env.reset(seed=self._seed)
+        where = f"{self.env_name}: reset()"
+        observation, infos = self._ask(where, RESET, self.env.reset, seed=self._seed)
         self._seed = None
         self._masks_in_infos = not self._mask_in_obs and "action_mask" in infos
-        return self._obs(observation, infos)
+        return self._obs(where, observation, infos)
 
     def step(self, actions: Tensor) -> Step:
         """See :class:`VecEnv`.
 
         Raises:
-            EnvError: episodes ended, and the environment does not let them begin anew on their own.
+            EnvError: what came cannot be read, or episodes ended and the environment does not let them begin anew on
+                their own.
         """
+        where = f"{self.env_name}: step()"
         batch = environment_actions(self.spec.action_space, actions)
-        observation, reward, terminated, truncated, infos = self.env.step(batch)
-        ended = torch.tensor(terminated, dtype=torch.bool)
-        cut_short = torch.tensor(truncated, dtype=torch.bool) & ~ended
+        observation, rewards, terminated, truncated, infos = self._ask(where, STEP, self.env.step, batch)
+        ended = flags(f"{where} terminated", terminated, self.num_envs)
+        cut_short = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
         done = ended | cut_short
-        obs = self._obs(observation, infos)
+        obs = self._obs(where, observation, infos)
         final_obs: Obs | None = {"obs": obs["obs"]}
         if done.any():
             if self.mode == AutoresetMode.SAME_STEP:
                 final_obs = self._last(obs, infos, done)
             else:
                 obs = self._restarted(obs, done)
-        return Step(obs, torch.tensor(reward, dtype=torch.float32), ended, cut_short, final_obs, {})
+        reward = numbers(f"{where} reward", rewards, torch.float32)
+        return Step(obs, reward, ended, cut_short, final_obs, {})
 
     def close(self) -> None:
         """Close the copies."""
         self.env.close()
 
-    def _obs(self, observation: Any, infos: dict[str, Any]) -> Obs:
+    def _ask(
+        self, where: str, expected: tuple[str, ...], call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """What ``call`` returns, which ``expected`` lists. An error of an environment's own code stays as it is.
+
+        Raises:
+            EnvError: Gymnasium could not join what the copies gave, or something else came than its interface says.
+        """
+        try:
+            result = call(*args, **kwargs)
+        except Exception as error:
+            if isinstance(error, EnvError) or not is_gymnasiums(error):
+                raise
+            # SyncVectorEnv keeps what its copies gave.
+            for number, value in enumerate(getattr(self.env.unwrapped, "_env_obs", ())):
+                if value is not None:
+                    space = self.env.unwrapped.single_observation_space
+                    check_value(f"{where} observation of copy {number}", value, space, finite=False)
+            raise EnvError(
+                f"{where}: {type(self.env.unwrapped).__name__} stopped with {type(error).__name__}: "
+                f"{str(error).rstrip('.')}; expected of every copy ({', '.join(expected)}) as its spaces say"
+            ) from error
+        check_tuple(where, result, expected)
+        if not isinstance(result[-1], Mapping):
+            raise EnvError(f"{where} infos: got {told(result[-1])}; expected a dict")
+        return result
+
+    def _obs(self, where: str, observation: Any, infos: Mapping[str, Any]) -> Obs:
         if self._mask_in_obs:
-            obs = observation_tensors(self._space, observation["observation"])
-            return {"obs": obs, "action_masks": action_masks(observation["action_mask"])}
-        obs = {"obs": observation_tensors(self._space, observation)}
+            if not isinstance(observation, Mapping) or {"observation", "action_mask"} - set(observation):
+                raise EnvError(
+                    f"{where} observation: got {told(observation)}; expected 'observation' and 'action_mask'"
+                )
+            obs = observation_tensors(self._space, observation["observation"], f"{where} observation")
+            masks = action_masks(observation["action_mask"], f"{where} observation['action_mask']")
+            return {"obs": obs, "action_masks": masks}
+        obs = {"obs": observation_tensors(self._space, observation, f"{where} observation")}
         if self._masks_in_infos:
             obs["action_masks"] = torch.ones(
                 self.num_envs, sum(head_sizes(self.spec.action_space)), dtype=torch.bool
             )
-            self._fill_masks(obs, infos)
+            self._fill_masks(f"{where} infos['action_mask']", obs["action_masks"], infos)
         return obs
 
-    def _fill_masks(self, obs: Obs, infos: dict[str, Any]) -> None:
+    def _fill_masks(self, what: str, all_masks: Tensor, infos: Mapping[str, Any]) -> None:
         """Write the masks that ``infos`` holds into their rows; ``_action_mask`` says which rows have one."""
         if "action_mask" in infos:
+            given = infos["action_mask"]
+            if not isinstance(given, np.ndarray) or len(given) != self.num_envs:
+                raise EnvError(f"{what}: got {told(given)}; expected an array {tuple(all_masks.shape)}")
             rows = np.flatnonzero(infos.get("_action_mask", np.ones(self.num_envs)))
-            obs["action_masks"][rows] = action_masks(infos["action_mask"][rows])  # type: ignore[index]
+            masks = action_masks(given[rows], what)
+            check_tensor(what, masks, (len(rows), all_masks.shape[1]), torch.bool)
+            all_masks[rows] = masks
 
-    def _last(self, obs: Obs, infos: dict[str, Any], done: Tensor) -> Obs | None:
+    def _last(self, obs: Obs, infos: Mapping[str, Any], done: Tensor) -> Obs | None:
         """Last observations of ended episodes; None if the environment keeps them to itself."""
         if "final_obs" not in infos:
             return None
         final_obs = tree_map(torch.clone, obs["obs"])
         for row in done.nonzero().flatten().tolist():
             last = infos["final_obs"][row]
+            if (layout := layout_of(last)) != self._last_layout:
+                what = f"{self.env_name}: step() infos['final_obs'] of row {row}"
+                check_value(what, last, self.env.single_observation_space, finite=False)
+                self._last_layout = layout
             last = observation_tensors(self._space, last["observation"] if self._mask_in_obs else last)
             tree_map(lambda all_rows, one, row=row: all_rows[row].copy_(one), final_obs, last)
         return {"obs": final_obs}
@@ -142,8 +193,9 @@ class WrappedVectorEnv(VecEnv):
     def _restarted(self, obs: Obs, done: Tensor) -> Obs:
         """``obs`` with the first observations of new episodes in the rows ``done``."""
         options = None if done.all() else {"reset_mask": done.numpy()}
-        observation, infos = self.env.reset(options=options)
-        new = self._obs(observation, infos)
+        where = f"{self.env_name}: reset()"
+        observation, infos = self._ask(where, RESET, self.env.reset, options=options)
+        new = self._obs(where, observation, infos)
         if not (self._reset_mask_holds or done.all()):
             pairs = zip(leaves(new["obs"]), leaves(obs["obs"]), strict=True)
             if not all(torch.allclose(x[~done], y[~done], 0.0, 0.0, equal_nan=True) for x, y in pairs):
@@ -205,7 +257,7 @@ class GymnasiumEnv(WrappedVectorEnv):
 def vectorized(
     make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str
 ) -> VectorEnv:
-    """``num_actors`` copies of what ``make`` returns, each checked at its first reset and step.
+    """``num_actors`` copies of what ``make`` returns, each checked at its first reset and step, in processes always.
 
     Raises:
         EnvError: an unknown ``vectorization``, or ``make`` returns no Gymnasium environment.
@@ -213,7 +265,7 @@ def vectorized(
     if vectorization not in VECTORIZATIONS:
         known = " or ".join(map(repr, VECTORIZATIONS))
         raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected {known}")
-    copies = [partial(_checked_copy, make, env_name)] * num_actors
+    copies = [partial(_checked_copy, make, env_name, vectorization == "async")] * num_actors
     with _signals_for_the_parent_alone():
         return VECTORIZATIONS[vectorization](copies, autoreset_mode=AutoresetMode.SAME_STEP)
 
@@ -237,11 +289,11 @@ def _signals_for_the_parent_alone() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _checked_copy(make: Callable[[], gymnasium.Env], env_name: str) -> gymnasium.Env:
+def _checked_copy(make: Callable[[], gymnasium.Env], env_name: str, always: bool) -> gymnasium.Env:
     env = make()
     if not isinstance(env, gymnasium.Env):
         raise EnvError(
             f"{env_name}: its creator returned {type(env).__name__}; expected a gymnasium.Env (environments of "
             "legacy gym can be converted with gymnasium's or shimmy's compatibility wrappers)"
         )
-    return CheckedCopy(env, env_name)
+    return CheckedCopy(env, env_name, always)

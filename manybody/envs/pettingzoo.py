@@ -1,7 +1,7 @@
 """PettingZoo's parallel environments as a multi-agent :class:`VecEnv`."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,19 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from torch import Tensor
 
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.checks import check_tuple, check_value
+from manybody.envs.checks import check_number, check_tuple, check_value
 from manybody.envs.spaces import (
     action_masks,
     check_spaces,
     environment_actions,
     head_sizes,
     observation_tensors,
+    told,
     without_mask,
 )
+
+ANSWER = ("observations", "rewards", "terminations", "truncations", "infos")
+"""What ``step`` returns, each by agent."""
 
 
 class PettingZooEnv(VecEnv):
@@ -86,23 +90,25 @@ class PettingZooEnv(VecEnv):
 
     def reset(self) -> Obs:
         """See :class:`VecEnv`; the seed counts for the first reset alone."""
-        seen = []
-        for index, env in enumerate(self.envs):
-            result = env.reset() if self._seed is None else env.reset(seed=self._seed + index)
-            check_tuple(f"{self.env_name}: reset()", result, "(observations, infos)", 2)
-            seen.append(result[0])
-        for agent, value in seen[0].items():
-            check_value(
-                f"{self.env_name}: reset() of {agent!r}",
-                value,
-                self.envs[0].observation_space(agent),
-                finite=True,
-            )
+        seen = [self._reset(index) for index in range(self.num_envs)]
+        for index, observations in enumerate(seen):
+            self._check("reset()", index, [observations], self.envs[index].agents, finite=True)
         self._seed = None
-        return self._obs(seen)
+        return self._obs("reset()", seen)
+
+    def _reset(self, index: int) -> Any:
+        """The first observations of environment ``index``, by agent."""
+        env = self.envs[index]
+        result = env.reset() if self._seed is None else env.reset(seed=self._seed + index)
+        check_tuple(f"{self.env_name}: reset()", result, ("observations", "infos"))
+        return result[0]
 
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`."""
+        """See :class:`VecEnv`.
+
+        Raises:
+            EnvError: what an environment returned cannot be read.
+        """
         size = len(self.agents)
         rows = list(iterate(self._actions, environment_actions(self.spec.action_space, actions)))
         reward = torch.zeros(len(rows))
@@ -110,26 +116,76 @@ class PettingZooEnv(VecEnv):
         seen, over = [], []
         for index, env in enumerate(self.envs):
             mine = dict(zip(self.agents, range(index * size, (index + 1) * size), strict=True))
-            obs, rewards, terminations, truncations, _ = env.step(
-                {agent: rows[mine[agent]] for agent in env.agents}
-            )
+            acting = list(env.agents)
+            result = env.step({agent: rows[mine[agent]] for agent in acting})
+            check_tuple(f"{self.env_name}: step()", result, ANSWER)
+            obs, rewards, terminations, truncations, _ = result
             seen.append(obs)
-            for agent, value in rewards.items():
-                reward[mine[agent]] = float(value)
-            if not env.agents:
-                over.append(index)
-                for agent, row in mine.items():
-                    truncated[row] = truncations.get(agent, False) and not terminations.get(agent, False)
-                    terminated[row] = ~truncated[row]
-        last = self._obs(seen, over)
+            try:
+                for agent, value in rewards.items():
+                    reward[mine[agent]] = float(value)
+                if not env.agents:
+                    over.append(index)
+                    for agent, row in mine.items():
+                        truncated[row] = truncations.get(agent, False) and not terminations.get(agent, False)
+                        terminated[row] = ~truncated[row]
+            except (AttributeError, KeyError, TypeError, ValueError):
+                self._check("step()", index, result, acting)
+                raise
+        last = self._obs("step()", seen, over)
         for index in over:
-            seen[index], _ = self.envs[index].reset()
-        obs = self._obs(seen) if over else last
+            seen[index] = self._reset(index)
+        obs = self._obs("reset()", seen) if over else last
         final_obs = {key: value for key, value in last.items() if key != "action_masks"}
         return Step(obs, reward, terminated, truncated, final_obs, {})
 
-    def _obs(self, seen: list[dict[str, Any]], over: Sequence[int] = ()) -> Obs:
+    def _check(
+        self, call: str, index: int, answer: Sequence[Any], agents: Iterable[str], finite: bool = False
+    ) -> None:
+        """Look closely at what environment ``index`` gave, of :data:`ANSWER` as much as there is.
+
+        Not at every step, where it would cost more than the rest: when reading it has failed.
+
+        Raises:
+            EnvError: what is wrong with it.
+        """
+        for what, given in zip(ANSWER, answer, strict=False):
+            where = f"{self.env_name}: {call} {what}"
+            if not isinstance(given, Mapping):
+                raise EnvError(f"{where}: got {told(given)}; expected a dict by agent")
+            if unknown := sorted(set(given) - set(self.agents)):
+                raise EnvError(f"{where}: got one of {unknown[0]!r}; expected only {self.agents}")
+            if what == "observations" and (missing := sorted(set(agents) - set(given))):
+                raise EnvError(f"{where}: none of {missing[0]!r}; expected one of each agent that acts")
+            for agent, value in given.items():
+                if what == "observations":
+                    space = self.envs[index].observation_space(agent)
+                    check_value(f"{where} of {agent!r}", value, space, finite)
+                elif what != "infos":
+                    check_number(f"{where} of {agent!r}", value)
+
+    def _obs(self, call: str, seen: list[dict[str, Any]], over: Sequence[int] = ()) -> Obs:
         """What the agents of each environment see; in those ``over``, what the last of them saw at the end."""
+        try:
+            rows, masks = self._rows(seen, over)
+            empty: Any = create_empty_array(self._space, n=len(rows))
+            batch = concatenate(self._space, rows, empty)
+        except (KeyError, TypeError, ValueError):
+            for index, observations in enumerate(seen):
+                agents = () if index in over else self.envs[index].agents
+                self._check(call, index, [observations], agents)
+            raise
+        where = f"{self.env_name}: {call}"
+        obs: Obs = {"obs": observation_tensors(self._space, batch)}
+        if self._masked:
+            obs["action_masks"] = action_masks(masks, f"{where} action_mask")
+        if self.spec.state_space is not None:
+            states = [env.state() for env in self.envs]
+            obs["states"] = observation_tensors(self.spec.state_space, states, f"{where} state()")
+        return obs
+
+    def _rows(self, seen: list[dict[str, Any]], over: Sequence[int]) -> tuple[list[Any], list[Any]]:
+        """Observation and mask of every row."""
         rows, masks = [], []
         for index, (env, observations) in enumerate(zip(self.envs, seen, strict=True)):
             present = observations if index in over else env.agents
@@ -137,15 +193,7 @@ class PettingZooEnv(VecEnv):
                 value = observations[agent] if agent in present else self._absent
                 rows.append(value["observation"] if self._masked else value)
                 masks.append(value["action_mask"] if self._masked else None)
-        empty: Any = create_empty_array(self._space, n=len(rows))
-        batch = concatenate(self._space, rows, empty)
-        obs: Obs = {"obs": observation_tensors(self._space, batch)}
-        if self._masked:
-            obs["action_masks"] = action_masks(masks)
-        if self.spec.state_space is not None:
-            states = np.stack([env.state() for env in self.envs])
-            obs["states"] = observation_tensors(self.spec.state_space, states)
-        return obs
+        return rows, masks
 
     def close(self) -> None:
         """Close the copies."""
@@ -182,6 +230,6 @@ def from_module(module: str, num_actors: int, seed: int | None = None, **env_con
             "install 'manybody[pettingzoo]' brings PettingZoo and mpe2)"
         )
     try:
-        return PettingZooEnv(partial(make, **env_config), num_actors, seed, module)
+        return PettingZooEnv(partial(make, **env_config), num_actors, seed, f"pettingzoo:{module}")
     except TypeError as error:  # an argument that it does not know
         raise EnvError(f"env_name: {name} cannot be made with {env_config}: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from manybody.envs.base import EnvError, VecEnv
 from manybody.envs.env_configurations import configurations
+from manybody.envs.notices import plain_warnings
 
 EnvCreator = Callable[..., VecEnv]
 """``creator(num_actors, **env_config)`` makes the environments."""
@@ -63,7 +64,7 @@ def _gymnasium_has(env_name: str) -> bool:
 
 
 def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """The environments that a configuration asks for; their first reset and step are checked.
+    """The environments that a configuration asks for; what they return is checked.
 
     The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
     ``envpool:`` (an EnvPool id) and ``pettingzoo:`` (a module with a ``parallel_env``); Gymnasium's ids, also
@@ -80,7 +81,9 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
     from manybody.envs.checks import checked
 
     check_env_name(env_name)
-    return checked(_make(env_name, num_actors, env_config), env_name)
+    with plain_warnings():
+        env = _make(env_name, num_actors, env_config)
+    return checked(env, env_name)
 
 
 def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
@@ -122,7 +125,7 @@ def _created(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecE
     except ValueError:  # a creator in C does not tell its signature
         pass
     env: Any = creator(num_actors, **env_config)
-    if all(hasattr(env, name) for name in ("num_envs", "get_env_info", "reset", "step")):
+    if all(hasattr(env, name) for name in ("num_envs", "spec", "get_env_info", "reset", "step")):
         return env
     from gymnasium.vector import VectorEnv
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.spaces import check_spaces, gymnasium_space, observation_tensors
+from manybody.envs.spaces import check_spaces, flags, gymnasium_space, numbers, observation_tensors, told
 
 
 class IVecEnv(ABC):
@@ -88,6 +88,10 @@ class RLGamesVecEnv(VecEnv):
                 "manybody.VecEnv or RL Games' IVecEnv"
             )
         info = ivecenv.get_env_info()
+        if not isinstance(info, Mapping):
+            raise EnvError(
+                f"{self.env_name}: get_env_info() gave {told(info)}; expected a dict of its spaces"
+            )
         for key in ("observation_space", "action_space"):
             if key not in info:
                 raise EnvError(f"{self.env_name}: get_env_info() gave {sorted(info)}; expected a {key!r} too")
@@ -122,44 +126,41 @@ class RLGamesVecEnv(VecEnv):
     def reset(self) -> Obs:
         """See :class:`VecEnv`."""
         obs = self.ivecenv.reset()
-        first = next(leaves(obs))
+        first = next(leaves(obs), None)
         self._tensors = isinstance(first, Tensor)
-        self.device = first.device if self._tensors else torch.device("cpu")
-        return self._obs(obs)
+        self.device = first.device if isinstance(first, Tensor) else torch.device("cpu")
+        return self._obs("reset()", obs)
 
     def step(self, actions: Tensor) -> Step:
         """See :class:`VecEnv`.
 
         Raises:
-            EnvError: it did not return four things.
+            EnvError: it did not return four things, or what they hold is wrong.
         """
         result = self.ivecenv.step(actions if self._tensors else actions.numpy())
+        where = f"{self.env_name}: step()"
         if not isinstance(result, tuple | list) or len(result) != 4:
             given = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
-            raise EnvError(f"{self.env_name}: step() gave {given}; expected obs, rewards, dones, infos")
+            raise EnvError(f"{where} gave {given}; expected obs, rewards, dones, infos")
         obs, rewards, dones, infos = result
         infos = infos if isinstance(infos, Mapping) else {}
-        done = self._tensor(dones, torch.bool)
+        rows = self.num_envs * self.spec.num_agents
+        done = flags(f"{where} dones", dones, rows).to(self.device)
         truncated = torch.zeros_like(done)
         if "time_outs" in infos:
-            truncated = done & self._tensor(infos["time_outs"], torch.bool)
+            truncated = done & flags(f"{where} infos['time_outs']", infos["time_outs"], rows).to(self.device)
         extras = {key: self._extra(value) for key, value in infos.items() if key != "time_outs"}
-        reward = self._tensor(rewards, torch.float32)
-        return Step(self._obs(obs), reward, done & ~truncated, truncated, None, extras)
+        reward = numbers(f"{where} rewards", rewards, torch.float32).to(self.device)
+        return Step(self._obs("step()", obs), reward, done & ~truncated, truncated, None, extras)
 
-    def _obs(self, obs: Any) -> Obs:
+    def _obs(self, call: str, obs: Any) -> Obs:
+        where = f"{self.env_name}: {call}"
         if not (isinstance(obs, Mapping) and "obs" in obs):
             obs = {"obs": obs}
-        parts = {"obs": observation_tensors(self.spec.observation_space, obs["obs"])}
+        parts = {"obs": observation_tensors(self.spec.observation_space, obs["obs"], f"{where} 'obs'")}
         if self.spec.state_space is not None and "states" in obs:
-            parts["states"] = observation_tensors(self.spec.state_space, obs["states"])
+            parts["states"] = observation_tensors(self.spec.state_space, obs["states"], f"{where} 'states'")
         return parts
-
-    def _tensor(self, value: Any, dtype: torch.dtype) -> Tensor:
-        # A copy: simulators write into the same memory at every step.
-        if isinstance(value, Tensor):
-            return value.to(dtype, copy=True)
-        return torch.tensor(np.asarray(value), dtype=dtype, device=self.device)
 
     def _extra(self, value: Any) -> Any:
         is_numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
@@ -168,7 +169,9 @@ class RLGamesVecEnv(VecEnv):
     def get_action_masks(self) -> Tensor | None:
         """See :class:`VecEnv`."""
         masks = self.ivecenv.get_action_masks() if hasattr(self.ivecenv, "get_action_masks") else None
-        return None if masks is None else self._tensor(masks, torch.bool)
+        if masks is None:
+            return None
+        return numbers(f"{self.env_name}: get_action_masks()", masks, torch.bool).to(self.device)
 
     def set_train_info(self, frame: int, agent: Any) -> None:
         """See :class:`VecEnv`."""

@@ -1,5 +1,6 @@
 """Spaces that learners take, and how observations and actions pass between NumPy and torch."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from manybody.envs.base import EnvError
 
+NUMPY: dict[torch.dtype, Any] = {torch.uint8: np.uint8, torch.float32: np.float32, torch.bool: np.bool_}
+"""What adapters make tensors of."""
+
 
 def check_spaces(env_name: str, observation_space: spaces.Space, action_space: spaces.Space) -> None:
     """Check that learners can work with these spaces.
@@ -17,13 +21,17 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
     Raises:
         EnvError: they cannot; says what they take and which wrapper may help.
     """
-    flat = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
-    if not all(isinstance(space, spaces.Box) for space in flat):
+    parts: Any = (
+        observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
+    )
+    seen = f"env_name: the observation space of {env_name!r} is {observation_space}"
+    if not all(isinstance(part, spaces.Box) for part in parts):
         raise EnvError(
-            f"env_name: the observation space of {env_name!r} is {observation_space}; expected a Box or a Dict of "
-            "Boxes (gymnasium.wrappers.FlattenObservation makes a Box of others)"
+            f"{seen}; expected a Box or a Dict of Boxes (gymnasium.wrappers.FlattenObservation makes a Box of others)"
         )
-    if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
+    if any(not part.shape or 0 in part.shape for part in parts):
+        raise EnvError(f"{seen}; expected numbers on an axis: a single one has the shape (1,)")
+    if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1 and action_space.shape[0]:
         return
     if isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1:
         return
@@ -57,19 +65,69 @@ def observation_dtype(space: spaces.Space) -> torch.dtype:
     return torch.uint8 if space.dtype == np.uint8 else torch.float32
 
 
-def observation_tensors(space: spaces.Space, value: Any) -> Any:
+def told(value: Any) -> str:
+    """What came, for a message."""
+    if isinstance(value, np.ndarray):
+        return f"an array {value.shape} of {value.dtype}"
+    return reprlib.repr(value)
+
+
+def numbers(what: str, value: Any, dtype: torch.dtype) -> Tensor:
+    """``value`` as a tensor of its own memory, where it is.
+
+    Args:
+        what: beginning of the message: which environment, which call, which part.
+        value: a tensor, an array, or what NumPy makes one of.
+        dtype: a key of :data:`NUMPY`.
+
+    Raises:
+        EnvError: it holds something else than numbers, or parts of different shapes.
+    """
+    if isinstance(value, Tensor):
+        return value.to(dtype, copy=True)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise EnvError(f"{what}: got {told(value)} ({error}); expected numbers") from error
+    if array.dtype.kind not in "biuf":
+        raise EnvError(f"{what}: got {told(value)}; expected numbers")
+    # NumPy copies: torch would wake its threads, which then spin beside those of the environment.
+    return torch.from_numpy(np.array(array, NUMPY[dtype]))
+
+
+def flags(what: str, value: Any, rows: int) -> Tensor:
+    """``value`` as (rows,) bool, in its own memory.
+
+    Raises:
+        EnvError: no numbers, or another shape, which torch would stretch without a word where it is (1,).
+    """
+    tensor = numbers(what, value, torch.bool)
+    if tensor.shape != (rows,):
+        raise EnvError(f"{what}: got the shape {tuple(tensor.shape)}; expected ({rows},), one of each row")
+    return tensor
+
+
+def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Any:
     """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
 
     Keys that ``value`` lacks are left out: :mod:`manybody.envs.checks` says what is wrong with it.
+
+    Args:
+        space: of one row.
+        value: a tensor or array, or one for each key.
+        what: beginning of the message.
+
+    Raises:
+        EnvError: it holds something else than numbers.
     """
     if isinstance(value, Mapping):  # what the space does not name, nobody can use
         named = space.items() if isinstance(space, spaces.Dict) else ()
-        return {key: observation_tensors(part, value[key]) for key, part in named if key in value}
-    dtype = observation_dtype(space)
-    if isinstance(value, Tensor):
-        return value.to(dtype, copy=True)
-    # NumPy copies: torch would wake its threads, which then spin beside those of the environment.
-    return torch.from_numpy(np.array(value, np.uint8 if dtype == torch.uint8 else np.float32))
+        return {
+            key: observation_tensors(part, value[key], f"{what}[{key!r}]")
+            for key, part in named
+            if key in value
+        }
+    return numbers(what, value, observation_dtype(space))
 
 
 def gymnasium_space(space: Any) -> spaces.Space:
@@ -110,8 +168,17 @@ def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
     return (actions.numpy() + start).astype(space.dtype)
 
 
-def action_masks(masks: Any) -> Tensor:
-    """Masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head."""
+def action_masks(masks: Any, what: str = "action_mask") -> Tensor:
+    """Masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head.
+
+    Raises:
+        EnvError: they hold something else than numbers, or differ in length.
+    """
     if not (isinstance(masks, np.ndarray) and masks.dtype != object):
-        masks = np.stack([np.concatenate([np.atleast_1d(head) for head in row]) for row in masks])
-    return torch.tensor(masks, dtype=torch.bool)
+        try:
+            masks = np.stack([np.concatenate([np.atleast_1d(head) for head in row]) for row in masks])
+        except (TypeError, ValueError) as error:
+            raise EnvError(
+                f"{what}: got {told(masks)} ({error}); expected masks (N, A), or one array per head in each row"
+            ) from error
+    return numbers(what, masks, torch.bool)

@@ -3,6 +3,7 @@
 from functools import partial
 
 import gymnasium
+import numpy as np
 import pytest
 import torch
 from counting_env import Counting, plain
@@ -63,6 +64,17 @@ def test_masks_belong_to_what_is_seen_next(mode, option):
         obs = step.obs
         assert "action_masks" not in step.final_obs
         assert step.final_obs["obs"][step.done].sum() >= step.done.sum()  # all of them saw at least step 1
+
+
+@pytest.mark.parametrize("wrong", [np.ones(5, np.int8), np.ones(1, np.int8), "x"])
+def test_masks_of_another_length_are_told(wrong):
+    class Masked(Counting):
+        def _info(self):
+            return {"action_mask": wrong}
+
+    env = SyncVectorEnv([lambda: Masked(3)] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    with pytest.raises(EnvError, match=r"^mine: reset\(\) infos\['action_mask'\]: got .*; expected"):
+        WrappedVectorEnv(env, env_name="mine").reset()
 
 
 class IgnoresTheMask(SyncVectorEnv):

@@ -1,4 +1,4 @@
-"""Wrong numbers from an environment are told at the first reset or step, by name."""
+"""Wrong numbers from an environment are told by name, whenever they come."""
 
 import gymnasium
 import numpy as np
@@ -7,8 +7,9 @@ import torch
 from gymnasium import spaces
 from toy import ToyEnv
 
+from manybody.envs import checks
 from manybody.envs.base import EnvError, EnvSpec
-from manybody.envs.checks import checked
+from manybody.envs.checks import check_value, checked, layout_of
 from manybody.envs.gymnasium import WrappedVectorEnv, vectorized
 
 
@@ -95,12 +96,62 @@ def test_steps(bend, message):
         env.step(torch.zeros(4, 2))
 
 
-def test_after_the_first_nothing_stands_in_the_way():
+WRONG_LATER = [
+    (lambda x: x._replace(obs={"obs": x.obs["obs"][:, :1]}), r"'obs': got a tensor \(4, 1\)"),
+    (lambda x: x._replace(obs={"obs": x.obs["obs"].double()}), r"'obs': got .* of torch.float64"),
+    (lambda x: x._replace(obs=x.obs["obs"]), r"gave Tensor; expected a dict"),
+    (lambda x: x._replace(final_obs={"obs": x.obs["obs"][:1]}), r"final_obs 'obs': got a tensor \(1, 3\)"),
+    (lambda x: x._replace(reward="x"), "reward: got str; expected a tensor"),
+    (lambda x: x._replace(terminated=x.terminated.float()), "terminated: got .* of torch.float32"),
+    (lambda x: x._replace(extras=None), "extras of type NoneType"),
+    (lambda x: None, "gave NoneType; expected a manybody.Step"),
+]
+
+
+@pytest.mark.parametrize(("bend", "message"), WRONG_LATER)
+def test_a_later_step_is_as_good_as_the_first(bend, message):
+    env = checked(Bent(), "bent")
+    env.reset()
+    for _ in range(2):
+        env.step(torch.zeros(4, 2))
+    env.bend_step = bend
+    with pytest.raises(EnvError, match=rf"^bent: step\(\).*{message}"):
+        env.step(torch.zeros(4, 2))
+
+
+def test_only_another_layout_is_looked_at_again(monkeypatch):
+    looked = []
+    monkeypatch.setattr(checks, "check_step", lambda *_: looked.append("step"))
     env = checked(ToyEnv(4), "toy")
     env.reset()
-    env.step(torch.zeros(4, 2))
-    assert not {"reset", "step"} & set(vars(env))
-    assert env.calls == ["reset", "step"]
+    for _ in range(9):
+        env.step(torch.zeros(4, 2))
+    assert looked == ["step"]
+    env.gives_final_obs = False  # is right, too
+    for _ in range(9):
+        env.step(torch.zeros(4, 2))
+    assert looked == ["step"] * 2
+
+
+def test_a_list_may_hide_another_shape_and_is_always_looked_at():
+    assert layout_of([1.0]) != layout_of([1.0])
+    assert layout_of({"a": np.zeros(2)}) == layout_of({"a": np.ones(2)}) != layout_of({"a": np.zeros(3)})
+    assert layout_of({"a": 1.0}) != layout_of({"b": 1.0})
+
+
+def test_what_an_environment_asks_of_itself_is_its_own_affair():
+    class Partial(ToyEnv):
+        def reset(self, rows=None):
+            return super().reset() if rows is None else "rows alone"
+
+    assert checked(Partial(4), "partial").reset(rows=[1]) == "rows alone"
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
+def test_a_space_without_numbers_or_axes_is_refused(shape):
+    bent = Bent(observation_space=spaces.Box(-1.0, 1.0, shape))
+    with pytest.raises(EnvError, match=r"the observation space of 'bent' is Box.*a single one has the shape"):
+        checked(bent, "bent")
 
 
 def test_a_spec_is_frozen_until_a_test_bends_it():
@@ -154,8 +205,13 @@ GOOD = {"image": np.zeros(2, np.uint8), "pose": np.zeros(3, np.float32)}
         ),
         (
             None,
+            (GOOD, "x", False, False, {}),
+            r"step\(\) reward: got 'x'; expected one number",
+        ),
+        (
+            None,
             (GOOD, np.zeros(2), False, False, {}),
-            r"step\(\) reward: got the shape \(2,\); expected one number",
+            r"step\(\) reward: got an array \(2,\) of float64; expected one number",
         ),
     ],
 )
@@ -172,3 +228,25 @@ def test_an_error_in_another_process_arrives_as_it_is():
     with pytest.raises(EnvError, match=r"one: reset\(\) gave ndarray; expected \(observation, info\)"):
         env.reset()
     env.env.close(terminate=True)
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "fits"),
+    [
+        (np.float32, np.zeros(3), True),
+        (np.float32, np.zeros(3, np.int64), True),
+        (np.int8, np.ones(3, np.int64), True),
+        (np.int8, np.ones(3), False),
+        (np.uint8, np.ones(3, bool), False),
+        (np.float32, ["a", "b", "c"], False),
+        (np.float32, [[1.0], [1.0, 2.0], 3.0], False),
+        (np.float32, None, False),
+    ],
+)
+def test_what_numpy_casts_within_a_kind_is_right(declared, given, fits):
+    space = spaces.Box(0, 9, (3,), declared)
+    if fits:
+        check_value("it", given, space, finite=True)
+        return
+    with pytest.raises(EnvError, match=r"^it: got .*; expected \(3,\) of u?(int|float)"):
+        check_value("it", given, space, finite=True)

@@ -69,6 +69,32 @@ def test_images_stay_uint8_and_dictionaries_can_be_joined():
     assert flat.spec.observation_space.shape == (17,)
 
 
+def test_numbers_without_an_axis_can_be_joined_alone():
+    """dm_control's humanoid tells the height of its head as one number."""
+    with pytest.raises(
+        EnvError,
+        match=r"(?s)'HumanoidStand-v1' is Dict.*has the shape \(1,\); env_config.flatten_obs: True joins",
+    ):
+        create_vec_env("envpool:HumanoidStand-v1", 2)
+    flat = create_vec_env("envpool:HumanoidStand-v1", 2, flatten_obs=True)
+    assert flat.reset()["obs"].shape == (2, 95)  # 21 + 1 + 12 + 3 + 3 + 28 + 27
+    flat.close()
+
+
+def test_what_cannot_be_read_is_told(monkeypatch):
+    env = create_vec_env("envpool:CartPole-v1", 2)
+    env.reset()
+    step = env.env.step
+    monkeypatch.setattr(env.env, "step", lambda batch: (*step(batch)[:2], np.ones(1), *step(batch)[3:]))
+    with pytest.raises(EnvError, match=r"^CartPole-v1: step\(\) terminated: got the shape \(1,\); expected"):
+        env.step(torch.zeros(2, dtype=torch.int64))
+
+
+def test_warnings_come_without_colours():
+    with pytest.warns(UserWarning, match=r"^WARN: Box low's precision"):
+        create_vec_env("envpool:CartPole-v1", 2)
+
+
 def test_without_a_seed_every_run_differs():
     one, other = (create_vec_env("envpool:CartPole-v1", 2, seed=None).reset()["obs"] for _ in range(2))
     assert not torch.equal(one, other)

@@ -1,5 +1,6 @@
 """PettingZoo's parallel environments: rows of agents, early deaths, states and masks."""
 
+import numpy as np
 import pytest
 import torch
 from counting_env import Fading
@@ -88,6 +89,49 @@ def test_what_is_no_parallel_environment_is_told(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(EnvError, match="no_parallel_v0 has no parallel_env"):
         create_vec_env("pettingzoo:no_parallel_v0", 1)
+
+
+def raises(_):
+    raise ValueError("a bug of its own")
+
+
+@pytest.mark.parametrize(
+    ("place", "bend", "message"),
+    [
+        (
+            0,
+            lambda x: x | {"b": np.zeros(3)},
+            r"observations of 'b': got an array \(3,\) .*; expected \(2,\)",
+        ),
+        (0, lambda x: {"a": x["a"]}, "observations: none of 'b'; expected one of each agent that acts"),
+        (0, lambda x: None, "observations: got None; expected a dict by agent"),
+        (1, lambda x: x | {"a": "x"}, "rewards of 'a': got 'x'; expected one number"),
+        (1, lambda x: x | {"z": 1.0}, r"rewards: got one of 'z'; expected only \['a', 'b', 'c'\]"),
+        (1, lambda x: 1.0, "rewards: got 1.0; expected a dict by agent"),
+    ],
+)
+def test_what_cannot_be_read_is_told(place, bend, message):
+    class Bent(Fading):
+        def step(self, actions):
+            result = super().step(actions)
+            return tuple(bend(part) if place == i else part for i, part in enumerate(result))
+
+    env = PettingZooEnv(Bent, 2, env_name="bent")
+    env.reset()
+    with pytest.raises(EnvError, match=rf"^bent: step\(\) {message}"):
+        env.step(ACTIONS)
+
+
+def test_what_the_state_holds_is_told_and_its_own_errors_stay():
+    class Bent(Fading):
+        def state(self):
+            return ["x", "y"]
+
+    with pytest.raises(EnvError, match=r"^bent: reset\(\) state\(\): got .*; expected numbers"):
+        PettingZooEnv(Bent, 2, env_name="bent").reset()
+    Bent.state = raises
+    with pytest.raises(ValueError, match="a bug of its own"):
+        PettingZooEnv(Bent, 2).reset()
 
 
 def test_simple_spread():

@@ -224,6 +224,28 @@ def test_what_is_missing_is_told():
         create_vec_env("short", 5).reset()
 
 
+@pytest.mark.parametrize(
+    ("place", "given", "message"),
+    [
+        (0, "x", r"'obs': got 'x'; expected numbers"),
+        (1, ["x", "y"], r"rewards: got \['x', 'y'\]; expected numbers"),
+        (2, np.ones(1), r"dones: got the shape \(1,\); expected \(2,\)"),
+        (2, None, r"dones: got None; expected numbers"),
+        (3, {"time_outs": np.ones(1)}, r"infos\['time_outs'\]: got the shape \(1,\); expected \(2,\)"),
+        (3, {"time_outs": torch.ones(2, 1)}, r"infos\['time_outs'\]: got the shape \(2, 1\)"),
+    ],
+)
+def test_what_cannot_be_read_is_told(place, given, message):
+    class Bent(Protocol):
+        def step(self, actions):
+            return tuple(given if place == i else part for i, part in enumerate(super().step(actions)))
+
+    env = RLGamesVecEnv(Bent(), 2, "bent")
+    env.reset()
+    with pytest.raises(EnvError, match=rf"^bent: step\(\) {message}"):
+        env.step(torch.zeros(2, dtype=torch.int64))
+
+
 def test_a_resumed_run_has_the_curriculum_and_begins_new_episodes(make_agent):
     class Curriculum(ToyEnv):
         restores_exactly, level = False, 0

@@ -2,11 +2,14 @@
 
 import pytest
 from counting_env import Fading
-from toy import toy_params
+from toy import ToyEnv, toy_params
 
 from manybody.algos.a2c import DiscreteA2CAgent
 from manybody.config import parse_params
+from manybody.envs import registration
 from manybody.envs.pettingzoo import PettingZooEnv
+from manybody.exit_codes import exit_codes
+from manybody.runner import Runner
 
 
 @pytest.mark.parametrize("use_action_masks", [False, True])
@@ -26,3 +29,28 @@ def test_agents_that_leave_early_with_states_and_masks(use_action_masks):
     # Eight steps are two episodes of every row, agent k earning k + 1 in each of its 2 + k steps: 2, 6 and 12.
     assert agent.game_rewards.mean.item() == pytest.approx((2 + 6 + 12) / 3)
     assert agent.game_lengths.mean.item() == 4.0
+
+
+def test_a_run_whose_environment_goes_wrong_ends_in_one_line_and_keeps_what_it_learned(
+    tmp_path, monkeypatch, capsys
+):
+    class Late(ToyEnv):
+        def step(self, actions):
+            step = super().step(actions)
+            return step._replace(obs={"obs": step.obs["obs"][:, :1]}) if len(self.actions) > 20 else step
+
+    monkeypatch.setattr(registration, "_creators", {"late": lambda num_actors, **_: Late(num_actors)})
+    mapping = toy_params(
+        env_name="late", max_epochs=4, train_dir=str(tmp_path)
+    )  # 8 steps an epoch: it ends in 3
+    with pytest.raises(SystemExit) as stop, exit_codes():
+        runner = Runner()
+        runner.load({"params": mapping})
+        runner.run({"train": True})
+    *_, kept, line = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert kept == "warning: an error ended epoch 3; the weights of epoch 2 are saved"
+    assert line.startswith(
+        "error: late: step() 'obs': got a tensor (8, 1) of torch.float32; expected a tensor (8, 3)"
+    )
+    assert len(list(tmp_path.glob("*/nn/last_Toy_ep_2_*.pth"))) == 1
