@@ -110,6 +110,8 @@ class ContinuousSpaceConfig(Section):
     """How sigma's parameter (``fixed_sigma``) or head weights are drawn."""
     fixed_sigma: Flag
     """True: one learned number per action. False: a linear head, so that sigma depends on the observation."""
+    learn_sigma: Flag = True
+    """False: sigma stays as it was drawn (IsaacGymEnvs' AMP); it needs ``fixed_sigma``."""
     min_sigma: Annotated[Number, Field(ge=0)] = 0.0
     """Added to sigma, so that it never falls below this."""
     logstd_bounds: Annotated[tuple[Number, Number] | None, NoneWord] = None
@@ -121,6 +123,8 @@ class ContinuousSpaceConfig(Section):
     def _bounds_ascend(self) -> "ContinuousSpaceConfig":
         if self.logstd_bounds is not None and self.logstd_bounds[0] >= self.logstd_bounds[1]:
             raise expected("logstd_bounds as [lower, upper] with lower < upper")
+        if not (self.learn_sigma or self.fixed_sigma):
+            raise expected("fixed_sigma: True with learn_sigma: False")
         return self
 
 
@@ -276,7 +280,7 @@ class ActorCriticConfig(_TrunkConfig):
         dict[Text, Annotated[EncoderConfig, BeforeValidator(_empty_block)]] | None, NoneWord
     ] = None
     """One block per key of a ``Dict`` observation; what they give is concatenated in this order. Without it the
-    keys are flattened and concatenated."""
+    keys are flattened and concatenated, and a ``Dict`` with an image (three axes) is refused."""
 
     @model_validator(mode="after")
     def _one_encoder(self) -> Self:
