@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from manybody import tasks
-from manybody.algos import a2c, rnd, sac
+from manybody.algos import a2c, amp, rnd, sac
 from manybody.config import ConfigError, Params, Problem, dump, parse_params, parse_section
 from manybody.config.errors import did_you_mean
 from manybody.config.task import TaskConfig
@@ -202,7 +202,9 @@ class Runner:
 
 def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
     """A :class:`Runner` with everything registered that ships with the library."""
-    return Runner(algo_observer or IsaacAlgoObserver())
+    runner = Runner(algo_observer or IsaacAlgoObserver())
+    amp.register(runner)
+    return runner
 
 
 def has_device(device: str) -> bool:

@@ -15,6 +15,7 @@ from manybody.config.base import Section
 LEGACY_TASK_KEYS: dict[str, str] = {
     "env.envSpacing": "every environment is a world of its own; there is no grid to space them on",
     "env.enableDebugVis": "there is no viewer to draw debug lines in",
+    "env.cameraFollow": "cameras follow the robot",
     "env.enableCameraSensors": "videos are rendered off-screen from a copy of one environment",
     "env.asset": "each task brings its own model in manybody/tasks/assets",
     "env.plane": "friction is written in the task's model",
@@ -147,6 +148,45 @@ class HumanoidEnvConfig(LocomotionEnvConfig):
     terminationHeight: float = 0.8
 
 
+class HumanoidAMPEnvConfig(EnvConfig):
+    """Section ``env`` of HumanoidAMP."""
+
+    episodeLength: int = Field(default=300, ge=1)
+    controlFrequencyInv: int = Field(default=2, ge=1)
+    motion_file: str | tuple[str, ...] = Field(default="walk", min_length=1)
+    """The motion to imitate: the name of a clip that comes with the library, a file of any format that
+    ``manybody motion`` reads, several of them, or a YAML list with weights."""
+    stateInit: Literal["Default", "Start", "Random", "Hybrid"] = "Random"
+    """How episodes begin: standing with the arms out; at the start of a clip; anywhere in it; or either."""
+    hybridInitProb: float = Field(default=0.5, ge=0, le=1)
+    """Share of the episodes that ``Hybrid`` begins in a clip."""
+    numAMPObsSteps: int = Field(default=2, ge=2)
+    """Control steps that the discriminator sees at once."""
+    localRootObs: bool = False
+    """Observe the root's rotation against its heading, instead of against the world."""
+    contactBodies: tuple[str, ...] = ("right_foot", "left_foot")
+    """Bodies that may touch the floor."""
+    terminationHeight: float = Field(default=0.5, ge=0)
+    """m; a body that touches the floor ends the episode when it is lower than this."""
+    enableEarlyTermination: bool = True
+    """False: episodes go on after a fall."""
+    pdControl: Literal[True] = True
+    """Actions are targets of PD drives. Kept for IsaacGymEnvs' files; torques are not available."""
+    powerScale: float = 1.0
+    """Kept for IsaacGymEnvs' files: it scales torques, and actions are none here."""
+
+
+class HumanoidAMPHeadingEnvConfig(HumanoidAMPEnvConfig):
+    """Section ``env`` of HumanoidAMPHeading."""
+
+    targetSpeedMin: float = Field(default=0.8, ge=0)
+    """m/s, the slowest that is commanded."""
+    targetSpeedMax: float = Field(default=1.6, ge=0)
+    """m/s, the fastest."""
+    headingChangeSteps: int = Field(default=90, ge=1)
+    """Control steps, on average, after which another direction and speed are commanded."""
+
+
 class CartpoleConfig(TaskConfig):
     """Task Cartpole."""
 
@@ -166,3 +206,17 @@ class HumanoidConfig(TaskConfig):
 
     name: str = "Humanoid"
     env: HumanoidEnvConfig = HumanoidEnvConfig()
+
+
+class HumanoidAMPConfig(TaskConfig):
+    """Task HumanoidAMP."""
+
+    name: str = "HumanoidAMP"
+    env: HumanoidAMPEnvConfig = HumanoidAMPEnvConfig()
+
+
+class HumanoidAMPHeadingConfig(TaskConfig):
+    """Task HumanoidAMPHeading."""
+
+    name: str = "HumanoidAMPHeading"
+    env: HumanoidAMPHeadingEnvConfig = HumanoidAMPHeadingEnvConfig()

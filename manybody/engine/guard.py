@@ -39,7 +39,7 @@ class Guard:
         device: where the learner computes.
     """
 
-    DATA = ("obs", "states", "reward", "final_obs")
+    DATA = ("obs", "states", "reward", "final_obs", "extras")
     """What comes from the environment; broken actions come from broken weights."""
     KEYS = (*DATA, "action", "action_masks")
 

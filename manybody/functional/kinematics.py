@@ -1,4 +1,4 @@
-"""Forward kinematics: where the bodies of a skeleton are and how they move, for clip and simulator alike."""
+"""Forward kinematics: where the bodies of a skeleton are, for clip and simulator alike."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,15 +16,6 @@ class BodyPose(NamedTuple):
     """(..., B, 3) in m."""
     rotations: Tensor
     """(..., B, 4) unit quaternions wxyz."""
-
-
-class BodyVelocity(NamedTuple):
-    """How B bodies move, in the axes of the world."""
-
-    linear: Tensor
-    """(..., B, 3) in m/s."""
-    angular: Tensor
-    """(..., B, 3) in rad/s."""
 
 
 def forward_kinematics(
@@ -49,29 +40,6 @@ def forward_kinematics(
         positions.append(positions[parent] + quat_rotate(rotations[parent], offsets[..., body, :]))
         rotations.append(quat_multiply(rotations[parent], local[body]))
     return BodyPose(_joined(positions), _joined(rotations))
-
-
-def forward_velocities(
-    parents: Sequence[int], pose: BodyPose, root_velocity: Tensor, local_velocities: Tensor
-) -> BodyVelocity:
-    """Velocities of all bodies of a tree.
-
-    w_i = w_p + R_i l_i and v_i = v_p + w_p x (x_i - x_p) for body i with parent p.
-
-    Args:
-        parents: as :func:`forward_kinematics` takes them.
-        pose: what it returned.
-        root_velocity: (..., 3) in m/s, in the axes of the world.
-        local_velocities: (..., B, 3) in rad/s, of each body against its parent in the body's own axes (MuJoCo's
-            convention for free and ball joints).
-    """
-    own, positions = _by_body(quat_rotate(pose.rotations, local_velocities)), _by_body(pose.positions)
-    linear, angular = [root_velocity], [own[0]]
-    for body, parent in enumerate(parents[1:], start=1):
-        arm = positions[body] - positions[parent]
-        linear.append(linear[parent] + torch.linalg.cross(angular[parent], arm))
-        angular.append(angular[parent] + own[body])
-    return BodyVelocity(_joined(linear), _joined(angular))
 
 
 def _by_body(values: Tensor) -> tuple[Tensor, ...]:

@@ -10,12 +10,13 @@ import torch
 import yaml
 from torch import Tensor
 
-from manybody.functional.kinematics import BodyPose, BodyVelocity, forward_kinematics, forward_velocities
+from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_text
 from manybody.motion.importers import read_motion
+from manybody.motion.shipped import find_motion
 
 _MAX_YAML = 256 * 1024
 """Bytes of a list of clips; longer ones are refused unread."""
@@ -36,10 +37,6 @@ class MotionState(NamedTuple):
     """(M, B, 4) wxyz, from each body's axes to its parent's; the root's to the world's."""
     local_velocities: Tensor
     """(M, B, 3) rad/s, of each body against its parent, in the body's own axes."""
-    body_positions: Tensor
-    """(M, B, 3) in the world, m."""
-    body_rotations: Tensor
-    """(M, B, 4) from each body's axes to the world's, wxyz."""
 
 
 class MotionLib:
@@ -96,24 +93,35 @@ class MotionLib:
         """A library of the clips in files.
 
         Args:
-            source: one clip of any known format; several; or a YAML file that lists them:
-                ``motions: [{file: walk.npz, weight: 0.7}, {file: run.npz}]``, paths relative to that file and the
-                weight 1 where it is not given.
+            source: one clip, a file of any known format or the name of a shipped one; several; or a YAML file that
+                lists them: ``motions: [{file: walk.npz, weight: 0.7}, {file: run.npz}]``, paths relative to that file
+                and the weight 1 where it is not given.
             device: where to.
 
         Raises:
             MotionError: a file is missing, broken, or does not fit to the others.
         """
-        weights = None
-        if isinstance(source, str | os.PathLike):
-            paths = [Path(source)]
-            if paths[0].suffix.lower() in (".yaml", ".yml"):
-                paths, weights = _read_list(paths[0])
-                with read_from(source):
-                    return cls([read_motion(path) for path in paths], weights, device)
-        else:
-            paths = [Path(path) for path in source]
-        return cls([read_motion(path) for path in paths], weights, device)
+        sources = [source] if isinstance(source, str | os.PathLike) else source
+        paths, weights = [find_motion(path) for path in sources], None
+        if len(paths) == 1 and paths[0].suffix.lower() in (".yaml", ".yml"):
+            paths, weights = _read_list(paths[0])
+        clips = [read_motion(path) for path in paths]
+        with read_from(sources[0]):
+            return cls(clips, weights, device)
+
+    def check_skeleton(self, body_names: Sequence[str], parents: Sequence[int]) -> None:
+        """Make sure that the clips are of a body with these names and parents.
+
+        Raises:
+            MotionError: they are of another; says how.
+        """
+        for name, given, expected in (
+            ("body_names", self.body_names, tuple(body_names)),
+            ("parents", self.parents, tuple(parents)),
+        ):
+            if given != expected:
+                advice = "Retarget the clip: manybody motion convert."
+                raise MotionError(name, str(given), str(expected), advice)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -178,14 +186,13 @@ class MotionLib:
         joints = self._joints[place].permute(2, 1, 0).contiguous().permute(2, 1, 0)
         rotations, turning = joints.split((4, 3), dim=-1)
         rotations = quat_multiply(rotations, quat_exp(since[:, None, None] * turning))
-        pose = forward_kinematics(self.parents, self._offsets[motions], position, rotations)
         spin = quat_rotate(rotations[:, 0], turning[:, 0])
-        return MotionState(position, rotations[:, 0], velocity, spin, rotations, turning, *pose)
+        return MotionState(position, rotations[:, 0], velocity, spin, rotations, turning)
 
-    def body_velocities(self, state: MotionState) -> BodyVelocity:
-        """Velocities of all bodies of what :meth:`state` returned, in the axes of the world."""
-        pose = BodyPose(state.body_positions, state.body_rotations)
-        return forward_velocities(self.parents, pose, state.root_velocity, state.local_velocities)
+    def body_pose(self, motions: Tensor, state: MotionState) -> BodyPose:
+        """Where the bodies of clips ``motions`` (M,) are in what :meth:`state` returned for them."""
+        offsets = self._offsets[motions]
+        return forward_kinematics(self.parents, offsets, state.root_position, state.local_rotations)
 
     def _tensor(self, values: Any) -> Tensor:
         parts = [torch.tensor(value, dtype=torch.float32) for value in values]

@@ -10,10 +10,16 @@ from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole
 from manybody.tasks.humanoid import Humanoid
+from manybody.tasks.humanoid_amp import HumanoidAMP
 
 __all__ = ["TASKS", "MujocoTask", "make", "make_config", "register_task", "task_class"]
 
-TASKS: dict[str, type[MujocoTask]] = {"Ant": Ant, "Cartpole": Cartpole, "Humanoid": Humanoid}
+TASKS: dict[str, type[MujocoTask]] = {
+    "Ant": Ant,
+    "Cartpole": Cartpole,
+    "Humanoid": Humanoid,
+    "HumanoidAMP": HumanoidAMP,
+}
 """Task classes by name."""
 
 

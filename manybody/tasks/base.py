@@ -127,6 +127,12 @@ class MujocoTask(VecEnv):
     def reset_where(self, mask: Tensor) -> None:
         """Where ``mask`` (N,) bool is true, draw an initial state and hand it to ``self.sim.reset``."""
 
+    def first_observations(self) -> Tensor:
+        """(N, O), of which the rows that ``reset_where`` has begun anew are used; a task that knows them from there
+        need not compute all of them again.
+        """
+        return self.compute_observations()
+
     def extras(self) -> dict[str, Tensor]:
         """Metrics of the step just taken, device tensors by name."""
         return {}
@@ -185,7 +191,7 @@ class MujocoTask(VecEnv):
 
         done = terminated | truncated
         self._start_episodes(done)
-        self.obs_buf = torch.where(done.unsqueeze(1), self._observe(), final_obs)
+        self.obs_buf = torch.where(done.unsqueeze(1), self._clipped(self.first_observations()), final_obs)
         return Step({"obs": self.obs_buf}, reward, terminated, truncated, {"obs": final_obs}, extras)
 
     def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -233,8 +239,10 @@ class MujocoTask(VecEnv):
         return low + (high - low) * draw
 
     def _observe(self) -> Tensor:
+        return self._clipped(self.compute_observations())
+
+    def _clipped(self, obs: Tensor) -> Tensor:
         clip = self.cfg.env.clipObservations
-        obs = self.compute_observations()
         return obs if math.isinf(clip) else obs.clamp(-clip, clip)
 
     def _start_episodes(self, mask: Tensor) -> None:

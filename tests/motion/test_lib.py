@@ -35,7 +35,8 @@ def test_between_two_frames_by_hand():
     torch.testing.assert_close(state.root_velocity, torch.tensor([[2.0, 0.0, 0.0]]))
     torch.testing.assert_close(state.root_angular_velocity, torch.tensor([[0.0, 0.0, math.pi]]))
     thigh = torch.tensor([0.4 - 0.1 * math.sin(angle), 0.1 * math.cos(angle), 1.0])
-    torch.testing.assert_close(state.body_positions[0, 1], thigh)
+    pose = MotionLib([clip]).body_pose(torch.tensor([0]), state)
+    torch.testing.assert_close(pose.positions[0, 1], thigh)
 
 
 def test_every_frame_is_met_and_between_them_lies_the_slerp():
@@ -72,26 +73,23 @@ def test_velocities_are_finite_differences_of_the_pose():
         state.root_rotation, angular_velocity(before.root_rotation, after.root_rotation, 2 * h)
     )
     torch.testing.assert_close(state.root_angular_velocity, spin, **near)
-    bodies = lib.body_velocities(state)
-    linear = (after.body_positions - before.body_positions) / (2 * h)
-    torch.testing.assert_close(bodies.linear, linear, **near)
-    own = angular_velocity(before.body_rotations, after.body_rotations, 2 * h)
-    torch.testing.assert_close(bodies.angular, quat_rotate(state.body_rotations, own), **near)
 
 
 def test_bodies_follow_from_the_interpolated_pose():
     lib = MotionLib([make_clip()])
     state = one(lib, 0, 0.123)
     pose = forward_kinematics(PARENTS, torch.tensor(OFFSETS), state.root_position, state.local_rotations)
-    torch.testing.assert_close(state.body_positions, pose.positions)
-    torch.testing.assert_close(state.body_rotations, pose.rotations)
+    bodies = lib.body_pose(torch.tensor([0]), state)
+    torch.testing.assert_close(bodies.positions, pose.positions)
+    torch.testing.assert_close(bodies.rotations, pose.rotations)
 
 
 def test_each_clip_keeps_its_own_size():
     twice = 2 * np.array(OFFSETS)
     lib = MotionLib([make_clip(), make_clip(offsets=twice)])
-    state = lib.state(torch.tensor([0, 1]), torch.tensor([0.1, 0.1]))
-    arms = state.body_positions - state.root_position.unsqueeze(1)
+    both = torch.tensor([0, 1])
+    state = lib.state(both, torch.tensor([0.1, 0.1]))
+    arms = lib.body_pose(both, state).positions - state.root_position.unsqueeze(1)
     torch.testing.assert_close(arms[1], 2 * arms[0])
 
 
@@ -132,9 +130,9 @@ def test_a_generator_decides_everything():
 def test_nothing_needs_values_on_the_host():
     """The meta device has shapes and no values: reading one fails."""
     lib = MotionLib([make_clip(), make_clip(9)], device="meta")
-    state = lib.state(*lib.sample(7))
-    assert state.body_positions.shape == (7, 4, 3) and state.body_positions.is_meta
-    assert lib.body_velocities(state).linear.shape == (7, 4, 3)
+    motions, times = lib.sample(7)
+    pose = lib.body_pose(motions, lib.state(motions, times))
+    assert pose.positions.shape == (7, 4, 3) and pose.positions.is_meta
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase, DiscreteA2CAge
 from manybody.algos.a2c.central_value import CentralValueTrain, ModelCentralValue
 from manybody.algos.a2c.collect import A2CBase
 from manybody.algos.a2c.models import (
+    LogStdModelNetwork,
     ModelA2C,
     ModelA2CContinuous,
     ModelA2CContinuousLogStd,
@@ -33,6 +34,7 @@ __all__ = [
     "ContinuousA2CBase",
     "DiscreteA2CAgent",
     "DiscreteA2CBase",
+    "LogStdModelNetwork",
     "ModelA2C",
     "ModelA2CContinuous",
     "ModelA2CContinuousLogStd",

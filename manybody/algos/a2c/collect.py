@@ -18,7 +18,7 @@ from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_f
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
 from manybody.engine.optim import make_scheduler
-from manybody.envs.base import Obs, Step
+from manybody.envs.base import EnvError, Obs, Step
 from manybody.functional.returns import gae
 
 
@@ -214,11 +214,21 @@ class A2CBase(TrainableAlgorithm):
         if self.value_bootstrap:
             buffer.update_data("bootstraps", n, self.bootstrap(n, step))
         for name in self.rollout_fields():
-            buffer.update_data(name, n, step.extras[name].to(self.ppo_device))
+            kept, _ = self.guard.clean("extras", n, self._extra(step, name))
+            buffer.update_data(name, n, kept)
         self.count_episodes(step, shaped, broken)
         self.obs, self.dones = step.obs, step.done.to(torch.uint8)
         self.recurrent.forget(self.dones)
         self.central_value.after_step(self.dones)
+
+    def _extra(self, step: Step, name: str) -> Tensor:
+        if name not in step.extras:
+            given = ", ".join(map(repr, step.extras)) or "nothing"
+            raise EnvError(
+                f"environment '{self.config.env_name}': step() gave no extras[{name!r}], which "
+                f"'{self.params.algo.name}' learns from (given: {given})"
+            )
+        return step.extras[name].to(self.ppo_device)
 
     def _finish_rollout(self, last_values: Tensor) -> RolloutBatch:
         rollout = self.experience_buffer.tensor_dict

@@ -188,6 +188,7 @@ class A2CNetwork(BaseNetwork):
                 if self.fixed_sigma
                 else nn.Linear(out_size, actions_num)
             )
+            self.sigma.requires_grad_(self.space_config.learn_sigma)
 
     def is_separate_critic(self) -> bool:
         """See :class:`BaseNetwork`."""

@@ -25,12 +25,17 @@ def load(tmp_path, frames, name="m.txt"):
     return read_motion(path)
 
 
+def first_pose(clip):
+    lib, first = MotionLib([clip]), torch.tensor([0])
+    return lib.body_pose(first, lib.state(first, torch.tensor([0.0]))).positions[0]
+
+
 def test_a_standing_figure_stands_upright(tmp_path):
     # y up at 0.9 becomes z up; the right hip, 0.084887 to z, lies at -y; the head's base 0.236151 + 0.223894 above.
     clip = load(tmp_path, [frame(), frame(position=(0.1, 0.9, 0.2)), frame(duration=0.0)])
     assert clip.fps == pytest.approx(20.0)
     np.testing.assert_allclose(clip.root_translation[1], [0.1, -0.2, 0.9], atol=1e-6)
-    bodies = MotionLib([clip]).state(torch.tensor([0]), torch.tensor([0.0])).body_positions[0]
+    bodies = first_pose(clip)
     place = dict(zip(clip.body_names, bodies.tolist(), strict=True))
     assert place["right_hip"] == pytest.approx([0.0, -0.084887, 0.9], abs=1e-6)
     assert place["neck"] == pytest.approx([0.0, 0.0, 0.9 + 0.460045], abs=1e-6)
@@ -41,7 +46,7 @@ def test_a_bent_knee_takes_the_foot_back_and_a_bent_elbow_stays_in_its_column(tm
     # -90 degrees about the file's z (to the right) turn the shin, 0.40987 down, to the back: -x.
     bent = frame(right_knee=-math.pi / 2, left_elbow=0.6)
     clip = load(tmp_path, [bent, bent])
-    bodies = MotionLib([clip]).state(torch.tensor([0]), torch.tensor([0.0])).body_positions[0]
+    bodies = first_pose(clip)
     foot, knee = (bodies[clip.body_names.index(name)] for name in ("right_ankle", "right_knee"))
     torch.testing.assert_close(foot - knee, torch.tensor([-0.40987, 0.0, 0.0]), atol=1e-5, rtol=0)
     elbow = clip.local_rotations[0, clip.body_names.index("left_elbow")]

@@ -1,0 +1,185 @@
+"""``AMPAgent``: PPO that is paid for moving like a clip (Peng et al. 2021, arXiv 2104.02180)."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from manybody.algos.a2c import A2CAgent
+from manybody.algos.amp.config import AMPConfig
+from manybody.config import ConfigError, Params, Problem
+from manybody.data.ring import RingBuffer
+from manybody.data.rollout import Field
+from manybody.envs.base import EnvError
+from manybody.functional import adversarial
+from manybody.functional import policy as policy_maths
+
+SOFT_BOUND = 1.0
+"""Mean actions beyond it are penalised; PPO's is 1.1."""
+
+
+class AMPAgent(A2CAgent):
+    """``amp_continuous``: learns a discriminator of motions together with the policy that is to deceive it.
+
+    Each epoch's steps are paid by the discriminator, ``extras['amp_obs']`` (N, D) being what it sees. In each minibatch
+    it learns to tell them, and steps of earlier policies, from demonstrations, which the environment's
+    ``fetch_amp_obs_demo(count)`` gives as (count, D). Any environment that has both can be imitated.
+
+    Raises:
+        EnvError: the environment shows no motion.
+    """
+
+    Config = AMPConfig
+
+    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+        super().__init__(base_name, params, **parts)
+        if not hasattr(self.model, "discriminate"):
+            what = f"given '{params.model['name']}'; expected 'continuous_amp', which has a discriminator"
+            raise ConfigError([Problem("params.model.name", what)])
+
+    def build_config(self) -> dict[str, Any]:
+        """See :class:`A2CBase`."""
+        return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
+
+    def init_tensors(self) -> None:
+        """See :class:`A2CBase`; the first demonstrations are drawn."""
+        super().init_tensors()
+        config, (size,) = self.config, amp_shape(self.vec_env, self.env_info)
+        self.demos = RingBuffer(config.amp_obs_demo_buffer_size, size, self.ppo_device)
+        self.replay = RingBuffer(config.amp_replay_buffer_size, size, self.ppo_device)
+        while len(self.demos) < self.demos.capacity:
+            missing = self.demos.capacity - len(self.demos)
+            self.demos.add(self.fetch_demos(min(config.amp_minibatch_size, missing)))
+
+    def fetch_demos(self, count: int) -> Tensor:
+        """``count`` demonstrations (count, D), on the learner's device."""
+        env: Any = self.vec_env
+        return env.fetch_amp_obs_demo(count).to(self.ppo_device)
+
+    # --- rewards -------------------------------------------------------------------------------------------------
+
+    def rollout_fields(self) -> dict[str, Field]:
+        """See :class:`A2CBase`: what the discriminator sees."""
+        shape = amp_shape(self.vec_env, self.env_info)
+        return {**super().rollout_fields(), "amp_obs": Field(shape, torch.float32)}
+
+    def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
+        """(T, N, V): the weighed sum of the environment's reward and of style."""
+        logits = torch.cat([self.model.discriminate(seen) for seen in rollout["amp_obs"]])
+        style = adversarial.style_reward(logits, self.config.disc_reward_scale)
+        self.epoch_extras["info/disc_reward_mean"] = style.mean()
+        self.epoch_extras["info/disc_reward_std"] = style.std()
+        task = self.config.task_reward_w * super().shape_rewards(rollout)
+        return task + self.config.disc_reward_w * style.reshape(*task.shape[:2], 1)
+
+    # --- learning ------------------------------------------------------------------------------------------------
+
+    def extra_batch(self, rollout: Any) -> dict[str, Tensor]:
+        """See :class:`A2CBase`: what the discriminator saw; it and new demonstrations enter the memories."""
+        seen = rollout["amp_obs"]
+        self.demos.add(self.fetch_demos(self.config.amp_batch_size))
+        if len(self.replay) == self.replay.capacity:
+            count = max(int(self.config.amp_replay_keep_prob * len(seen)), 1)
+            self.replay.add(seen[torch.randint(len(seen), (count,), device=seen.device)])
+        else:
+            self.replay.add(seen)
+        return {**super().extra_batch(rollout), "amp_obs": seen}
+
+    def train_actor_critic(self, minibatch: Any) -> Any:
+        """See :class:`A2CBase`; with what the discriminator is to tell apart."""
+        rows = min(self.config.amp_minibatch_size, len(minibatch["amp_obs"]))
+        motions = {
+            "amp_obs": minibatch["amp_obs"][:rows],
+            "amp_obs_replay": self.replay.sample(rows),
+            "amp_obs_demo": self.demos.sample(rows),
+        }
+        return super().train_actor_critic(cast(Any, {**minibatch, **motions}))
+
+    def set_train(self, first_pass: bool = True) -> None:
+        """See :class:`A2CBase`; the discriminator's statistics too take each rollout in once."""
+        super().set_train(first_pass)
+        self.model.amp_input_mean_std.train(first_pass)
+
+    def extra_losses(self, minibatch: Any, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adds ``losses['disc_loss']`` and what tells how the discriminator fares."""
+        config, network = self.config, self.model.a2c_network
+        agent, replay, demo = (
+            self.model.norm_amp_obs(minibatch[name]) for name in ("amp_obs", "amp_obs_replay", "amp_obs_demo")
+        )
+        agent_logits = network.eval_disc(torch.cat([agent, replay]))
+        demo_logits, penalty = adversarial.logits_and_penalty(network.eval_disc, demo)
+        logit_loss = adversarial.sum_of_squares([network.get_disc_logit_weights()])
+        disc_loss = (
+            adversarial.discriminator_loss(agent_logits, demo_logits)
+            + config.disc_logit_reg * logit_loss
+            + config.disc_grad_penalty * penalty
+            + config.disc_weight_decay * adversarial.sum_of_squares(network.get_disc_weights())
+        )
+        agent_right, demo_right = adversarial.accuracy(agent_logits, demo_logits)
+        return losses | {
+            "loss": losses["loss"] + config.disc_coef * disc_loss,
+            "disc_loss": disc_loss,
+            "info/disc_agent_acc": agent_right,
+            "info/disc_demo_acc": demo_right,
+            "info/disc_agent_logit": agent_logits.detach().mean(),
+            "info/disc_demo_logit": demo_logits.detach().mean(),
+            "info/disc_grad_penalty": penalty.detach(),
+            "info/disc_logit_loss": logit_loss.detach(),
+        }
+
+    def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
+        """See :class:`ContinuousA2CBase`, with a bound of 1."""
+        if self.bounds_loss_coef is None or self.bound_loss_type != "bound":
+            return super().bounds_loss(result)
+        return policy_maths.bound_loss(result["mus"], SOFT_BOUND).mean()
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        super().adopt(with_statistics(weights), path)
+
+    def memory_state(self) -> dict[str, Any]:
+        """See :class:`TrainableAlgorithm`: the memories, if asked for."""
+        if not self.config.save_amp_buffers:
+            return super().memory_state()
+        memories = {"demos": self.demos.state(), "replay": self.replay.state()}
+        return {**super().memory_state(), "amp_buffers": memories}
+
+    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
+        """See :class:`TrainableAlgorithm`."""
+        super().set_memory_state(state, path)
+        if "amp_buffers" in state:
+            self.demos.set_state(state["amp_buffers"]["demos"])
+            self.replay.set_state(state["amp_buffers"]["replay"])
+
+
+def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
+    """(D,) of what the discriminator sees.
+
+    Raises:
+        EnvError: the environment shows no motion.
+    """
+    space = env_info.get("amp_observation_space")
+    if space is None or not hasattr(env, "fetch_amp_obs_demo"):
+        raise EnvError(
+            f"{type(env).__name__} has no motion to imitate: amp_continuous needs amp_observation_space in "
+            "get_env_info(), extras['amp_obs'] in every step, and fetch_amp_obs_demo(count)"
+        )
+    return space.shape
+
+
+def amp_build_config(env: Any, env_info: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """What ``continuous_amp`` is built from besides PPO's."""
+    return {
+        "amp_input_shape": amp_shape(env, env_info),
+        "normalize_amp_input": config.normalize_amp_input,
+    }
+
+
+def with_statistics(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint of IsaacGymEnvs, where the discriminator's normaliser lies beside the model, as one of ours."""
+    beside = weights.get("amp_input_mean_std", {})
+    model = {**weights.get("model", {}), **{f"amp_input_mean_std.{name}": x for name, x in beside.items()}}
+    return {**weights, "model": model}

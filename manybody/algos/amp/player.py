@@ -1,0 +1,76 @@
+"""``AMPPlayerContinuous``: plays, and tells how much the motion looks like the clip."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.algos.a2c import PpoPlayerContinuous
+from manybody.algos.amp.agent import amp_build_config
+from manybody.algos.player import PlayResult
+from manybody.engine.console import say
+from manybody.envs.base import Step
+from manybody.functional import adversarial
+from manybody.motion.imitation import imitation_error
+
+TRIALS = 32
+"""Environments whose motion is compared with the clip, as many as in the paper."""
+
+
+class AMPPlayerContinuous(PpoPlayerContinuous):
+    """Plays ``amp_continuous`` checkpoints."""
+
+    style: Tensor
+    """() sum of the mean style rewards of all steps."""
+    steps: int
+    """Steps played."""
+    seen: list[Tensor]
+    """(trials, B, 3) of each step: bodies relative to the root, m."""
+    alive: Tensor
+    """(trials,) steps until the first episode ended."""
+
+    def build_config(self) -> dict[str, Any]:
+        """As in training."""
+        return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
+
+    def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
+        """See :class:`BasePlayer`; tells the style reward and, where bodies are shown, the imitation error."""
+        device, trials = self.device, min(self.rows, TRIALS)
+        self.style, self.steps, self.seen = torch.zeros((), device=device), 0, []
+        self.going = torch.ones(trials, dtype=torch.bool, device=device)
+        self.alive = torch.zeros(trials, dtype=torch.long, device=device)
+        result = super().run(on_step, quiet)
+        if not quiet and self.steps:
+            say(f"style reward: {float(self.style) / self.steps:.3f} per step")
+            error = self.imitation_error()
+            if error is not None:
+                say(f"imitation error: {error:.3f} m")
+        return result
+
+    def env_step(self, actions: Tensor) -> Step:
+        """See :class:`BasePlayer`; looks at the motion."""
+        step = super().env_step(actions)
+        logits = self.model.discriminate(step.extras["amp_obs"].to(self.device))
+        self.style += adversarial.style_reward(logits, self.config.disc_reward_scale).mean()
+        self.steps += 1
+        bodies = step.extras.get("body_positions")
+        if bodies is not None:
+            trials = len(self.alive)
+            self.seen.append(bodies[:trials].to(self.device))
+            self.alive += self.going
+            self.going &= ~step.done[:trials].to(self.device)
+        return step
+
+    def imitation_error(self) -> float | None:
+        """Mean over the trials' first episodes (m); None where the environment does not tell."""
+        reference: Any = getattr(self.env, "reference_positions", None)
+        if reference is None or not self.seen:
+            return None
+        clips = [clip.to(self.device) for clip in reference()]
+        motion = torch.stack(self.seen, dim=1)
+        errors = [
+            min(imitation_error(motion[trial, :length], clip) for clip in clips)
+            for trial, length in enumerate(self.alive.tolist())
+        ]
+        return sum(errors) / len(errors)

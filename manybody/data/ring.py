@@ -1,0 +1,50 @@
+"""A memory of rows of which the newest stay."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class RingBuffer:
+    """Up to ``capacity`` rows (D,) on one device; the oldest are overwritten when it is full.
+
+    Args:
+        capacity: rows.
+        size: D.
+        device: where to.
+    """
+
+    def __init__(self, capacity: int, size: int, device: torch.device) -> None:
+        self.rows = torch.zeros(capacity, size, device=device)
+        self.position = self.filled = 0
+
+    def __len__(self) -> int:
+        return self.filled
+
+    @property
+    def capacity(self) -> int:
+        """Rows that fit."""
+        return len(self.rows)
+
+    def add(self, rows: Tensor) -> None:
+        """Remember ``rows`` (M, D); of more than fit, the last ones."""
+        rows = rows[-self.capacity :]
+        first = min(len(rows), self.capacity - self.position)
+        self.rows[self.position : self.position + first] = rows[:first]
+        self.rows[: len(rows) - first] = rows[first:]
+        self.position = (self.position + len(rows)) % self.capacity
+        self.filled = min(self.filled + len(rows), self.capacity)
+
+    def sample(self, count: int) -> Tensor:
+        """``count`` rows (count, D) drawn evenly, with replacement."""
+        return self.rows[torch.randint(self.filled, (count,), device=self.rows.device)]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"rows": self.rows[: self.filled].clone(), "position": self.position}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state`, in a memory of the same capacity."""
+        self.filled, self.position = len(state["rows"]), state["position"]
+        self.rows[: self.filled] = state["rows"].to(self.rows.device)

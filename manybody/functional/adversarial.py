@@ -1,0 +1,56 @@
+"""Adversarial imitation: what the discriminator of motions loses, and what it pays (AMP, arXiv 2104.02180)."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+LARGEST_STYLE_REWARD = 1e-4
+"""Lower limit of 1 - D, so that a style reward is at most -log 1e-4 = 9.2 times its scale."""
+
+
+def discriminator_loss(agent_logits: Tensor, demo_logits: Tensor) -> Tensor:
+    """() cross entropy of telling demonstrations (label 1) from the agent (label 0), each half of it.
+
+    1/2 (mean softplus(agent) + mean softplus(-demo)), as -log sigmoid(x) = softplus(-x).
+
+    Args:
+        agent_logits: (M, 1).
+        demo_logits: (K, 1).
+    """
+    return 0.5 * (softplus(agent_logits).mean() + softplus(-demo_logits).mean())
+
+
+def logits_and_penalty(discriminator: Callable[[Tensor], Tensor], inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (M, 1) of ``inputs`` (M, D) and () their gradient penalty: the mean of |d logit / d input|^2.
+
+    The penalty keeps the discriminator from being steep where the demonstrations are (Mescheder et al. 2018, arXiv
+    1801.04406, R1); gradients flow through it into the weights.
+    """
+
+    def total(x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = discriminator(x)
+        return logits.sum(), logits
+
+    gradient, logits = torch.func.grad(total, has_aux=True)(inputs)
+    return logits, gradient.square().sum(dim=-1).mean()
+
+
+def sum_of_squares(weights: Iterable[Tensor]) -> Tensor:
+    """() the sum of all squared weights."""
+    return torch.stack([weight.square().sum() for weight in weights]).sum()
+
+
+def style_reward(logits: Tensor, scale: float) -> Tensor:
+    """-log(max(1 - D, 1e-4)) scale of ``logits`` (...), with D = sigmoid(logit) (IsaacGymEnvs).
+
+    log(1 - D) is taken as log sigmoid(-logit), which does not lose small numbers.
+    """
+    limit = torch.tensor(LARGEST_STYLE_REWARD, device=logits.device).log()
+    return -scale * logsigmoid(-logits).maximum(limit)
+
+
+def accuracy(agent_logits: Tensor, demo_logits: Tensor) -> tuple[Tensor, Tensor]:
+    """() shares of the agent's and of the demonstrations' logits that the discriminator gets right."""
+    return (agent_logits < 0).float().mean(), (demo_logits > 0).float().mean()

@@ -1,0 +1,51 @@
+"""How far a motion is from the clip that it imitates."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def pose_distances(motion: Tensor, clip: Tensor) -> Tensor:
+    """(T, R) mean distances in m over B bodies between each frame of ``motion`` and each of ``clip``.
+
+    Args:
+        motion: (T, B, 3) positions relative to the root, in the axes of the world, m.
+        clip: (R, B, 3) likewise.
+    """
+    return torch.linalg.vector_norm(motion.unsqueeze(1) - clip.unsqueeze(0), dim=-1).mean(dim=-1)
+
+
+def imitation_error(motion: Tensor, clip: Tensor) -> float:
+    """Mean distance (m) of the bodies, relative to the root, after the best alignment in time.
+
+    The measure of the AMP paper (arXiv 2104.02180, section 8): every frame of the motion is compared with a frame of
+    the clip, the two aligned by dynamic time warping. The clip is repeated as often as the motion needs, and the motion
+    may begin anywhere in it. From one frame of the motion to the next the clip goes on by one frame, or by two, or
+    stays and goes on by one after that (Sakoe & Chiba 1978, slope between 1/2 and 2): without that limit a figure that
+    stands still would be compared with one favourable frame all the time.
+
+    Args:
+        motion: (T, B, 3) positions relative to the root, in the axes of the world, m.
+        clip: (R, B, 3) likewise, at the same rate.
+    """
+    distances = pose_distances(motion, clip)
+    frames, length = distances.shape
+    laps = math.ceil(2 * frames / length) + 1  # at twice the clip's speed, from anywhere in the first lap
+    distances = distances.repeat(1, laps)
+    far = torch.full((2,), math.inf, device=motion.device)
+
+    def later(cost: Tensor, by: int) -> Tensor:
+        return torch.cat((far[:by], cost[:-by]))
+
+    # best[j]: least sum so far where the newest frame of the motion is compared with frame j, by what came before.
+    best = distances[0].clone()
+    best[length:] = math.inf
+    before = torch.full_like(best, math.inf)
+    for i in range(1, frames):
+        moved = torch.minimum(later(best, 1), later(best, 2)) + distances[i]
+        waited = (
+            later(before, 1) + distances[i - 1] + distances[i] if i > 1 else torch.full_like(best, math.inf)
+        )
+        before, best = best, torch.minimum(moved, waited)
+    return float(best.min()) / frames

@@ -1,0 +1,29 @@
+"""The clips that come with the library."""
+
+import os
+from pathlib import Path
+
+from manybody.motion.errors import MotionError
+
+FOLDER = Path(__file__).parent / "clips"
+"""Where they lie."""
+
+
+def shipped() -> tuple[str, ...]:
+    """Their names."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
+
+
+def find_motion(source: str | os.PathLike) -> Path:
+    """The file that ``source`` means: a shipped clip by its name, everything else as it is.
+
+    Raises:
+        MotionError: a name without an ending that is no shipped clip and no file; lists those there are.
+    """
+    path = Path(source)
+    if path.suffix or path.exists() or len(path.parts) != 1:
+        return path
+    if path.name not in shipped():
+        expected = f"a file, or one of the clips that come along: {', '.join(shipped())}"
+        raise MotionError("file", f"no clip '{path.name}'", expected)
+    return FOLDER / f"{path.name}.npz"

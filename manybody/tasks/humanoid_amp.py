@@ -1,0 +1,304 @@
+"""HumanoidAMP: a body of 15 parts that learns to move like a motion clip (IsaacGymEnvs' HumanoidAMP)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import mujoco
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from manybody.config.task import HumanoidAMPConfig, HumanoidAMPEnvConfig, TaskConfig
+from manybody.envs.base import EnvError
+from manybody.functional.kinematics import BodyPose
+from manybody.functional.rotations import quat_multiply, quat_rotate, quat_to_matrix
+from manybody.motion.lib import MotionLib
+from manybody.tasks.articulation import Articulation
+from manybody.tasks.base import MujocoTask
+
+KEY_BODIES = ("right_hand", "left_hand", "right_foot", "left_foot")
+"""Bodies whose positions are observed."""
+BALL_SCALE = math.pi
+"""rad, rotation vector's component at action 1."""
+HINGE_SCALE = 1.4
+"""Share of half a hinge's range that action 1 reaches from its middle: mid +- 0.7 (hi - lo)."""
+START_HEIGHT = 0.89
+"""m, of the pelvis when an episode begins standing."""
+ARMS_OUT = {"right_shoulder": -math.pi / 2, "left_shoulder": math.pi / 2}
+"""rad about x: where the shoulders are then."""
+FIRST_STEPS = 1
+"""Control steps of an episode in which a touch of the floor does not end it."""
+
+
+def heading_inverse(rotation: Tensor) -> Tensor:
+    """The rotation (N, 4) about z that turns the x axis of ``rotation`` (N, 4), seen from above, to the world's."""
+    w, x, y, z = rotation.unbind(-1)
+    half = torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z)) / 2
+    zero = torch.zeros_like(half)
+    return torch.stack((half.cos(), zero, zero, -half.sin())).movedim(0, -1)
+
+
+def tan_norm(rotation: Tensor) -> Tensor:
+    """The turned x and z axes (..., 6) of unit quaternions ``rotation`` (..., 4): continuous, unlike angles."""
+    matrix = quat_to_matrix(rotation)
+    return torch.cat((matrix[..., 0], matrix[..., 2]), dim=-1)
+
+
+def pose_observations(
+    body: Articulation, qpos: Tensor, qvel: Tensor, key_bodies: Sequence[int], local_root: bool
+) -> tuple[Tensor, BodyPose]:
+    """What policy and discriminator see of coordinates of simulator or clip (N, 105), and where the bodies are.
+
+    Root height (m); its rotation as ``tan_norm`` 6, against its heading with ``local_root``, else against the world;
+    its velocity (m/s) and angular velocity (rad/s) in the frame of its heading, 3 each; ``tan_norm`` of each ball
+    joint 6 and the angle of each hinge 1, in the order of ``qpos``; joint velocities (rad/s); key bodies against the
+    root in the frame of its heading (m), 3 each.
+    """
+    local = body.local_rotations(qpos)
+    pose = body.pose(qpos, local)
+    root = local[:, 0]
+    heading = heading_inverse(root)
+    joints = [
+        tan_norm(local[:, index]) if axis is None else qpos[:, place : place + 1]
+        for index, (place, _, axis) in body.joints.items()
+    ]
+    seen_root = quat_multiply(heading, root) if local_root else root
+    keys = [quat_rotate(heading, pose.positions[:, key] - qpos[:, :3]) for key in key_bodies]
+    observation = torch.cat(
+        [
+            qpos[:, 2:3],
+            tan_norm(seen_root),
+            quat_rotate(heading, qvel[:, :3]),
+            quat_rotate(heading, quat_rotate(root, qvel[:, 3:6])),
+            *joints,
+            qvel[:, 6:],
+            *keys,
+        ],
+        dim=1,
+    )
+    return observation, pose
+
+
+class FloorContact:
+    """Which bodies touch the floor at z = 0: the lowest points of their spheres and capsules say so.
+
+    MuJoCo's contact begins at the same distance, zero; but what its sensors tell is from before the last integration.
+
+    Args:
+        model: the compiled model; its spheres and capsules belong to bodies from 1 on.
+        allowed: names of the bodies that may touch.
+        device: where the tensors live.
+    """
+
+    def __init__(self, model: mujoco.MjModel, allowed: Sequence[str], device: torch.device) -> None:
+        bodies: list[int] = []
+        ends: list[np.ndarray] = []
+        radii: list[float] = []
+        for geom in range(model.ngeom):
+            body, kind = model.geom_bodyid[geom], model.geom_type[geom]
+            capsule = kind == mujoco.mjtGeom.mjGEOM_CAPSULE
+            if body == 0 or model.body(body).name in allowed:
+                continue
+            if not capsule and kind != mujoco.mjtGeom.mjGEOM_SPHERE:
+                continue
+            axis = np.zeros(9)
+            mujoco.mju_quat2Mat(axis, model.geom_quat[geom])
+            half = axis.reshape(3, 3)[:, 2] * model.geom_size[geom, 1]
+            for end in (half, -half) if capsule else (np.zeros(3),):
+                bodies.append(int(body) - 1)
+                ends.append(model.geom_pos[geom] + end)
+                radii.append(float(model.geom_size[geom, 0]))
+        self.bodies = torch.tensor(bodies, device=device)
+        """(P,) of P points."""
+        points = torch.tensor(np.array(ends), dtype=torch.float32, device=device)
+        self.points = points.t().unsqueeze(2).contiguous()
+        """(3, P, 1) m, in their bodies' axes."""
+        self.radii = torch.tensor(np.array(radii), dtype=torch.float32, device=device).unsqueeze(1)
+        """(P, 1) m."""
+
+    def fallen(self, pose: BodyPose, height: float) -> Tensor:
+        """(N,) bool: some body that may not touches the floor while its origin is below ``height`` m."""
+        # Bodies first, as forward kinematics leaves them: contiguous batches. A point's height needs only the last row
+        # of its body's rotation matrix.
+        w, x, y, z = pose.rotations.transpose(0, 1).unbind(-1)
+        row = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))
+        origin = pose.positions[..., 2].t()[self.bodies]
+        lowest = origin - self.radii
+        for entry, point in zip(row, self.points, strict=True):
+            lowest = lowest + entry[self.bodies] * point
+        return ((lowest <= 0) & (origin < height)).any(dim=0)
+
+
+class HumanoidAMP(MujocoTask):
+    """105 observations, 28 actions, 30 Hz; the reward is 1 per step, and the discriminator's matters.
+
+    Observation: ``pose_observations``. Action: targets of PD drives, for ball joints a rotation vector, for hinges an
+    angle. ``extras['amp_obs']`` (N, K x 105) is what the discriminator sees: the observations of the last K steps,
+    newest first. Termination: a body other than ``contactBodies`` touches the floor below ``terminationHeight``.
+    """
+
+    Config: ClassVar[type[TaskConfig]] = HumanoidAMPConfig
+    asset = "humanoid_amp.xml"
+    num_observations = 105
+    num_actions = 28
+    state_buffers: ClassVar[tuple[str, ...]] = (*MujocoTask.state_buffers, "history")
+
+    env: HumanoidAMPEnvConfig
+
+    def __init__(self, cfg: TaskConfig, *args: object, **kwargs: object) -> None:
+        super().__init__(cfg, *args, **kwargs)  # type: ignore[arg-type]
+        assert isinstance(cfg.env, HumanoidAMPEnvConfig)
+        self.env = cfg.env
+        model = self.sim.model
+        self.body = Articulation(model, self.device)
+        names = self.body.body_names
+        if unknown := sorted(set(self.env.contactBodies) - set(names)):
+            raise EnvError(
+                f"task.env.contactBodies: no body '{unknown[0]}'; the bodies are {', '.join(names)}"
+            )
+        self.key_bodies = [names.index(name) for name in KEY_BODIES]
+        self.floor = FloorContact(model, self.env.contactBodies, self.device)
+        self.motions = MotionLib.load(self.env.motion_file, self.device)
+        self.motions.check_skeleton(names, self.body.parents)
+        self.targets = PDTargets(model, self.device)
+        start = torch.tensor(model.qpos0, dtype=torch.float32, device=self.device)
+        start[2] = START_HEIGHT
+        for joint, angle in ARMS_OUT.items():
+            place = int(model.joint(joint).qposadr[0])
+            start[place : place + 2] = torch.tensor([math.cos(angle / 2), math.sin(angle / 2)])
+        self.start_qpos = start
+        self.steps_back = torch.arange(self.env.numAMPObsSteps, device=self.device) * self.dt
+        """(K,) s, how long ago the frames of an AMP observation are."""
+        frames = (self.num_envs, self.env.numAMPObsSteps, HumanoidAMP.num_observations)
+        self.history = torch.zeros(frames, device=self.device)
+        """(N, K, 105) the last observations, newest first."""
+        self.reset()
+
+    # --- imitation ---------------------------------------------------------------------------------------------------
+
+    def get_env_info(self) -> dict[str, Any]:
+        """See :class:`VecEnv`; ``amp_observation_space`` too."""
+        size = self.history[0].numel()
+        return super().get_env_info() | {
+            "amp_observation_space": spaces.Box(-math.inf, math.inf, (size,), np.float32)
+        }
+
+    def reference_positions(self) -> list[Tensor]:
+        """(R, B, 3) of each clip, at this task's rate: the bodies relative to the root, in the axes of the world, m."""
+        clips = []
+        for clip, length in enumerate(self.motions.lengths.tolist()):
+            times = torch.arange(0.0, length, self.dt, device=self.device)
+            state = self.motions.state(torch.full((len(times),), clip, device=self.device), times)
+            qpos, _ = self.body.coordinates(state)
+            pose = self.body.pose(qpos, self.body.local_rotations(qpos))
+            clips.append(pose.positions - qpos[:, None, :3])
+        return clips
+
+    def fetch_amp_obs_demo(self, count: int) -> Tensor:
+        """``count`` observations (count, K x 105) of the motion, at random times."""
+        history = float(self.steps_back[-1])
+        motions, times = self.motions.sample(count, self.generator, history)
+        return self._reference(motions, times)[0].flatten(1)
+
+    # --- MujocoTask --------------------------------------------------------------------------------------------------
+
+    def pre_physics_step(self, actions: Tensor) -> None:
+        """Targets of the drives; see ``PDTargets``."""
+        self.sim.ctrl.copy_(self.targets(actions))
+
+    def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As every task; the new observation enters the history."""
+        outcome = super().post_physics_step()
+        newest = torch.where(self.sim.finite.unsqueeze(1), self.frame, self.history[:, 0])
+        self.history = torch.cat((newest.unsqueeze(1), self.history[:, :-1]), dim=1)
+        return outcome
+
+    def compute_observations(self) -> Tensor:
+        """See the class docstring."""
+        self.frame, self.pose = self._frames(self.sim.qpos, self.sim.qvel)
+        return self.frame
+
+    def compute_reward(self) -> tuple[Tensor, Tensor]:
+        """1, and who has fallen."""
+        fallen = self.floor.fallen(self.pose, self.env.terminationHeight)
+        fallen &= (self.progress_buf > FIRST_STEPS) & self.env.enableEarlyTermination
+        return torch.ones(self.num_envs, device=self.device), fallen
+
+    def extras(self) -> dict[str, Tensor]:
+        """``amp_obs`` (N, K x 105) and ``body_positions`` (N, B, 3) relative to the root (m), before any reset."""
+        bodies = self.pose.positions - self.pose.positions[:, :1]
+        return {"amp_obs": self.history.flatten(1), "body_positions": bodies}
+
+    def reset_where(self, mask: Tensor) -> None:
+        """Standing or somewhere in a clip, as ``stateInit`` says, with the clip's past as history."""
+        # Asking which rows those are costs nothing on the CPU; elsewhere it would wait for the device.
+        rows = mask.nonzero().squeeze(1) if mask.device.type == "cpu" else torch.arange(self.num_envs)
+        count = len(rows)
+        if count == 0:
+            return
+        motions, times = self.motions.sample(count, self.generator)
+        if self.env.stateInit == "Start":
+            times = torch.zeros_like(times)
+        frames, qpos, qvel = self._reference(motions, times)
+        if self.env.stateInit in ("Default", "Hybrid"):
+            share = self.env.hybridInitProb if self.env.stateInit == "Hybrid" else 0.0
+            drawn = torch.rand(count, 1, generator=self.generator, device=self.device)
+            qpos = torch.where(drawn < share, qpos, self.start_qpos)
+            qvel = torch.where(drawn < share, qvel, 0.0)
+            standing, _ = self._frames(qpos, qvel)
+            frames = torch.where((drawn < share).unsqueeze(2), frames, standing.unsqueeze(1))
+        self.sim.reset(mask, _put(self.sim.qpos, rows, qpos), _put(self.sim.qvel, rows, qvel))
+        everywhere = _put(self.history, rows, frames)
+        self.history = torch.where(mask[:, None, None], everywhere, self.history)
+
+    def first_observations(self) -> Tensor:
+        """Known since the reset."""
+        return self.history[:, 0]
+
+    def _reference(self, motions: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations (M, K, 105) of clips ``motions`` (M,) at ``times`` (M,) s and the steps before, newest first;
+        ``qpos`` (M, nq) and ``qvel`` (M, nv) at ``times``.
+        """
+        steps = len(self.steps_back)
+        past = (times - self.steps_back.unsqueeze(1)).flatten()  # (K M)
+        qpos, qvel = self.body.coordinates(self.motions.state(motions.repeat(steps), past))
+        frames = self._frames(qpos, qvel)[0].unflatten(0, (steps, -1)).transpose(0, 1)
+        return frames, qpos[: len(times)], qvel[: len(times)]
+
+    def _frames(self, qpos: Tensor, qvel: Tensor) -> tuple[Tensor, BodyPose]:
+        return pose_observations(self.body, qpos, qvel, self.key_bodies, self.env.localRootObs)
+
+
+class PDTargets:
+    """Actions (N, A) to targets of the position actuators (N, A), rad.
+
+    A hinge's is mid + 0.7 (hi - lo) a. A ball joint's is the rotation vector pi a; where it is longer than the widest
+    angle that the joint can reach, it is shortened to that, since beyond a half turn it would mean another rotation.
+    """
+
+    def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
+        joints = model.actuator_trnid[:, 0]
+        lower, upper = (torch.tensor(model.jnt_range[joints, end], dtype=torch.float32) for end in (0, 1))
+        hinge = torch.tensor(model.jnt_type[joints] == mujoco.mjtJoint.mjJNT_HINGE)
+        self.scale = torch.where(hinge, HINGE_SCALE * (upper - lower) / 2, BALL_SCALE).to(device)
+        self.offset = torch.where(hinge, (upper + lower) / 2, 0.0).to(device)
+        _, joint = np.unique(joints, return_inverse=True)
+        self.same = torch.nn.functional.one_hot(torch.tensor(joint)).float().to(device)
+        """(A, J) 1 where the actuator is the joint's."""
+        reach = torch.tensor(model.jnt_range[np.unique(joints), 1], dtype=torch.float32)
+        balls = torch.tensor(model.jnt_type[np.unique(joints)] == mujoco.mjtJoint.mjJNT_BALL)
+        self.reach = torch.where(balls, reach, math.inf).to(device)
+        """(J,) rad, the longest rotation vector."""
+
+    def __call__(self, actions: Tensor) -> Tensor:
+        """The targets (N, A) of ``actions`` (N, A)."""
+        targets = self.offset + self.scale * actions
+        length = (targets.square() @ self.same).sqrt()
+        return targets * ((self.reach / length.clamp_min(1e-6)).clamp_max(1.0) @ self.same.t())
+
+
+def _put(values: Tensor, rows: Tensor, new: Tensor) -> Tensor:
+    """A copy of ``values`` (N, ...) with ``new`` (M, ...) in ``rows`` (M,)."""
+    return values.index_copy(0, rows, new)
