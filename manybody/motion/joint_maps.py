@@ -1,0 +1,88 @@
+"""Which joint of another skeleton moves which body of ours: by the names in use, or by a user's YAML file."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from manybody.motion.errors import MotionError, read_from, shown
+from manybody.motion.files import read_text
+
+_MAX_YAML = 64 * 1024
+"""Bytes of a joint map; longer ones are refused unread."""
+
+_TRUNK = {
+    "pelvis": ("pelvis", "hips", "hip", "root"),
+    # The topmost joint of the spine: it carries the turns of all those below.
+    "torso": (
+        *("upperchest", "chest4", "chest3", "chest2", "chest", "thorax", "torso"),
+        *("spine4", "spine3", "spine2", "spine1", "spine", "upperback"),
+    ),
+    "head": ("head", "neck1", "neck"),
+}
+_LIMBS = {
+    # Where there is an "arm", a "shoulder" is the collar bone; elsewhere the shoulder is the joint of the arm.
+    "upper_arm": ("arm", "uparm", "upperarm", "humerus", "shldr", "shoulder"),
+    "lower_arm": ("forearm", "lowarm", "lowerarm", "radius", "elbow"),
+    "hand": ("hand", "wrist"),
+    "thigh": ("upleg", "upperleg", "thigh", "femur", "hip"),
+    "shin": ("leg", "lowleg", "lowerleg", "shin", "tibia", "knee"),
+    "foot": ("foot", "ankle"),
+}
+NAMES = _TRUNK | {
+    f"{side}_{limb}": tuple(f"{word}{name}" for name in names for word in (side, side[0]))
+    for side in ("right", "left")
+    for limb, names in _LIMBS.items()
+}
+"""Body of :data:`~manybody.motion.skeletons.AMP_HUMANOID` to the names of its joint elsewhere, the best first.
+
+In small letters without spaces, signs and prefixes (``mixamorig:``). They cover DeepMimic, Mixamo, LAFAN1, the usual
+BVH conversions of CMU's motions, CMU's own ASF names, SMPL and 100STYLE.
+"""
+OPTIONAL = ("right_hand", "left_hand")
+"""Bodies without a joint of their own: where theirs is known, it tells where the lower arm points."""
+
+
+def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Body of ours to a joint among ``names``, found by :data:`NAMES`; entries of ``given`` come first.
+
+    Raises:
+        MotionError: ``given`` names a body or joint that is not there, or a joint is not found; lists those there are.
+    """
+    given = given or {}
+    for body, name in given.items():
+        if body not in NAMES:
+            raise MotionError(f"joint map: {shown(body)}", "no body of ours", f"one of {', '.join(NAMES)}")
+        if name not in names:
+            expected = f"one of the clip's joints: {', '.join(names)}"
+            raise MotionError(f"joint map: {body}", shown(name), expected)
+    plain = {re.sub(r"[^a-z0-9]", "", name.rpartition(":")[2].lower()): name for name in reversed(names)}
+    found = {body: plain[word] for body, words in NAMES.items() for word in reversed(words) if word in plain}
+    found |= given
+    missing = [body for body in NAMES if body not in found and body not in OPTIONAL]
+    if missing:
+        advice = f"Write a YAML file with lines such as '{missing[0]}: <joint>' and give it as the joint map."
+        expected = f"a name such as {NAMES[missing[0]][0]!r} among the clip's joints: {', '.join(names)}"
+        raise MotionError("joint map", f"no joint for {', '.join(missing)}", expected, advice)
+    return found
+
+
+def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
+    """The entries of a YAML file: lines of ``body of ours: joint of theirs``.
+
+    Raises:
+        MotionError: the file cannot be read, is no YAML, or holds something else.
+    """
+    with read_from(path):
+        try:
+            content = yaml.safe_load(read_text(path, _MAX_YAML))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            if isinstance(error, MotionError):
+                raise
+            raise MotionError("file", shown(str(error)), "valid YAML") from None
+        if not isinstance(content, dict) or not all(
+            isinstance(text, str) for entry in content.items() for text in entry
+        ):
+            raise MotionError("joint map", shown(content), "lines of 'body of ours: joint of theirs'")
+        return content

@@ -1,0 +1,166 @@
+"""Retargeting: the motion of another skeleton, brought to ours."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from manybody.motion.clip import Clip
+from manybody.motion.errors import MotionError
+from manybody.motion.joint_maps import joint_map
+from manybody.motion.kinematics import about, between, body_poses, conjugate, grounded, multiply, rotate
+from manybody.motion.skeletons import AMP_HUMANOID, Skeleton
+
+UPRIGHT = 0.8
+"""Least height of the head above the hips at rest, as a share of their distance."""
+STRAIGHT = 0.1
+"""Below this sine of its angle a hinge counts as straight: its plane is then more and more that of the whole clip."""
+LIMBS = (
+    *(
+        ("right_upper_arm", "right_lower_arm", "right_hand"),
+        ("left_upper_arm", "left_lower_arm", "left_hand"),
+    ),
+    *(("right_thigh", "right_shin", "right_foot"), ("left_thigh", "left_shin", "left_foot")),
+)
+"""Bodies of each limb from the trunk outwards; the second is a hinge."""
+
+
+def retarget(
+    clip: Clip,
+    skeleton: Skeleton = AMP_HUMANOID,
+    names: Mapping[str, str] | None = None,
+    rest_frame: int | None = None,
+) -> Clip:
+    """``clip`` on ``skeleton``, standing on the ground.
+
+    As IsaacGymEnvs' retargeting script does it: rest poses are aligned, joints mapped, the way of the hips scaled by
+    the ratio of the legs' lengths, elbows and knees made hinges, and the lowest point of the soles over the clip put
+    at height 0. Every body turns in the world as its joint does since the rest pose, so turns of joints in between
+    (several spine joints, collar bones) are included. Arms and legs point where theirs point: what bends an elbow or a
+    knee out of its hinge's plane becomes a twist of the upper arm or thigh. Forward at rest becomes +x.
+
+    Args:
+        clip: with ``offsets``; its unit of length does not matter.
+        skeleton: with the bodies of :data:`~manybody.motion.skeletons.AMP_HUMANOID`; its proportions are free.
+        names: body of ours to joint of theirs, where the built-in :data:`~manybody.motion.joint_maps.NAMES` do not
+            know better.
+        rest_frame: the frame in which the figure stands upright, feet flat on the ground, arms hanging or spread. None:
+            it stands so where all rotations are identity, as in most files.
+
+    Raises:
+        MotionError: a joint is not found, the clip has no offsets, or its rest pose does not stand upright.
+    """
+    joints = {body: clip.body_names.index(name) for body, name in joint_map(clip.body_names, names).items()}
+    places, turns = body_poses(clip)
+    rest_places, rest_turns = _rest(clip, rest_frame)
+    at_rest = {body: rest_places[joint] for body, joint in joints.items()}
+    home = about(2, -_heading(at_rest))
+
+    since_rest = multiply(turns, conjugate(rest_turns))
+    world = {}
+    for body, joint in joints.items():
+        turned = multiply(multiply(home, since_rest[:, joint]), conjugate(home))
+        world[body] = multiply(turned, _alignment(body, at_rest, home))
+    for upper, lower, end in LIMBS:
+        world[upper], world[lower] = _hinged(world[upper], world[lower], skeleton.hinges[lower])
+        if end not in skeleton.feet:
+            world[end] = world[lower]  # a hand has no joint
+
+    local = [world[skeleton.names[0]]]
+    for name, parent in zip(skeleton.names[1:], skeleton.parents[1:], strict=True):
+        local.append(multiply(conjugate(world[skeleton.names[parent]]), world[name]))
+    hips = places[:, [joints["right_thigh"], joints["left_thigh"]]].mean(axis=1)
+    thighs = [skeleton.names.index(name) for name in ("right_thigh", "left_thigh")]
+    below = rotate(local[0], skeleton.offsets[thighs].mean(axis=0))
+    moved = Clip(
+        fps=clip.fps,
+        body_names=skeleton.names,
+        parents=skeleton.parents,
+        local_rotations=_continuous(np.stack(local, axis=1)),
+        root_translation=rotate(home, hips) * _size(skeleton, at_rest) - below,
+        licence=clip.licence,
+        offsets=skeleton.offsets,
+    )
+    return grounded(moved, skeleton)
+
+
+def _rest(clip: Clip, frame: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (B, 3) and rotations (B, 4) of the bodies at rest."""
+    if frame is None:
+        clip = dataclasses.replace(
+            clip, local_rotations=np.tile([1.0, 0.0, 0.0, 0.0], (clip.frames, len(clip.parents), 1))
+        )
+        frame = 0
+    if not 0 <= frame < clip.frames:
+        raise MotionError("rest frame", str(frame), f"0 to {clip.frames - 1}, the clip's frames")
+    places, turns = body_poses(clip)
+    return places[frame], turns[frame]
+
+
+def _heading(rest: Mapping[str, np.ndarray]) -> float:
+    """Where the resting figure faces: angle about z from +x in rad; its left is 90 degrees further."""
+    left = rest["left_thigh"] - rest["right_thigh"]
+    up = rest["head"] - (rest["left_thigh"] + rest["right_thigh"]) / 2
+    if up[2] < UPRIGHT * np.linalg.norm(up) or np.hypot(*left[:2]) == 0:
+        advice = "Name a frame in which the figure stands (--rest), or the file's upward axis (--up)."
+        given = f"the head {up[2]:.3g} higher than the hips, {np.linalg.norm(up):.3g} away from them"
+        raise MotionError("rest pose", given, "a figure that stands upright", advice)
+    return float(np.arctan2(-left[0], left[1]))
+
+
+def _alignment(body: str, rest: Mapping[str, np.ndarray], home: np.ndarray) -> np.ndarray:
+    """The turn (4,) that brings ``body``, hanging straight down, to where it points in the rest pose of the clip.
+
+    Trunk and feet rest in both figures alike: upright, and flat on the ground.
+    """
+    for upper, lower, end in LIMBS:
+        if body in (upper, lower):
+            first, second = (upper, lower) if body == upper or end not in rest else (lower, end)
+            along = rotate(home, rest[second] - rest[first])
+            if np.linalg.norm(along) == 0:
+                raise MotionError(
+                    f"joint of {second}", f"the place of {first}", "another one", "Map other joints."
+                )
+            return between(np.array([0.0, 0.0, -1.0]), along)
+    return np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def _hinged(
+    upper: np.ndarray, lower: np.ndarray, limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """``upper`` and ``lower`` (T, 4) of a limb, its joint a hinge about y, both parts pointing where they pointed.
+
+    Seen from the upper part, the lower points to d. A twist of the upper part about its length brings d into the
+    plane y = 0, to the side where the hinge bends; what is left is the hinge's angle, which keeps to ``limits``.
+    """
+    seen = multiply(conjugate(upper), lower)
+    side = -1.0 if limits[0] + limits[1] > 0 else 1.0
+    aside = (
+        side * rotate(seen, np.array([0.0, 0.0, -1.0]))[:, :2]
+    )  # a vector as long as the sine of the angle
+    usual = (aside * np.linalg.norm(aside, axis=1, keepdims=True)).sum(axis=0)
+    usual = usual / np.linalg.norm(usual) if usual.any() else np.array([1.0, 0.0])
+    plane = aside + STRAIGHT * usual
+    twist = about(2, np.arctan2(plane[:, 1], plane[:, 0]))
+    along = rotate(multiply(conjugate(twist), seen), np.array([0.0, 0.0, -1.0]))
+    angles = np.arctan2(-along[:, 0], -along[:, 2])
+    upper = multiply(upper, twist)
+    return upper, multiply(upper, about(1, np.clip(angles, *limits)))
+
+
+def _size(skeleton: Skeleton, rest: Mapping[str, np.ndarray]) -> float:
+    """Our length of a leg in m divided by theirs."""
+    ours = theirs = 0.0
+    for thigh, shin, foot in LIMBS[2:]:
+        ours += sum(
+            float(np.linalg.norm(skeleton.offsets[skeleton.names.index(name)])) for name in (shin, foot)
+        )
+        theirs += float(np.linalg.norm(rest[shin] - rest[thigh]) + np.linalg.norm(rest[foot] - rest[shin]))
+    return ours / theirs
+
+
+def _continuous(quats: np.ndarray) -> np.ndarray:
+    """``quats`` (T, B, 4) with signs chosen so that neighbours in time are near each other."""
+    flips = (quats[1:] * quats[:-1]).sum(axis=-1, keepdims=True) < 0
+    signs = np.concatenate((np.ones_like(quats[:1, :, :1]), np.where(flips, -1.0, 1.0)))
+    return quats * np.cumprod(signs, axis=0)

@@ -1,0 +1,212 @@
+"""What another figure tells of a motion of the humanoid comes back as that motion."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from toy_figure import bvh, told
+from toy_motion import make_clip, quats
+
+from manybody.motion.clip import Clip, load_clip
+from manybody.motion.errors import MotionError
+from manybody.motion.importers import read_motion
+from manybody.motion.joint_maps import joint_map, load_joint_map
+from manybody.motion.kinematics import about, lowest_sole, multiply, rotate
+from manybody.motion.retarget import _hinged, retarget
+from manybody.motion.shipped import find_motion
+from manybody.motion.skeletons import AMP_HUMANOID
+
+DOWN = np.array([0.0, 0.0, -1.0])
+
+
+def walk():
+    return load_clip(find_motion("walk"))
+
+
+def assert_same(clip, expected, tolerance):
+    """The same motion; a quaternion and its negative are the same rotation."""
+    assert (clip.body_names, clip.parents) == (expected.body_names, expected.parents)
+    cosine = np.abs((clip.local_rotations * expected.local_rotations).sum(axis=-1))
+    assert np.degrees(2 * np.arccos(np.clip(cosine, 0, 1))).max() < math.degrees(tolerance)
+    np.testing.assert_allclose(clip.root_translation, expected.root_translation, atol=tolerance)
+
+
+def test_a_clip_of_ours_stays_as_it_is():
+    assert_same(retarget(walk()), walk(), 1e-3)
+
+
+def test_a_taller_figure_in_centimetres_with_a_t_pose_and_other_joints():
+    # It faces -y at rest, so its walk along -y becomes one along +x; 130 becomes 1 by the length of the legs.
+    figure = told(walk())
+    assert len(figure.body_names) == 19 and figure.root_translation[-1, 1] < -300
+    assert_same(retarget(figure), walk(), 1e-3)
+
+
+def test_a_bvh_file_of_it(tmp_path):
+    path = tmp_path / "walk.bvh"
+    path.write_text(bvh(told(walk())))
+    clip = retarget(read_motion(path))
+    assert clip.fps == pytest.approx(60) and clip.offsets.tolist() == walk().offsets.tolist()
+    assert_same(clip, walk(), 2e-3)
+
+
+def test_deepmimic(tmp_path):
+    # Its z points to the right, our y to the left: a knee bent by -0.4 about z is one bent by 0.4 about y.
+    still = [1.0, 0.0, 0.0, 0.0]
+    frame = [
+        0.05,
+        0,
+        0.9,
+        0,
+        *still,
+        *still,
+        *still,
+        *still,
+        -0.4,
+        *still,
+        *still,
+        0.3,
+        *still,
+        0,
+        *still,
+        *still,
+        0,
+    ]
+    path = tmp_path / "m.txt"
+    path.write_text(json.dumps({"Loop": "none", "Frames": [frame, frame]}))
+    clip = retarget(read_motion(path))
+    turns = dict(zip(clip.body_names, clip.local_rotations[0], strict=True))
+    np.testing.assert_allclose(turns.pop("right_shin"), about(1, 0.4), atol=1e-6)
+    np.testing.assert_allclose(turns.pop("right_lower_arm"), about(1, -0.3), atol=1e-6)
+    np.testing.assert_allclose(list(turns.values()), [still] * 13, atol=1e-6)
+
+
+def test_the_ground_and_the_hinges():
+    figure = told(walk())
+    noisy = dataclasses.replace(figure, local_rotations=multiply(figure.local_rotations, about(0, 0.1)))
+    clip = retarget(noisy)
+    assert lowest_sole(clip, AMP_HUMANOID).min() == pytest.approx(0, abs=1e-6)
+    for name, (low, high) in AMP_HUMANOID.hinges.items():
+        w, x, y, z = clip.local_rotations[:, AMP_HUMANOID.names.index(name)].T
+        np.testing.assert_allclose((x, z), 0, atol=1e-6)
+        angles = 2 * np.arctan2(y, w)
+        angles = (angles + math.pi) % (2 * math.pi) - math.pi
+        assert low - 1e-5 <= angles.min() and angles.max() <= high + 1e-5
+    hands = [AMP_HUMANOID.names.index(name) for name in ("right_hand", "left_hand")]
+    np.testing.assert_allclose(np.abs(clip.local_rotations[:, hands, 0]), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize(("limits", "bend"), [((0.0, 2.8), 1), ((-2.8, 0.0), -1)])
+def test_a_limb_that_bends_out_of_its_plane_is_twisted_into_it(limits, bend):
+    # The lower part bends by 0.5 to 1.5 rad about an axis 40 degrees away from y, then turns about its own length.
+    time = np.linspace(0, 1, 9)
+    upper = quats(9, 1)[:, 0]
+    seen = multiply(multiply(about(2, 0.7), about(1, bend * (0.5 + time))), about(2, time))
+    lower = multiply(upper, seen)
+    new_upper, new_lower = _hinged(upper, lower, limits)
+    down = np.tile(DOWN, (9, 1))
+    np.testing.assert_allclose(rotate(new_upper, down), rotate(upper, down), atol=1e-9)
+    np.testing.assert_allclose(rotate(new_lower, down), rotate(lower, down), atol=1e-9)
+    np.testing.assert_allclose(new_upper, multiply(upper, about(2, np.full(9, 0.7))), atol=1e-9)
+
+
+def test_a_straight_limb_keeps_the_plane_in_which_it_bends():
+    # 40 degrees of twist, and the knee goes from bent through straight to 0.05 rad beyond, where it stops.
+    angles = np.array([1.0, 0.5, 0.1, 0.0, -0.05])
+    upper = np.tile([1.0, 0.0, 0.0, 0.0], (5, 1))
+    new_upper, new_lower = _hinged(upper, multiply(about(2, 0.7), about(1, angles)), (0.0, 2.8))
+    np.testing.assert_allclose(new_upper, np.tile(about(2, 0.7), (5, 1)), atol=1e-9)
+    np.testing.assert_allclose(new_lower, multiply(about(2, 0.7), about(1, angles.clip(0))), atol=1e-9)
+
+
+def test_a_frame_can_be_the_rest_pose():
+    # All bones of the file lie along x, as in LAFAN1: only in frame 0 does the figure stand.
+    turns = walk().local_rotations.copy()
+    turns[0] = [1.0, 0.0, 0.0, 0.0]
+    figure = told(dataclasses.replace(walk(), local_rotations=turns))
+    lying = relabelled(figure)
+    with pytest.raises(MotionError, match=r"rest pose: .* expected a figure that stands upright.*--rest"):
+        retarget(lying)
+    with pytest.raises(MotionError, match="rest frame: found 193, expected 0 to 192"):
+        retarget(lying, rest_frame=193)
+    again = retarget(lying, rest_frame=0)
+    np.testing.assert_allclose(again.local_rotations[1:], retarget(figure).local_rotations[1:], atol=1e-5)
+
+
+def relabelled(figure):
+    """The same motion, with each body's axes turned by 90 degrees about y: up becomes x."""
+    turn = about(1, math.pi / 2)
+    back = about(1, -math.pi / 2)
+    local = multiply(multiply(turn, figure.local_rotations), back)
+    local[:, 0] = multiply(figure.local_rotations[:, 0], back)
+    return dataclasses.replace(figure, local_rotations=local, offsets=rotate(turn, figure.offsets))
+
+
+def test_names_in_use():
+    lafan = ["Hips", "LeftUpLeg", "LeftLeg", "LeftFoot", "LeftToe", "RightUpLeg", "RightLeg", "RightFoot"]
+    lafan += ["Spine", "Spine1", "Spine2", "Neck", "Head"]
+    lafan += [
+        f"{side}{part}" for side in ("Left", "Right") for part in ("Shoulder", "Arm", "ForeArm", "Hand")
+    ]
+    found = joint_map(lafan)
+    assert [found[x] for x in ("torso", "head", "left_upper_arm", "right_shin")] == [
+        "Spine2",
+        "Head",
+        "LeftArm",
+        "RightLeg",
+    ]
+    smpl = ["Pelvis", "Spine1", "Spine3", "Neck", "Head"]
+    smpl += [
+        f"{s}_{part}"
+        for s in "LR"
+        for part in ("Hip", "Knee", "Ankle", "Collar", "Shoulder", "Elbow", "Wrist")
+    ]
+    found = joint_map(smpl)
+    assert [found[x] for x in ("torso", "left_upper_arm", "right_thigh")] == ["Spine3", "L_Shoulder", "R_Hip"]
+    assert joint_map(AMP_HUMANOID.names) == {name: name for name in AMP_HUMANOID.names}
+
+
+def test_a_map_of_one_s_own(tmp_path):
+    figure = told(walk())
+    names = ["knee" if name.endswith("LeftLeg") else name for name in figure.body_names]
+    figure = dataclasses.replace(figure, body_names=names)
+    with pytest.raises(
+        MotionError, match=r"no joint for left_shin, expected .*mixamorig:LeftFoot.*'left_shin: <joint>'"
+    ):
+        retarget(figure)
+    path = tmp_path / "map.yaml"
+    path.write_text("left_shin: knee\n")
+    assert_same(retarget(figure, names=load_joint_map(path)), walk(), 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"tail": "Spine"}, "'tail': found no body of ours, expected one of pelvis, torso"),
+        ({"torso": "Spin"}, "torso: found 'Spin', expected one of the clip's joints: mixamorig:Hips"),
+    ],
+)
+def test_a_wrong_map_is_told(names, message):
+    with pytest.raises(MotionError, match=message):
+        retarget(told(walk()), names=names)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "torso: [1, 2]\n", "torso: {\n", "torso: 2020-13-40\n"])
+def test_a_file_that_is_no_map_is_told(text, tmp_path):
+    path = tmp_path / "map.yaml"
+    path.write_text(text)
+    with pytest.raises(MotionError, match=r"map\.yaml"):
+        joint_map(["Hips"], load_joint_map(path))
+
+
+def test_a_clip_of_something_else_is_told():
+    with pytest.raises(MotionError, match=r"no joint for pelvis, .*clip's joints: hip2, thigh, shin, arm"):
+        retarget(make_clip(body_names=("hip2", "thigh", "shin", "arm")))
+    figure = told(walk())
+    without = {field.name: getattr(figure, field.name) for field in dataclasses.fields(figure)} | {
+        "offsets": None
+    }
+    with pytest.raises(MotionError, match="offsets: found none"):
+        retarget(Clip(**without))

@@ -1,0 +1,100 @@
+"""The motion of the AMP humanoid as another figure tells it, in the way of BVH files; and BVH text of any clip."""
+
+import math
+
+import numpy as np
+
+from manybody.motion.clip import Clip
+from manybody.motion.kinematics import about, body_poses, conjugate, multiply, rotate
+
+SCALE = 130.0
+"""The figure is 1.3 times as tall as the humanoid, in centimetres."""
+FACING = about(2, -math.pi / 2)
+"""Turns the humanoid's forward, +x, to the figure's, -y: +z in a file with y up."""
+
+
+def bones():
+    """Name, parent's name, body of the humanoid that turns as it does, body of the humanoid where it is."""
+    yield from (("Hips", "", "pelvis", "pelvis"), ("Spine", "Hips", "pelvis", "waist"))
+    yield from (("Spine1", "Spine", "torso", "torso"), ("Neck", "Spine1", "torso", "neck"))
+    yield "Head", "Neck", "head", "head"
+    for side in ("Right", "Left"):
+        yield f"{side}Shoulder", "Spine1", "torso", "neck"
+        limb = {"Arm": "upper_arm", "ForeArm": "lower_arm", "Hand": "hand"}
+        limb |= {"UpLeg": "thigh", "Leg": "shin", "Foot": "foot"}
+        parent = {"Arm": f"{side}Shoulder", "UpLeg": "Hips"}
+        before = ""
+        for name, body in limb.items():
+            yield f"{side}{name}", parent.get(name, before), *(f"{side.lower()}_{body}",) * 2
+            before = f"{side}{name}"
+
+
+def spread(body):
+    """What turns a body of the humanoid, arms hanging, into the T-pose: arms along +-y."""
+    side = {"right": -1, "left": 1}.get(body.partition("_")[0], 0)
+    return about(0, side * math.pi / 2 if body.endswith(("arm", "hand")) else 0.0)
+
+
+def told(clip, prefix="mixamorig:"):
+    """The motion of ``clip``, of the AMP humanoid, told by a figure of more joints that rests in a T-pose."""
+    places, turns = body_poses(clip)
+    rest = {clip.body_names[0]: np.zeros(3)}
+    for body, parent, offset in zip(clip.body_names[1:], clip.parents[1:], clip.offsets[1:], strict=True):
+        before = clip.body_names[parent]
+        rest[body] = rest[before] + rotate(spread(before), offset)
+    rest |= {"waist": rest["torso"] / 2, "neck": (rest["torso"] + rest["head"]) / 2}
+
+    names, before, bodies, at = zip(*bones(), strict=True)
+    parents = [names.index(name) if name else -1 for name in before]
+    world = [
+        multiply(
+            multiply(FACING, turns[:, clip.body_names.index(body)]), conjugate(multiply(FACING, spread(body)))
+        )
+        for body in bodies
+    ]
+    local = [multiply(conjugate(world[p]), world[b]) if b else world[0] for b, p in enumerate(parents)]
+    offsets = [rest[at[b]] - rest[at[max(p, 0)]] for b, p in enumerate(parents)]
+    return Clip(
+        fps=clip.fps,
+        body_names=[prefix + name for name in names],
+        parents=parents,
+        local_rotations=np.stack(local, axis=1),
+        root_translation=rotate(FACING, places[:, 0]) * SCALE,
+        licence=clip.licence,
+        offsets=rotate(FACING, np.array(offsets)) * SCALE,
+    )
+
+
+def bvh(clip):
+    """BVH text of ``clip``, y up, in the clip's own unit of length; angles in the order z, x, y."""
+    lines, order = ["HIERARCHY"], []
+
+    def joint(body):
+        x, y, z = clip.offsets[body]
+        lines.extend((f"{'JOINT' if order else 'ROOT'} {clip.body_names[body]}", "{", f"OFFSET {x} {z} {-y}"))
+        places = "3" if order else "6 Xposition Yposition Zposition"
+        lines.append(f"CHANNELS {places} Zrotation Xrotation Yrotation")
+        order.append(body)
+        for child in [child for child, parent in enumerate(clip.parents) if parent == body]:
+            joint(child)
+        lines.append("}")
+
+    joint(0)
+    x, y, z = clip.root_translation.T
+    columns = [x, z, -y]
+    for body in order:
+        w, x, y, z = clip.local_rotations[:, body].astype(float).T
+        columns += zxy(np.stack((w, x, z, -y), axis=-1))
+    lines += ["MOTION", f"Frames: {clip.frames}", f"Frame Time: {1 / clip.fps:.8f}"]
+    lines += [" ".join(f"{value:.5f}" for value in row) for row in np.stack(columns, axis=1)]
+    return "\n".join(lines) + "\n"
+
+
+def zxy(quats):
+    """Degrees a, b, c (T,) of Rz(a) Rx(b) Ry(c): its last row is (-cos b sin c, sin b, cos b cos c), its middle column
+    (-sin a cos b, cos a cos b, sin b)."""
+    rows = np.stack([rotate(quats, np.tile(axis, (len(quats), 1))) for axis in np.eye(3)], axis=-1)
+    a = np.arctan2(-rows[:, 0, 1], rows[:, 1, 1])
+    b = np.arcsin(np.clip(rows[:, 2, 1], -1, 1))
+    c = np.arctan2(-rows[:, 2, 0], rows[:, 2, 2])
+    return [np.degrees(angle) for angle in (a, b, c)]
