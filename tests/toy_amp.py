@@ -80,7 +80,7 @@ def orbit_params(num_envs: int = 64, **config: Any) -> dict[str, Any]:
         "mu_activation": None,
         "sigma_activation": None,
         "mu_init": {"name": "default"},
-        "sigma_init": {"name": "const_initializer", "val": -1.5},
+        "sigma_init": {"name": "const_initializer", "val": -2.0},
         "fixed_sigma": True,
         "learn_sigma": False,
     }

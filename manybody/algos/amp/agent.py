@@ -11,6 +11,7 @@ from manybody.algos.amp.config import AMPConfig
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
+from manybody.engine.accelerate import eval_mode
 from manybody.envs.base import EnvError
 from manybody.functional import adversarial
 from manybody.functional import policy as policy_maths
@@ -34,9 +35,13 @@ class AMPAgent(A2CAgent):
 
     def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
-        if not hasattr(self.model, "discriminate"):
-            what = f"given '{params.model['name']}'; expected 'continuous_amp', which has a discriminator"
-            raise ConfigError([Problem("params.model.name", what)])
+        for kind, part, method, needed in (
+            ("model", self.model, "discriminate", "continuous_amp"),
+            ("network", self.model.a2c_network, "eval_disc", "amp"),
+        ):
+            if not hasattr(part, method):
+                what = f"given '{params[kind]['name']}'; expected '{needed}', which has a discriminator"
+                raise ConfigError([Problem(f"params.{kind}.name", what)])
 
     def build_config(self) -> dict[str, Any]:
         """See :class:`A2CBase`."""
@@ -66,7 +71,8 @@ class AMPAgent(A2CAgent):
 
     def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
         """(T, N, V): the weighed sum of the environment's reward and of style."""
-        logits = torch.cat([self.model.discriminate(seen) for seen in rollout["amp_obs"]])
+        with eval_mode(self.model):
+            logits = torch.cat([self.model.discriminate(seen) for seen in rollout["amp_obs"]])
         style = adversarial.style_reward(logits, self.config.disc_reward_scale)
         self.epoch_extras["info/disc_reward_mean"] = style.mean()
         self.epoch_extras["info/disc_reward_std"] = style.std()

@@ -1,0 +1,23 @@
+import pytest
+
+from manybody.motion.errors import MotionError
+from manybody.motion.lib import MotionLib
+from manybody.motion.shipped import find_motion, shipped
+
+
+def test_shipped_clips_are_found_by_name():
+    assert set(shipped()) >= {"walk", "run", "crouch_walk", "march", "hop"}
+    lib = MotionLib.load(["walk", "run"])
+    assert len(lib) == 2 and find_motion("walk").name == "walk.npz"
+
+
+def test_a_file_of_that_name_comes_first_and_other_paths_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "walk").write_text("")
+    assert find_motion("walk") == find_motion("./walk")
+    assert str(find_motion("folder/clip")) == "folder/clip"
+
+
+def test_an_unknown_name_lists_what_there_is():
+    with pytest.raises(MotionError, match=r"no clip 'wlak'.*crouch_walk.*walk"):
+        find_motion("wlak")
