@@ -110,9 +110,9 @@ class FloorContact:
                 bodies.append(int(body) - 1)
                 ends.append(model.geom_pos[geom] + end)
                 radii.append(float(model.geom_size[geom, 0]))
-        self.bodies = torch.tensor(bodies, device=device)
+        self.bodies = torch.tensor(bodies, dtype=torch.long, device=device)
         """(P,) of P points."""
-        points = torch.tensor(np.array(ends), dtype=torch.float32, device=device)
+        points = torch.tensor(np.reshape(ends, (-1, 3)), dtype=torch.float32, device=device)
         self.points = points.t().unsqueeze(2).contiguous()
         """(3, P, 1) m, in their bodies' axes."""
         self.radii = torch.tensor(np.array(radii), dtype=torch.float32, device=device).unsqueeze(1)

@@ -4,7 +4,7 @@ import torch
 from manybody.tasks import TASKS as TASK_CLASSES
 from manybody.tasks import make
 
-TASKS = ["Cartpole", "Ant", "Humanoid"]
+TASKS = ["Cartpole", "Ant", "Humanoid", "HumanoidAMP"]
 
 
 @pytest.fixture(params=TASKS)
@@ -32,7 +32,7 @@ def assert_same_steps(first, second):
 
 def test_shapes_and_spaces(name):
     task = make(name, num_envs=5)
-    sizes = {"Cartpole": (4, 1), "Ant": (60, 8), "Humanoid": (108, 21)}[name]
+    sizes = {"Cartpole": (4, 1), "Ant": (60, 8), "Humanoid": (108, 21), "HumanoidAMP": (105, 28)}[name]
     assert (task.num_observations, task.num_actions) == sizes
     assert task.spec.observation_space.shape == sizes[:1]
     assert task.spec.action_space.shape == sizes[1:]
@@ -106,7 +106,7 @@ def test_truncation_after_exactly_episode_length_steps():
 
 def test_default_episode_lengths():
     lengths = {name: make(name, num_envs=1).max_episode_length for name in TASKS}
-    assert lengths == {"Cartpole": 500, "Ant": 1000, "Humanoid": 1000}
+    assert lengths == {"Cartpole": 500, "Ant": 1000, "Humanoid": 1000, "HumanoidAMP": 300}
 
 
 def test_a_fall_in_the_last_step_is_a_termination():
@@ -200,7 +200,7 @@ def test_diverged_physics_ends_that_episode_alone(name, value):
     step, reference = run(task, [3])[0], run(healthy, [3])[0]
     assert step.extras["unstable_envs"].item() == 1
     assert step.terminated.tolist() == [False, True, False]
-    assert step.reward[1] == {"Cartpole": -2.0, "Ant": -2.0, "Humanoid": -1.0}[name]
+    assert step.reward[1] == {"Cartpole": -2.0, "Ant": -2.0, "Humanoid": -1.0, "HumanoidAMP": 0.0}[name]
     assert torch.equal(step.final_obs["obs"][1], last)
     for tensor in (step.obs["obs"], step.final_obs["obs"], step.reward):
         assert torch.isfinite(tensor).all()
@@ -251,4 +251,5 @@ def test_summary():
     # 1000 steps of 0.0166 s; 500 of Cartpole.
     assert TASK_CLASSES["Ant"].summary() == (60, 8, 4096, 1000, 16.6)
     assert TASK_CLASSES["Humanoid"].summary() == (108, 21, 4096, 1000, 16.6)
+    assert TASK_CLASSES["HumanoidAMP"].summary() == (105, 28, 4096, 300, 9.96)
     assert TASK_CLASSES["Cartpole"].summary() == (4, 1, 512, 500, 8.3)
