@@ -121,6 +121,7 @@ def _play(
         f"episode length {result.mean_steps:.1f} steps, over {result.games} games"
     )
     if ("video" in wanted and asked.video) or ("capture_video" in wanted and asked.capture_video):
+        from manybody.media.motion import imitates, strip_beside
         from manybody.media.rollout import record_video
 
         others = [word for word in words if word.partition("=")[0].lstrip("+") not in SIZES]
@@ -128,6 +129,8 @@ def _play(
         video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
         if video:
             say(f"video: {video}")
+        if video and imitates(player.env):
+            say(f"motion above, policy below: {strip_beside(video)}")
     return result
 
 

@@ -9,6 +9,7 @@ from manybody.engine.console import warn
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import Step
 from manybody.media.curve import plot_curve
+from manybody.media.motion import clip_in_step, imitates
 from manybody.media.video import record_in_subprocess
 from manybody.tasks import MujocoTask
 
@@ -16,10 +17,14 @@ SECONDS = 10.0
 """Length of a video."""
 FPS = 30.0
 """Pictures per second, at most; the control rate divided by a whole number."""
+SIDE_BY_SIDE = (720, 480)
+"""Width and height of a video of motion and policy, pixels."""
 
 
 def record_video(player: Any, path: Path) -> Path | None:
     """Let ``player`` act in its environment 0 for ten seconds and write that as a video.
+
+    Where the task imitates a motion, the motion is on the left and the policy on the right.
 
     Args:
         player: a restored player of a MuJoCo task.
@@ -36,27 +41,28 @@ def record_video(player: Any, path: Path) -> Path | None:
     wanted = int(SECONDS / env.dt)
     qpos: list[np.ndarray] = []
     returns: list[float] = []
-    total, steps = 0.0, 0
+    begins: list[int] = []
+    total, steps, begun = 0.0, 0, True
 
     def watch(step: Step) -> bool:
-        nonlocal total, steps
+        nonlocal total, steps, begun
+        begun |= bool(step.done[0])
         total = float(step.reward.reshape(-1)[0]) + (0.0 if step.done[0] else total)
         if steps % every == 0:
             qpos.append(env.sim.qpos[0].double().cpu().numpy())
             returns.append(total)
+            begins.extend([len(qpos) - 1] * begun)
+            begun = False
         steps += 1
         return steps >= wanted
 
     player.run(on_step=watch, quiet=True)
-    return record_in_subprocess(
-        env.sim.model,
-        np.stack(qpos),
-        path,
-        1.0 / (env.dt * every),
-        title=player.config.name,
-        returns=np.array(returns),
-        report=warn,
-    )
+    fps = 1.0 / (env.dt * every)
+    film, options = np.stack(qpos), {"title": player.config.name, "returns": np.array(returns)}
+    if imitates(env):
+        beside = clip_in_step(env, film, np.array(begins), fps)
+        film, options = np.stack((beside, film)), {"labels": ("motion", "policy"), "size": SIDE_BY_SIDE}
+    return record_in_subprocess(env.sim.model, film, path, fps, report=warn, **options)
 
 
 def draw_curve(folder: RunFolder) -> Path | None:

@@ -33,6 +33,7 @@ def render_video(
     camera: str = "track",
     *,
     title: str = "",
+    labels: Sequence[str] = (),
     returns: np.ndarray | None = None,
 ) -> Path:
     """Render recorded positions to an mp4 that plays in browsers (H.264, yuv420p).
@@ -46,6 +47,7 @@ def render_video(
         camera: name of a camera of the model. ``track`` may be absent: a camera is then placed by
             :func:`~manybody.media.offscreen.camera_path`.
         title: a short line shown in the top left corner.
+        labels: E short lines instead, each in the top left corner of its environment's tile.
         returns: ``(K,)`` or ``(E, K)`` return of the episode so far, shown beside the time.
 
     Returns:
@@ -59,7 +61,10 @@ def render_video(
     clips = np.asarray(qpos, dtype=np.float64)
     clips = clips[None] if clips.ndim == 2 else clips
     captions = _captions(clips, fps, returns)
+    labels = labels or [""] * len(clips)
     _check(model, clips, size, camera)
+    if len(labels) != len(clips):
+        raise ValueError(f"labels: {len(labels)} given, {len(clips)} expected, one for each environment")
     columns, rows = _grid(len(clips))
     tile = (size[0] // columns, size[1] // rows)
     with offscreen(model, tile) as draw, _writer(target, size, fps) as write:
@@ -69,7 +74,7 @@ def render_video(
             for e, clip in enumerate(clips):
                 x, y = (e % columns) * tile[0], (e // columns) * tile[1]
                 picture = draw(clip[k], cameras[e][k])
-                frame[y : y + tile[1], x : x + tile[0]] = _label(picture, bottom=captions[e][k])
+                frame[y : y + tile[1], x : x + tile[0]] = _label(picture, labels[e], captions[e][k])
             write(_label(frame, top=title))
     return target
 
@@ -83,6 +88,7 @@ def record_in_subprocess(
     camera: str = "track",
     *,
     title: str = "",
+    labels: Sequence[str] = (),
     returns: np.ndarray | None = None,
     time_limit: float = 180.0,
     report: Callable[[str], None] = LOGGER.warning,
@@ -100,6 +106,7 @@ def record_in_subprocess(
         size: width and height, pixels.
         camera: a camera of the model, or ``track``.
         title: a short line.
+        labels: E short lines.
         returns: ``(K,)`` or ``(E, K)``.
         time_limit: seconds after which the rendering is stopped.
         report: takes the one line that says why there is no video and what to do.
@@ -108,7 +115,8 @@ def record_in_subprocess(
         ``path``, or None when there is no video.
     """
     target = Path(path).absolute()
-    options = {"path": str(target), "fps": float(fps), "size": list(size), "camera": camera, "title": title}
+    options = {"path": str(target), "fps": float(fps), "size": list(size), "camera": camera}
+    options |= {"title": title, "labels": list(labels)}
     try:
         with tempfile.TemporaryDirectory(prefix="manybody-video-") as folder:
             job = Path(folder)
@@ -151,7 +159,7 @@ def contact_sheet(
         ValueError: no frames in the window.
         VideoError: the packages of the ``media`` extra are missing.
     """
-    chosen = (_read_video(Path(frames)) if isinstance(frames, str | Path) else list(frames))[window]
+    chosen = (read_video(Path(frames)) if isinstance(frames, str | Path) else list(frames))[window]
     if not chosen:
         raise ValueError(f"frames: none given within {window}; at least one was expected")
     chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().astype(int)]
@@ -203,7 +211,7 @@ def _partial(target: Path) -> Path:
     return target.with_name(f".{target.stem}.partial{target.suffix}")
 
 
-def _read_video(path: Path) -> list[Frame]:
+def read_video(path: Path) -> list[Frame]:
     """All frames of a video file."""
     reader = _media("imageio_ffmpeg").read_frames(str(path))
     width, height = next(reader)["size"]
@@ -322,6 +330,7 @@ def _main(job: Path) -> None:
         (options["size"][0], options["size"][1]),
         options["camera"],
         title=options["title"],
+        labels=options["labels"],
         returns=np.load(returns) if returns.exists() else None,
     )
 

@@ -1,9 +1,7 @@
 import logging
-import os
 import platform
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import mujoco
@@ -40,16 +38,6 @@ def moves(x: np.ndarray, z: float = 0.25) -> np.ndarray:
     return qpos
 
 
-@pytest.fixture(scope="module")
-def gl() -> None:
-    """Skips where a process cannot draw; asked in a process of its own, for a bad driver may crash."""
-    code = "from manybody.media import offscreen; offscreen._gl_context(8, 8)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    if asked.returncode:
-        pytest.skip(f"no OpenGL: {(asked.stderr.strip() or str(asked.returncode)).splitlines()[-1]}")
-
-
 def red(frame: np.ndarray) -> np.ndarray:
     """(height, width) bool: the pixels of the ball."""
     r, g, b = frame.astype(int).transpose(2, 0, 1)
@@ -58,7 +46,7 @@ def red(frame: np.ndarray) -> np.ndarray:
 
 def test_video_has_every_frame_and_the_ball_in_the_middle(gl, tmp_path):
     path = render_video(ball(), moves(np.zeros(5)), tmp_path / "videos" / "a.mp4", 30, SIZE)
-    frames = video._read_video(path)
+    frames = video.read_video(path)
     assert len(frames) == 5 and frames[0].shape == (48, 64, 3)
     rows, columns = np.nonzero(red(frames[2]))
     assert abs(columns.mean() - 31.5) < 4 and abs(rows.mean() - 23.5) < 5
@@ -78,7 +66,7 @@ def test_video_is_h264_that_browsers_play(gl, tmp_path):
 def test_several_environments_are_tiles(gl, tmp_path):
     # Two balls, side by side: columns = ceil(sqrt(2)) = 2, rows = 1, so each half of the picture shows one.
     qpos = np.stack([moves(np.zeros(2)), moves(np.zeros(2))])
-    frame = video._read_video(render_video(ball(), qpos, tmp_path / "a.mp4", 30, SIZE))[1]
+    frame = video.read_video(render_video(ball(), qpos, tmp_path / "a.mp4", 30, SIZE))[1]
     assert red(frame[:, :32]).any() and red(frame[:, 32:]).any() and not red(frame[:, 30:34]).any()
 
 
@@ -86,25 +74,38 @@ def test_a_camera_of_the_model_is_used(gl, tmp_path):
     model = ball(
         '<camera name="away" pos="0 -9 .2" xyaxes="-1 0 0 0 0 1"/>'
     )  # looks along -y: away from the ball
-    frames = video._read_video(render_video(model, moves(np.zeros(2)), tmp_path / "a.mp4", 30, SIZE, "away"))
+    frames = video.read_video(render_video(model, moves(np.zeros(2)), tmp_path / "a.mp4", 30, SIZE, "away"))
     assert not red(frames[0]).any()
 
 
 def test_title_and_return_are_drawn(gl, tmp_path):
     model, qpos, size = ball(), moves(np.zeros(2)), (128, 96)
-    plain = video._read_video(render_video(model, qpos, tmp_path / "a.mp4", 30, size))[0]
+    plain = video.read_video(render_video(model, qpos, tmp_path / "a.mp4", 30, size))[0]
     path = render_video(
         model, qpos, tmp_path / "b.mp4", 30, size, title="Ball", returns=np.array([0.0, 1234.0])
     )
-    titled = video._read_video(path)[0]
+    titled = video.read_video(path)[0]
     changed = np.abs(titled.astype(int) - plain.astype(int)).max(axis=2) > 40
     assert changed[:24, :64].any() and not changed[32:64].any()
 
 
+def test_each_tile_has_its_label(gl, tmp_path):
+    qpos, size = np.stack([moves(np.zeros(2))] * 2), (256, 96)
+    plain, named = (
+        video.read_video(render_video(ball(), qpos, tmp_path / "a.mp4", 30, size, labels=labels))[0].astype(
+            int
+        )
+        for labels in ((), ("", "policy"))
+    )
+    changed = np.abs(named - plain).max(axis=2) > 40
+    assert changed[:32, 128:192].any() and not changed[:, :120].any()
+
+
 def test_record_in_subprocess_makes_the_same_video(gl, tmp_path):
     said: list[str] = []
-    path = record_in_subprocess(ball(), moves(np.zeros(3)), tmp_path / "a.mp4", 30, SIZE, report=said.append)
-    assert path == tmp_path / "a.mp4" and said == [] and len(video._read_video(path)) == 3
+    film = ball(), moves(np.zeros(3)), tmp_path / "a.mp4", 30, SIZE
+    path = record_in_subprocess(*film, labels=["ball"], report=said.append)
+    assert path == tmp_path / "a.mp4" and said == [] and len(video.read_video(path)) == 3
 
 
 def failing(tmp_path: Path, **options) -> str:
@@ -186,6 +187,7 @@ def test_without_a_listener_the_message_is_logged(caplog, tmp_path):
         ({"size": (65, 48)}, "two even numbers"),
         ({"camera": "front"}, "no 'front' in this model"),
         ({"returns": np.zeros(7)}, r"shape \(1, 7\) given"),
+        ({"labels": ("a", "b")}, "labels: 2 given, 1 expected"),
     ],
 )
 def test_what_cannot_be_rendered_is_refused(change, message, tmp_path):

@@ -1,0 +1,15 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def gl() -> None:
+    """Skips where a process cannot draw; asked in a process of its own, for a bad driver may crash."""
+    code = "from manybody.media import offscreen; offscreen._gl_context(8, 8)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    if asked.returncode:
+        pytest.skip(f"no OpenGL: {(asked.stderr.strip() or str(asked.returncode)).splitlines()[-1]}")
