@@ -89,7 +89,7 @@ class Zeros:
 
 @pytest.mark.parametrize(
     ("task", "shape", "labels"),
-    [("HumanoidAMP", (2, 40, 35), ("motion", "policy")), ("Cartpole", (20, 2), None)],
+    [("HumanoidAMP", (2, 40, 43), ("motion", "policy")), ("Cartpole", (20, 2), None)],
 )
 def test_a_policy_that_imitates_is_filmed_beside_the_motion(task, shape, labels, monkeypatch, tmp_path):
     # 40 steps: HumanoidAMP makes 30 a second, all of them are filmed; of Cartpole's 60 a second every other one is.
