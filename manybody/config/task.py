@@ -179,6 +179,7 @@ class HumanoidAMPEnvConfig(EnvConfig):
 class HumanoidAMPHeadingEnvConfig(HumanoidAMPEnvConfig):
     """Section ``env`` of HumanoidAMPHeading."""
 
+    localRootObs: bool = True
     targetSpeedMin: float = Field(default=0.8, ge=0)
     """m/s, the slowest that is commanded."""
     targetSpeedMax: float = Field(default=1.6, ge=0)

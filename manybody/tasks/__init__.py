@@ -11,6 +11,7 @@ from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole
 from manybody.tasks.humanoid import Humanoid
 from manybody.tasks.humanoid_amp import HumanoidAMP
+from manybody.tasks.humanoid_amp_heading import HumanoidAMPHeading
 
 __all__ = ["TASKS", "MujocoTask", "make", "make_config", "register_task", "task_class"]
 
@@ -19,6 +20,7 @@ TASKS: dict[str, type[MujocoTask]] = {
     "Cartpole": Cartpole,
     "Humanoid": Humanoid,
     "HumanoidAMP": HumanoidAMP,
+    "HumanoidAMPHeading": HumanoidAMPHeading,
 }
 """Task classes by name."""
 

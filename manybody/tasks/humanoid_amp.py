@@ -171,10 +171,14 @@ class HumanoidAMP(MujocoTask):
         self.start_qpos = start
         self.steps_back = torch.arange(self.env.numAMPObsSteps, device=self.device) * self.dt
         """(K,) s, how long ago the frames of an AMP observation are."""
+        self.make_buffers()
+        self.reset()
+
+    def make_buffers(self) -> None:
+        """Allocate what is carried from step to step."""
         frames = (self.num_envs, self.env.numAMPObsSteps, HumanoidAMP.num_observations)
         self.history = torch.zeros(frames, device=self.device)
         """(N, K, 105) the last observations, newest first."""
-        self.reset()
 
     # --- imitation ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,84 @@
+"""HumanoidAMPHeading: walk in a commanded direction at a commanded speed, in the style of a clip."""
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from manybody.config.task import HumanoidAMPHeadingConfig, HumanoidAMPHeadingEnvConfig, TaskConfig
+from manybody.functional.rotations import quat_rotate
+from manybody.tasks.humanoid_amp import HumanoidAMP, heading_inverse
+
+
+def heading_reward(velocity: Tensor, command: Tensor) -> Tensor:
+    """exp(-1/4 (v* - d . v)^2): 1 at the commanded speed v* in direction d (arXiv 2104.02180, task *target heading*).
+
+    Args:
+        velocity: (N, 2) of the root in the world's plane, m/s.
+        command: (N, 3) direction, a unit vector in that plane, and speed, m/s.
+    """
+    along = (velocity * command[:, :2]).sum(dim=1)
+    return torch.exp(-0.25 * (command[:, 2] - along).square())
+
+
+class HumanoidAMPHeading(HumanoidAMP):
+    """108 observations: those of :class:`HumanoidAMP`, the commanded direction as seen from the heading 2, the speed 1.
+
+    The command changes at random, on average every ``headingChangeSteps``. The discriminator does not see it. Style and
+    ``heading_reward`` are mixed by ``disc_reward_w`` and ``task_reward_w``.
+    """
+
+    Config: ClassVar[type[TaskConfig]] = HumanoidAMPHeadingConfig
+    num_observations = HumanoidAMP.num_observations + 3
+    state_buffers: ClassVar[tuple[str, ...]] = (*HumanoidAMP.state_buffers, "command")
+
+    env: HumanoidAMPHeadingEnvConfig
+
+    def make_buffers(self) -> None:
+        """As :class:`HumanoidAMP`; the commands too."""
+        super().make_buffers()
+        self.command = torch.zeros(self.num_envs, 3, device=self.device)
+        """(N, 3) direction in the world's plane, speed in m/s."""
+
+    def pre_physics_step(self, actions: Tensor) -> None:
+        """As :class:`HumanoidAMP`; now and then, there is another command."""
+        super().pre_physics_step(actions)
+        changes = self.uniform(0.0, 1.0, 1) < 1.0 / self.env.headingChangeSteps
+        self.command = torch.where(changes, self._commands(), self.command)
+
+    def compute_observations(self) -> Tensor:
+        """See the class docstring."""
+        return self._with_command(super().compute_observations())
+
+    def first_observations(self) -> Tensor:
+        """See :class:`HumanoidAMP`."""
+        return self._with_command(super().first_observations())
+
+    def compute_reward(self) -> tuple[Tensor, Tensor]:
+        """``heading_reward``, and who has fallen."""
+        _, fallen = super().compute_reward()
+        return heading_reward(self.sim.qvel[:, :2], self.command), fallen
+
+    def reset_where(self, mask: Tensor) -> None:
+        """As :class:`HumanoidAMP`, with a new command."""
+        self.command = torch.where(mask.unsqueeze(1), self._commands(), self.command)
+        super().reset_where(mask)
+
+    def extras(self) -> dict[str, Tensor]:
+        """As :class:`HumanoidAMP`; ``true_objective`` (N,) is the speed in the commanded direction, m/s."""
+        along = (self.sim.qvel[:, :2] * self.command[:, :2]).sum(dim=1)
+        return super().extras() | {"true_objective": along}
+
+    def _commands(self) -> Tensor:
+        """(N, 3) drawn anew: any direction, speeds between the two limits."""
+        drawn = self.uniform(0.0, 1.0, 2)
+        angle = 2 * math.pi * drawn[:, 0]
+        slowest, fastest = self.env.targetSpeedMin, self.env.targetSpeedMax
+        speed = slowest + (fastest - slowest) * drawn[:, 1]
+        return torch.stack((angle.cos(), angle.sin(), speed), dim=1)
+
+    def _with_command(self, observation: Tensor) -> Tensor:
+        direction = torch.nn.functional.pad(self.command[:, :2], (0, 1))
+        seen = quat_rotate(heading_inverse(self.sim.qpos[:, 3:7]), direction)
+        return torch.cat((observation, seen[:, :2], self.command[:, 2:]), dim=1)
