@@ -14,6 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from manybody.algos.amp import config as amp
 from manybody.config import (
     ActorCriticConfig,
     DiscretePPOConfig,
@@ -197,23 +198,30 @@ def table(model: type[Section], prefix: str = "", skip: tuple[str, ...] = ()) ->
     return head + "\n".join(rows(model, prefix, skip))
 
 
+def unchanged(section: type[BaseModel], general: type[BaseModel]) -> tuple[str, ...]:
+    """The keys of ``section`` that are as in ``general``."""
+    known = general.model_fields
+    fields = section.model_fields.items()
+    return tuple(key for key, field in fields if key in known and field.default == known[key].default)
+
+
 def task_tables() -> str:
     """Keys that every task knows, then what each task adds or changes."""
     parts = [
         "## Tasks: `task`\n\nThe keys are IsaacGymEnvs'. Every task knows these:\n",
         table(task.TaskConfig, "task."),
     ]
-    for model in (task.CartpoleConfig, task.AntConfig, task.HumanoidConfig):
+    tasks = (
+        *(task.CartpoleConfig, task.AntConfig, task.HumanoidConfig),
+        *(task.HumanoidAMPConfig, task.HumanoidAMPHeadingConfig),
+    )
+    for model in tasks:
         env: Any = model.model_fields["env"].annotation
         general: Any = env.__mro__[1]
-        known = general.model_fields
-        same = tuple(
-            key
-            for key, field in env.model_fields.items()
-            if key in known and field.default == known[key].default
-        )
-        beyond = "" if general is task.EnvConfig else ", beyond Ant's keys"
-        parts += [f"\n### {model.model_fields['name'].default}{beyond}\n", table(env, "task.env.", same)]
+        bases = {task.EnvConfig: "", task.LocomotionEnvConfig: ", beyond Ant's keys"}
+        beyond = bases.get(general, ", beyond HumanoidAMP's keys")
+        heading = f"\n### {model.model_fields['name'].default}{beyond}\n"
+        parts += [heading, table(env, "task.env.", unchanged(env, general))]
     return "\n".join(parts)
 
 
@@ -315,6 +323,10 @@ def page() -> str:
         table(rnd.RNDCuriosityConfig, "network.", tuple(ActorCriticConfig.model_fields)),
         "\nThe algorithms `rnd_continuous` and `rnd_discrete`, which use it, have PPO's keys and these:\n",
         table(rnd.RNDPPOConfig, "config.", tuple(PPOConfig.model_fields)),
+        "\n### `amp`, beyond `actor_critic`\n",
+        table(amp.AMPNetworkConfig, "network.", tuple(ActorCriticConfig.model_fields)),
+        "\nThe algorithm `amp_continuous`, which uses it, has PPO's keys and these:\n",
+        table(amp.AMPConfig, "config.", unchanged(amp.AMPConfig, PPOConfig)),
         "\n### `soft_actor_critic`\n",
         table(SACNetworkConfig, "network."),
         "\nAn initialiser is a block of these keys:\n",
