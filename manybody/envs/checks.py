@@ -20,7 +20,8 @@ from manybody.envs.spaces import check_spaces, head_sizes, observation_dtype, to
 
 SCALARS = frozenset({bool, int, float, np.bool_, np.float32, np.float64, type(None)})
 """Types that say all there is to know of a value's layout."""
-
+LAYOUTS = 8
+"""How many layouts are remembered: an environment may give odd things beside what is checked, new ones in every step."""
 
 RESET = ("observation", "info")
 STEP = ("observation", "reward", "terminated", "truncated", "info")
@@ -43,14 +44,14 @@ def checked(env: VecEnv, env_name: str) -> VecEnv:
         obs = reset(*args, **kwargs)
         if not (args or kwargs) and (layout := layout_of(obs)) not in passed:
             check_obs(env, f"{env_name}: reset()", obs, finite=True)
-            passed.append(layout)
+            passed[:] = [*passed, layout][-LAYOUTS:]
         return obs
 
     def checked_step(*args: Any, **kwargs: Any) -> Step:
         result = step(*args, **kwargs)
         if (layout := _step_layout(result)) not in passed:
             check_step(env, f"{env_name}: step()", result)
-            passed.append(layout)
+            passed[:] = [*passed, layout][-LAYOUTS:]
         return result
 
     env.reset, env.step = checked_reset, checked_step  # type: ignore[method-assign]
