@@ -21,7 +21,7 @@ from manybody.envs.spaces import check_spaces, head_sizes, observation_dtype, to
 SCALARS = frozenset({bool, int, float, np.bool_, np.float32, np.float64, type(None)})
 """Types that say all there is to know of a value's layout."""
 LAYOUTS = 8
-"""How many layouts are remembered: an environment may give odd things beside what is checked, new ones in every step."""
+"""How many are remembered: an environment may give odd things beside what is checked, new ones in every step."""
 
 RESET = ("observation", "info")
 STEP = ("observation", "reward", "terminated", "truncated", "info")
@@ -207,7 +207,7 @@ class CheckedCopy(gymnasium.Wrapper):
             layout = [*map(layout_of, result[:4]), len(result)] if isinstance(result, tuple) else object()
             if layout not in self._passed:
                 self._check_step(f"{self._env_name}: step()", result)
-                self._passed.append(layout)
+                self._passed = [*self._passed, layout][-LAYOUTS:]
             self._unchecked.discard("step")
         return result
 
