@@ -20,6 +20,8 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       manybody train test=True checkpoint=... is the same.
   manybody tasks
       List the tasks with their sizes.
+  manybody motion info | view | convert | record ...
+      Motion clips to imitate: see, convert and record them; 'manybody motion help' says more.
 
 Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once, and so does the first one
 before training or while playing. SIGUSR1: saves and goes on.
@@ -39,7 +41,11 @@ def _run(words: list[str]) -> None:
     # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
     # Measured with one busy process beside a training on two cores: 1.6 times the speed; alone: no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if command in ("help", "--help", "-h") or "--help" in rest:
+    if command == "motion":
+        from manybody.motion_cli import main as motion
+
+        motion(rest)
+    elif command in ("help", "--help", "-h") or "--help" in rest:
         print(USAGE, end="")
     elif command == "--version":
         from manybody import __version__
@@ -61,7 +67,7 @@ def _run(words: list[str]) -> None:
         _tasks()
     else:
         print(
-            f"manybody: no command {command!r}; expected train, play or tasks\n\n{USAGE}",
+            f"manybody: no command {command!r}; expected train, play, tasks or motion\n\n{USAGE}",
             end="",
             file=sys.stderr,
         )
@@ -75,7 +81,7 @@ def _tasks() -> None:
 
     from manybody.tasks import TASKS
 
-    table = Table("task", "observations", "actions", "environments", "episode", box=box.SIMPLE_HEAD)
+    table = Table("task", "observed", "actions", "num_envs", "episode", box=box.SIMPLE_HEAD)
     for name, task in sorted(TASKS.items()):
         size = task.summary()
         episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"

@@ -36,13 +36,7 @@ def play_run(path: str | None = None, words: Sequence[str] = (), file: str | Non
 
 def prepare_play(path: str | None, words: Sequence[str], file: str | None = None) -> Callable[[], Any]:
     """Check everything about a :func:`play_run`; returns what does it."""
-    wanted = given(words)
-    long = [wanted.get(f"{prefix}params.config.train_dir") for prefix in ("", "train.")]
-    train_dir = next(filter(None, [wanted.get("train_dir"), *long]), "runs")
-    try:
-        folder, checkpoint = RunFolder.resolve(path or None, train_dir, wanted.get("task"))
-    except RunFolderError as error:
-        raise ConfigError([*read(words).problems, Problem("checkpoint", str(error))]) from None
+    folder, checkpoint = find_run(path, words)
     try:
         cfg, params = _configured(folder.path, words, file)
     except ConfigError:
@@ -50,6 +44,21 @@ def prepare_play(path: str | None, words: Sequence[str], file: str | None = None
             load_checkpoint(checkpoint)  # a damaged file explains more than a run folder that is not there
         raise
     return partial(_play, folder, checkpoint, cfg, params, words)
+
+
+def find_run(path: str | None, words: Sequence[str]) -> tuple[RunFolder, Path]:
+    """The run folder and the checkpoint that ``path`` and ``words`` of :func:`play_run` mean.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    wanted = given(words)
+    long = [wanted.get(f"{prefix}params.config.train_dir") for prefix in ("", "train.")]
+    train_dir = next(filter(None, [wanted.get("train_dir"), *long]), "runs")
+    try:
+        return RunFolder.resolve(path or None, train_dir, wanted.get("task"))
+    except RunFolderError as error:
+        raise ConfigError([*read(words).problems, Problem("checkpoint", str(error))]) from None
 
 
 def load_player(folder: RunFolder, checkpoint: Path, words: Sequence[str] = ()) -> Any:

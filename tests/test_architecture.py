@@ -34,7 +34,7 @@ MAY_IMPORT = {
 }
 ROOF = {
     *("runner", "train", "play", "cli", "media", "__main__", "exit_codes", "interrupts"),
-    *("words", "hydra_tree", "rl_games_file", "configuration", "preflight"),
+    *("words", "hydra_tree", "rl_games_file", "configuration", "preflight", "motion_cli"),
 }
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}

@@ -1,0 +1,259 @@
+"""The command ``manybody motion``: describes, shows and converts motion clips, and records policies as clips."""
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from manybody.engine.console import error, say
+from manybody.motion.clip import Clip, save_clip, without_repeats
+from manybody.motion.errors import MotionError
+from manybody.motion.importers import read_motion
+from manybody.motion.importers.bvh import load_bvh
+from manybody.motion.joint_maps import joint_map, load_joint_map
+from manybody.motion.kinematics import grounded, is_of, lowest_sole
+from manybody.motion.retarget import retarget
+from manybody.motion.shipped import find_motion, shipped
+from manybody.motion.skeletons import AMP_HUMANOID
+
+USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=HumanoidAMP task.env.motion_file=FILE)
+
+  manybody motion info FILE
+      What is in a clip: its length, bodies, speed, licence, and whether its feet stand on the ground.
+  manybody motion view FILE [--out walk.mp4 | --out walk.png --frames 8]
+      A video, or a strip of pictures, of the humanoid in the poses of the clip.
+  manybody motion convert FILE OUT.npz [--joint-map map.yaml] [--rest FRAME] [--as-is] [--ground] [--trim START END]
+                          [--licence "who made it, what may be done with it"]
+      Write a clip in this project's format. One of another skeleton is brought to the humanoid of HumanoidAMP and put
+      on the ground; with --as-is it is not. A joint map has lines of 'body of ours: joint of theirs', where names are
+      not understood. --rest: a frame in which the figure stands upright, where it does not at zero angles.
+      --ground: lifts the clip until no sole is below the ground. --trim: seconds of the first and the last frame.
+  manybody motion record [run folder | checkpoint] OUT.npz [--seconds 5] [--licence ...] [task=... key=value ...]
+      Play a policy as 'manybody play' does, in one environment, and write its motion.
+
+FILE is .npz of this project, .npy of IsaacGymEnvs (SkeletonMotion), .txt or .json of DeepMimic, .bvh, or the name of
+a clip that comes along: {", ".join(shipped())}.
+For .bvh, --scale 0.01 says that its unit is a centimetre (for lengths and speeds in info, and with --as-is), and
+--up z that z is up, not y.
+Exit codes: 0 done; 2 the command or a file that it names cannot be used.
+"""
+FORMATS = {
+    ".npz": "motion clip of manybody",
+    ".npy": "SkeletonMotion of IsaacGymEnvs (frames shown twice are read once)",
+    ".txt": "DeepMimic",
+    ".json": "DeepMimic",
+    ".bvh": "BVH",
+}
+SUNK = 0.005
+"""m, of the soles below the ground that are worth a word."""
+
+
+def main(words: Sequence[str]) -> None:
+    """Run one command. Exits with 2 when it or a file cannot be used."""
+    commands = {"info": _info, "view": _view, "convert": _convert, "record": _record}
+    command, rest = (words[0], words[1:]) if words else ("help", ())
+    if command in ("help", "--help", "-h") or "--help" in rest:
+        say(USAGE.rstrip())
+        return
+    if command not in commands:
+        error(f"manybody motion: no command {command!r}; expected info, view, convert or record")
+        raise SystemExit(2)
+    try:
+        commands[command](rest)
+    except (MotionError, OSError) as problem:
+        error(str(problem))
+        raise SystemExit(2) from None
+
+
+class _Words(argparse.ArgumentParser):
+    """The words of one command; what is wrong with them is one line."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(prog=f"manybody motion {command}", add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        error(f"{self.prog}: {message}; 'manybody motion help' says more")
+        raise SystemExit(2)
+
+    def add_file(self) -> None:
+        """The clip to read, and how."""
+        self.add_argument("FILE")
+        self.add_argument("--scale", type=float)
+        self.add_argument("--up", choices=("y", "z"))
+        self.add_argument("--joint-map", type=Path)
+        self.add_argument("--rest", type=int)
+
+
+def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
+    path = find_motion(options.FILE)
+    given = {name: getattr(options, name) for name in ("scale", "up") if getattr(options, name) is not None}
+    if not given:
+        return path, read_motion(path)
+    if path.suffix.lower() != ".bvh":
+        raise MotionError(f"--{next(iter(given))}", f"a file {path.suffix!r}", "one of the format .bvh")
+    return path, load_bvh(path, **given)
+
+
+def _ours(clip: Clip, options: argparse.Namespace) -> Clip:
+    """``clip`` on the humanoid; one that is of its bodies already stays as it is."""
+    if is_of(clip, AMP_HUMANOID):
+        return clip
+    names = load_joint_map(options.joint_map) if options.joint_map else None
+    return retarget(clip, AMP_HUMANOID, names, options.rest)
+
+
+def _info(words: Sequence[str]) -> None:
+    parser = _Words("info")
+    parser.add_file()
+    path, clip = _read(parser.parse_args(words))
+    steps = np.linalg.norm(np.diff(clip.root_translation[:, :2], axis=0), axis=1)
+    away = float(np.linalg.norm(clip.root_translation[-1, :2] - clip.root_translation[0, :2]))
+    once = without_repeats(clip)
+    times = round(clip.fps / once.fps)
+    lines = {
+        "format": FORMATS[path.suffix.lower()],
+        "length": f"{clip.length:.2f} s, {clip.frames} frames at {clip.fps:.6g} per second",
+        "repeats": f"every pose stands there {times} times; convert writes it once" if times > 1 else "none",
+        "moves": f"{steps.sum():.2f} m along the ground, {steps.sum() / clip.length:.2f} m/s on average; "
+        f"ends {away:.2f} m from its start",
+        "bodies": f"{len(clip.body_names)}: {', '.join(clip.body_names)}",
+        "skeleton": _skeleton(clip),
+        "soles": _soles(clip),
+        "licence": clip.licence,
+    }
+    say(str(path))
+    for name, text in lines.items():
+        say(f"  {name:<9} {text}")
+
+
+def _skeleton(clip: Clip) -> str:
+    if is_of(clip, AMP_HUMANOID):
+        return "the AMP humanoid's"
+    try:
+        joint_map(clip.body_names)
+    except MotionError as problem:
+        return f"another one, and for convert there is {problem.given}: it needs a joint map"
+    return "another one; convert brings it to the AMP humanoid"
+
+
+def _soles(clip: Clip) -> str:
+    if clip.offsets is None or not is_of(clip, AMP_HUMANOID):
+        return "unknown for this skeleton"
+    lowest = float(lowest_sole(clip, AMP_HUMANOID).min())
+    words = f"lowest at {lowest:z.3f} m"
+    return f"{words}: they sink into the ground; convert --ground lifts the clip" if lowest < -SUNK else words
+
+
+def _view(words: Sequence[str]) -> None:
+    parser = _Words("view")
+    parser.add_file()
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--frames", type=int)
+    options = parser.parse_args(words)
+    path, clip = _read(options)
+    clip = _ours(clip, options)
+    out = options.out or Path(f"{path.stem}.mp4" if options.frames is None else f"{path.stem}.png")
+    if out.suffix not in (".mp4", ".png"):
+        raise MotionError("--out", repr(out.name), "a name that ends in .mp4 or .png")
+    if options.frames is not None and (options.frames < 1 or out.suffix != ".png"):
+        raise MotionError(
+            "--frames", str(options.frames), "a number from 1 on, and a picture: --out name.png"
+        )
+    say("manybody: drawing ...")
+    from manybody.media.motion import draw_clip, film_clip
+    from manybody.media.offscreen import VideoError
+
+    try:
+        say(
+            str(
+                film_clip(clip, out, path.stem)
+                if out.suffix == ".mp4"
+                else draw_clip(clip, out, options.frames or 8)
+            )
+        )
+    except VideoError as problem:
+        error(str(problem))
+        raise SystemExit(2) from None
+
+
+def _convert(words: Sequence[str]) -> None:
+    parser = _Words("convert")
+    parser.add_file()
+    parser.add_argument("OUT", type=Path)
+    parser.add_argument("--as-is", action="store_true")
+    parser.add_argument("--ground", action="store_true")
+    parser.add_argument("--trim", type=float, nargs=2)
+    parser.add_argument("--licence")
+    options = parser.parse_args(words)
+    _check_out(options.OUT)
+    _, clip = _read(options)
+    if options.trim:
+        clip = _trimmed(clip, *options.trim)
+    if not options.as_is:
+        clip = _ours(clip, options)
+    if options.ground:
+        if not is_of(clip, AMP_HUMANOID):
+            raise MotionError(
+                "--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out."
+            )
+        clip = grounded(clip, AMP_HUMANOID)
+    if options.licence:
+        clip = dataclasses.replace(clip, licence=options.licence)
+    save_clip(options.OUT, without_repeats(clip))
+    say(
+        f"{options.OUT}: {clip.length:.2f} s of {len(clip.body_names)} bodies; manybody motion view {options.OUT}"
+    )
+
+
+def _trimmed(clip: Clip, start: float, end: float) -> Clip:
+    first, last = round(start * clip.fps), round(end * clip.fps)
+    if not 0 <= first < last < clip.frames:
+        expected = f"a time and a later one between 0 and {clip.length:.2f} s"
+        raise MotionError("--trim", f"{start:g} {end:g}", expected)
+    return dataclasses.replace(
+        clip,
+        local_rotations=clip.local_rotations[first : last + 1],
+        root_translation=clip.root_translation[first : last + 1],
+    )
+
+
+def _check_out(path: Path) -> None:
+    """Before the work, not after it."""
+    if path.suffix != ".npz":
+        raise MotionError("OUT", repr(path.name), "a name that ends in .npz")
+    if not path.parent.is_dir():
+        raise MotionError("OUT", f"no folder {str(path.parent)!r}", "one that is there", "Make it first.")
+
+
+def _record(words: Sequence[str]) -> None:
+    parser = _Words("record")
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--licence")
+    options = parser.parse_intermixed_args(words)
+    outs = [word for word in options.words if word.endswith(".npz") and "=" not in word]
+    if len(outs) != 1:
+        raise MotionError("OUT", f"{len(outs)} names that end in .npz", "one, the clip to write")
+    out = Path(outs[0])
+    _check_out(out)
+    if not 0 < options.seconds < float("inf"):
+        raise MotionError("--seconds", f"{options.seconds:g}", "a number above 0")
+    say("manybody: loading ...")
+    from manybody.exit_codes import exit_codes
+    from manybody.media.recording import record_motion
+    from manybody.play import find_run, load_player, parse
+
+    with exit_codes():
+        run, settings = parse([word for word in options.words if word not in outs])
+        folder, checkpoint = find_run(run, settings)
+        player = load_player(folder, checkpoint, [*settings, "num_envs=1", "deterministic=True"])
+        licence = (
+            options.licence or f"recorded from the policy {folder.path.name}/{checkpoint.name} with manybody"
+        )
+        clip = record_motion(player, options.seconds, licence)
+    save_clip(out, clip)
+    ended = "" if clip.length > options.seconds - 2 / clip.fps else " (then the episode ended)"
+    say(f"{out}: {clip.length:.2f} s{ended} of {checkpoint}; manybody motion view {out}")

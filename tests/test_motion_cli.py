@@ -1,0 +1,228 @@
+"""``manybody motion``: what it says of a clip, what it writes, and how it refuses."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from toy_figure import bvh, told
+
+from manybody import cli, motion_cli, play, train
+from manybody.media import motion as pictures
+from manybody.media import rollout
+from manybody.motion.clip import load_clip, save_clip
+from manybody.motion.kinematics import lowest_sole
+from manybody.motion.shipped import find_motion
+from manybody.motion.skeletons import AMP_HUMANOID
+
+AMP = [
+    *("task=HumanoidAMP", "num_envs=4", "max_iterations=1", "video=False", "experiment=amp"),
+    *("train.params.torch_threads=1", "train.params.config.minibatch_size=64"),
+    *("train.params.config.amp_minibatch_size=64", "train.params.config.amp_batch_size=64"),
+    *("train.params.config.amp_obs_demo_buffer_size=128", "train.params.config.amp_replay_buffer_size=128"),
+    *("train.params.config.mini_epochs=1", "num_threads=1"),
+]
+
+
+def walk():
+    return load_clip(find_motion("walk"))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A policy after one epoch, which falls at once."""
+    folder = tmp_path_factory.mktemp("amp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(train, "show_results", lambda *_: None)
+        train.main(AMP).run.folder.close()
+    return str(folder / "runs" / "amp")
+
+
+def said(capsys, *words):
+    """Name to text of the lines that a command prints."""
+    cli.main(["motion", *map(str, words)])
+    lines = capsys.readouterr().out.splitlines()
+    return {line.split(None, 1)[0]: line.split(None, 1)[-1] for line in lines if line}
+
+
+def test_what_a_clip_is(capsys):
+    # The walk: 192 steps of 1/60 s are 3.2 s; at 1.22 m/s that is 3.9 m.
+    about = said(capsys, "info", "walk")
+    assert about["length"] == "3.20 s, 193 frames at 60 per second"
+    assert "1.22 m/s on average; ends 3.90 m from its start" in about["moves"]
+    assert about["bodies"].startswith("15: pelvis, torso, head")
+    assert (about["skeleton"], about["soles"]) == ("the AMP humanoid's", "lowest at 0.000 m")
+    assert about["licence"].startswith("CC0-1.0") and about["repeats"] == "none"
+
+
+def test_a_clip_that_sinks_and_repeats_is_told_and_mended(here, capsys):
+    clip = walk()
+    sunk = dataclasses.replace(
+        clip,
+        local_rotations=clip.local_rotations.repeat(2, axis=0),
+        root_translation=clip.root_translation.repeat(2, axis=0) - np.float32([0, 0, 0.08]),
+    )
+    save_clip("sunk.npz", sunk)
+    about = said(capsys, "info", "sunk.npz")
+    assert about["soles"].startswith("lowest at -0.080 m: they sink") and "--ground" in about["soles"]
+    assert about["repeats"].startswith("every pose stands there 2 times")
+    said(capsys, "convert", "sunk.npz", "b.npz", "--ground", "--licence", "mine")
+    mended = load_clip("b.npz")
+    assert (mended.frames, mended.fps, mended.licence) == (193, 30, "mine")
+    assert lowest_sole(mended, AMP_HUMANOID).min() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_bvh_file_is_brought_to_the_humanoid_or_left_as_it_is(here, capsys):
+    (here / "a.bvh").write_text(bvh(told(walk())))
+    # 3.9 m of ours are 1.3 times as much of the figure, whose unit is a centimetre: 5.07 m.
+    about = said(capsys, "info", "a.bvh", "--scale", "0.01")
+    assert "ends 5.07 m" in about["moves"] or "ends 5.08 m" in about["moves"]
+    assert about["skeleton"] == "another one; convert brings it to the AMP humanoid"
+    said(capsys, "convert", "a.bvh", "ours.npz", "--trim", "0.5", "1")
+    said(capsys, "convert", "a.bvh", "theirs.npz", "--as-is", "--scale", "0.01")
+    ours, theirs = load_clip("ours.npz"), load_clip("theirs.npz")
+    assert ours.body_names == AMP_HUMANOID.names and ours.frames == 31
+    np.testing.assert_allclose(
+        np.diff(ours.root_translation[:, 0]), np.diff(walk().root_translation[30:61, 0]), atol=1e-4
+    )
+    assert len(theirs.body_names) == 19 and np.linalg.norm(theirs.root_translation[-1, :2]) < 6
+
+
+def test_a_joint_map(here, capsys):
+    (here / "a.bvh").write_text(bvh(told(walk())).replace("mixamorig:LeftLeg", "Knee"))
+    assert "no joint for left_shin: it needs a joint map" in said(capsys, "info", "a.bvh")["skeleton"]
+    (here / "map.yaml").write_text("left_shin: Knee\n")
+    said(capsys, "convert", "a.bvh", "b.npz", "--joint-map", "map.yaml")
+    assert load_clip("b.npz").body_names == AMP_HUMANOID.names
+
+
+@pytest.mark.parametrize(
+    ("words", "film"),
+    [
+        (["walk"], ("film_clip", "walk.mp4", "walk")),
+        (["walk", "--frames", "5"], ("draw_clip", "walk.png", 5)),
+        (["walk", "--out", "a.png"], ("draw_clip", "a.png", 8)),
+    ],
+)
+def test_view(words, film, here, capsys, monkeypatch):
+    made = []
+    for name in ("film_clip", "draw_clip"):
+        monkeypatch.setattr(
+            pictures, name, lambda clip, out, what, name=name: made.append((name, str(out), what)) or out
+        )
+    cli.main(["motion", "view", *words])
+    assert made == [film] and film[1] in capsys.readouterr().out
+
+
+def test_a_policy_is_recorded(run, here, capsys):
+    cli.main(["motion", "record", run, "a.npz", "--seconds", "0.1", "num_envs=3"])
+    # Frames after each step of 1/30.12 s until more than 0.1 s have gone by: 4 frames, 3 steps, 0.0996 s.
+    clip = load_clip("a.npz")
+    assert (clip.body_names, clip.parents) == (AMP_HUMANOID.names, AMP_HUMANOID.parents)
+    assert clip.fps == pytest.approx(1 / 0.0332) and clip.frames == 4
+    assert clip.licence.startswith("recorded from the policy amp/") and clip.licence.endswith(
+        ".pth with manybody"
+    )
+    assert 0.5 < clip.root_translation[0, 2] < 1.2
+    np.testing.assert_allclose(clip.offsets, AMP_HUMANOID.offsets, atol=1e-6)
+    cli.main(["motion", "record", run, "b.npz", "--licence", "mine"])
+    assert "(then the episode ended)" in capsys.readouterr().out
+    longer = load_clip("b.npz")
+    np.testing.assert_array_equal(
+        longer.local_rotations[:4], clip.local_rotations
+    )  # the same policy from the same seed
+    assert longer.licence == "mine" and 4 < longer.frames < 150
+
+
+def test_a_task_without_such_a_body_is_told(here, capsys, monkeypatch):
+    from toy import ToyEnv
+
+    from manybody.media.recording import record_motion
+    from manybody.motion.errors import MotionError
+
+    class Player:
+        env = ToyEnv()
+
+    with pytest.raises(MotionError, match=r"task: found ToyEnv, expected .*HumanoidAMP"):
+        record_motion(Player(), 1.0, "mine")
+
+
+def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
+    monkeypatch.setattr(rollout, "record_video", lambda player, path: path)
+    monkeypatch.setattr(pictures, "strip_beside", lambda video: video.with_suffix(".png"))
+    play.main([run, "video=True", "games_num=1"])
+    out = capsys.readouterr().out
+    assert ".mp4\nmotion above, policy below: " in out and out.rstrip().endswith(".png")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["inof"], "manybody motion: no command 'inof'; expected info, view, convert or record"),
+        (
+            ["info"],
+            "manybody motion info: the following arguments are required: FILE; 'manybody motion help'",
+        ),
+        (
+            ["info", "wlak"],
+            "found no clip 'wlak', expected a file, or one of the clips that come along: crouch_walk",
+        ),
+        (["info", "walk", "--sacle", "1"], "unrecognized arguments: --sacle 1"),
+        (
+            ["info", "walk", "--scale", "0.01"],
+            "--scale: found a file '.npz', expected one of the format .bvh",
+        ),
+        (["convert", "walk", "a.bvh"], "OUT: found 'a.bvh', expected a name that ends in .npz"),
+        (["convert", "walk", "no/a.npz"], "OUT: found no folder 'no', expected one that is there"),
+        (
+            ["convert", "walk", "a.npz", "--trim", "1", "4"],
+            "--trim: found 1 4, expected a time and a later one between 0",
+        ),
+        (["convert", "a.bvh", "a.npz", "--as-is", "--ground"], "--ground: found a clip of another skeleton"),
+        (
+            ["view", "walk", "--out", "a.gif"],
+            "--out: found 'a.gif', expected a name that ends in .mp4 or .png",
+        ),
+        (
+            ["view", "walk", "--out", "a.mp4", "--frames", "3"],
+            "--frames: found 3, expected a number from 1 on, and a picture",
+        ),
+        (["record", "runs/x"], "OUT: found 0 names that end in .npz, expected one"),
+        (["record", "runs/x", "a.npz", "--seconds", "0"], "--seconds: found 0, expected a number above 0"),
+        (["record", "runs/x", "a.npz"], "runs/x: does not exist"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(words, message, here, capsys):
+    (here / "a.bvh").write_text(bvh(told(walk())))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["motion", *words])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and err.startswith("error: ") and err.count("\n") == 1 and message in err
+    assert [path.name for path in here.iterdir()] == ["a.bvh"]
+
+
+def test_help(capsys):
+    for words in ([], ["help"], ["info", "--help"]):
+        cli.main(["motion", *words])
+        assert capsys.readouterr().out == motion_cli.USAGE
+    assert max(map(len, motion_cli.USAGE.splitlines())) <= 120
+
+
+def test_info_does_without_pytorch():
+    """In processor time, which other processes do not lengthen."""
+    code = """
+import sys, time
+from manybody.cli import main
+main(["motion", "info", "walk"])
+assert not {"torch", "mujoco", "hydra"} & set(sys.modules)
+assert time.process_time() < 2
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
