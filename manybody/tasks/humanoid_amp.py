@@ -60,10 +60,8 @@ def pose_observations(
     pose = body.pose(qpos, local)
     root = local[:, 0]
     heading = heading_inverse(root)
-    joints = [
-        tan_norm(local[:, index]) if axis is None else qpos[:, place : place + 1]
-        for index, (place, _, axis) in body.joints.items()
-    ]
+    balls = iter(tan_norm(torch.stack([local[:, index] for index in body.balls])))
+    joints = [next(balls) if axis is None else qpos[:, at : at + 1] for at, _, axis in body.joints.values()]
     seen_root = quat_multiply(heading, root) if local_root else root
     keys = [quat_rotate(heading, pose.positions[:, key] - qpos[:, :3]) for key in key_bodies]
     observation = torch.cat(
@@ -254,8 +252,8 @@ class HumanoidAMP(MujocoTask):
             standing, _ = self._frames(qpos, qvel)
             frames = torch.where((drawn < share).unsqueeze(2), frames, standing.unsqueeze(1))
         self.sim.reset(mask, _put(self.sim.qpos, rows, qpos), _put(self.sim.qvel, rows, qvel))
-        everywhere = _put(self.history, rows, frames)
-        self.history = torch.where(mask[:, None, None], everywhere, self.history)
+        frames = torch.where(mask[rows][:, None, None], frames, self.history[rows])
+        self.history = _put(self.history, rows, frames)
 
     def first_observations(self) -> Tensor:
         """Known since the reset."""
