@@ -11,6 +11,7 @@ from manybody.engine.checkpoint import CheckpointError
 from manybody.engine.guard import TrainingAbortedError
 from manybody.engine.run_folder import RunFolderError
 from manybody.envs.registration import EnvError
+from manybody.motion.errors import MotionError
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def exit_codes() -> Iterator[None]:
     try:
         with plain_notices():
             yield
-    except (ConfigError, RunFolderError, CheckpointError, EnvError) as error:
+    except (ConfigError, RunFolderError, CheckpointError, EnvError, MotionError) as error:
         console.error(str(error))
         raise SystemExit(2) from None
     except TrainingAbortedError as error:

@@ -209,6 +209,15 @@ def test_what_cannot_be_done_is_one_line(words, message, here, capsys):
     assert [path.name for path in here.iterdir()] == ["a.bvh"]
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("waltz", "no clip 'waltz'"), ("a.bvh", "Retarget the clip: manybody motion convert")],
+)
+def test_training_says_what_is_wrong_with_a_motion(file, message, quick, refused, tmp_path):
+    (tmp_path / "a.bvh").write_text(bvh(told(walk())))
+    assert message in refused(*AMP, f"task.env.motion_file={file}")
+
+
 def test_help(capsys):
     for words in ([], ["help"], ["info", "--help"]):
         cli.main(["motion", *words])
