@@ -1,6 +1,7 @@
 """Retargeting: the motion of another skeleton, brought to ours."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,14 +16,14 @@ UPRIGHT = 0.8
 """Least height of the head above the hips at rest, as a share of their distance."""
 STRAIGHT = 0.1
 """Below this sine of its angle a hinge counts as straight: its plane is then more and more that of the whole clip."""
-LIMBS = (
-    *(
-        ("right_upper_arm", "right_lower_arm", "right_hand"),
-        ("left_upper_arm", "left_lower_arm", "left_hand"),
-    ),
-    *(("right_thigh", "right_shin", "right_foot"), ("left_thigh", "left_shin", "left_foot")),
+LIMBS = tuple(
+    tuple(f"{side}_{part}" for part in parts)
+    for parts in (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot"))
+    for side in ("right", "left")
 )
-"""Bodies of each limb from the trunk outwards; the second is a hinge."""
+"""Bodies of arms, then legs, from the trunk outwards; the second hangs on a hinge."""
+DOWN = np.array([0.0, 0.0, -1.0])
+"""Where a resting limb points in its own axes."""
 
 
 def retarget(
@@ -121,7 +122,7 @@ def _alignment(body: str, rest: Mapping[str, np.ndarray], home: np.ndarray) -> n
                 raise MotionError(
                     f"joint of {second}", f"the place of {first}", "another one", "Map other joints."
                 )
-            return between(np.array([0.0, 0.0, -1.0]), along)
+            return between(DOWN, along)
     return np.array([1.0, 0.0, 0.0, 0.0])
 
 
@@ -135,14 +136,12 @@ def _hinged(
     """
     seen = multiply(conjugate(upper), lower)
     side = -1.0 if limits[0] + limits[1] > 0 else 1.0
-    aside = (
-        side * rotate(seen, np.array([0.0, 0.0, -1.0]))[:, :2]
-    )  # a vector as long as the sine of the angle
+    aside = side * rotate(seen, DOWN)[:, :2]  # as long as the sine of the hinge's angle
     usual = (aside * np.linalg.norm(aside, axis=1, keepdims=True)).sum(axis=0)
     usual = usual / np.linalg.norm(usual) if usual.any() else np.array([1.0, 0.0])
     plane = aside + STRAIGHT * usual
     twist = about(2, np.arctan2(plane[:, 1], plane[:, 0]))
-    along = rotate(multiply(conjugate(twist), seen), np.array([0.0, 0.0, -1.0]))
+    along = rotate(multiply(conjugate(twist), seen), DOWN)
     angles = np.arctan2(-along[:, 0], -along[:, 2])
     upper = multiply(upper, twist)
     return upper, multiply(upper, about(1, np.clip(angles, *limits)))
@@ -150,13 +149,10 @@ def _hinged(
 
 def _size(skeleton: Skeleton, rest: Mapping[str, np.ndarray]) -> float:
     """Our length of a leg in m divided by theirs."""
-    ours = theirs = 0.0
-    for thigh, shin, foot in LIMBS[2:]:
-        ours += sum(
-            float(np.linalg.norm(skeleton.offsets[skeleton.names.index(name)])) for name in (shin, foot)
-        )
-        theirs += float(np.linalg.norm(rest[shin] - rest[thigh]) + np.linalg.norm(rest[foot] - rest[shin]))
-    return ours / theirs
+    ours = dict(zip(skeleton.names, np.linalg.norm(skeleton.offsets, axis=1), strict=True))
+    legs = [(upper, lower) for leg in LIMBS[2:] for upper, lower in itertools.pairwise(leg)]
+    theirs = sum(np.linalg.norm(rest[lower] - rest[upper]) for upper, lower in legs)
+    return float(sum(ours[lower] for _, lower in legs) / theirs)
 
 
 def _continuous(quats: np.ndarray) -> np.ndarray:
