@@ -19,6 +19,8 @@ FPS = 30.0
 """Pictures per second, at most; the control rate divided by a whole number."""
 SIDE_BY_SIDE = (720, 480)
 """Width and height of a video of motion and policy, pixels."""
+TIME_LIMIT = 360.0
+"""Seconds for rendering. On two cores with seven busy processes, ten seconds of motion and policy took 163."""
 
 
 def record_video(player: Any, path: Path) -> Path | None:
@@ -62,7 +64,7 @@ def record_video(player: Any, path: Path) -> Path | None:
     if imitates(env):
         beside = clip_in_step(env, film, np.array(begins), fps)
         film, options = np.stack((beside, film)), {"labels": ("motion", "policy"), "size": SIDE_BY_SIDE}
-    return record_in_subprocess(env.sim.model, film, path, fps, report=warn, **options)
+    return record_in_subprocess(env.sim.model, film, path, fps, time_limit=TIME_LIMIT, report=warn, **options)
 
 
 def draw_curve(folder: RunFolder) -> Path | None:
