@@ -92,6 +92,35 @@ def quat_exp(vector: Tensor) -> Tensor:
     return torch.stack((torch.cos(half), scale * x, scale * y, scale * z)).movedim(0, -1)
 
 
+def quat_about(axis: int, angle: Tensor) -> Tensor:
+    """Unit quaternion (..., 4) wxyz of a turn by ``angle`` (...) in rad about a coordinate axis: 0, 1 or 2 for x, y, z.
+
+    (cos(a/2), sin(a/2) e): :func:`quat_exp` of the angle times the axis.
+    """
+    half = angle / 2
+    vector = [torch.zeros_like(half)] * 3
+    vector[axis] = torch.sin(half)
+    return torch.stack((torch.cos(half), *vector)).movedim(0, -1)
+
+
+def quat_between(first: Tensor, second: Tensor) -> Tensor:
+    """Unit quaternion (..., 4) wxyz of the shortest turn of the direction ``first`` (..., 3) onto ``second`` (..., 3).
+
+    (1 + a.b, a x b), made unit, for unit vectors a and b: 1 + cos t = 2 cos(t/2)^2 and sin t = 2 cos(t/2) sin(t/2).
+    Opposite directions: half a turn about an axis square to them, y where ``first`` is z or -z. A vector of length zero
+    has no direction and gives no turn.
+    """
+    a, b = torch.broadcast_tensors(
+        torch.nn.functional.normalize(first, dim=-1), torch.nn.functional.normalize(second, dim=-1)
+    )
+    scalar = 1 + (a * b).sum(dim=-1, keepdim=True)
+    ex, ey = torch.eye(3, dtype=a.dtype, device=a.device)[:2]
+    other = torch.where(a[..., :1].abs() < 0.9, ex, ey)  # surely not along a
+    opposite = scalar < 4 * torch.finfo(a.dtype).eps  # the cross product is then mere rounding
+    vector = torch.linalg.cross(torch.where(opposite, other, a), torch.where(opposite, a, b))
+    return torch.nn.functional.normalize(torch.cat((scalar, vector), dim=-1), dim=-1)
+
+
 def quat_log(quat: Tensor) -> Tensor:
     """Rotation vector (..., 3) in rad, at most pi long, of a unit quaternion ``quat`` (..., 4) wxyz.
 
@@ -103,21 +132,6 @@ def quat_log(quat: Tensor) -> Tensor:
     small = sine < 1e-12
     over_sine = 2 * torch.atan2(sine, w.abs()) / torch.where(small, 1.0, sine)
     return torch.where(w < 0, -1.0, 1.0) * torch.where(small, 2.0, over_sine) * axis
-
-
-def slerp(first: Tensor, second: Tensor, blend: Tensor) -> Tensor:
-    """Unit quaternion (..., 4) on the shorter arc from ``first`` to ``second`` (..., 4) wxyz, at constant speed.
-
-    ``first (first^-1 second)^blend`` (Shoemake 1985, *Animating rotation with quaternion curves*). The power is
-    taken by logarithm, so nothing is divided by the sine of a small angle.
-
-    Args:
-        first: (..., 4), reached at blend 0.
-        second: (..., 4), reached at blend 1 up to its sign.
-        blend: (...).
-    """
-    step = quat_log(quat_multiply(quat_conjugate(first), second))
-    return quat_multiply(first, quat_exp(blend.unsqueeze(-1) * step))
 
 
 def angular_velocity(first: Tensor, second: Tensor, duration: Tensor | float) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from manybody.functional.rotations import quat_exp, quat_multiply
+from manybody.functional.rotations import quat_about, quat_multiply
 from manybody.motion.gaits import Gait, Keys
 from manybody.motion.skeletons import AMP_HUMANOID
 
@@ -39,16 +39,11 @@ def leg_rotations(
     """
     thigh, knee, ankle, across = _leg(gait, hip, phase).unbind(-1)
     down = _THIGH * torch.cos(thigh) + _SHIN * torch.cos(thigh - knee)
-    heading = turned(2, torch.full_like(thigh, -math.radians(gait.toe_out)))
-    upper = quat_multiply(heading, quat_multiply(turned(0, torch.asin(across / down)), turned(1, -thigh)))
-    return upper, turned(1, knee), quat_multiply(heading, turned(1, knee + ankle - thigh))
-
-
-def turned(axis: int, angle: Tensor) -> Tensor:
-    """Quaternions (P, 4) that turn by ``angle`` (P,) rad about an axis: 0 for x, 1 for y, 2 for z."""
-    vector = torch.zeros(*angle.shape, 3, dtype=angle.dtype)
-    vector[..., axis] = angle
-    return quat_exp(vector)
+    heading = quat_about(2, torch.full_like(thigh, -math.radians(gait.toe_out)))
+    upper = quat_multiply(
+        heading, quat_multiply(quat_about(0, torch.asin(across / down)), quat_about(1, -thigh))
+    )
+    return upper, quat_about(1, knee), quat_multiply(heading, quat_about(1, knee + ankle - thigh))
 
 
 def clamped_spline(keys: Keys, slopes: tuple[float, float], at: Tensor) -> Tensor:

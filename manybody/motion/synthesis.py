@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from manybody.functional.rotations import quat_conjugate, quat_multiply, quat_rotate
+from manybody.functional.rotations import quat_about, quat_conjugate, quat_multiply, quat_rotate
 from manybody.motion.clip import Clip, save_clip
-from manybody.motion.gait_leg import leg_rotations, turned
+from manybody.motion.gait_leg import leg_rotations
 from manybody.motion.gaits import GAITS, Gait
 from manybody.motion.skeletons import AMP_HUMANOID
 
@@ -40,7 +40,7 @@ def synthesise(name: str) -> Clip:
     other = phase if gait.together else (frames + gait.cycle // 2) % gait.cycle / gait.cycle
     trunk, head = _upright(gait, phase)
     right, left = _limbs(gait, phase), _mirrored(_limbs(gait, other))
-    hand = turned(0, torch.zeros_like(phase))
+    hand = quat_about(0, torch.zeros_like(phase))
     local = [root, quat_multiply(quat_conjugate(root), trunk), quat_multiply(quat_conjugate(trunk), head)]
     local += [*right[:2], hand, *left[:2], hand, *right[2:], *left[2:]]
     return Clip(
@@ -128,9 +128,9 @@ def _limbs(gait: Gait, phase: Tensor) -> tuple[Tensor, ...]:
     pitch = -(gait.shoulder + gait.shoulder_swing * swing)
     upper = quat_multiply(
         _pose(torch.zeros_like(phase), pitch, spread),
-        turned(2, torch.full_like(phase, math.radians(gait.inward))),
+        quat_about(2, torch.full_like(phase, math.radians(gait.inward))),
     )
-    lower = turned(1, torch.deg2rad(-(gait.elbow + gait.elbow_swing * swing)))
+    lower = quat_about(1, torch.deg2rad(-(gait.elbow + gait.elbow_swing * swing)))
     return upper, lower, quat_multiply(quat_conjugate(root), thigh), shin, ankle
 
 
@@ -141,5 +141,5 @@ def _mirrored(rotations: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 def _pose(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Quaternions (P, 4) of Rz(yaw) Ry(pitch) Rx(roll), angles (P,) in degrees."""
-    tilted = quat_multiply(turned(1, torch.deg2rad(pitch)), turned(0, torch.deg2rad(roll)))
-    return quat_multiply(turned(2, torch.deg2rad(yaw)), tilted)
+    tilted = quat_multiply(quat_about(1, torch.deg2rad(pitch)), quat_about(0, torch.deg2rad(roll)))
+    return quat_multiply(quat_about(2, torch.deg2rad(yaw)), tilted)

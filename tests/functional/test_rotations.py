@@ -6,13 +6,14 @@ import torch
 from manybody.functional.rotations import (
     angular_velocity,
     matrix_to_euler,
+    quat_about,
+    quat_between,
     quat_conjugate,
     quat_exp,
     quat_log,
     quat_multiply,
     quat_rotate,
     quat_to_matrix,
-    slerp,
     to_body_frame,
     wrap_to_pi,
 )
@@ -117,19 +118,39 @@ def test_gradients_at_no_rotation_are_finite(function):
     assert torch.isfinite(vector.grad).all()
 
 
-def test_slerp_goes_the_shorter_way_at_constant_speed():
-    # From no turn to 90 degrees about z: a third of the way is 30 degrees, also where the end is given as -q.
-    first = torch.tensor([1.0, 0.0, 0.0, 0.0])
-    second = torch.tensor([HALF, 0.0, 0.0, HALF])
-    third = torch.tensor([math.cos(math.pi / 12), 0.0, 0.0, math.sin(math.pi / 12)])
-    for end in (second, -second):
-        torch.testing.assert_close(slerp(first, end, torch.tensor(1 / 3)), third)
-    # Shoemake's own form: (sin((1 - t) a) p + sin(t a) q) / sin(a) with cos(a) = p.q.
-    p, q, t = random_quats(6), random_quats(6, seed=1), torch.linspace(0, 1, 6, dtype=torch.float64)
-    q = torch.where((p * q).sum(-1, keepdim=True) < 0, -q, q)
-    angle = (p * q).sum(-1).acos()
-    weights = torch.stack((((1 - t) * angle).sin(), (t * angle).sin())) / angle.sin()
-    torch.testing.assert_close(slerp(p, q, t), weights[0].unsqueeze(-1) * p + weights[1].unsqueeze(-1) * q)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_turn_about_an_axis(axis, run):
+    # By 60 and -90 degrees: cos 30 = sqrt(3)/2 and sin 30 = 1/2; cos 45 = sqrt(1/2) and sin -45 = -sqrt(1/2).
+    expected = torch.zeros(2, 4)
+    expected[:, 0] = torch.tensor([math.sqrt(0.75), HALF])
+    expected[:, 1 + axis] = torch.tensor([0.5, -HALF])
+    turns = run(quat_about, axis, torch.tensor([math.pi / 3, -math.pi / 2]))
+    torch.testing.assert_close(turns, expected)
+
+
+def test_the_turn_between_two_directions(run):
+    # From (0, 0, -3) onto (0, 2, 0): 90 degrees about (0, 0, -1) x (0, 1, 0) = (1, 0, 0). Onto (5, 0, -5): 45 degrees
+    # about -y. Onto itself and from or to no direction: none. Onto its opposite: 180 degrees about y.
+    down = torch.tensor([0.0, 0.0, -3.0])
+    targets = torch.tensor([[0.0, 2, 0], [5, 0, -5], [0, 0, -1], [0, 0, 0], [0, 0, 5]])
+    cosine, sine = math.cos(math.pi / 8), math.sin(math.pi / 8)
+    expected = [[HALF, HALF, 0, 0], [cosine, 0, -sine, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]]
+    torch.testing.assert_close(run(quat_between, down, targets), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_directions_that_are_opposite_or_nearly_so(dtype, run):
+    first = torch.cat((torch.eye(3), torch.tensor([[0.6, 0.0, -0.8], [3.0, 1.0, 2.0]]))).to(dtype)
+    unit = torch.nn.functional.normalize(first, dim=-1)
+    for off in (0.0, 1e-9, 1e-6, 1e-3):
+        second = -unit + off * unit.roll(1, -1)
+        turn = run(quat_between, first, second)
+        torch.testing.assert_close(turn.norm(dim=-1), torch.ones(5, dtype=dtype))
+        expected = torch.nn.functional.normalize(second, dim=-1)
+        near = (
+            1e-3 if dtype is torch.float32 else 1e-7
+        )  # 1 + a.b is lost in the rounding: sqrt(8 * 1.2e-7), 4e-8
+        torch.testing.assert_close(quat_rotate(turn, unit), expected, atol=near, rtol=0)
 
 
 def test_angular_velocity_is_in_the_axes_of_the_body():
@@ -148,7 +169,6 @@ def test_angular_velocity_is_in_the_axes_of_the_body():
         wrap_to_pi,
         quat_log,
         lambda x: quat_exp(x[:, 1:]),
-        lambda x: slerp(x, x.flip(0), x[:, 0]),
     ],
 )
 def test_same_compiled(function):
