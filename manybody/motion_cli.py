@@ -1,4 +1,7 @@
-"""The command ``manybody motion``: describes, shows and converts motion clips, and records policies as clips."""
+"""The command ``manybody motion``: describes, shows and converts motion clips, and records policies as clips.
+
+What needs PyTorch is imported by the commands: help and words that are wrong do not wait for it.
+"""
 
 import argparse
 import dataclasses
@@ -11,11 +14,7 @@ import numpy as np
 from manybody.engine.console import error, say
 from manybody.motion.clip import Clip, save_clip, without_repeats
 from manybody.motion.errors import MotionError
-from manybody.motion.importers import read_motion
-from manybody.motion.importers.bvh import load_bvh
 from manybody.motion.joint_maps import joint_map, load_joint_map
-from manybody.motion.kinematics import grounded, is_of, lowest_sole
-from manybody.motion.retarget import retarget
 from manybody.motion.shipped import find_motion, shipped
 from manybody.motion.skeletons import AMP_HUMANOID
 
@@ -88,6 +87,9 @@ class _Words(argparse.ArgumentParser):
 
 
 def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
+    from manybody.motion.importers import read_motion
+    from manybody.motion.importers.bvh import load_bvh
+
     path = find_motion(options.FILE)
     given = {name: getattr(options, name) for name in ("scale", "up") if getattr(options, name) is not None}
     if not given:
@@ -99,8 +101,10 @@ def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
 
 def _ours(clip: Clip, options: argparse.Namespace) -> Clip:
     """``clip`` on the humanoid; one that is of its bodies already stays as it is."""
-    if is_of(clip, AMP_HUMANOID):
+    if AMP_HUMANOID.fits(clip):
         return clip
+    from manybody.motion.retarget import retarget
+
     names = load_joint_map(options.joint_map) if options.joint_map else None
     return retarget(clip, AMP_HUMANOID, names, options.rest)
 
@@ -130,7 +134,7 @@ def _info(words: Sequence[str]) -> None:
 
 
 def _skeleton(clip: Clip) -> str:
-    if is_of(clip, AMP_HUMANOID):
+    if AMP_HUMANOID.fits(clip):
         return "the AMP humanoid's"
     try:
         joint_map(clip.body_names)
@@ -140,8 +144,10 @@ def _skeleton(clip: Clip) -> str:
 
 
 def _soles(clip: Clip) -> str:
-    if clip.offsets is None or not is_of(clip, AMP_HUMANOID):
+    if clip.offsets is None or not AMP_HUMANOID.fits(clip):
         return "unknown for this skeleton"
+    from manybody.motion.poses import lowest_sole
+
     lowest = float(lowest_sole(clip, AMP_HUMANOID).min())
     words = f"lowest at {lowest:z.3f} m"
     return f"{words}: they sink into the ground; convert --ground lifts the clip" if lowest < -SUNK else words
@@ -195,10 +201,12 @@ def _convert(words: Sequence[str]) -> None:
     if not options.as_is:
         clip = _ours(clip, options)
     if options.ground:
-        if not is_of(clip, AMP_HUMANOID):
+        if not AMP_HUMANOID.fits(clip):
             raise MotionError(
                 "--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out."
             )
+        from manybody.motion.poses import grounded
+
         clip = grounded(clip, AMP_HUMANOID)
     if options.licence:
         clip = dataclasses.replace(clip, licence=options.licence)

@@ -3,13 +3,21 @@
 import math
 
 import numpy as np
+import torch
 
+from manybody.functional.rotations import (
+    quat_about,
+    quat_conjugate,
+    quat_multiply,
+    quat_rotate,
+    quat_to_matrix,
+)
 from manybody.motion.clip import Clip
-from manybody.motion.kinematics import about, body_poses, conjugate, multiply, rotate
+from manybody.motion.poses import body_poses
 
 SCALE = 130.0
 """The figure is 1.3 times as tall as the humanoid, in centimetres."""
-FACING = about(2, -math.pi / 2)
+FACING = quat_about(2, torch.tensor(-math.pi / 2, dtype=torch.float64))
 """Turns the humanoid's forward, +x, to the figure's, -y: +z in a file with y up."""
 
 
@@ -32,36 +40,42 @@ def bones():
 def spread(body):
     """What turns a body of the humanoid, arms hanging, into the T-pose: arms along +-y."""
     side = {"right": -1, "left": 1}.get(body.partition("_")[0], 0)
-    return about(0, side * math.pi / 2 if body.endswith(("arm", "hand")) else 0.0)
+    angle = side * math.pi / 2 if body.endswith(("arm", "hand")) else 0.0
+    return quat_about(0, torch.tensor(angle, dtype=torch.float64))
 
 
 def told(clip, prefix="mixamorig:"):
     """The motion of ``clip``, of the AMP humanoid, told by a figure of more joints that rests in a T-pose."""
     places, turns = body_poses(clip)
-    rest = {clip.body_names[0]: np.zeros(3)}
-    for body, parent, offset in zip(clip.body_names[1:], clip.parents[1:], clip.offsets[1:], strict=True):
+    rest = {clip.body_names[0]: torch.zeros(3, dtype=torch.float64)}
+    for body, parent, offset in zip(
+        clip.body_names[1:], clip.parents[1:], torch.tensor(clip.offsets[1:]), strict=True
+    ):
         before = clip.body_names[parent]
-        rest[body] = rest[before] + rotate(spread(before), offset)
+        rest[body] = rest[before] + quat_rotate(spread(before), offset)
     rest |= {"waist": rest["torso"] / 2, "neck": (rest["torso"] + rest["head"]) / 2}
 
     names, before, bodies, at = zip(*bones(), strict=True)
     parents = [names.index(name) if name else -1 for name in before]
     world = [
-        multiply(
-            multiply(FACING, turns[:, clip.body_names.index(body)]), conjugate(multiply(FACING, spread(body)))
+        quat_multiply(
+            quat_multiply(FACING, turns[:, clip.body_names.index(body)]),
+            quat_conjugate(quat_multiply(FACING, spread(body))),
         )
         for body in bodies
     ]
-    local = [multiply(conjugate(world[p]), world[b]) if b else world[0] for b, p in enumerate(parents)]
+    local = [
+        quat_multiply(quat_conjugate(world[p]), world[b]) if b else world[0] for b, p in enumerate(parents)
+    ]
     offsets = [rest[at[b]] - rest[at[max(p, 0)]] for b, p in enumerate(parents)]
     return Clip(
         fps=clip.fps,
         body_names=[prefix + name for name in names],
         parents=parents,
-        local_rotations=np.stack(local, axis=1),
-        root_translation=rotate(FACING, places[:, 0]) * SCALE,
+        local_rotations=torch.stack(local, dim=1).numpy(),
+        root_translation=quat_rotate(FACING, places[:, 0]).numpy() * SCALE,
         licence=clip.licence,
-        offsets=rotate(FACING, np.array(offsets)) * SCALE,
+        offsets=quat_rotate(FACING, torch.stack(offsets)).numpy() * SCALE,
     )
 
 
@@ -93,7 +107,7 @@ def bvh(clip):
 def zxy(quats):
     """Degrees a, b, c (T,) of Rz(a) Rx(b) Ry(c): its last row is (-cos b sin c, sin b, cos b cos c), its middle column
     (-sin a cos b, cos a cos b, sin b)."""
-    rows = np.stack([rotate(quats, np.tile(axis, (len(quats), 1))) for axis in np.eye(3)], axis=-1)
+    rows = quat_to_matrix(torch.from_numpy(quats)).numpy()
     a = np.arctan2(-rows[:, 0, 1], rows[:, 1, 1])
     b = np.arcsin(np.clip(rows[:, 2, 1], -1, 1))
     c = np.arctan2(-rows[:, 2, 0], rows[:, 2, 2])

@@ -5,11 +5,21 @@ import itertools
 from collections.abc import Mapping
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from manybody.functional.kinematics import BodyPose
+from manybody.functional.rotations import (
+    quat_about,
+    quat_between,
+    quat_conjugate,
+    quat_multiply,
+    quat_rotate,
+)
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
 from manybody.motion.joint_maps import joint_map
-from manybody.motion.kinematics import about, between, body_poses, conjugate, grounded, multiply, rotate
+from manybody.motion.poses import body_poses, grounded
 from manybody.motion.skeletons import AMP_HUMANOID, Skeleton
 
 UPRIGHT = 0.8
@@ -22,7 +32,7 @@ LIMBS = tuple(
     for side in ("right", "left")
 )
 """Bodies of arms, then legs, from the trunk outwards; the second hangs on a hinge."""
-DOWN = np.array([0.0, 0.0, -1.0])
+DOWN = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
 """Where a resting limb points in its own axes."""
 
 
@@ -53,15 +63,15 @@ def retarget(
     """
     joints = {body: clip.body_names.index(name) for body, name in joint_map(clip.body_names, names).items()}
     places, turns = body_poses(clip)
-    rest_places, rest_turns = _rest(clip, rest_frame)
-    at_rest = {body: rest_places[joint] for body, joint in joints.items()}
-    home = about(2, -_heading(at_rest))
+    rest = _rest(clip, rest_frame)
+    at_rest = {body: rest.positions[joint] for body, joint in joints.items()}
+    home = quat_about(2, -_heading(at_rest))
 
-    since_rest = multiply(turns, conjugate(rest_turns))
+    since_rest = quat_multiply(turns, quat_conjugate(rest.rotations))
     world = {}
     for body, joint in joints.items():
-        turned = multiply(multiply(home, since_rest[:, joint]), conjugate(home))
-        world[body] = multiply(turned, _alignment(body, at_rest, home))
+        turned = quat_multiply(quat_multiply(home, since_rest[:, joint]), quat_conjugate(home))
+        world[body] = quat_multiply(turned, _alignment(body, at_rest, home))
     for upper, lower, end in LIMBS:
         world[upper], world[lower] = _hinged(world[upper], world[lower], skeleton.hinges[lower])
         if end not in skeleton.feet:
@@ -69,23 +79,23 @@ def retarget(
 
     local = [world[skeleton.names[0]]]
     for name, parent in zip(skeleton.names[1:], skeleton.parents[1:], strict=True):
-        local.append(multiply(conjugate(world[skeleton.names[parent]]), world[name]))
-    hips = places[:, [joints["right_thigh"], joints["left_thigh"]]].mean(axis=1)
+        local.append(quat_multiply(quat_conjugate(world[skeleton.names[parent]]), world[name]))
+    hips = places[:, [joints["right_thigh"], joints["left_thigh"]]].mean(dim=1)
     thighs = [skeleton.names.index(name) for name in ("right_thigh", "left_thigh")]
-    below = rotate(local[0], skeleton.offsets[thighs].mean(axis=0))
+    below = quat_rotate(local[0], torch.tensor(skeleton.offsets[thighs].mean(axis=0)))
     moved = Clip(
         fps=clip.fps,
         body_names=skeleton.names,
         parents=skeleton.parents,
-        local_rotations=_continuous(np.stack(local, axis=1)),
-        root_translation=rotate(home, hips) * _size(skeleton, at_rest) - below,
+        local_rotations=_continuous(torch.stack(local, dim=1)).numpy(),
+        root_translation=(quat_rotate(home, hips) * _size(skeleton, at_rest) - below).numpy(),
         licence=clip.licence,
         offsets=skeleton.offsets,
     )
     return grounded(moved, skeleton)
 
 
-def _rest(clip: Clip, frame: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _rest(clip: Clip, frame: int | None) -> BodyPose:
     """Positions (B, 3) and rotations (B, 4) of the bodies at rest."""
     if frame is None:
         clip = dataclasses.replace(
@@ -94,22 +104,22 @@ def _rest(clip: Clip, frame: int | None) -> tuple[np.ndarray, np.ndarray]:
         frame = 0
     if not 0 <= frame < clip.frames:
         raise MotionError("rest frame", str(frame), f"0 to {clip.frames - 1}, the clip's frames")
-    places, turns = body_poses(clip)
-    return places[frame], turns[frame]
+    poses = body_poses(clip)
+    return BodyPose(poses.positions[frame], poses.rotations[frame])
 
 
-def _heading(rest: Mapping[str, np.ndarray]) -> float:
-    """Where the resting figure faces: angle about z from +x in rad; its left is 90 degrees further."""
+def _heading(rest: Mapping[str, Tensor]) -> Tensor:
+    """Where the resting figure faces: angle () about z from +x in rad; its left is 90 degrees further."""
     left = rest["left_thigh"] - rest["right_thigh"]
     up = rest["head"] - (rest["left_thigh"] + rest["right_thigh"]) / 2
-    if up[2] < UPRIGHT * np.linalg.norm(up) or np.hypot(*left[:2]) == 0:
+    if up[2] < UPRIGHT * up.norm() or left[:2].norm() == 0:
         advice = "Name a frame in which the figure stands (--rest), or the file's upward axis (--up)."
-        given = f"the head {up[2]:.3g} higher than the hips, {np.linalg.norm(up):.3g} away from them"
+        given = f"the head {up[2]:.3g} higher than the hips, {up.norm():.3g} away from them"
         raise MotionError("rest pose", given, "a figure that stands upright", advice)
-    return float(np.arctan2(-left[0], left[1]))
+    return torch.atan2(-left[0], left[1])
 
 
-def _alignment(body: str, rest: Mapping[str, np.ndarray], home: np.ndarray) -> np.ndarray:
+def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
     """The turn (4,) that brings ``body``, hanging straight down, to where it points in the rest pose of the clip.
 
     Trunk and feet rest in both figures alike: upright, and flat on the ground.
@@ -117,46 +127,44 @@ def _alignment(body: str, rest: Mapping[str, np.ndarray], home: np.ndarray) -> n
     for upper, lower, end in LIMBS:
         if body in (upper, lower):
             first, second = (upper, lower) if body == upper or end not in rest else (lower, end)
-            along = rotate(home, rest[second] - rest[first])
-            if np.linalg.norm(along) == 0:
+            along = quat_rotate(home, rest[second] - rest[first])
+            if along.norm() == 0:
                 raise MotionError(
                     f"joint of {second}", f"the place of {first}", "another one", "Map other joints."
                 )
-            return between(DOWN, along)
-    return np.array([1.0, 0.0, 0.0, 0.0])
+            return quat_between(DOWN, along)
+    return home.new_tensor([1.0, 0.0, 0.0, 0.0])
 
 
-def _hinged(
-    upper: np.ndarray, lower: np.ndarray, limits: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """``upper`` and ``lower`` (T, 4) of a limb, its joint a hinge about y, both parts pointing where they pointed.
 
     Seen from the upper part, the lower points to d. A twist of the upper part about its length brings d into the
     plane y = 0, to the side where the hinge bends; what is left is the hinge's angle, which keeps to ``limits``.
     """
-    seen = multiply(conjugate(upper), lower)
+    seen = quat_multiply(quat_conjugate(upper), lower)
     side = -1.0 if limits[0] + limits[1] > 0 else 1.0
-    aside = side * rotate(seen, DOWN)[:, :2]  # as long as the sine of the hinge's angle
-    usual = (aside * np.linalg.norm(aside, axis=1, keepdims=True)).sum(axis=0)
-    usual = usual / np.linalg.norm(usual) if usual.any() else np.array([1.0, 0.0])
+    aside = side * quat_rotate(seen, DOWN)[:, :2]  # as long as the sine of the hinge's angle
+    usual = (aside * aside.norm(dim=1, keepdim=True)).sum(dim=0)
+    usual = usual / usual.norm() if usual.any() else usual.new_tensor([1.0, 0.0])
     plane = aside + STRAIGHT * usual
-    twist = about(2, np.arctan2(plane[:, 1], plane[:, 0]))
-    along = rotate(multiply(conjugate(twist), seen), DOWN)
-    angles = np.arctan2(-along[:, 0], -along[:, 2])
-    upper = multiply(upper, twist)
-    return upper, multiply(upper, about(1, np.clip(angles, *limits)))
+    twist = quat_about(2, torch.atan2(plane[:, 1], plane[:, 0]))
+    along = quat_rotate(quat_multiply(quat_conjugate(twist), seen), DOWN)
+    angles = torch.atan2(-along[:, 0], -along[:, 2])
+    upper = quat_multiply(upper, twist)
+    return upper, quat_multiply(upper, quat_about(1, angles.clamp(*limits)))
 
 
-def _size(skeleton: Skeleton, rest: Mapping[str, np.ndarray]) -> float:
+def _size(skeleton: Skeleton, rest: Mapping[str, Tensor]) -> float:
     """Our length of a leg in m divided by theirs."""
     ours = dict(zip(skeleton.names, np.linalg.norm(skeleton.offsets, axis=1), strict=True))
     legs = [(upper, lower) for leg in LIMBS[2:] for upper, lower in itertools.pairwise(leg)]
-    theirs = sum(np.linalg.norm(rest[lower] - rest[upper]) for upper, lower in legs)
+    theirs = sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in legs)
     return float(sum(ours[lower] for _, lower in legs) / theirs)
 
 
-def _continuous(quats: np.ndarray) -> np.ndarray:
+def _continuous(quats: Tensor) -> Tensor:
     """``quats`` (T, B, 4) with signs chosen so that neighbours in time are near each other."""
-    flips = (quats[1:] * quats[:-1]).sum(axis=-1, keepdims=True) < 0
-    signs = np.concatenate((np.ones_like(quats[:1, :, :1]), np.where(flips, -1.0, 1.0)))
-    return quats * np.cumprod(signs, axis=0)
+    flips = (quats[1:] * quats[:-1]).sum(dim=-1, keepdim=True) < 0
+    signs = torch.cat((torch.ones_like(quats[:1, :, :1]), torch.where(flips, -1.0, 1.0)))
+    return quats * signs.cumprod(dim=0)

@@ -6,6 +6,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from manybody.motion.clip import Clip
+
 
 @dataclass(frozen=True, eq=False)
 class Skeleton:
@@ -28,6 +30,10 @@ class Skeleton:
     """(3,) centre of the box that stands for a foot, in the foot's axes, m."""
     sole_half: np.ndarray
     """(3,) its half lengths along the foot's axes, m."""
+
+    def fits(self, clip: Clip) -> bool:
+        """Whether ``clip`` has these bodies and parents; its proportions may differ."""
+        return (tuple(clip.body_names), tuple(clip.parents)) == (self.names, self.parents)
 
     def sole_corners(self) -> np.ndarray:
         """(4, 3) lower corners of the foot's box in the foot's axes, m: heel right, heel left, toe right, toe left."""

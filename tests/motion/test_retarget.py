@@ -6,19 +6,25 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from toy_figure import bvh, told
 from toy_motion import make_clip, quats
 
+from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate
 from manybody.motion.clip import Clip, load_clip
 from manybody.motion.errors import MotionError
 from manybody.motion.importers import read_motion
 from manybody.motion.joint_maps import joint_map, load_joint_map
-from manybody.motion.kinematics import about, lowest_sole, multiply, rotate
+from manybody.motion.poses import lowest_sole
 from manybody.motion.retarget import _hinged, retarget
 from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
-DOWN = np.array([0.0, 0.0, -1.0])
+DOWN = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
+
+
+def about(axis, angle):
+    return quat_about(axis, torch.as_tensor(angle, dtype=torch.float64))
 
 
 def walk():
@@ -85,8 +91,8 @@ def test_deepmimic(tmp_path):
 
 def test_the_ground_and_the_hinges():
     figure = told(walk())
-    noisy = dataclasses.replace(figure, local_rotations=multiply(figure.local_rotations, about(0, 0.1)))
-    clip = retarget(noisy)
+    turns = quat_multiply(torch.tensor(figure.local_rotations), about(0, 0.1))
+    clip = retarget(dataclasses.replace(figure, local_rotations=turns.numpy()))
     assert lowest_sole(clip, AMP_HUMANOID).min() == pytest.approx(0, abs=1e-6)
     for name, (low, high) in AMP_HUMANOID.hinges.items():
         w, x, y, z = clip.local_rotations[:, AMP_HUMANOID.names.index(name)].T
@@ -101,24 +107,25 @@ def test_the_ground_and_the_hinges():
 @pytest.mark.parametrize(("limits", "bend"), [((0.0, 2.8), 1), ((-2.8, 0.0), -1)])
 def test_a_limb_that_bends_out_of_its_plane_is_twisted_into_it(limits, bend):
     # The lower part bends by 0.5 to 1.5 rad about an axis 40 degrees away from y, then turns about its own length.
-    time = np.linspace(0, 1, 9)
-    upper = quats(9, 1)[:, 0]
-    seen = multiply(multiply(about(2, 0.7), about(1, bend * (0.5 + time))), about(2, time))
-    lower = multiply(upper, seen)
+    time = torch.linspace(0, 1, 9)
+    upper = torch.tensor(quats(9, 1)[:, 0])
+    seen = quat_multiply(quat_multiply(about(2, 0.7), about(1, bend * (0.5 + time))), about(2, time))
+    lower = quat_multiply(upper, seen)
     new_upper, new_lower = _hinged(upper, lower, limits)
-    down = np.tile(DOWN, (9, 1))
-    np.testing.assert_allclose(rotate(new_upper, down), rotate(upper, down), atol=1e-9)
-    np.testing.assert_allclose(rotate(new_lower, down), rotate(lower, down), atol=1e-9)
-    np.testing.assert_allclose(new_upper, multiply(upper, about(2, np.full(9, 0.7))), atol=1e-9)
+    near = {"atol": 1e-9, "rtol": 0}
+    torch.testing.assert_close(quat_rotate(new_upper, DOWN), quat_rotate(upper, DOWN), **near)
+    torch.testing.assert_close(quat_rotate(new_lower, DOWN), quat_rotate(lower, DOWN), **near)
+    torch.testing.assert_close(new_upper, quat_multiply(upper, about(2, 0.7)), **near)
 
 
 def test_a_straight_limb_keeps_the_plane_in_which_it_bends():
     # 40 degrees of twist, and the knee goes from bent through straight to 0.05 rad beyond, where it stops.
-    angles = np.array([1.0, 0.5, 0.1, 0.0, -0.05])
-    upper = np.tile([1.0, 0.0, 0.0, 0.0], (5, 1))
-    new_upper, new_lower = _hinged(upper, multiply(about(2, 0.7), about(1, angles)), (0.0, 2.8))
-    np.testing.assert_allclose(new_upper, np.tile(about(2, 0.7), (5, 1)), atol=1e-9)
-    np.testing.assert_allclose(new_lower, multiply(about(2, 0.7), about(1, angles.clip(0))), atol=1e-9)
+    angles = torch.tensor([1.0, 0.5, 0.1, 0.0, -0.05], dtype=torch.float64)
+    upper = about(0, torch.zeros(5))
+    new_upper, new_lower = _hinged(upper, quat_multiply(about(2, 0.7), about(1, angles)), (0.0, 2.8))
+    near = {"atol": 1e-9, "rtol": 0}
+    torch.testing.assert_close(new_upper, about(2, torch.full((5,), 0.7, dtype=torch.float64)), **near)
+    torch.testing.assert_close(new_lower, quat_multiply(about(2, 0.7), about(1, angles.clamp(min=0))), **near)
 
 
 def test_a_frame_can_be_the_rest_pose():
@@ -139,9 +146,11 @@ def relabelled(figure):
     """The same motion, with each body's axes turned by 90 degrees about y: up becomes x."""
     turn = about(1, math.pi / 2)
     back = about(1, -math.pi / 2)
-    local = multiply(multiply(turn, figure.local_rotations), back)
-    local[:, 0] = multiply(figure.local_rotations[:, 0], back)
-    return dataclasses.replace(figure, local_rotations=local, offsets=rotate(turn, figure.offsets))
+    theirs = torch.tensor(figure.local_rotations)
+    local = quat_multiply(quat_multiply(turn, theirs), back)
+    local[:, 0] = quat_multiply(theirs[:, 0], back)
+    offsets = quat_rotate(turn, torch.tensor(figure.offsets))
+    return dataclasses.replace(figure, local_rotations=local.numpy(), offsets=offsets.numpy())
 
 
 def test_names_in_use():

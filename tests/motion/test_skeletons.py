@@ -1,7 +1,10 @@
 import numpy as np
 import torch
+from toy_motion import make_clip
 
 from manybody.functional.kinematics import forward_kinematics
+from manybody.motion.clip import load_clip
+from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
 
@@ -29,3 +32,7 @@ def test_right_and_left_mirror_each_other():
 def test_hinges_and_feet_are_bodies():
     assert {*AMP_HUMANOID.hinges, *AMP_HUMANOID.feet} <= {*AMP_HUMANOID.names}
     assert all(low < high for low, high in AMP_HUMANOID.hinges.values())
+
+
+def test_it_knows_its_clips():
+    assert AMP_HUMANOID.fits(load_clip(find_motion("walk"))) and not AMP_HUMANOID.fits(make_clip())

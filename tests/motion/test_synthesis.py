@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import manybody.motion
-from manybody.functional.kinematics import forward_kinematics
-from manybody.functional.rotations import angular_velocity, quat_log, quat_rotate
+from manybody.functional.rotations import angular_velocity, quat_log
+from manybody.motion import poses
 from manybody.motion.clip import Clip, load_clip
 from manybody.motion.gait_leg import clamped_spline
 from manybody.motion.gaits import GAITS
@@ -31,16 +31,7 @@ def shipped(name: str) -> Clip:
 @functools.cache
 def soles(name: str) -> np.ndarray:
     """(T, 8, 3) corners of the soles in the world."""
-    clip = shipped(name)
-    pose = forward_kinematics(
-        clip.parents, *(torch.tensor(x) for x in (clip.offsets, clip.root_translation, clip.local_rotations))
-    )
-    corners = torch.tensor(AMP_HUMANOID.sole_corners()).float()
-    feet = [AMP_HUMANOID.names.index(foot) for foot in AMP_HUMANOID.feet]
-    turned = quat_rotate(
-        pose.rotations[:, feet, None].expand(-1, -1, 4, -1), corners.expand(clip.frames, 2, 4, 3)
-    )
-    return (pose.positions[:, feet, None] + turned).flatten(1, 2).numpy()
+    return poses.soles(shipped(name), AMP_HUMANOID).numpy()
 
 
 def turning(name: str) -> np.ndarray:

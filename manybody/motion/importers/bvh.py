@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
+import torch
 
+from manybody.functional.rotations import quat_about, quat_multiply
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_text
@@ -72,7 +74,7 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
 def _poses(joints: list[_Joint], values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The root's positions (T, 3), offsets (B, 3) and local rotations (T, B, 4) in the file's axes and units."""
     offsets = np.array([joint.offset for joint in joints])
-    rotations = np.zeros((len(values), len(joints), 4))
+    rotations = torch.zeros(len(values), len(joints), 4, dtype=torch.float64)
     rotations[..., 0] = 1.0
     root, column = np.tile(offsets[0], (len(values), 1)), 0
     for body, joint in enumerate(joints):
@@ -81,23 +83,14 @@ def _poses(joints: list[_Joint], values: np.ndarray) -> tuple[np.ndarray, np.nda
             if kind == "position":
                 place[:, axis] = values[:, column]
             else:
-                rotations[:, body] = _turned(rotations[:, body], np.radians(values[:, column]), axis)
+                turn = quat_about(axis, torch.from_numpy(np.radians(values[:, column])))
+                rotations[:, body] = quat_multiply(rotations[:, body], turn)
             column += 1
         if body == 0:
             root = place
         else:
             offsets[body] = _rigid(joint.name, place)
-    return root, offsets, rotations
-
-
-def _turned(quats: np.ndarray, angles: np.ndarray, axis: int) -> np.ndarray:
-    """``quats`` (T, 4) wxyz times rotations by ``angles`` (T,) in rad about a coordinate axis: Hamilton's product."""
-    cosine, sine = np.cos(angles / 2), np.sin(angles / 2)
-    w, u = quats[:, 0], quats[:, 1:]
-    unit = np.eye(3)[axis]
-    first = w * cosine - u[:, axis] * sine
-    rest = (w * sine)[:, None] * unit + cosine[:, None] * u + sine[:, None] * np.cross(u, unit)
-    return np.concatenate((first[:, None], rest), axis=-1)
+    return root, offsets, rotations.numpy()
 
 
 def _rigid(name: str, place: np.ndarray) -> np.ndarray:

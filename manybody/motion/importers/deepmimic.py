@@ -6,7 +6,9 @@ import os
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 
+from manybody.functional.rotations import quat_about
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_text
@@ -54,27 +56,21 @@ def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
     text = read_text(path)
     with read_from(path):
         frames = _frames(text)
-        rotations = np.zeros((len(frames), len(BODIES), 4))
+        rotations = torch.zeros(len(frames), len(BODIES), 4, dtype=torch.float64)
         column = 4
         for body, (_, _, size, _) in enumerate(BODIES):
-            values = frames[:, column : column + size]
-            rotations[:, body] = values if size == 4 else _about_z(values[:, 0])
+            values = torch.from_numpy(frames[:, column : column + size])
+            rotations[:, body] = values if size == 4 else quat_about(2, values[:, 0])
             column += size
         return Clip(
             fps=_rate(frames[:-1, 0]),
             body_names=[name for name, *_ in BODIES],
             parents=[parent for _, parent, *_ in BODIES],
-            local_rotations=quats_z_up(rotations),
+            local_rotations=quats_z_up(rotations.numpy()),
             root_translation=z_up(frames[:, 1:4]),
             licence=licence,
             offsets=z_up(np.array([offset for *_, offset in BODIES])),
         )
-
-
-def _about_z(angles: np.ndarray) -> np.ndarray:
-    """Quaternions (T, 4) wxyz of ``angles`` (T,) in rad about z."""
-    zeros = np.zeros_like(angles)
-    return np.stack((np.cos(angles / 2), zeros, zeros, np.sin(angles / 2)), axis=-1)
 
 
 def _frames(text: str) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""Where the bodies of a clip are, and how high its soles stand above the ground."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manybody.functional.kinematics import BodyPose, forward_kinematics
+from manybody.functional.rotations import quat_rotate
+from manybody.motion.clip import Clip
+from manybody.motion.errors import MotionError
+from manybody.motion.skeletons import Skeleton
+
+
+def body_poses(clip: Clip) -> BodyPose:
+    """Positions (T, B, 3) and rotations (T, B, 4) of the bodies of ``clip`` in the world, float64.
+
+    Raises:
+        MotionError: the clip has no offsets.
+    """
+    if clip.offsets is None:
+        advice = "Without its skeleton's size nothing is anywhere."
+        raise MotionError("offsets", "none", "(B, 3) numbers", advice)
+    arrays = (clip.offsets, clip.root_translation, clip.local_rotations)
+    return forward_kinematics(tuple(clip.parents), *(torch.tensor(x, dtype=torch.float64) for x in arrays))
+
+
+def soles(clip: Clip, skeleton: Skeleton) -> Tensor:
+    """(T, 8, 3) lower corners of the right and the left sole of a clip of ``skeleton`` in the world, m, float64."""
+    positions, rotations = body_poses(clip)
+    feet = [skeleton.names.index(foot) for foot in skeleton.feet]
+    corners = quat_rotate(rotations[:, feet, None], torch.tensor(skeleton.sole_corners()))
+    return (positions[:, feet, None] + corners).flatten(1, 2)
+
+
+def lowest_sole(clip: Clip, skeleton: Skeleton) -> Tensor:
+    """(T,) height in m of the lowest corner of both soles in each frame of a clip of ``skeleton``."""
+    return soles(clip, skeleton)[..., 2].amin(dim=1)
+
+
+def grounded(clip: Clip, skeleton: Skeleton) -> Clip:
+    """A clip of ``skeleton``, moved up or down so that the lowest point of its soles, over all frames, is at 0."""
+    up = np.array([0.0, 0.0, float(lowest_sole(clip, skeleton).min())])
+    return dataclasses.replace(clip, root_translation=clip.root_translation - up)

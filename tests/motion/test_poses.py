@@ -1,0 +1,55 @@
+"""Where the bodies of a clip are; the ground is where the soles say."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from toy_motion import make_clip
+
+from manybody.motion.clip import load_clip
+from manybody.motion.errors import MotionError
+from manybody.motion.poses import body_poses, grounded, lowest_sole, soles
+from manybody.motion.shipped import find_motion
+from manybody.motion.skeletons import AMP_HUMANOID
+
+
+def test_bodies_are_where_the_joints_put_them():
+    # The hip turns by 90 degrees about z: the thigh, 0.1 m to its left, is then 0.1 m behind it in x.
+    turns = np.zeros((2, 4, 4))
+    turns[..., 0] = 1.0
+    turns[1, 0] = [math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)]
+    places = np.array([[0.0, 0.0, 1.0], [2.0, 0.0, 1.0]])
+    positions, rotations = body_poses(make_clip(2, local_rotations=turns, root_translation=places))
+    assert positions.dtype == torch.float64
+    np.testing.assert_allclose(positions[:, 1], [[0, 0.1, 1], [1.9, 0, 1]], atol=1e-7)
+    np.testing.assert_allclose(rotations[1], turns[[1], 0].repeat(4, axis=0), atol=1e-7)
+
+
+def test_a_clip_without_a_size_has_no_places():
+    with pytest.raises(MotionError, match="offsets: found none"):
+        body_poses(make_clip(offsets=None))
+
+
+def test_soles_and_ground():
+    walk = load_clip(find_motion("walk"))
+    sunk = dataclasses.replace(walk, root_translation=walk.root_translation - np.float32([0, 0, 0.08]))
+    assert lowest_sole(walk, AMP_HUMANOID).min() == pytest.approx(0, abs=1e-6)  # the clip is made so
+    assert lowest_sole(sunk, AMP_HUMANOID).min() == pytest.approx(-0.08, abs=1e-6)
+    np.testing.assert_allclose(
+        grounded(sunk, AMP_HUMANOID).root_translation, walk.root_translation, atol=1e-6
+    )
+
+
+def test_corners_of_soles():
+    # At rest, the pelvis at 1 m: the ankle 0.421546 + 0.40987 below, the sole 0.05 below that; the heel at 0.045 -
+    # 0.0885 in x, the right foot's outer edge at -0.084887 - 0.045 in y.
+    rest = np.zeros((2, 15, 4))
+    rest[..., 0] = 1.0
+    root = np.array([[0.0, 0.0, 1.0], [0.5, 0.0, 1.0]])
+    walk = load_clip(find_motion("walk"))
+    corners = soles(dataclasses.replace(walk, local_rotations=rest, root_translation=root), AMP_HUMANOID)
+    assert corners.shape == (2, 8, 3)
+    expected = [[x - 0.0435, -0.129887, 0.118584] for x in (0.0, 0.5)]
+    np.testing.assert_allclose(corners[:, 0], expected, atol=1e-6)
