@@ -273,7 +273,8 @@ def old_keys() -> str:
 def what_learns_with_what() -> str:
     """The models and networks of each algorithm."""
     lines = ["| `algo.name` | `model.name` | `network.name` |", "|---|---|---|"]
-    for name, parts in params.LEARNS_WITH.items():
+    amps: dict[str, set[str]] = {"model": {"continuous_amp"}, "network": {"amp"}}
+    for name, parts in {**params.LEARNS_WITH, "amp_continuous": amps}.items():
         cells = [", ".join(f"`{part}`" for part in sorted(parts[kind])) for kind in ("model", "network")]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -281,8 +282,9 @@ def what_learns_with_what() -> str:
 
 def who_reads_what() -> str:
     """Which key of ``config`` acts in which algorithm."""
-    fields = {name: set(schema.model_fields) for name, schema in params.ALGORITHMS.items() if schema}
-    keys = dict.fromkeys(key for name in fields for key in params.ALGORITHMS[name].model_fields)
+    schemas = {**params.ALGORITHMS, "amp_continuous": amp.AMPConfig}
+    fields = {name: set(schema.model_fields) for name, schema in schemas.items() if schema}
+    keys = dict.fromkeys(key for schema in schemas.values() if schema for key in schema.model_fields)
     everywhere = [key for key in keys if all(key in known for known in fields.values())]
     lines = ["Every algorithm reads " + ", ".join(f"`{key}`" for key in everywhere) + ". The others:\n"]
     lines.append("| key | " + " | ".join(f"`{name}`" for name in fields) + " |")

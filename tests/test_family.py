@@ -16,7 +16,6 @@ from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, PpoPlayerContinuous, 
 from manybody.algos.run import clone
 from manybody.config import ConfigError, parse_params
 from manybody.engine.checkpoint import CheckpointError
-from manybody.engine.guard import TrainingAbortedError
 from manybody.envs.base import EnvError
 
 AGENTS = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent}
@@ -207,9 +206,10 @@ def test_masks_that_are_wanted_must_come(monkeypatch):
 
 def test_a_row_with_nothing_allowed_is_an_error_that_names_it():
     agent = make_agent(family_params(use_action_masks=True), FamilyEnv(blocked=3))
-    # Row 1 begins at step 1, so its step 3 is the rollout's step 2.
-    with pytest.raises(TrainingAbortedError, match="action_masks of environment 1 at step 2 allow no action"):
+    env = agent.vec_env
+    with pytest.raises(EnvError, match="environment 'family': action_masks of row 1 allow no action at all"):
         agent.train()
+    assert env.steps[1] == 3 and env.forbidden_choices == 0  # no action was sent where none is allowed
 
 
 def test_actions_without_bounds_are_not_mapped_to_them():
@@ -275,3 +275,20 @@ def test_a_value_shared_by_a_team_learns_the_mean_of_its_agents_returns():
         torch.tensor([1.0, 3.0]).repeat_interleave(8).repeat(4).unsqueeze(1)
     )  # env-major: 4 x 2 x 8 steps
     assert torch.equal(agent.central_value._team_mean(returns), torch.full((32, 1), 2.0))
+
+
+def test_a_player_too_refuses_a_row_with_nothing_allowed():
+    params = parse_params(family_params(use_action_masks=True))
+    player = PpoPlayerDiscrete(params, vec_env=FamilyEnv(blocked=3))
+    with pytest.raises(EnvError, match="action_masks of row 1 allow no action at all"):
+        player.run(quiet=True)
+
+
+def test_a_row_that_is_terminated_and_truncated_is_terminated():
+    agent = make_agent(family_params(), FamilyEnv())
+    step = agent.vec_env.step(torch.zeros(4, dtype=torch.long))
+    both = torch.tensor([False, True, False, False])
+    clean, _ = agent.quarantine(
+        0, step._replace(terminated=both, truncated=both, reward=step.reward.unsqueeze(1))
+    )
+    assert clean.terminated.tolist() == both.tolist() and not clean.truncated.any()

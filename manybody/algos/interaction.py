@@ -157,6 +157,8 @@ class EnvAlgorithm(BaseAlgorithm):
     def quarantine(self, n: int, step: Step) -> tuple[Step, Tensor]:
         """Step ``n`` of this epoch without broken numbers: such rows end there, without a value beyond them.
 
+        A row that an environment calls terminated and truncated at once is terminated: it has no future.
+
         Returns:
             The step, and (N,) bool, which rows were broken.
         """
@@ -171,7 +173,7 @@ class EnvAlgorithm(BaseAlgorithm):
             obs,
             torch.where(broken.unsqueeze(1), 0.0, reward),
             step.terminated | broken,
-            step.truncated & ~broken,
+            step.truncated & ~(step.terminated | broken),
             final_obs,
             step.extras,
         ), broken

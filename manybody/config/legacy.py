@@ -80,9 +80,9 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "central_value_config", "tau"): _NOT_IN_CENTRAL,
     ("config", "central_value_config", "entropy_coef"): _NOT_IN_CENTRAL,
     ("config", "central_value_config"): Refused(
-        "only a2c_* and rnd_* have a central value; the critics of sac see what its policy sees"
+        "sac has no central value: its critics see what its policy sees"
     ),
-    ("config", "self_play_config"): Refused("only a2c_* and rnd_* play against past selves"),
+    ("config", "self_play_config"): Refused("sac does not play against past selves"),
     ("config", "learning_rate"): Refused("sac has actor_lr, critic_lr and alpha_lr instead"),
     ("config", "env_info"): Refused("a live object is an argument of the agent, not a setting"),
     ("config", "vec_env"): Refused("a live object is an argument of the agent, not a setting"),
@@ -101,8 +101,8 @@ TABLE: Mapping[Path, Entry] = {
     # params.network
     ("network", "lstm"): NoEffect(_NEVER_READ),
     ("network", "joint_obs_actions"): NoEffect(_NEVER_READ),
-    ("network", "rnn"): Refused("only networks of a2c_* and rnd_* can be recurrent"),
-    ("network", "cnn"): Refused("only networks of a2c_* and rnd_* have convolutions"),
+    ("network", "rnn"): Refused("soft_actor_critic keeps no state between steps"),
+    ("network", "cnn"): Refused("soft_actor_critic has no convolutions"),
     ("network", "mlp", "regularizer"): NoEffect(_NEVER_READ),
     ("network", "mlp", "normalization"): NoEffect("write it one level up, as network.normalization"),
     ("network", "value_shape"): NoEffect("the number of value heads is the environment's value_size"),

@@ -1,7 +1,7 @@
 """Spaces that learners take, and how observations and actions pass between NumPy and torch."""
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,11 @@ def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
     if isinstance(action_space, spaces.Tuple):
         return tuple(n for space in action_space.spaces for n in head_sizes(space))
     return ()
+
+
+def blocked_rows(masks: Tensor, sizes: Sequence[int]) -> Tensor:
+    """(N,) bool: the rows of action masks (N, sum of ``sizes``) in which some head allows nothing."""
+    return torch.stack([~head.any(dim=-1) for head in masks.split(list(sizes), dim=-1)]).any(dim=0)
 
 
 def observation_dtype(space: spaces.Space) -> torch.dtype:

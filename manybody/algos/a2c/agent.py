@@ -12,7 +12,7 @@ from manybody.config import ConfigError, DiscretePPOConfig, Params, PPOConfig, P
 from manybody.data.rollout import Field, FieldTree
 from manybody.engine.console import warn
 from manybody.envs.base import EnvError, Obs, Step
-from manybody.envs.spaces import head_sizes
+from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional import policy as policy_maths
 from manybody.functional.actions import rescale_actions
 from manybody.nn.distributions import Distribution, Gaussian, categorical
@@ -197,8 +197,11 @@ class DiscreteA2CBase(_OnPolicy):
     def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
         super()._store_decision(n, decision)
         if self.use_action_masks:
-            heads = decision["action_masks"].split(self._mask_sizes, dim=-1)
-            blocked = torch.stack([~head.any(dim=-1) for head in heads]).any(dim=0)
+            blocked = blocked_rows(decision["action_masks"], self._mask_sizes)
+            if (
+                self.ppo_device.type == "cpu"
+            ):  # elsewhere it would have to be waited for: the epoch's one read tells
+                refuse_blocked(self.config.env_name, blocked)
             self.guard.count("action_masks", n, blocked)
 
 
@@ -210,6 +213,13 @@ def actions_num(space: Any) -> int | tuple[int, ...]:
     """What a network's head is built from: how many choices ``space`` gives; of several heads, of each."""
     sizes = head_sizes(space)
     return sizes[0] if isinstance(space, spaces.Discrete) else sizes
+
+
+def refuse_blocked(env_name: str, blocked: Tensor) -> None:
+    """Raise EnvError when ``blocked`` (N,) bool names a row that allows no action; on the host."""
+    if blocked.any():
+        row = int(blocked.int().argmax())
+        raise EnvError(f"environment '{env_name}': action_masks of row {row} allow no action at all")
 
 
 def check_kind(params: Params, space: Any, kinds: Any, other: str) -> None:

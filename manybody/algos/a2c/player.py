@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.algos.a2c.agent import actions_num
+from manybody.algos.a2c.agent import actions_num, refuse_blocked
 from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
 from manybody.envs.base import Obs
+from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
 from manybody.nn.distributions import categorical
@@ -117,8 +118,14 @@ class PpoPlayerDiscrete(PpoPlayer):
         return categorical(out["logits"], sizes if isinstance(sizes, tuple) else None).mode()
 
     def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool."""
+        """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool.
+
+        Raises:
+            EnvError: a row allows nothing.
+        """
         masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.device)
+        sizes = head_sizes(self.env_info["action_space"])
+        refuse_blocked(self.config.env_name, blocked_rows(masks, sizes))
         return self.get_action({**obs, "action_masks": masks}, is_deterministic)
 
 
