@@ -64,9 +64,15 @@ class MotionLib:
         if not clips:
             raise MotionError("clips", "none", "at least one")
         for place, clip in enumerate(clips):
-            _check_skeleton(place, clip, clips[0])
+            if clip.offsets is None:
+                advice = "Positions need the skeleton's size: give the clip offsets."
+                raise MotionError(f"clips[{place}].offsets", "none", "(B, 3) numbers", advice)
+            advice = "All clips of a library share one skeleton, that of clips[0]; retarget or split them."
+            _check_same(f"clips[{place}].", _tree(clip), _tree(clips[0]), advice)
         weights = _weights([1.0] * len(clips) if weights is None else weights, len(clips))
 
+        self.source: Path | None = None
+        """The file of the first clip, whose skeleton all share; None where it did not come from one."""
         self.device = torch.device(device)
         self.body_names = tuple(clips[0].body_names)
         self.parents = tuple(clips[0].parents)
@@ -107,21 +113,19 @@ class MotionLib:
             paths, weights = _read_list(paths[0])
         clips = [read_motion(path) for path in paths]
         with read_from(sources[0]):
-            return cls(clips, weights, device)
+            library = cls(clips, weights, device)
+        library.source = paths[0]
+        return library
 
     def check_skeleton(self, body_names: Sequence[str], parents: Sequence[int]) -> None:
         """Make sure that the clips are of a body with these names and parents.
 
         Raises:
-            MotionError: they are of another; says how.
+            MotionError: they are of another; names the file and what differs.
         """
-        for name, given, expected in (
-            ("body_names", self.body_names, tuple(body_names)),
-            ("parents", self.parents, tuple(parents)),
-        ):
-            if given != expected:
-                advice = "Retarget the clip: manybody motion convert."
-                raise MotionError(name, str(given), str(expected), advice)
+        advice = "Retarget the clip: manybody motion convert."
+        given, expected = (self.body_names, self.parents), (tuple(body_names), tuple(parents))
+        _check_same("", given, expected, advice, self.source)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -214,16 +218,32 @@ def _moving(clip: Clip) -> tuple[Tensor, Tensor]:
     return torch.cat((position, velocity), dim=-1).float(), torch.cat((rotation, turning), dim=-1).float()
 
 
-def _check_skeleton(place: int, clip: Clip, first: Clip) -> None:
-    field = f"clips[{place}]"
-    if clip.offsets is None:
-        advice = "Positions need the skeleton's size: give the clip offsets."
-        raise MotionError(f"{field}.offsets", "none", "(B, 3) numbers", advice)
-    for name in ("body_names", "parents"):
-        given, expected = (tuple(getattr(x, name)) for x in (clip, first))
-        if given != expected:
-            advice = "All clips of a library share one skeleton; retarget or split them."
-            raise MotionError(f"{field}.{name}", str(given), f"{expected} as in clips[0]", advice)
+_Tree = tuple[Sequence[str], Sequence[int]]
+"""Names and parents of bodies."""
+
+
+def _tree(clip: Clip) -> _Tree:
+    return clip.body_names, tuple(clip.parents)
+
+
+def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: Path | None = None) -> None:
+    """Make sure that two skeletons are the same; the error names the bodies that differ."""
+    unknown, missing = (
+        [name for name in one[0] if name not in other[0]]
+        for one, other in ((given, expected), (expected, given))
+    )
+    if unknown or missing:
+        raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice, path)
+    for field, ours, theirs in zip(("body_names", "parents"), given, expected, strict=True):
+        for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            if one != other:
+                raise MotionError(f"{prefix}{field}[{place}]", shown(one), shown(other), advice, path)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first of ``names`` as an error quotes them."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(map(shown, names[:4])) + more or "no other body"
 
 
 def _weights(weights: Sequence[float], count: int) -> list[float]:

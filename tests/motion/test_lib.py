@@ -148,13 +148,34 @@ def test_nothing_needs_values_on_the_host():
     ("change", "reason"),
     [
         ({"offsets": None}, r"clips\[1\]\.offsets: found none"),
-        ({"body_names": (*NAMES[:3], "tail")}, r"clips\[1\]\.body_names: .*retarget"),
-        ({"parents": (-1, 0, 0, 0)}, r"clips\[1\]\.parents: "),
+        (
+            {"body_names": (*NAMES[:3], "tail")},
+            r"clips\[1\]\.body_names: found 'tail', expected 'arm'\. .*retarget",
+        ),
+        ({"parents": (-1, 0, 0, 0)}, r"clips\[1\]\.parents\[2\]: found 0, expected 1\."),
     ],
 )
 def test_clips_of_different_skeletons_do_not_mix(change, reason):
     with pytest.raises(MotionError, match=reason):
         MotionLib([make_clip(), make_clip(**change)])
+
+
+@pytest.mark.parametrize(
+    ("names", "parents", "reason"),
+    [
+        ((*NAMES, "tail"), (*PARENTS, 0), r"body_names: found no other body, expected 'tail'\."),
+        (NAMES[:3], PARENTS[:3], r"body_names: found 'arm', expected no other body\."),
+        ("abcdef", range(-1, 5), r"found 'hip', .* 'arm', expected 'a', 'b', 'c', 'd' and 2 more\."),
+        (("hip", "thigh", "arm", "shin"), PARENTS, r"body_names\[2\]: found 'shin', expected 'arm'\."),
+        (NAMES, (-1, 0, 1, 1), r"parents\[3\]: found 0, expected 1\."),
+    ],
+)
+def test_what_differs_from_the_body_is_told_with_the_file(tmp_path, names, parents, reason):
+    save_clip(tmp_path / "a.npz", make_clip())
+    lib = MotionLib.load(tmp_path / "a.npz")
+    lib.check_skeleton(NAMES, PARENTS)
+    with pytest.raises(MotionError, match=rf"a\.npz: .*{reason} Retarget"):
+        lib.check_skeleton(names, parents)
 
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, math.inf], [math.nan, 1.0]])
