@@ -169,6 +169,8 @@ class HumanoidAMP(MujocoTask):
         self.start_qpos = start
         self.steps_back = torch.arange(self.env.numAMPObsSteps, device=self.device) * self.dt
         """(K,) s, how long ago the frames of an AMP observation are."""
+        self.oldest = (self.env.numAMPObsSteps - 1) * self.dt
+        """s, how long ago the last of them is; what is drawn from a clip has as much past."""
         self.make_buffers()
         self.reset()
 
@@ -200,8 +202,7 @@ class HumanoidAMP(MujocoTask):
 
     def fetch_amp_obs_demo(self, count: int) -> Tensor:
         """``count`` observations (count, K x 105) of the motion, at random times."""
-        history = float(self.steps_back[-1])
-        motions, times = self.motions.sample(count, self.generator, history)
+        motions, times = self.motions.sample(count, self.generator, self.oldest)
         return self._reference(motions, times)[0].flatten(1)
 
     # --- MujocoTask --------------------------------------------------------------------------------------------------
@@ -236,11 +237,12 @@ class HumanoidAMP(MujocoTask):
     def reset_where(self, mask: Tensor) -> None:
         """Standing or somewhere in a clip, as ``stateInit`` says, with the clip's past as history."""
         # Asking which rows those are costs nothing on the CPU; elsewhere it would wait for the device.
-        rows = mask.nonzero().squeeze(1) if mask.device.type == "cpu" else torch.arange(self.num_envs)
+        everyone = torch.arange(self.num_envs, device=self.device)
+        rows = mask.nonzero().squeeze(1) if self.device.type == "cpu" else everyone
         count = len(rows)
         if count == 0:
             return
-        motions, times = self.motions.sample(count, self.generator)
+        motions, times = self.motions.sample(count, self.generator, self.oldest)
         if self.env.stateInit == "Start":
             times = torch.zeros_like(times)
         frames, qpos, qvel = self._reference(motions, times)

@@ -181,7 +181,7 @@ def test_an_episode_begins_in_the_clip_with_its_past():
     torch.testing.assert_close(env.compute_observations(), seen, atol=1e-5, rtol=1e-5)
     assert len(seen[:, 0].unique()) == 6  # everybody elsewhere
     # The same draw again, one step earlier.
-    motions, times = env.motions.sample(6, torch.Generator().manual_seed(5))
+    motions, times = env.motions.sample(6, torch.Generator().manual_seed(5), history=env.dt)
     past = env.body.coordinates(env.motions.state(motions, times - env.dt))
     before, _ = pose_observations(env.body, *past, env.key_bodies, local_root=False)
     torch.testing.assert_close(env.history[:, 1], before, atol=1e-5, rtol=1e-5)
