@@ -6,6 +6,7 @@ one; only another is looked at again. With 16 copies of CartPole that costs 3 us
 watches for afterwards, and rows that are terminated and truncated.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,20 +39,20 @@ def checked(env: VecEnv, env_name: str) -> VecEnv:
     """
     check_spaces(env_name, env.spec.observation_space, env.spec.action_space)
     reset, step = env.reset, env.step
-    passed: list[Any] = []
+    passed: deque[Any] = deque(maxlen=LAYOUTS)
 
     def checked_reset(*args: Any, **kwargs: Any) -> Obs:
         obs = reset(*args, **kwargs)
         if not (args or kwargs) and (layout := layout_of(obs)) not in passed:
             check_obs(env, f"{env_name}: reset()", obs, finite=True)
-            passed[:] = [*passed, layout][-LAYOUTS:]
+            passed.append(layout)
         return obs
 
     def checked_step(*args: Any, **kwargs: Any) -> Step:
         result = step(*args, **kwargs)
         if (layout := _step_layout(result)) not in passed:
             check_step(env, f"{env_name}: step()", result)
-            passed[:] = [*passed, layout][-LAYOUTS:]
+            passed.append(layout)
         return result
 
     env.reset, env.step = checked_reset, checked_step  # type: ignore[method-assign]
@@ -186,7 +187,7 @@ class CheckedCopy(gymnasium.Wrapper):
         super().__init__(env)
         self._env_name = env_name
         self._always = always
-        self._passed: list[Any] = []
+        self._passed: deque[Any] = deque(maxlen=LAYOUTS)
         self._unchecked = {"reset", "step"}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
@@ -207,7 +208,7 @@ class CheckedCopy(gymnasium.Wrapper):
             layout = [*map(layout_of, result[:4]), len(result)] if isinstance(result, tuple) else object()
             if layout not in self._passed:
                 self._check_step(f"{self._env_name}: step()", result)
-                self._passed = [*self._passed, layout][-LAYOUTS:]
+                self._passed.append(layout)
             self._unchecked.discard("step")
         return result
 

@@ -1,12 +1,13 @@
 """Adversarial imitation: what the discriminator of motions loses, and what it pays (AMP, arXiv 2104.02180)."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-LARGEST_STYLE_REWARD = 1e-4
+LEAST_DOUBT = 1e-4
 """Lower limit of 1 - D, so that a style reward is at most -log 1e-4 = 9.2 times its scale."""
 
 
@@ -47,8 +48,7 @@ def style_reward(logits: Tensor, scale: float) -> Tensor:
 
     log(1 - D) is taken as log sigmoid(-logit), which does not lose small numbers.
     """
-    limit = torch.tensor(LARGEST_STYLE_REWARD, device=logits.device).log()
-    return -scale * logsigmoid(-logits).maximum(limit)
+    return -scale * logsigmoid(-logits).clamp_min(math.log(LEAST_DOUBT))
 
 
 def accuracy(agent_logits: Tensor, demo_logits: Tensor) -> tuple[Tensor, Tensor]:

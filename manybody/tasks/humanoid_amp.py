@@ -13,7 +13,7 @@ from torch import Tensor
 from manybody.config.task import HumanoidAMPConfig, HumanoidAMPEnvConfig, TaskConfig
 from manybody.envs.base import EnvError
 from manybody.functional.kinematics import BodyPose
-from manybody.functional.rotations import quat_multiply, quat_rotate, quat_to_matrix
+from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate, quat_to_matrix
 from manybody.motion.lib import MotionLib
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import MujocoTask
@@ -35,9 +35,7 @@ FIRST_STEPS = 1
 def heading_inverse(rotation: Tensor) -> Tensor:
     """The rotation (N, 4) about z that turns the x axis of ``rotation`` (N, 4), seen from above, to the world's."""
     w, x, y, z = rotation.unbind(-1)
-    half = torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z)) / 2
-    zero = torch.zeros_like(half)
-    return torch.stack((half.cos(), zero, zero, -half.sin())).movedim(0, -1)
+    return quat_about(2, -torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z)))
 
 
 def tan_norm(rotation: Tensor) -> Tensor:
@@ -165,7 +163,7 @@ class HumanoidAMP(MujocoTask):
         start[2] = START_HEIGHT
         for joint, angle in ARMS_OUT.items():
             place = int(model.joint(joint).qposadr[0])
-            start[place : place + 2] = torch.tensor([math.cos(angle / 2), math.sin(angle / 2)])
+            start[place : place + 4] = quat_about(0, torch.tensor(angle))
         self.start_qpos = start
         self.steps_back = torch.arange(self.env.numAMPObsSteps, device=self.device) * self.dt
         """(K,) s, how long ago the frames of an AMP observation are."""
@@ -288,11 +286,11 @@ class PDTargets:
         hinge = torch.tensor(model.jnt_type[joints] == mujoco.mjtJoint.mjJNT_HINGE)
         self.scale = torch.where(hinge, HINGE_SCALE * (upper - lower) / 2, BALL_SCALE).to(device)
         self.offset = torch.where(hinge, (upper + lower) / 2, 0.0).to(device)
-        _, joint = np.unique(joints, return_inverse=True)
+        each, joint = np.unique(joints, return_inverse=True)
         self.same = torch.nn.functional.one_hot(torch.tensor(joint)).float().to(device)
         """(A, J) 1 where the actuator is the joint's."""
-        reach = torch.tensor(model.jnt_range[np.unique(joints), 1], dtype=torch.float32)
-        balls = torch.tensor(model.jnt_type[np.unique(joints)] == mujoco.mjtJoint.mjJNT_BALL)
+        reach = torch.tensor(model.jnt_range[each, 1], dtype=torch.float32)
+        balls = torch.tensor(model.jnt_type[each] == mujoco.mjtJoint.mjJNT_BALL)
         self.reach = torch.where(balls, reach, math.inf).to(device)
         """(J,) rad, the longest rotation vector."""
 

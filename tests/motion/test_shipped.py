@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from manybody.motion.errors import MotionError
@@ -14,7 +16,7 @@ def test_shipped_clips_are_found_by_name():
 def test_a_file_of_that_name_comes_first_and_other_paths_stay(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "walk").write_text("")
-    assert find_motion("walk") == find_motion("./walk")
+    assert find_motion("walk") == Path("walk")
     assert str(find_motion("folder/clip")) == "folder/clip"
 
 

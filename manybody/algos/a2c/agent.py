@@ -198,9 +198,8 @@ class DiscreteA2CBase(_OnPolicy):
         super()._store_decision(n, decision)
         if self.use_action_masks:
             blocked = blocked_rows(decision["action_masks"], self._mask_sizes)
-            if (
-                self.ppo_device.type == "cpu"
-            ):  # elsewhere it would have to be waited for: the epoch's one read tells
+            # Elsewhere than on the CPU it would have to be waited for: the epoch's one read tells.
+            if self.ppo_device.type == "cpu":
                 refuse_blocked(self.config.env_name, blocked)
             self.guard.count("action_masks", n, blocked)
 

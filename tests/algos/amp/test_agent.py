@@ -57,9 +57,9 @@ def test_the_loss_of_a_discriminator_without_layers_by_hand():
 
 def test_an_epoch_of_compiled_losses_is_that_of_eager_ones():
     weights = []
-    for how in (False, True):
-        agent = make(max_epochs=1, torch_compile=how)
-        if how:
+    for traced in (False, True):
+        agent = make(max_epochs=1)
+        if traced:
             torch.compiler.reset()
             agent._losses = torch.compile(agent.forward_losses, backend="eager", fullgraph=True)
         agent.train()
