@@ -1,6 +1,7 @@
 """Playing a run: its folder alone says which task, configuration and policy; the command line wins where it speaks."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,8 @@ def _play(
     set_deterministic(asked.torch_deterministic)
     player = _player(checkpoint, cfg, params)
     say(f"playing {checkpoint}")
-    result = player.run()
+    with _closing(player.env):
+        result = player.run()
     say(
         f"mean return {result.mean_reward:.1f} +- {result.std_reward:.1f}, "
         f"episode length {result.mean_steps:.1f} steps, over {result.games} games"
@@ -135,12 +137,18 @@ def _play(
 
         others = [word for word in words if word.partition("=")[0].lstrip("+") not in SIZES]
         player = load_player(folder, checkpoint, [*others, "num_envs=1"])
-        video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
-        if video:
-            say(f"video: {video}")
-        if video and imitates(player.env):
-            say(f"motion above, policy below: {strip_beside(video)}")
+        with _closing(player.env):
+            video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
+            if video:
+                say(f"video: {video}")
+            if video and imitates(player.env):
+                say(f"motion above, policy below: {strip_beside(video)}")
     return result
+
+
+def _closing(env: Any) -> AbstractContextManager[Any]:
+    """Closes environments at the end; those of another library need not know how."""
+    return closing(env) if hasattr(env, "close") else nullcontext()
 
 
 def parse(texts: Sequence[str]) -> tuple[str | None, list[str]]:

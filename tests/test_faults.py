@@ -318,20 +318,25 @@ class Broken(FaultyEnv):
 
     taken = 0
 
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
     def step(self, actions):
         self.taken += 1
         if self.taken == 20:
-            raise RuntimeError("the simulator is gone")
+            raise self.error("the simulator is gone")
         return super().step(actions)
 
 
-def test_an_environment_that_raises_costs_its_epoch_only(tmp_path, capsys):
-    agent = build(env=Broken(), folder=tmp_path)
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])  # a window that is closed exits
+def test_an_environment_that_raises_costs_its_epoch_only(tmp_path, capsys, error):
+    agent = build(env=Broken(error), folder=tmp_path)
     learned = []
     agent.run.begin_epoch = lambda: learned.append(
         {name: value.clone() for name, value in agent.model.state_dict().items()}
     )
-    with pytest.raises(RuntimeError, match="the simulator is gone") as caught:
+    with pytest.raises(error, match="the simulator is gone") as caught:
         agent.train()
     assert caught.value.__notes__ == ["in epoch 3 of 'Toy', environment 'toy'"]
     (file,) = (tmp_path / "toy" / "nn").glob("last_Toy_ep_2_*.pth")

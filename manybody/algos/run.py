@@ -81,7 +81,7 @@ class Run:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, TrainingAbortedError):
+        if isinstance(error, Exception | SystemExit) and not isinstance(error, TrainingAbortedError):
             self._save_what_stood(error)
         self._context.close()
 
@@ -242,7 +242,7 @@ class Run:
             name, self.agent.get_full_state_weights(), last_chance
         )
 
-    def _save_what_stood(self, error: Exception) -> None:
+    def _save_what_stood(self, error: BaseException) -> None:
         """An environment or a hook broke in the middle of an epoch: keep what the last whole one had learned."""
         agent = self.agent
         error.add_note(f"in epoch {agent.epoch_num} of '{agent.name}', environment '{self.config.env_name}'")
@@ -252,7 +252,7 @@ class Run:
         with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
             good = {**agent.get_full_state_weights(), **agent.guard.good, "epoch": done, "env_state": None}
             if self.checkpoints.save(self._last_name(done), good, last_chance=True):
-                warn(f"an error ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
+                warn(f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
 
 
 def clone(state: Any) -> Any:

@@ -49,7 +49,7 @@ def test_a_run_whose_environment_goes_wrong_ends_in_one_line_and_keeps_what_it_l
         runner.run({"train": True})
     *_, kept, line = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2
-    assert kept == "warning: an error ended epoch 3; the weights of epoch 2 are saved"
+    assert kept == "warning: EnvError ended epoch 3; the weights of epoch 2 are saved"
     assert line.startswith(
         "error: late: step() 'obs': got a tensor (8, 1) of torch.float32; expected a tensor (8, 3)"
     )

@@ -1,6 +1,7 @@
 """Players of on-policy agents."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -48,9 +49,13 @@ class PpoPlayer(BasePlayer):
         """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
         weights = load_checkpoint(fn)
         check_algorithm(self.params.algo.name, weights, fn)
-        state = require(weights, "model", fn)
+        state = require(self.as_ours(weights), "model", fn)
         check_state_dict(self.model.state_dict(), state, fn)
         self.model.load_state_dict(state)
+
+    def as_ours(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Hook: a checkpoint of another library, laid out as one of ours."""
+        return weights
 
     def reset(self) -> None:
         """See :class:`BasePlayer`: the state that episodes start with."""

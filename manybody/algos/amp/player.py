@@ -1,13 +1,13 @@
 """``AMPPlayerContinuous``: plays, and tells how much the motion looks like the clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from manybody.algos.a2c import PpoPlayerContinuous
-from manybody.algos.amp.agent import amp_build_config
+from manybody.algos.amp.agent import amp_build_config, with_statistics
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
 from manybody.envs.base import Step
@@ -33,6 +33,10 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
     def build_config(self) -> dict[str, Any]:
         """As in training."""
         return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
+
+    def as_ours(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See :class:`PpoPlayer`: IsaacGymEnvs' checkpoints too."""
+        return with_statistics(weights)
 
     def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
         """See :class:`BasePlayer`; tells the style reward and, where bodies are shown, the imitation error."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from manybody.algos.interaction import observation_fields
 from manybody.algos.run import EpochMetrics, clone
 from manybody.algos.sac.models import PARTS, model_state
-from manybody.algos.sac.spaces import action_bounds, build_config
+from manybody.algos.sac.spaces import action_bounds, build_config, notices
 from manybody.algos.training import TrainableAlgorithm
 from manybody.config import ConfigError, Params, Problem, SACConfig
 from manybody.data.replay import ReplayBatch, ReplayBuffer
@@ -68,6 +68,8 @@ class SACAgent(TrainableAlgorithm):
         super().__init__(base_name, params, **parts)
         config = self.config
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)
+        for notice in notices(self.env_info):
+            warn(notice)
         self.actions_num: int = len(self.actions_low)
         self.batch_size: int = config.batch_size
         self.n_step: int = config.n_step

@@ -34,6 +34,15 @@ def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tenso
     return low, high
 
 
+def notices(env_info: dict[str, Any]) -> list[str]:
+    """What SAC does to these observations and rewards that nobody may have meant."""
+    shape, rewards = observation_shape(env_info["observation_space"]), env_info["value_size"]
+    parts = shape if isinstance(shape, dict) else {"obs": shape}
+    images = [f"{key} {part}" for key, part in parts.items() if len(part) > 1]
+    said = [f"sac has no convolutions: of {', '.join(images)} every number is an input"] if images else []
+    return [*said, f"sac learns from the sum of the environment's {rewards} rewards"] if rewards > 1 else said
+
+
 def build_config(env_info: dict[str, Any], normalize_input: bool, num_seqs: int) -> dict[str, Any]:
     """What the model is built from; ``obs_dim`` and ``action_dim`` are what RL Games' own builder reads."""
     shape = observation_shape(env_info["observation_space"])

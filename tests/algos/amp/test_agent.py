@@ -9,6 +9,7 @@ from toy import ToyEnv
 from toy_amp import OrbitEnv, orbit_params
 from toy_env import differences
 
+from manybody.algos.amp import AMPPlayerContinuous
 from manybody.config import ConfigError
 from manybody.engine.guard import TrainingAbortedError
 from manybody.envs.base import EnvError
@@ -118,7 +119,7 @@ def test_without_them_in_the_checkpoint_new_ones_begin():
     assert len(second.demos) == second.demos.capacity and len(second.replay) == 0
 
 
-def test_a_checkpoint_of_isaac_gym_envs_has_its_statistics_beside_the_model():
+def test_a_checkpoint_of_isaac_gym_envs_has_its_statistics_beside_the_model(tmp_path):
     agent = make()
     agent.train()
     model = agent.get_weights()["model"]
@@ -131,6 +132,10 @@ def test_a_checkpoint_of_isaac_gym_envs_has_its_statistics_beside_the_model():
     other = make()
     other.adopt(theirs, "theirs.pth")
     assert differences(other.get_weights(), agent.get_weights()) == []
+    torch.save(theirs, tmp_path / "theirs.pth")
+    player = AMPPlayerContinuous(agent.params, vec_env=OrbitEnv(8))
+    player.restore(str(tmp_path / "theirs.pth"))
+    assert differences({"model": player.model.state_dict()}, agent.get_weights()) == []
 
 
 class Broken(OrbitEnv):

@@ -257,8 +257,9 @@ def test_training_stops_although_no_episode_ended(make_sac):
     assert agent.train() == (float("-inf"), 3)
 
 
-def test_several_reward_components_are_added_up(make_sac):
+def test_several_reward_components_are_added_up(make_sac, capsys):
     agent = make_sac(ToyEnv(value_size=2), num_warmup_steps=100)
+    assert "warning: sac learns from the sum of the environment's 2 rewards" in capsys.readouterr().err
     one = make_sac(num_warmup_steps=100)
     for x in (agent, one):
         torch.manual_seed(3)
@@ -349,8 +350,9 @@ class Parts(ToyEnv):
 
 
 @pytest.mark.parametrize("normalize_input", [True, False])
-def test_dictionaries_of_observations_and_bytes(make_sac, normalize_input):
+def test_dictionaries_of_observations_and_bytes(make_sac, normalize_input, capsys):
     agent = make_sac(Parts(), num_warmup_frames=0, n_step=2, normalize_input=normalize_input, max_epochs=2)
+    assert "sac has no convolutions: of image (2, 2) every number is an input" in capsys.readouterr().err
     agent.train()
     assert agent.replay_buffer.fields["obs"]["image"].dtype == torch.uint8
     assert agent.model.sac_network.actor.trunk[0].in_features == 4 + 3
