@@ -77,12 +77,11 @@ def test_gaussian_formulas_by_hand(run):
 
 
 def test_kl_by_hand(run):
-    # New N(1, 1) from old N(0, 2): log 2 + (1 + 1) / (2 * 4) - 1/2, but for the guards of 1e-5. Two equal
-    # actions.
+    # New N(1, 1) from old N(0, 2): log 2 + (1 + 1) / (2 * 4) - 1/2. Two equal actions.
     one, two = torch.ones(1, 2), torch.full((1, 2), 2.0)
     expected = 2 * (math.log(2) + 0.25 - 0.5)
-    assert run(policy.policy_kl, one, one, 0 * one, two).item() == pytest.approx(expected, abs=1e-4)
-    assert run(policy.policy_kl, one, two, one, two).item() == pytest.approx(0.0, abs=1e-4)
+    assert run(policy.policy_kl, one, one, 0 * one, two).item() == pytest.approx(expected)
+    assert run(policy.policy_kl, one, two, one, two).item() == 0.0
 
 
 def test_clip_fraction(run):

@@ -6,6 +6,7 @@ code, and files destroyed by a kill, in ``tests/engine/test_checkpoint.py``.
 
 import contextlib
 import io
+import math
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from manybody import model_builder
 from manybody.algos.a2c import A2CBuilder
 from manybody.config import ConfigError, ConfigWarning, parse_params
 from manybody.engine.run_folder import RunFolder
+from manybody.functional.policy import policy_kl
 
 
 def train_epochs(agent, number):
@@ -87,8 +89,16 @@ def test_standard_epoch_changes_the_rate_once_an_epoch(make_both):
     assert theirs.last_lr == 1e-3
 
 
+def test_a_policy_that_has_not_changed_has_no_divergence():
+    """Theirs is -0.046 for AMP's 28 actions: below any threshold, so that an adaptive rate only rises."""
+    from rl_games.algos_torch.torch_ext import policy_kl as theirs
+
+    mu, sigma = torch.zeros(4, 28), torch.full((4, 28), math.exp(-2.9))
+    assert theirs(mu, sigma, mu, sigma).item() == pytest.approx(-0.046, abs=1e-3)
+    assert policy_kl(mu, sigma, mu, sigma).abs().max() == 0.0
+
+
 @pytest.mark.parametrize(
-    ("key", "value", "known"),
     [("schedule_type", "standart", "'standard'"), ("lr_schedule", "adaptiv", "'adaptive'")],
 )
 def test_an_unknown_schedule_is_refused_with_the_known_ones(key, value, known, make_theirs):

@@ -63,9 +63,10 @@ def test_policy_kl(draw):
     from rl_games.algos_torch.torch_ext import policy_kl
 
     mu, old_mu = torch.randn(2, 500, 3, generator=draw)
-    sigma, old_sigma = torch.randn(2, 500, 3, generator=draw).exp()
+    sigma, old_sigma = (0.3 * torch.randn(2, 500, 3, generator=draw)).exp()
     expected = policy_kl(mu, sigma, old_mu, old_sigma, reduce=False)
-    torch.testing.assert_close(policy.policy_kl(mu, sigma, old_mu, old_sigma), expected, atol=1e-6, rtol=1e-5)
+    # Theirs with its 1e-5 beside the deviations; where those are small: test_rl_games_defects.py.
+    torch.testing.assert_close(policy.policy_kl(mu, sigma, old_mu, old_sigma), expected, atol=1e-3, rtol=1e-3)
 
 
 def test_normalized_advantages(draw):
