@@ -99,6 +99,7 @@ def test_a_policy_that_has_not_changed_has_no_divergence():
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "known"),
     [("schedule_type", "standart", "'standard'"), ("lr_schedule", "adaptiv", "'adaptive'")],
 )
 def test_an_unknown_schedule_is_refused_with_the_known_ones(key, value, known, make_theirs):
