@@ -13,7 +13,7 @@ from manybody.config import ConfigError, LaunchConfig, Params, Problem, load_yam
 from manybody.config.errors import notify
 from manybody.config.launch import COPIES, SHORT_KEYS
 from manybody.config.params import ALGORITHMS
-from manybody.hydra_tree import Composed, collecting, compose_tree, split
+from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
 from manybody.preflight import identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
 from manybody.runner import build_runner, task_config
@@ -108,12 +108,12 @@ def _under(saved: dict[str, Any], words: Sequence[Word], file: str | None, folde
     wrong = [
         Problem(word.text, _another(saved, folder))
         for word in words
-        if word.key in ("task", "train") and (word.key, word.value) != ("task", task)
+        if word.key in GROUPS and (word.key, word.value) != ("task", task)
     ]
     words = [
         word._replace(key=word.key.removeprefix("train.")) if word.key.startswith("train.params.") else word
         for word in words
-        if word.key not in ("task", "train")
+        if word.key not in GROUPS
     ]
     base: dict[str, Any] = {"command": [], **saved}
     if file:  # the file as it is now, under the words that the run was started with

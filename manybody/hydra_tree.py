@@ -15,6 +15,7 @@ from manybody.config.launch import suggestion
 from manybody.words import Word, read
 
 CFG = Path(__file__).parent / "cfg"
+GROUPS = ("task", "train")
 OPEN_SECTIONS = ("train.params.", "task.")
 """Below these, any key may be set on the command line: the gate knows more keys than the YAML files spell out."""
 
@@ -107,7 +108,7 @@ def _opened(base: DictConfig, words: Sequence[Word]) -> tuple[list[str], list[Pr
     """The overrides, allowed to add keys below :data:`OPEN_SECTIONS`, and what is wrong with the others."""
     problems: list[Problem] = []
     opened = []
-    roots = [str(name) for name in base]
+    roots = sorted(map(str, base), key=lambda name: name not in GROUPS)  # else in their order
     for word in words:
         if word.removes:
             opened.append(word.text)

@@ -49,3 +49,11 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
         )
         before, best = best, torch.minimum(moved, waited)
     return float(best.min()) / frames
+
+
+def still_error(clip: Tensor) -> float:
+    """The :func:`imitation_error` of a figure that stays in the mean pose of ``clip`` (R, B, 3) while it goes on, m.
+
+    What a policy has to beat: an error near this one says nothing about the motion.
+    """
+    return imitation_error(clip.mean(dim=0).expand_as(clip), clip)

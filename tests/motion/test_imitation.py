@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from manybody.motion.imitation import imitation_error
+from manybody.motion.imitation import imitation_error, still_error
 
 CYCLE = 20
 
@@ -37,3 +37,8 @@ def test_standing_still_is_no_imitation():
     # half a circle is better still.
     still = swing(1).repeat(80, 1, 1)
     assert 0.4 < imitation_error(still, swing(CYCLE)) < 0.48
+
+
+def test_the_mean_pose_of_a_circle_is_its_centre():
+    # 1 m from the hand wherever it is, half of that over two bodies.
+    assert still_error(swing(CYCLE)) == pytest.approx(0.5, abs=1e-6)

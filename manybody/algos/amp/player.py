@@ -10,9 +10,9 @@ from manybody.algos.a2c import PpoPlayerContinuous
 from manybody.algos.amp.agent import amp_build_config, with_statistics
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
-from manybody.envs.base import Step
+from manybody.envs.base import Obs, Step
 from manybody.functional import adversarial
-from manybody.motion.imitation import imitation_error
+from manybody.motion.imitation import imitation_error, still_error
 
 TRIALS = 32
 """Environments whose motion is compared with the clip, as many as in the paper."""
@@ -40,17 +40,22 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
 
     def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
         """See :class:`BasePlayer`; tells the style reward and, where bodies are shown, the imitation error."""
-        device, trials = self.device, min(self.rows, TRIALS)
-        self.style, self.steps, self.seen = torch.zeros((), device=device), 0, []
-        self.going = torch.ones(trials, dtype=torch.bool, device=device)
-        self.alive = torch.zeros(trials, dtype=torch.long, device=device)
         result = super().run(on_step, quiet)
         if not quiet and self.steps:
             say(f"style reward: {float(self.style) / self.steps:.3f} per step")
             error = self.imitation_error()
             if error is not None:
-                say(f"imitation error: {error:.3f} m")
+                still = min(still_error(clip) for clip in self.clips())
+                say(f"imitation error: {error:.3f} m (a figure that stands still: {still:.3f} m)")
         return result
+
+    def env_reset(self) -> Obs:
+        """See :class:`BasePlayer`; the measures begin anew."""
+        device, trials = self.device, min(self.rows, TRIALS)
+        self.style, self.steps, self.seen = torch.zeros((), device=device), 0, []
+        self.going = torch.ones(trials, dtype=torch.bool, device=device)
+        self.alive = torch.zeros(trials, dtype=torch.long, device=device)
+        return super().env_reset()
 
     def env_step(self, actions: Tensor) -> Step:
         """See :class:`BasePlayer`; looks at the motion."""
@@ -66,12 +71,16 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
             self.going &= ~step.done[:trials].to(self.device)
         return step
 
+    def clips(self) -> list[Tensor]:
+        """What is imitated, (R, B, 3) each, relative to the root; none where the environment does not tell."""
+        reference: Any = getattr(self.env, "reference_positions", list)
+        return [clip.to(self.device) for clip in reference()]
+
     def imitation_error(self) -> float | None:
         """Mean over the trials' first episodes (m); None where the environment does not tell."""
-        reference: Any = getattr(self.env, "reference_positions", None)
-        if reference is None or not self.seen:
+        clips = self.clips()
+        if not (clips and self.seen):
             return None
-        clips = [clip.to(self.device) for clip in reference()]
         motion = torch.stack(self.seen, dim=1)
         errors = [
             min(imitation_error(motion[trial, :length], clip) for clip in clips)

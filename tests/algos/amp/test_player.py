@@ -2,10 +2,12 @@
 
 import re
 
+import pytest
 import torch
 from toy_amp import OrbitEnv, orbit_params
 
 from manybody.engine.checkpoint import save_checkpoint
+from manybody.motion.imitation import still_error
 from manybody.runner import build_runner
 from manybody.tasks import make
 
@@ -40,6 +42,9 @@ def test_a_standing_figure_is_far_from_a_run(tmp_path, capsys):
     player, _, said = play(env, tmp_path, capsys, mapping)
     error = float(re.search(r"imitation error: (\d\.\d+) m", said).group(1))
     assert 0.1 < error < 0.5
+    still = float(re.search(r"\(a figure that stands still: (\d\.\d+) m\)", said).group(1))
+    assert still == pytest.approx(still_error(env.reference_positions()[0]), abs=1e-3)
+    assert 0.05 < still < error
     # The clip against itself, from its middle on: nothing but the difference of the rates.
     player.seen = list(env.reference_positions()[0][30:70].unsqueeze(1))
     player.alive = torch.tensor([40])
