@@ -25,9 +25,9 @@ def test_build_runner_registers_it():
     [
         (["task=HumanoidAMP"], 5.0, (1024, 512)),
         (["task=HumanoidAMP", "train=HumanoidAMPPPOLowGP"], 0.2, (1024, 512)),
-        (["task=HumanoidAMP", "train=HumanoidAMPPPOCPU"], 5.0, (256, 128)),
+        (["task=HumanoidAMP", "train=HumanoidAMPPPOCPU"], 2.0, (256, 128)),
         (["task=HumanoidAMPHands", "train=HumanoidAMPPPOLowGP"], 0.2, (1024, 512)),
-        (["task=HumanoidAMPHeading"], 5.0, (256, 128)),
+        (["task=HumanoidAMPHeading"], 2.0, (256, 128)),
     ],
 )
 def test_the_presets(words, penalty, units):
