@@ -25,10 +25,11 @@ _LIMBS = {
     # Where there is an "arm", a "shoulder" is the collar bone; elsewhere the shoulder is the joint of the arm.
     "upper_arm": ("arm", "uparm", "upperarm", "humerus", "shldr", "shoulder"),
     "lower_arm": ("forearm", "lowarm", "lowerarm", "radius", "elbow"),
-    "hand": ("hand", "wrist"),
+    # Where there are both, as in SMPL, a "hand" is the joint of the knuckles and a "foot" that of the toes.
+    "hand": ("wrist", "hand"),
     "thigh": ("upleg", "upperleg", "thigh", "femur", "hip"),
     "shin": ("leg", "lowleg", "lowerleg", "shin", "tibia", "knee"),
-    "foot": ("foot", "ankle"),
+    "foot": ("ankle", "foot"),
 }
 NAMES = _TRUNK | {
     f"{side}_{limb}": tuple(f"{word}{name}" for name in names for word in (side, side[0]))

@@ -177,6 +177,29 @@ def test_names_in_use():
     assert joint_map(AMP_HUMANOID.names) == {name: name for name in AMP_HUMANOID.names}
 
 
+LIMBS = {"Shoulder": "Collar", "Arm": "Shoulder", "ForeArm": "Elbow", "Hand": "Wrist"}
+LIMBS |= {"UpLeg": "Hip", "Leg": "Knee", "Foot": "Ankle"}
+SMPL = {"Hips": "Pelvis", "Spine": "Spine1", "Spine1": "Spine3"} | {
+    f"{side}{ours}": f"{side[0]}_{theirs}" for side in ("Left", "Right") for ours, theirs in LIMBS.items()
+}
+"""Joint of the toy figure to its name in SMPL."""
+
+
+def test_smpl_whose_foot_is_the_joint_of_the_toes_and_whose_hand_that_of_the_knuckles():
+    figure = told(walk(), prefix="")
+    names = [SMPL.get(name, name) for name in figure.body_names]
+    ends = {"L_Ankle": "L_Foot", "R_Ankle": "R_Foot", "L_Wrist": "L_Hand", "R_Wrist": "R_Hand"}
+    forward, still = [0.0, -18.0, -7.0], np.tile([1.0, 0.0, 0.0, 0.0], (figure.frames, len(ends), 1))
+    figure = dataclasses.replace(
+        figure,
+        body_names=names + list(ends.values()),
+        parents=[*figure.parents, *(names.index(before) for before in ends)],
+        local_rotations=np.concatenate((figure.local_rotations, still), axis=1),
+        offsets=np.concatenate((figure.offsets, [forward] * len(ends))),
+    )
+    assert_same(retarget(figure), walk(), 1e-3)
+
+
 def test_a_map_of_one_s_own(tmp_path):
     figure = told(walk())
     names = ["knee" if name.endswith("LeftLeg") else name for name in figure.body_names]
