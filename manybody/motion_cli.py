@@ -28,8 +28,8 @@ USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=
                           [--licence "who made it, what may be done with it"]
       Write a clip in this project's format. One of another skeleton is brought to the humanoid of HumanoidAMP and put
       on the ground; with --as-is it is not. A joint map has lines of 'body of ours: joint of theirs', where names are
-      not understood. --rest: a frame in which the figure stands upright, where it does not at zero angles.
-      --ground: lifts the clip until no sole is below the ground. --trim: seconds of the first and the last frame.
+      not understood. --rest: a frame of FILE (the first is 0) in which the figure stands upright, where it does not at
+      zero angles. --ground: puts the soles on the ground. --trim: seconds of the first and the last frame to keep.
   manybody motion record [run folder | checkpoint] OUT.npz [--seconds 5] [--licence ...] [task=... key=value ...]
       Play a policy as 'manybody play' does, in one environment, and write its motion.
 
@@ -195,12 +195,12 @@ def _convert(words: Sequence[str]) -> None:
     parser.add_argument("--licence")
     options = parser.parse_args(words)
     _check_out(options.OUT)
-    _, clip = _read(options)
-    if options.trim:
+    _, given = _read(options)
+    clip = given if options.as_is else _ours(given, options)
+    retargeted = clip is not given
+    if options.trim:  # only now: --rest counts the frames of the file
         clip = _trimmed(clip, *options.trim)
-    if not options.as_is:
-        clip = _ours(clip, options)
-    if options.ground:
+    if options.ground or retargeted:  # again: the ground is that of the frames that are left
         if not AMP_HUMANOID.fits(clip):
             raise MotionError(
                 "--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out."

@@ -96,6 +96,17 @@ def test_a_bvh_file_is_brought_to_the_humanoid_or_left_as_it_is(here, capsys):
     assert len(theirs.body_names) == 19 and np.linalg.norm(theirs.root_translation[-1, :2]) < 6
 
 
+def test_the_rest_frame_counts_in_the_file_and_not_in_what_is_left_of_it(here, capsys):
+    turns = walk().local_rotations.copy()
+    turns[0] = [1.0, 0.0, 0.0, 0.0]  # the figure stands in frame 0 alone
+    save_clip("a.npz", told(dataclasses.replace(walk(), local_rotations=turns)))
+    said(capsys, "convert", "a.npz", "all.npz", "--rest", "0")
+    said(capsys, "convert", "a.npz", "part.npz", "--rest", "0", "--trim", "0.5", "1")
+    whole, part = load_clip("all.npz"), load_clip("part.npz")
+    np.testing.assert_allclose(part.local_rotations, whole.local_rotations[30:61], atol=1e-6)
+    said(capsys, "convert", "a.npz", "other.npz", "--rest", "60", "--trim", "0", "0.5")
+
+
 def test_a_joint_map(here, capsys):
     (here / "a.bvh").write_text(bvh(told(walk())).replace("mixamorig:LeftLeg", "Knee"))
     assert "no joint for left_shin: it needs a joint map" in said(capsys, "info", "a.bvh")["skeleton"]
