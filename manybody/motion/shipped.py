@@ -14,15 +14,19 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.npz")))
 
 
-def find_motion(source: str | os.PathLike) -> Path:
+def find_motion(source: str | os.PathLike, folder: Path = Path()) -> Path:
     """The file that ``source`` means: a shipped clip by its name, everything else as it is.
+
+    Args:
+        source: a path or a name.
+        folder: where relative paths begin.
 
     Raises:
         MotionError: a name without an ending that is no shipped clip and no file; lists those there are.
     """
     path = Path(source)
-    if path.suffix or path.exists() or len(path.parts) != 1:
-        return path
+    if path.suffix or len(path.parts) != 1 or (folder / path).is_file():
+        return folder / path
     if path.name not in shipped():
         expected = f"a file, or one of the clips that come along: {', '.join(shipped())}"
         raise MotionError("file", f"no clip '{path.name}'", expected)

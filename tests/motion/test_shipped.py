@@ -20,6 +20,12 @@ def test_a_file_of_that_name_comes_first_and_other_paths_stay(tmp_path, monkeypa
     assert str(find_motion("folder/clip")) == "folder/clip"
 
 
+def test_a_folder_of_that_name_is_no_clip(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "walk").mkdir()
+    assert find_motion("walk").name == "walk.npz"
+
+
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(MotionError, match=r"no clip 'wlak'.*crouch_walk.*walk"):
         find_motion("wlak")
