@@ -100,8 +100,8 @@ class MotionLib:
 
         Args:
             source: one clip, a file of any known format or the name of a shipped one; several; or a YAML file that
-                lists them: ``motions: [{file: walk.npz, weight: 0.7}, {file: run.npz}]``, paths relative to that file
-                and the weight 1 where it is not given.
+                lists them: ``motions: [{file: walk, weight: 0.7}, {file: mine.npz}]``, paths relative to that file and
+                the weight 1 where it is not given.
             device: where to.
 
         Raises:
@@ -272,7 +272,8 @@ def _read_list(path: Path) -> tuple[list[Path], list[float]]:
         if not isinstance(motions, list) or not motions:
             raise MotionError("motions", shown(motions), "a list of {file, weight}")
         entries = [_entry(f"motions[{place}]", entry) for place, entry in enumerate(motions)]
-    return [path.parent / file for file, _ in entries], [weight for _, weight in entries]
+        files = [find_motion(file, path.parent) for file, _ in entries]
+    return files, [weight for _, weight in entries]
 
 
 def _entry(field: str, entry: Any) -> tuple[str, float]:

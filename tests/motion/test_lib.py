@@ -10,6 +10,7 @@ from manybody.functional.rotations import angular_velocity, quat_rotate
 from manybody.motion.clip import save_clip
 from manybody.motion.errors import MotionError
 from manybody.motion.lib import MotionLib
+from manybody.motion.shipped import find_motion
 
 
 def one(lib, motion, time):
@@ -201,6 +202,19 @@ def test_one_file_several_files_or_a_weighted_list(tmp_path):
     lib = MotionLib.load(listing)
     torch.testing.assert_close(lib.weights, torch.tensor([0.3, 1.0]) / 1.3)
     torch.testing.assert_close(lib.lengths, torch.tensor([0.2, 0.4]))
+
+
+def test_a_list_takes_shipped_clips_by_name_and_files_beside_it(tmp_path):
+    save_clip(tmp_path / "mine.npz", make_clip(3))
+    (tmp_path / "one.yaml").write_text("motions: [{file: walk, weight: 3}, {file: run}]")
+    lib = MotionLib.load(tmp_path / "one.yaml")
+    assert lib.source == find_motion("walk")
+    torch.testing.assert_close(lib.weights, torch.tensor([0.75, 0.25]))
+    (tmp_path / "two.yaml").write_text("motions: [{file: mine.npz}]")
+    assert MotionLib.load(tmp_path / "two.yaml").source == tmp_path / "mine.npz"
+    (tmp_path / "three.yaml").write_text("motions: [{file: wlak}]")
+    with pytest.raises(MotionError, match=r"three\.yaml: file: found no clip 'wlak'"):
+        MotionLib.load(tmp_path / "three.yaml")
 
 
 @pytest.mark.parametrize(
