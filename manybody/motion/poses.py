@@ -13,6 +13,10 @@ from manybody.motion.errors import MotionError
 from manybody.motion.skeletons import Skeleton
 
 
+STANCE = 0.2
+"""Share of the frames whose soles may be below the ground: less than a stance of any gait lasts."""
+
+
 def body_poses(clip: Clip) -> BodyPose:
     """Positions (T, B, 3) and rotations (T, B, 4) of the bodies of ``clip`` in the world, float64.
 
@@ -40,6 +44,11 @@ def lowest_sole(clip: Clip, skeleton: Skeleton) -> Tensor:
 
 
 def grounded(clip: Clip, skeleton: Skeleton) -> Clip:
-    """A clip of ``skeleton``, moved up or down so that the lowest point of its soles, over all frames, is at 0."""
-    up = np.array([0.0, 0.0, float(lowest_sole(clip, skeleton).min())])
-    return dataclasses.replace(clip, root_translation=clip.root_translation - up)
+    """A clip of ``skeleton``, moved up or down until its soles stand on the ground, at 0.
+
+    The ground is where they are lowest in :data:`STANCE` of the frames or less. A captured foot dips deepest for a
+    moment, toe first: with that moment on the ground, IsaacGymEnvs' walk hovers 6 cm above it half of the time, and a
+    policy is shown a height that it cannot have.
+    """
+    ground = float(lowest_sole(clip, skeleton).quantile(STANCE))
+    return dataclasses.replace(clip, root_translation=clip.root_translation - np.array([0.0, 0.0, ground]))

@@ -53,3 +53,11 @@ def test_corners_of_soles():
     assert corners.shape == (2, 8, 3)
     expected = [[x - 0.0435, -0.129887, 0.118584] for x in (0.0, 0.5)]
     np.testing.assert_allclose(corners[:, 0], expected, atol=1e-6)
+
+
+def test_one_deep_step_does_not_lift_the_whole_clip():
+    walk = load_clip(find_motion("walk"))
+    dips = walk.root_translation.copy()
+    dips[50:60, 2] -= 0.06  # a twentieth of the frames
+    lifted = grounded(dataclasses.replace(walk, root_translation=dips), AMP_HUMANOID)
+    np.testing.assert_allclose(lifted.root_translation, dips, atol=1e-4)
