@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from manybody.algos.a2c import A2CAgent
@@ -12,7 +13,8 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
-from manybody.envs.base import EnvError
+from manybody.envs.base import EnvError, Step
+from manybody.envs.checks import check_tensor
 from manybody.functional import adversarial
 from manybody.functional import policy as policy_maths
 
@@ -58,9 +60,31 @@ class AMPAgent(A2CAgent):
             self.demos.add(self.fetch_demos(min(config.amp_minibatch_size, missing)))
 
     def fetch_demos(self, count: int) -> Tensor:
-        """``count`` demonstrations (count, D), on the learner's device."""
+        """``count`` demonstrations (count, D), on the learner's device.
+
+        Raises:
+            EnvError: the environment gave something else.
+        """
         env: Any = self.vec_env
-        return env.fetch_amp_obs_demo(count).to(self.ppo_device)
+        demos = env.fetch_amp_obs_demo(count)
+        where = f"{self.config.env_name}: fetch_amp_obs_demo({count})"
+        check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
+        if not demos.isfinite().all():
+            raise EnvError(f"{where}: NaN or infinite; expected finite numbers")
+        return demos.to(self.ppo_device)
+
+    def env_step(self, actions: Tensor) -> Step:
+        """See :class:`EnvAlgorithm`.
+
+        Raises:
+            EnvError: ``extras['amp_obs']`` is not (N, D).
+        """
+        step = super().env_step(actions)
+        if "amp_obs" in step.extras:  # otherwise the rollout says what is missing
+            where = f"{self.config.env_name}: step() extras['amp_obs']"
+            shape = (self.rows, *amp_shape(self.vec_env, self.env_info))
+            check_tensor(where, step.extras["amp_obs"], shape, torch.float32)
+        return step
 
     # --- rewards -------------------------------------------------------------------------------------------------
 
@@ -165,13 +189,17 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
     """(D,) of what the discriminator sees.
 
     Raises:
-        EnvError: the environment shows no motion.
+        EnvError: the environment shows no motion, or has another space for it than a ``Box`` with one axis.
     """
     space = env_info.get("amp_observation_space")
     if space is None or not hasattr(env, "fetch_amp_obs_demo"):
         raise EnvError(
             f"{type(env).__name__} has no motion to imitate: amp_continuous needs amp_observation_space in "
             "get_env_info(), extras['amp_obs'] in every step, and fetch_amp_obs_demo(count)"
+        )
+    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+        raise EnvError(
+            f"{type(env).__name__}: amp_observation_space is {space}; expected a Box with one axis"
         )
     return space.shape
 

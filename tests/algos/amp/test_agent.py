@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from toy import ToyEnv
 from toy_amp import OrbitEnv, orbit_params
 from toy_env import differences
@@ -152,6 +154,55 @@ class Silent(OrbitEnv):
 
     def step(self, actions):
         return super().step(actions)._replace(extras={"other": torch.zeros(8)})
+
+
+class Demonstrates(OrbitEnv):
+    """Gives another thing as demonstrations, or as what the discriminator sees."""
+
+    def __init__(self, demos=None, amp_obs=None):
+        super().__init__(8)
+        self.demos, self.amp_obs = demos, amp_obs
+
+    def fetch_amp_obs_demo(self, count):
+        return self.demos(count) if self.demos else super().fetch_amp_obs_demo(count)
+
+    def step(self, actions):
+        step = super().step(actions)
+        return step._replace(extras={"amp_obs": self.amp_obs}) if self.amp_obs is not None else step
+
+
+class Square(OrbitEnv):
+    """Shows motion as matrices."""
+
+    def get_env_info(self):
+        return super().get_env_info() | {"amp_observation_space": spaces.Box(-9.0, 9.0, (2, 2))}
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        (
+            lambda: Demonstrates(lambda _: torch.zeros(0, 4)),
+            r"fetch_amp_obs_demo\(32\): got a tensor \(0, 4\)",
+        ),
+        (
+            lambda: Demonstrates(lambda n: torch.zeros(n, 5)),
+            r"got a tensor \(32, 5\).*expected a tensor \(32, 4\)",
+        ),
+        (lambda: Demonstrates(lambda n: np.zeros((n, 4))), "got ndarray; expected a tensor"),
+        (lambda: Demonstrates(lambda n: torch.full((n, 4), torch.nan)), r"demo\(32\): NaN or infinite"),
+        (lambda: Demonstrates(amp_obs=torch.zeros(8, 5)), r"extras\['amp_obs'\]: got a tensor \(8, 5\)"),
+        (lambda: Demonstrates(amp_obs=torch.zeros(4)), r"expected a tensor \(8, 4\)"),
+        (
+            lambda: Demonstrates(amp_obs=np.zeros((8, 4))),
+            r"^orbit: step\(\) extras\['amp_obs'\]: got ndarray",
+        ),
+        (lambda: Square(8), "Square: amp_observation_space is .*expected a Box with one axis"),
+    ],
+)
+def test_what_an_environment_gives_is_checked(env, told):
+    with pytest.raises(EnvError, match=told):
+        make(env()).train()
 
 
 def test_broken_motion_never_reaches_the_weights(capsys):
