@@ -5,6 +5,7 @@ What needs PyTorch is imported by the commands: help and words that are wrong do
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -217,7 +218,8 @@ def _convert(words: Sequence[str]) -> None:
 
 
 def _trimmed(clip: Clip, start: float, end: float) -> Clip:
-    first, last = round(start * clip.fps), round(end * clip.fps)
+    at = (start * clip.fps, end * clip.fps)
+    first, last = (round(frame) if math.isfinite(frame) else -1 for frame in at)
     if not 0 <= first < last < clip.frames:
         expected = f"a time and a later one between 0 and {clip.length:.2f} s"
         raise MotionError("--trim", f"{start:g} {end:g}", expected)

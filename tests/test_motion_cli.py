@@ -197,6 +197,10 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
             ["convert", "walk", "a.npz", "--trim", "1", "4"],
             "--trim: found 1 4, expected a time and a later one between 0",
         ),
+        *(
+            (["convert", "walk", "a.npz", "--trim", *times], "--trim: found ")
+            for times in (["0", "nan"], ["inf", "1"], ["0", "1e400"], ["0", "1e308"])
+        ),
         (["convert", "a.bvh", "a.npz", "--as-is", "--ground"], "--ground: found a clip of another skeleton"),
         (
             ["view", "walk", "--out", "a.gif"],

@@ -5,7 +5,7 @@ bodies, SI units, z up, quaternions wxyz:
 
 =================== =============== ====================================================================
 ``format``          () int          1
-``fps``             () float        frames per second
+``fps``             () float        frames per second, 1 to 1000
 ``body_names``      (B,) text       each name once; the root comes first
 ``parents``         (B,) int        -1 for the root, for every other body the place of an earlier one
 ``local_rotations`` (T, B, 4) float from each body's axes to its parent's; the root's to the world's
@@ -34,6 +34,8 @@ FORMAT = 1
 """Version of the layout that this code writes."""
 UNIT_TOLERANCE = 1e-2
 """How far from 1 the length of a quaternion may be: text formats round to a few digits."""
+RATES = (1.0, 1000.0)
+"""Least and most frames per second: beyond them no motion was captured, and times and speeds lose their digits."""
 
 _REQUIRED = ("format", "fps", "body_names", "parents", "local_rotations", "root_translation", "licence")
 _KEYS = (*_REQUIRED, "offsets")
@@ -48,7 +50,7 @@ class Clip:
     """
 
     fps: float
-    """Frames per second."""
+    """Frames per second, within :data:`RATES`."""
     body_names: Sequence[str]
     """B different names; the root comes first."""
     parents: Sequence[int] | np.ndarray
@@ -243,8 +245,9 @@ def _rate(fps: Any) -> float:
         rate = float(fps)
     except (TypeError, ValueError):
         rate = math.nan
-    if isinstance(fps, str | bool) or not 0 < rate < math.inf:
-        raise MotionError("fps", shown(fps), "frames per second, above 0")
+    low, high = RATES
+    if isinstance(fps, str | bool) or not low <= rate <= high:
+        raise MotionError("fps", shown(fps), f"{low:g} to {high:g} frames per second")
     return rate
 
 

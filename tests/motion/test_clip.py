@@ -79,8 +79,10 @@ NOT_FINITE[4, 2] = np.nan
 @pytest.mark.parametrize(
     ("change", "field", "reason"),
     [
-        ({"fps": 0.0}, "fps", "above 0"),
-        ({"fps": float("nan")}, "fps", "above 0"),
+        ({"fps": 0.0}, "fps", "1 to 1000 frames per second"),
+        ({"fps": 1e-9}, "fps", "1 to 1000"),
+        ({"fps": 1e300}, "fps", "1 to 1000"),
+        ({"fps": float("nan")}, "fps", "1 to 1000"),
         ({"fps": "30"}, "fps", "found '30'"),
         ({"body_names": NAMES[:3]}, "body_names", "found 3 names, expected 4"),
         ({"body_names": 7}, "body_names", "found 7"),
@@ -114,7 +116,7 @@ def test_what_is_wrong_in_a_file_names_the_file(tmp_path):
     np.savez(path, format=1, **fields(fps=-3.0))
     with pytest.raises(MotionError) as error:
         load_clip(path)
-    assert str(error.value) == f"{path}: fps: found -3.0, expected frames per second, above 0."
+    assert str(error.value) == f"{path}: fps: found -3.0, expected 1 to 1000 frames per second."
 
 
 @pytest.mark.parametrize("key", ["format", "fps", "parents", "licence"])

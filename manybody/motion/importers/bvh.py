@@ -224,4 +224,6 @@ class _Reader:
             self.refuse(
                 f"{len(rows)} frames", f"{frames:g}, as the file says", "The file is cut off or edited."
             )
+        if len(rows) < 2:
+            self.refuse(f"{len(rows)} frames", "at least 2", "A clip must move.")
         return seconds, np.array(rows)
