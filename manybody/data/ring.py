@@ -40,11 +40,20 @@ class RingBuffer:
         """``count`` rows (count, D) drawn evenly, with replacement."""
         return self.rows[torch.randint(self.filled, (count,), device=self.rows.device)]
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.position = self.filled = 0
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"rows": self.rows[: self.filled].clone(), "position": self.position}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`state`, in a memory of the same capacity."""
-        self.filled, self.position = len(state["rows"]), state["position"]
-        self.rows[: self.filled] = state["rows"].to(self.rows.device)
+        """The inverse of :meth:`state`; a memory of another capacity takes the newest rows that fit."""
+        rows, position = state["rows"], state["position"]
+        if len(rows) == self.capacity:  # as full as that one: every row goes to its old place
+            self.rows.copy_(rows)
+            self.filled, self.position = len(rows), position % self.capacity
+        else:
+            self.clear()
+            self.add(rows.roll(-position, 0).to(self.rows.device))  # oldest first

@@ -1,6 +1,6 @@
 """``AMPAgent``: PPO that is paid for moving like a clip (Peng et al. 2021, arXiv 2104.02180)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -13,6 +13,7 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
+from manybody.engine.console import warn
 from manybody.envs.base import EnvError, Step
 from manybody.envs.checks import check_tensor
 from manybody.functional import adversarial
@@ -50,8 +51,13 @@ class AMPAgent(A2CAgent):
         return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
 
     def init_tensors(self) -> None:
-        """See :class:`A2CBase`; the first demonstrations are drawn."""
+        """See :class:`A2CBase`; the memories begin, unless they are there: new episodes are no reason to forget."""
         super().init_tensors()
+        if not hasattr(self, "demos"):
+            self.begin_memories()
+
+    def begin_memories(self) -> None:
+        """Make both memories; the first demonstrations are drawn."""
         config, (size,) = self.config, amp_shape(self.vec_env, self.env_info)
         self.demos = RingBuffer(config.amp_obs_demo_buffer_size, size, self.ppo_device)
         self.replay = RingBuffer(config.amp_replay_buffer_size, size, self.ppo_device)
@@ -171,18 +177,39 @@ class AMPAgent(A2CAgent):
         super().adopt(with_statistics(weights), path)
 
     def memory_state(self) -> dict[str, Any]:
-        """See :class:`TrainableAlgorithm`: the memories, if asked for."""
+        """See :class:`TrainableAlgorithm`: the memories, if asked for, and the clips that they are about."""
         if not self.config.save_amp_buffers:
             return super().memory_state()
-        memories = {"demos": self.demos.state(), "replay": self.replay.state()}
+        memories = {"demos": self.demos.state(), "replay": self.replay.state(), "clips": self.clips()}
         return {**super().memory_state(), "amp_buffers": memories}
 
     def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """See :class:`TrainableAlgorithm`."""
+        """See :class:`TrainableAlgorithm`; demonstrations of other clips stay in the checkpoint, with a notice."""
         super().set_memory_state(state, path)
-        if "amp_buffers" in state:
-            self.demos.set_state(state["amp_buffers"]["demos"])
-            self.replay.set_state(state["amp_buffers"]["replay"])
+        self.replay.clear()
+        if "amp_buffers" not in state:
+            return
+        memories = state["amp_buffers"]
+        self.replay.set_state(memories["replay"])
+        if same_clips(memories.get("clips", []), self.clips()):
+            self.demos.set_state(memories["demos"])
+        else:
+            warn(f"{path}: its demonstrations are of other clips than this run's; they are drawn anew")
+
+    def clips(self) -> list[Tensor]:
+        """What is imitated, (R, B, 3) each, on the CPU; none where the environment does not tell."""
+        reference: Any = getattr(self.vec_env, "reference_positions", list)
+        return [clip.cpu() for clip in reference()]
+
+
+def same_clips(saved: Sequence[Tensor], ours: Sequence[Tensor]) -> bool:
+    """Whether clips (R, B, 3) are the same up to rounding; where one side does not tell, they are taken to be."""
+    if not (saved and ours):
+        return True
+    return len(saved) == len(ours) and all(
+        one.shape == other.shape and torch.allclose(one, other, atol=1e-4)
+        for one, other in zip(saved, ours, strict=True)
+    )
 
 
 def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:

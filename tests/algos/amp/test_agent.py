@@ -140,6 +140,55 @@ def test_a_checkpoint_of_isaac_gym_envs_has_its_statistics_beside_the_model(tmp_
     assert differences({"model": player.model.state_dict()}, agent.get_weights()) == []
 
 
+def saved_by(env: Any = None, **config: Any) -> dict[str, Any]:
+    agent = make(env, save_amp_buffers=True, **config)
+    agent.train()
+    return agent.get_full_state_weights()
+
+
+def test_memories_go_on_with_other_capacities():
+    state = saved_by(amp_obs_demo_buffer_size=300, amp_replay_buffer_size=200)  # 256 steps: wrapped
+    less = make(amp_obs_demo_buffer_size=100, amp_replay_buffer_size=50)
+    less.set_full_state_weights(state)
+    assert len(less.demos) == 100 and len(less.replay) == 50
+    more = make(amp_replay_buffer_size=400)
+    more.set_full_state_weights(state)
+    assert len(more.replay) == 200 and more.replay.rows[:200].any(dim=1).all()
+    more.train()
+
+
+class Told(OrbitEnv):
+    """Says what the demonstrator does: stays ``away`` from the origin."""
+
+    def __init__(self, num_envs=8, away=1.0):
+        super().__init__(num_envs)
+        self.away = away
+
+    def reference_positions(self):
+        return [torch.full((5, 1, 3), self.away)]
+
+
+def test_demonstrations_of_another_clip_stay_in_the_checkpoint(capsys):
+    state = saved_by(Told())
+    for env, anew in ((Told(), False), (Told(away=2.0), True), (OrbitEnv(8), False)):
+        agent = make(env)
+        agent.set_full_state_weights(state, path="run.pth")
+        told = "run.pth: its demonstrations are of other clips than this run's" in capsys.readouterr().err
+        theirs = torch.equal(agent.demos.rows, state["amp_buffers"]["demos"]["rows"])
+        assert told is anew and theirs is not anew and len(agent.replay) == 256
+
+
+def test_memories_outlive_new_episodes():
+    state = saved_by(Told())
+    runner = build_runner()
+    params = runner.parse({"params": orbit_params(4, minibatch_size=64, amp_minibatch_size=32)})
+    agent = runner.algo_factory.create("amp_continuous", base_name="run", params=params, vec_env=Told(4))
+    agent.set_full_state_weights(state)
+    assert not agent.resumed  # 4 environments instead of 8
+    agent.start_training()
+    assert torch.equal(agent.demos.rows, state["amp_buffers"]["demos"]["rows"]) and len(agent.replay) == 256
+
+
 class Broken(OrbitEnv):
     """What the discriminator would see is NaN in row 3."""
 
