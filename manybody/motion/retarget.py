@@ -26,6 +26,8 @@ UPRIGHT = 0.8
 """Least height of the head above the hips at rest, as a share of their distance."""
 STRAIGHT = 0.1
 """Below this sine of its angle a hinge counts as straight: its plane is then more and more that of the whole clip."""
+BEYOND = 0.3
+"""Up to this sine of its angle a limb bent against its hinge counts as overstretched, not as turned about itself."""
 LIMBS = tuple(
     tuple(f"{side}_{part}" for part in parts)
     for parts in (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot"))
@@ -141,13 +143,18 @@ def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[
 
     Seen from the upper part, the lower points to d. A twist of the upper part about its length brings d into the
     plane y = 0, to the side where the hinge bends; what is left is the hinge's angle, which keeps to ``limits``.
+    A limb that is a little overstretched (:data:`BEYOND`) is made straight instead: that twist would be half a turn.
     """
     seen = quat_multiply(quat_conjugate(upper), lower)
     side = -1.0 if limits[0] + limits[1] > 0 else 1.0
     aside = side * quat_rotate(seen, DOWN)[:, :2]  # as long as the sine of the hinge's angle
-    usual = (aside * aside.norm(dim=1, keepdim=True)).sum(dim=0)
-    usual = usual / usual.norm() if usual.any() else usual.new_tensor([1.0, 0.0])
-    plane = aside + STRAIGHT * usual
+    bend = aside.norm(dim=1, keepdim=True)
+    usual = (aside * bend).mean(dim=0)
+    if usual.norm() == 0 or (usual[0] < 0 and usual.norm() < BEYOND**2):
+        usual = usual.new_tensor([1.0, 0.0])
+    usual = usual / usual.norm()
+    back = (aside @ usual).clamp(max=0).unsqueeze(1) * (2 - bend / BEYOND).clamp(0, 1)
+    plane = aside + (STRAIGHT - back) * usual
     twist = quat_about(2, torch.atan2(plane[:, 1], plane[:, 0]))
     along = quat_rotate(quat_multiply(quat_conjugate(twist), seen), DOWN)
     angles = torch.atan2(-along[:, 0], -along[:, 2])

@@ -128,6 +128,20 @@ def test_a_straight_limb_keeps_the_plane_in_which_it_bends():
     torch.testing.assert_close(new_lower, quat_multiply(about(2, 0.7), about(1, angles.clamp(min=0))), **near)
 
 
+@pytest.mark.parametrize(("limits", "bend"), [((0.0, 2.8), 1), ((-2.8, 0.0), -1)])
+@pytest.mark.parametrize("bent", [1.0, 0.0])
+def test_an_overstretched_limb_is_straight_and_not_turned_about_its_length(limits, bend, bent):
+    # Up to 15 degrees too far, with and without frames that tell where the limb bends.
+    angles = bend * torch.deg2rad(
+        torch.tensor([60.0 * bent, 20 * bent, 0, -5, -9.7, -15], dtype=torch.float64)
+    )
+    upper = about(0, torch.zeros(6))
+    new_upper, new_lower = _hinged(upper, about(1, angles), limits)
+    near = {"atol": 1e-9, "rtol": 0}
+    torch.testing.assert_close(new_upper, upper, **near)
+    torch.testing.assert_close(new_lower, about(1, angles.clamp(*limits)), **near)
+
+
 def test_a_frame_can_be_the_rest_pose():
     # All bones of the file lie along x, as in LAFAN1: only in frame 0 does the figure stand.
     turns = walk().local_rotations.copy()
