@@ -47,8 +47,8 @@ FORMATS = {
     ".json": "DeepMimic",
     ".bvh": "BVH",
 }
-SUNK = 0.005
-"""m, of the soles below the ground that are worth a word."""
+OFF_GROUND = 0.01
+"""m, of the soles below or above the ground that are worth a word."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -147,11 +147,13 @@ def _skeleton(clip: Clip) -> str:
 def _soles(clip: Clip) -> str:
     if clip.offsets is None or not AMP_HUMANOID.fits(clip):
         return "unknown for this skeleton"
-    from manybody.motion.poses import lowest_sole
+    from manybody.motion.poses import STANCE, lowest_sole
 
-    lowest = float(lowest_sole(clip, AMP_HUMANOID).min())
-    words = f"lowest at {lowest:z.3f} m"
-    return f"{words}: they sink into the ground; convert --ground lifts the clip" if lowest < -SUNK else words
+    heights = lowest_sole(clip, AMP_HUMANOID)
+    ground = float(heights.quantile(STANCE))
+    words = f"stand at {ground:z.3f} m, lowest at {float(heights.min()):z.3f} m"
+    wrong = "sink into the ground" if ground < -OFF_GROUND else "hover" if ground > OFF_GROUND else ""
+    return f"{words}: they {wrong}; convert --ground moves the clip" if wrong else words
 
 
 def _view(words: Sequence[str]) -> None:

@@ -59,7 +59,10 @@ def test_what_a_clip_is(capsys):
     assert about["length"] == "3.20 s, 193 frames at 60 per second"
     assert "1.22 m/s on average; ends 3.90 m from its start" in about["moves"]
     assert about["bodies"].startswith("15: pelvis, torso, head")
-    assert (about["skeleton"], about["soles"]) == ("the AMP humanoid's", "lowest at 0.000 m")
+    assert (about["skeleton"], about["soles"]) == (
+        "the AMP humanoid's",
+        "stand at 0.000 m, lowest at 0.000 m",
+    )
     assert about["licence"].startswith("CC0-1.0") and about["repeats"] == "none"
 
 
@@ -72,7 +75,10 @@ def test_a_clip_that_sinks_and_repeats_is_told_and_mended(here, capsys):
     )
     save_clip("sunk.npz", sunk)
     about = said(capsys, "info", "sunk.npz")
-    assert about["soles"].startswith("lowest at -0.080 m: they sink") and "--ground" in about["soles"]
+    assert (
+        about["soles"].startswith("stand at -0.080 m, lowest at -0.080 m: they sink")
+        and "--ground" in about["soles"]
+    )
     assert about["repeats"].startswith("every pose stands there 2 times")
     said(capsys, "convert", "sunk.npz", "b.npz", "--ground", "--licence", "mine")
     mended = load_clip("b.npz")

@@ -14,7 +14,7 @@ from manybody.motion.imitation import pose_distances
 from manybody.motion.lib import MotionLib
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import ASSETS
-from manybody.tasks.humanoid_amp import HumanoidAMP
+from manybody.tasks.humanoid_amp import HumanoidAMP, seen_from_root
 
 FPS = 30.0
 """Pictures per second."""
@@ -96,7 +96,7 @@ def clip_in_step(env: Any, qpos: np.ndarray, begins: np.ndarray, fps: float) -> 
         fps: of ``qpos``, hertz.
     """
     first = torch.tensor(qpos[begins], dtype=torch.float32, device=env.device)
-    seen = env.body.pose(first, env.body.local_rotations(first)).positions - first[:, None, :3]
+    seen = seen_from_root(env.body.pose(first, env.body.local_rotations(first)))
     clips = env.reference_positions()
     nearest = pose_distances(seen, torch.cat(clips)).argmin(dim=1)
     lengths = torch.tensor([len(clip) for clip in clips], device=env.device)

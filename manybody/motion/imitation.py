@@ -10,7 +10,7 @@ def pose_distances(motion: Tensor, clip: Tensor) -> Tensor:
     """(T, R) mean distances in m over B bodies between each frame of ``motion`` and each of ``clip``.
 
     Args:
-        motion: (T, B, 3) positions relative to the root, in the axes of the world, m.
+        motion: (T, B, 3) positions relative to the root, in the frame of its heading, m.
         clip: (R, B, 3) likewise.
     """
     return torch.linalg.vector_norm(motion.unsqueeze(1) - clip.unsqueeze(0), dim=-1).mean(dim=-1)
@@ -26,7 +26,7 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
     stands still would be compared with one favourable frame all the time.
 
     Args:
-        motion: (T, B, 3) positions relative to the root, in the axes of the world, m.
+        motion: (T, B, 3) positions relative to the root, in the frame of its heading, m.
         clip: (R, B, 3) likewise, at the same rate.
     """
     distances = pose_distances(motion, clip)

@@ -44,6 +44,15 @@ def tan_norm(rotation: Tensor) -> Tensor:
     return torch.cat((matrix[..., 0], matrix[..., 2]), dim=-1)
 
 
+def seen_from_root(pose: BodyPose) -> Tensor:
+    """Positions (N, B, 3) of all bodies relative to the root in the frame of its heading, m.
+
+    So a motion is the same whichever way it goes.
+    """
+    heading = heading_inverse(pose.rotations[:, 0])
+    return quat_rotate(heading.unsqueeze(1), pose.positions - pose.positions[:, :1])
+
+
 def pose_observations(
     body: Articulation, qpos: Tensor, qvel: Tensor, key_bodies: Sequence[int], local_root: bool
 ) -> tuple[Tensor, BodyPose]:
@@ -188,14 +197,13 @@ class HumanoidAMP(MujocoTask):
         }
 
     def reference_positions(self) -> list[Tensor]:
-        """(R, B, 3) of each clip, at this task's rate: the bodies relative to the root, in the axes of the world, m."""
+        """(R, B, 3) of each clip, at this task's rate: the bodies as :func:`seen_from_root`, m."""
         clips = []
         for clip, length in enumerate(self.motions.lengths.tolist()):
             times = torch.arange(0.0, length, self.dt, device=self.device)
             state = self.motions.state(torch.full((len(times),), clip, device=self.device), times)
             qpos, _ = self.body.coordinates(state)
-            pose = self.body.pose(qpos, self.body.local_rotations(qpos))
-            clips.append(pose.positions - qpos[:, None, :3])
+            clips.append(seen_from_root(self.body.pose(qpos, self.body.local_rotations(qpos))))
         return clips
 
     def fetch_amp_obs_demo(self, count: int) -> Tensor:
@@ -228,9 +236,8 @@ class HumanoidAMP(MujocoTask):
         return torch.ones(self.num_envs, device=self.device), fallen
 
     def extras(self) -> dict[str, Tensor]:
-        """``amp_obs`` (N, K x 105) and ``body_positions`` (N, B, 3) relative to the root (m), before any reset."""
-        bodies = self.pose.positions - self.pose.positions[:, :1]
-        return {"amp_obs": self.history.flatten(1), "body_positions": bodies}
+        """``amp_obs`` (N, K x 105) and ``body_positions`` (N, B, 3) as :func:`seen_from_root` (m), before any reset."""
+        return {"amp_obs": self.history.flatten(1), "body_positions": seen_from_root(self.pose)}
 
     def reset_where(self, mask: Tensor) -> None:
         """Standing or somewhere in a clip, as ``stateInit`` says, with the clip's past as history."""

@@ -14,7 +14,13 @@ from manybody.motion.skeletons import AMP_HUMANOID
 from manybody.tasks import make
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import ASSETS
-from manybody.tasks.humanoid_amp import PDTargets, heading_inverse, pose_observations, tan_norm
+from manybody.tasks.humanoid_amp import (
+    PDTargets,
+    heading_inverse,
+    pose_observations,
+    seen_from_root,
+    tan_norm,
+)
 
 
 def task(num_envs=4, sim=None, seed=0, **env):
@@ -301,3 +307,16 @@ def test_a_clip_of_another_skeleton_is_refused(tmp_path):
     save_clip(tmp_path / "toy.npz", make_clip())
     with pytest.raises(MotionError, match=r"body_names: found .*thigh.*expected .*pelvis.*Retarget"):
         task(1, motion_file=str(tmp_path / "toy.npz"))
+
+
+def test_a_motion_is_the_same_whichever_way_it_goes():
+    env = task(num_envs=1, motion_file="walk")
+    (clip,) = env.reference_positions()
+    state = env.motions.state(torch.zeros(len(clip), dtype=torch.long), torch.arange(len(clip)) * env.dt)
+    qpos, _ = env.body.coordinates(state)
+    left = torch.tensor([0.5, 0.5]).sqrt()  # a quarter turn about z
+    qpos[:, 3:7] = quat_multiply(torch.tensor([left[0], 0.0, 0.0, left[1]]), qpos[:, 3:7])
+    turned = env.body.pose(qpos, env.body.local_rotations(qpos))
+    torch.testing.assert_close(seen_from_root(turned), clip, atol=1e-5, rtol=0)
+    away = turned.positions - turned.positions[:, :1]
+    assert (away - clip).norm(dim=-1).mean() > 0.1

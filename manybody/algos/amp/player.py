@@ -46,7 +46,10 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
             error = self.imitation_error()
             if error is not None:
                 still = min(still_error(clip) for clip in self.clips())
-                say(f"imitation error: {error:.3f} m (a figure that stands still: {still:.3f} m)")
+                frames = int(self.alive.sum())
+                say(
+                    f"imitation error: {error:.3f} m over {frames} frames (a figure that stands still: {still:.3f} m)"
+                )
         return result
 
     def env_reset(self) -> Obs:

@@ -42,7 +42,7 @@ def test_a_standing_figure_is_far_from_a_run(tmp_path, capsys):
     player, _, said = play(env, tmp_path, capsys, mapping)
     error = float(re.search(r"imitation error: (\d\.\d+) m", said).group(1))
     assert 0.1 < error < 0.5
-    still = float(re.search(r"\(a figure that stands still: (\d\.\d+) m\)", said).group(1))
+    still = float(re.search(r"over \d+ frames \(a figure that stands still: (\d\.\d+) m\)", said).group(1))
     assert still == pytest.approx(still_error(env.reference_positions()[0]), abs=1e-3)
     assert 0.05 < still < error
     # The clip against itself, from its middle on: nothing but the difference of the rates.
