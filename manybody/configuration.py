@@ -14,6 +14,7 @@ from manybody.config.errors import notify
 from manybody.config.launch import COPIES, SHORT_KEYS
 from manybody.config.params import ALGORITHMS
 from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
+from manybody.motion.shipped import anchored
 from manybody.preflight import identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
 from manybody.runner import build_runner, task_config
@@ -145,8 +146,15 @@ PASSING: Mapping[str, Any] = {"checkpoint": "", "sigma": "", "test": False}
 
 
 def record(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run keeps of its configuration: all but what was about this launch alone."""
-    return {**cfg, **{key: nothing for key, nothing in PASSING.items() if key in cfg}}
+    """What a run keeps of its configuration: all but what was about this launch alone.
+
+    Files of motions are named by their whole paths: a run may be played from another folder than it was started in.
+    """
+    kept = {**cfg, **{key: nothing for key, nothing in PASSING.items() if key in cfg}}
+    env = (kept.get("task") or {}).get("env") or {}
+    if "motion_file" in env:
+        kept["task"] = {**kept["task"], "env": {**env, "motion_file": anchored(env["motion_file"])}}
+    return kept
 
 
 def _another(saved: Mapping[str, Any], folder: Path) -> str:

@@ -1,6 +1,7 @@
 """The clips that come with the library."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from manybody.motion.errors import MotionError
@@ -31,3 +32,11 @@ def find_motion(source: str | os.PathLike, folder: Path = Path()) -> Path:
         expected = f"a file, or one of the clips that come along: {', '.join(shipped())}"
         raise MotionError("file", f"no clip '{path.name}'", expected)
     return FOLDER / f"{path.name}.npz"
+
+
+def anchored(source: str | Sequence[str]) -> str | list[str]:
+    """``source``, one motion or several, with whole paths in place of relative ones; names of shipped clips stay."""
+    if not isinstance(source, str):
+        return [str(anchored(one)) for one in source]
+    found = find_motion(source)
+    return source if found.parent == FOLDER else str(found.absolute())

@@ -4,7 +4,7 @@ import pytest
 
 from manybody.motion.errors import MotionError
 from manybody.motion.lib import MotionLib
-from manybody.motion.shipped import find_motion, shipped
+from manybody.motion.shipped import anchored, find_motion, shipped
 
 
 def test_shipped_clips_are_found_by_name():
@@ -29,3 +29,11 @@ def test_a_folder_of_that_name_is_no_clip(tmp_path, monkeypatch):
 def test_an_unknown_name_lists_what_there_is():
     with pytest.raises(MotionError, match=r"no clip 'wlak'.*crouch_walk.*walk"):
         find_motion("wlak")
+
+
+def test_a_record_of_files_does_not_depend_on_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert anchored("walk") == "walk"
+    assert anchored(("run", "my/dance.npz")) == ["run", str(tmp_path / "my" / "dance.npz")]
+    (tmp_path / "walk").touch()
+    assert anchored("walk") == str(tmp_path / "walk")
