@@ -12,8 +12,8 @@ MAX_BYTES = 256 << 20
 """Larger files are refused unread: four hours at 60 Hz of a skeleton of 15 bodies."""
 
 
-def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES) -> bytes:
-    """The content of a regular file.
+def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES, kind: str = "motion file") -> bytes:
+    """The content of a regular file; ``kind`` is what errors say was expected.
 
     Raises:
         MotionError: it is missing, unreadable, no regular file, empty or larger than ``limit`` bytes.
@@ -21,28 +21,28 @@ def read_bytes(path: str | os.PathLike, limit: int = MAX_BYTES) -> bytes:
     try:
         if not Path(path).is_file():  # before opening: a pipe would block
             given = "no regular file" if Path(path).exists() else "nothing there"
-            raise MotionError("file", given, "a motion file", "Check the path.", path)
+            raise MotionError("file", given, f"a {kind}", "Check the path.", path)
         with open(path, "rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, MotionError):
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise MotionError("file", reason, "a readable motion file", "Check the path.", path) from None
+        raise MotionError("file", reason, f"a readable {kind}", "Check the path.", path) from None
     if not content:
-        raise MotionError("file", "an empty file", "a motion file", "Fetch or write it again.", path)
+        raise MotionError("file", "an empty file", f"a {kind}", "Fetch or write it again.", path)
     if len(content) > limit:
         raise MotionError("file", f"more than {limit} bytes", "at most that", "Cut it into clips.", path)
     return content
 
 
-def read_text(path: str | os.PathLike, limit: int = MAX_BYTES) -> str:
-    """The content of a UTF-8 text file.
+def read_text(path: str | os.PathLike, limit: int = MAX_BYTES, kind: str = "motion file") -> str:
+    """The content of a UTF-8 text file; ``kind`` is what errors say was expected.
 
     Raises:
         MotionError: as :func:`read_bytes`; the text is not UTF-8.
     """
-    content = read_bytes(path, limit)
+    content = read_bytes(path, limit, kind)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

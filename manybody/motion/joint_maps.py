@@ -77,7 +77,7 @@ def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
     """
     with read_from(path):
         try:
-            content = yaml.safe_load(read_text(path, _MAX_YAML))
+            content = yaml.safe_load(read_text(path, _MAX_YAML, "joint map"))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             if isinstance(error, MotionError):
                 raise

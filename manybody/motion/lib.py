@@ -64,11 +64,7 @@ class MotionLib:
         if not clips:
             raise MotionError("clips", "none", "at least one")
         for place, clip in enumerate(clips):
-            if clip.offsets is None:
-                advice = "Positions need the skeleton's size: give the clip offsets."
-                raise MotionError(f"clips[{place}].offsets", "none", "(B, 3) numbers", advice)
-            advice = "All clips of a library share one skeleton, that of clips[0]; retarget or split them."
-            _check_same(f"clips[{place}].", _tree(clip), _tree(clips[0]), advice)
+            _check_clip(f"clips[{place}].", clip, clips[0])
         weights = _weights([1.0] * len(clips) if weights is None else weights, len(clips))
 
         self.source: Path | None = None
@@ -112,6 +108,9 @@ class MotionLib:
         if len(paths) == 1 and paths[0].suffix.lower() in (".yaml", ".yml"):
             paths, weights = _read_list(paths[0])
         clips = [read_motion(path) for path in paths]
+        for path, clip in zip(paths, clips, strict=True):
+            with read_from(path):
+                _check_clip("", clip, clips[0])
         with read_from(sources[0]):
             library = cls(clips, weights, device)
         library.source = paths[0]
@@ -226,6 +225,15 @@ def _tree(clip: Clip) -> _Tree:
     return clip.body_names, tuple(clip.parents)
 
 
+def _check_clip(prefix: str, clip: Clip, first: Clip) -> None:
+    """Make sure that ``clip`` has a size and the skeleton of the ``first`` of a library."""
+    if clip.offsets is None:
+        advice = "Positions need the skeleton's size: give the clip offsets."
+        raise MotionError(f"{prefix}offsets", "none", "(B, 3) numbers", advice)
+    advice = "All clips of a library share one skeleton, that of the first; retarget or split them."
+    _check_same(prefix, _tree(clip), _tree(first), advice)
+
+
 def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: Path | None = None) -> None:
     """Make sure that two skeletons are the same; the error names the bodies that differ."""
     unknown, missing = (
@@ -260,7 +268,7 @@ def _weights(weights: Sequence[float], count: int) -> list[float]:
 def _read_list(path: Path) -> tuple[list[Path], list[float]]:
     """Files and weights of a YAML list of clips."""
     with read_from(path):
-        text = read_text(path, _MAX_YAML)
+        text = read_text(path, _MAX_YAML, "list of motions")
         try:
             content = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:

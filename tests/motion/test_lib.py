@@ -237,6 +237,14 @@ def test_a_broken_list_says_where(tmp_path, text, reason):
         MotionLib.load(tmp_path / "all.yaml")
 
 
+def test_the_clip_that_does_not_fit_is_named(tmp_path):
+    save_clip(tmp_path / "a.npz", make_clip())
+    for change in ({"offsets": None}, {"parents": (-1, 0, 0, 0)}):
+        save_clip(tmp_path / "b.npz", make_clip(**change))
+        with pytest.raises(MotionError, match=r"b\.npz: (offsets|parents\[2\]): found"):
+            MotionLib.load([tmp_path / "a.npz", tmp_path / "b.npz"])
+
+
 def test_a_listed_file_that_is_missing_is_named(tmp_path):
     (tmp_path / "all.yaml").write_text("motions: [{file: gone.npz}]")
     with pytest.raises(MotionError, match=r"gone\.npz: file: found nothing there"):

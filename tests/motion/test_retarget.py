@@ -247,6 +247,15 @@ def test_a_file_that_is_no_map_is_told(text, tmp_path):
         joint_map(["Hips"], load_joint_map(path))
 
 
+def test_a_map_that_is_missing_or_empty_is_told(tmp_path):
+    path = tmp_path / "map.yaml"
+    with pytest.raises(MotionError, match=r"map\.yaml: file: found nothing there, expected a joint map"):
+        load_joint_map(path)
+    path.write_text("")
+    with pytest.raises(MotionError, match=r"map\.yaml: file: found an empty file, expected a joint map"):
+        load_joint_map(path)
+
+
 def test_a_clip_of_something_else_is_told():
     with pytest.raises(MotionError, match=r"no joint for pelvis, .*clip's joints: hip2, thigh, shin, arm"):
         retarget(make_clip(body_names=("hip2", "thigh", "shin", "arm")))

@@ -1,7 +1,9 @@
 """IsaacGymEnvs' ``SkeletonMotion`` files: a pickled dict of arrays in a ``.npy``."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,14 @@ from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_array_header, read_bytes
 from manybody.motion.importers.axes import NOT_STATED
 from manybody.motion.importers.pickled import UnpickledError, read_pickle
+
+_THEIRS = {
+    "body_names": "skeleton_tree.node_names",
+    "parents": "skeleton_tree.parent_indices",
+    "local_rotations": "rotation",
+    "offsets": "skeleton_tree.local_translation",
+}
+"""Field of a clip to its name in the file."""
 
 
 def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
@@ -40,16 +50,30 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
         names = tree["node_names"]
         if not isinstance(names, list):
             raise MotionError("skeleton_tree.node_names", shown(names), "a list of names")
-        clip = Clip(
-            fps=motion["fps"],
-            body_names=names,
-            parents=tree.array("parent_indices"),
-            local_rotations=np.roll(rotations, 1, axis=-1),
-            root_translation=motion.array("root_translation"),
-            licence=licence,
-            offsets=tree.array("local_translation"),
-        )
+        with _their_words():
+            clip = Clip(
+                fps=motion["fps"],
+                body_names=names,
+                parents=tree.array("parent_indices"),
+                local_rotations=np.roll(rotations, 1, axis=-1),
+                root_translation=motion.array("root_translation"),
+                licence=licence,
+                offsets=tree.array("local_translation"),
+            )
         return without_repeats(clip)
+
+
+@contextlib.contextmanager
+def _their_words() -> Iterator[None]:
+    """Errors raised inside name the fields of the file, whose quaternions are xyzw."""
+    try:
+        yield
+    except MotionError as error:
+        name, bracket, place = error.field.partition("[")
+        advice = error.advice.replace("wxyz", "xyzw")
+        raise MotionError(
+            _THEIRS.get(name, name) + bracket + place, error.given, error.expected, advice
+        ) from None
 
 
 def _unpickled(content: bytes) -> Any:

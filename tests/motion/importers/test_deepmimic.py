@@ -77,7 +77,10 @@ WRONG[7] = "x"
         ([frame(0.0), frame()], r"Frames\[0\]\[0\]: found 0.0 s, expected a duration above 0"),
         ([frame(1e-200), frame()], "fps: found .*expected 1 to 1000"),
         ([frame(1e29), frame()], "fps: found .*expected 1 to 1000"),
-        ([frame(), frame(0.04), frame()], r"Frames\[0\]\[0\]: found 0.05 s, expected 0.045 s.*resample"),
+        (
+            [*[frame()] * 3, frame(0.04), frame(), frame()],
+            r"Frames\[3\]\[0\]: found 0.04 s, expected 0.05 s.*resample",
+        ),
         ([frame(), frame(root=[0.0, 0, 0, 0])], "length 0 in frame 1, body 'root'"),
     ],
 )
