@@ -5,13 +5,16 @@ import json
 import logging
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import mujoco
@@ -125,12 +128,11 @@ def record_in_subprocess(
             if returns is not None:
                 np.save(job / "returns.npy", np.asarray(returns, np.float64), allow_pickle=False)
             (job / "options.json").write_text(json.dumps(options), encoding="utf-8")
-            failure = _run_job(job, time_limit)
+            failure = _run_job(job, target, time_limit)
     except Exception as error:  # a full disk or an odd model must not end a training run either
         failure = f"{type(error).__name__}: {error}"
     if failure is None:
         return target
-    _partial(target).unlink(missing_ok=True)
     report(f"no video: {failure}")
     return None
 
@@ -170,19 +172,16 @@ def contact_sheet(
     for i, frame in enumerate(chosen):
         y, x = (i // columns) * height, (i % columns) * width
         sheet[y : y + height, x : x + width] = frame
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _media("PIL.Image").fromarray(sheet).save(_partial(target), format="PNG")
-    os.replace(_partial(target), target)
-    return target
+    with _whole(Path(path)) as partial:
+        _media("PIL.Image").fromarray(sheet).save(partial, format="PNG")
+    return Path(path)
 
 
 @contextmanager
 def _writer(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
-    """Encodes the frames it is given, beside ``target``; the file gets its name when all went well."""
-    encoder, partial = _media("imageio_ffmpeg"), _partial(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    """Encodes the frames it is given; ``target`` appears when all went well."""
+    encoder = _media("imageio_ffmpeg")
+    with _whole(target) as partial:
         with closing(
             encoder.write_frames(
                 str(partial),
@@ -200,15 +199,39 @@ def _writer(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callabl
             sink.send(None)
             yield lambda frame: sink.send(np.ascontiguousarray(frame))
         if not partial.exists():
-            raise VideoError(f"the encoder wrote nothing to {partial}; {INSTALL_MEDIA}")
+            raise VideoError(
+                f"the encoder left no file in {target.parent}; see that it has space, and try again"
+            )
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A name to write ``target`` under; it gets its own when the block ends well, otherwise nothing is left."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(target, os.getpid())
+
+    def remove_first(number: int, _: FrameType | None) -> None:
+        partial.unlink(missing_ok=True)
+        signal.signal(number, previous[number])
+        signal.raise_signal(number)
+
+    previous: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            for end in (signal.SIGINT, signal.SIGTERM):  # whose handler may end the process at once
+                if signal.getsignal(end) not in (signal.SIG_IGN, None):
+                    previous[end] = signal.signal(end, remove_first)
+        yield partial
         os.replace(partial, target)
     finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         partial.unlink(missing_ok=True)
 
 
-def _partial(target: Path) -> Path:
-    """The name under which ``target`` is written until it is complete."""
-    return target.with_name(f".{target.stem}.partial{target.suffix}")
+def _partial(target: Path, process: int) -> Path:
+    """The name under which the process with this id writes ``target`` until it is complete."""
+    return target.with_name(f".{target.stem}.{process}.partial{target.suffix}")
 
 
 def read_video(path: Path) -> list[Frame]:
@@ -287,24 +310,28 @@ def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], came
         raise ValueError(f"camera: no {camera!r} in this model; 'track' or one of {names}")
 
 
-def _run_job(job: Path, time_limit: float) -> str | None:
-    """Render the job folder in a new process; why that failed, or None."""
+def _run_job(job: Path, target: Path, time_limit: float) -> str | None:
+    """Render the job folder in a new process; why there is no ``target``, or None."""
     # the child finds exactly the packages this process finds, wherever either was started
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with (job / "stderr").open("w+b") as stderr:
+    with (
+        (job / "stderr").open("w+b") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "manybody.media.video", str(job)],
+            env=environment,
+            stdin=subprocess.PIPE,  # open as long as this process lives, see _end_with_parent
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,  # Ctrl-C is the trainer's to handle
+        ) as child,
+    ):
         try:
-            status = subprocess.run(
-                [sys.executable, "-m", "manybody.media.video", str(job)],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                timeout=time_limit,
-                start_new_session=True,  # Ctrl-C is the trainer's to handle
-                check=False,
-            ).returncode
+            status = child.wait(time_limit)
         except subprocess.TimeoutExpired:
             return f"rendering took longer than {time_limit:g} s; ask for fewer frames or a smaller size"
+        finally:
+            child.kill()
+            _partial(target, child.pid).unlink(missing_ok=True)
         stderr.seek(0)
         lines = stderr.read().decode(errors="replace").strip().splitlines()
     if status == 0:
@@ -322,6 +349,8 @@ def _main(job: Path) -> None:
     """Render the job that :func:`record_in_subprocess` wrote."""
     options = json.loads((job / "options.json").read_text(encoding="utf-8"))
     returns = job / "returns.npy"
+    partial = _partial(Path(options["path"]), os.getpid())
+    threading.Thread(target=_end_with_parent, args=(job, partial), daemon=True).start()
     render_video(
         mujoco.MjModel.from_binary_path(str(job / "model.mjb")),
         np.load(job / "qpos.npy"),
@@ -333,6 +362,14 @@ def _main(job: Path) -> None:
         labels=options["labels"],
         returns=np.load(returns) if returns.exists() else None,
     )
+
+
+def _end_with_parent(job: Path, partial: Path) -> None:
+    """End this process when the one that wants the video is gone, and leave nothing behind."""
+    os.read(0, 1)  # of a pipe into which nobody writes: returns when its other end is closed
+    partial.unlink(missing_ok=True)
+    shutil.rmtree(job, ignore_errors=True)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,12 @@
+import contextlib
 import logging
+import os
 import platform
 import signal
 import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mujoco
@@ -159,10 +164,63 @@ def test_a_slow_rendering_is_stopped(tmp_path):
 
 
 def test_a_crash_is_a_message(monkeypatch, tmp_path):
-    crashed = subprocess.CompletedProcess([], -signal.SIGSEGV)
-    monkeypatch.setattr(video.subprocess, "run", lambda *_, **__: crashed)
+    crash = [sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"]
+    popen = subprocess.Popen
+    monkeypatch.setattr(video.subprocess, "Popen", lambda _, **options: popen(crash, **options))
     message = failing(tmp_path)
     assert "crashed (SIGSEGV)" in message and "libegl1" in message and "manybody[media]" in message
+
+
+FILM = """
+import sys
+from pathlib import Path
+import mujoco, numpy as np
+from manybody.interrupts import ending_at_once
+from manybody.media import video
+model = mujoco.MjModel.from_xml_string(sys.argv[3])
+with ending_at_once():
+    getattr(video, sys.argv[1])(model, np.zeros((20_000, 7)), Path(sys.argv[2]), 30, (64, 48))
+"""
+
+
+@pytest.mark.parametrize("how", ["record_in_subprocess", "render_video"])
+def test_an_interrupt_ends_the_rendering_and_leaves_nothing(gl, tmp_path, how):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "TMPDIR": str(tmp_path),
+    }
+    (tmp_path / "out").mkdir()
+    whole = str(tmp_path / "out" / "a.mp4")
+    command = [sys.executable, "-c", FILM, how, whole, BALL.format(camera="")]
+    with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+        wait_until(lambda: any((tmp_path / "out").iterdir()))
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+    wait_until(lambda: not any((tmp_path / "out").iterdir()) and len(list(tmp_path.iterdir())) == 1)
+    wait_until(lambda: not any(whole[:-4].encode() in line for line in command_lines()))
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.05)
+    raise AssertionError("waited for 30 s")
+
+
+def command_lines() -> Iterator[bytes]:
+    """Of all processes."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield file.read_bytes()
+
+
+def test_a_picture_that_cannot_be_put_there_leaves_nothing_beside(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OSError, match=r"a\.png"):
+        contact_sheet([np.zeros((4, 6, 3), np.uint8)], tmp_path / "a.png")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_a_wrong_argument_is_a_message_too(tmp_path):
