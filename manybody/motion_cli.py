@@ -14,7 +14,7 @@ import numpy as np
 
 from manybody.engine.console import error, say
 from manybody.motion.clip import Clip, save_clip, without_repeats
-from manybody.motion.errors import MotionError
+from manybody.motion.errors import MotionError, read_from
 from manybody.motion.joint_maps import joint_map, load_joint_map
 from manybody.motion.shipped import find_motion, shipped
 from manybody.motion.skeletons import AMP_HUMANOID
@@ -163,26 +163,27 @@ def _view(words: Sequence[str]) -> None:
     parser.add_argument("--frames", type=int)
     options = parser.parse_args(words)
     path, clip = _read(options)
-    clip = _ours(clip, options)
+    with read_from(path):
+        clip = _ours(clip, options)
     out = options.out or Path(f"{path.stem}.mp4" if options.frames is None else f"{path.stem}.png")
-    if out.suffix not in (".mp4", ".png"):
-        raise MotionError("--out", repr(out.name), "a name that ends in .mp4 or .png")
-    if options.frames is not None and (options.frames < 1 or out.suffix != ".png"):
-        raise MotionError(
-            "--frames", str(options.frames), "a number from 1 on, and a picture: --out name.png"
-        )
+    _check_out("--out", out, ".mp4", ".png")
+    if options.frames is not None and out.suffix != ".png":
+        advice = "Leave --frames out for a video."
+        raise MotionError("--frames", f"a video, {str(out)!r}", "a picture: --out name.png", advice)
+    if options.frames is not None and options.frames < 1:
+        raise MotionError("--frames", str(options.frames), "a number from 1 on")
     say("manybody: drawing ...")
     from manybody.media.motion import draw_clip, film_clip
     from manybody.media.offscreen import VideoError
 
     try:
-        say(
-            str(
+        with read_from(path):
+            drawn = (
                 film_clip(clip, out, path.stem)
                 if out.suffix == ".mp4"
                 else draw_clip(clip, out, options.frames or 8)
             )
-        )
+        say(str(drawn))
     except VideoError as problem:
         error(str(problem))
         raise SystemExit(2) from None
@@ -197,9 +198,13 @@ def _convert(words: Sequence[str]) -> None:
     parser.add_argument("--trim", type=float, nargs=2)
     parser.add_argument("--licence")
     options = parser.parse_args(words)
-    _check_out(options.OUT)
-    _, given = _read(options)
-    clip = given if options.as_is else _ours(given, options)
+    _check_out("OUT", options.OUT, ".npz")
+    path, given = _read(options)
+    if options.OUT.exists() and options.OUT.samefile(path):
+        advice = "What conversion leaves out would be lost."
+        raise MotionError("OUT", f"{str(options.OUT)!r}, the file to read", "another name", advice)
+    with read_from(path):
+        clip = given if options.as_is else _ours(given, options)
     retargeted = clip is not given
     if options.trim:  # only now: --rest counts the frames of the file
         clip = _trimmed(clip, *options.trim)
@@ -213,7 +218,7 @@ def _convert(words: Sequence[str]) -> None:
         clip = grounded(clip, AMP_HUMANOID)
     if options.licence:
         clip = dataclasses.replace(clip, licence=options.licence)
-    save_clip(options.OUT, without_repeats(clip))
+    _save(options.OUT, without_repeats(clip))
     say(
         f"{options.OUT}: {clip.length:.2f} s of {len(clip.body_names)} bodies; manybody motion view {options.OUT}"
     )
@@ -232,12 +237,21 @@ def _trimmed(clip: Clip, start: float, end: float) -> Clip:
     )
 
 
-def _check_out(path: Path) -> None:
+def _check_out(field: str, path: Path, *endings: str) -> None:
     """Before the work, not after it."""
-    if path.suffix != ".npz":
-        raise MotionError("OUT", repr(path.name), "a name that ends in .npz")
-    if not path.parent.is_dir():
-        raise MotionError("OUT", f"no folder {str(path.parent)!r}", "one that is there", "Make it first.")
+    if path.suffix not in endings:
+        raise MotionError(field, repr(path.name), f"a name that ends in {' or '.join(endings)}")
+    if path.is_dir():
+        raise MotionError(field, f"a folder of the name {path.name!r}", "the name of a file")
+    for folder in path.parents:
+        if folder.exists() and not folder.is_dir():
+            raise MotionError(field, f"a file of the name {str(folder)!r}", "a folder")
+
+
+def _save(path: Path, clip: Clip) -> None:
+    """Write ``clip``; its folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_clip(path, clip)
 
 
 def _record(words: Sequence[str]) -> None:
@@ -250,7 +264,7 @@ def _record(words: Sequence[str]) -> None:
     if len(outs) != 1:
         raise MotionError("OUT", f"{len(outs)} names that end in .npz", "one, the clip to write")
     out = Path(outs[0])
-    _check_out(out)
+    _check_out("OUT", out, ".npz")
     if not 0 < options.seconds < float("inf"):
         raise MotionError("--seconds", f"{options.seconds:g}", "a number above 0")
     say("manybody: loading ...")
@@ -262,10 +276,15 @@ def _record(words: Sequence[str]) -> None:
         run, settings = parse([word for word in options.words if word not in outs])
         folder, checkpoint = find_run(run, settings)
         player = load_player(folder, checkpoint, [*settings, "num_envs=1", "deterministic=True"])
+        step = getattr(player.env, "dt", 0.0)
+        if options.seconds < step:
+            raise MotionError(
+                "--seconds", f"{options.seconds:g}", f"at least {step:.3g}, one step of the task"
+            )
         licence = (
             options.licence or f"recorded from the policy {folder.path.name}/{checkpoint.name} with manybody"
         )
         clip = record_motion(player, options.seconds, licence)
-    save_clip(out, clip)
+    _save(out, clip)
     ended = "" if clip.length > options.seconds - 2 / clip.fps else " (then the episode ended)"
     say(f"{out}: {clip.length:.2f} s{ended} of {checkpoint}; manybody motion view {out}")

@@ -150,6 +150,9 @@ def test_a_policy_is_recorded(run, here, capsys):
     )
     assert 0.5 < clip.root_translation[0, 2] < 1.2
     np.testing.assert_allclose(clip.offsets, AMP_HUMANOID.offsets, atol=1e-6)
+    with pytest.raises(SystemExit):
+        cli.main(["motion", "record", run, "b.npz", "--seconds", "0.01"])
+    assert "--seconds: found 0.01, expected at least 0.0332, one step of the task" in capsys.readouterr().err
     cli.main(["motion", "record", run, "b.npz", "--licence", "mine"])
     assert "(then the episode ended)" in capsys.readouterr().out
     longer = load_clip("b.npz")
@@ -198,7 +201,9 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
             "--scale: found a file '.npz', expected one of the format .bvh",
         ),
         (["convert", "walk", "a.bvh"], "OUT: found 'a.bvh', expected a name that ends in .npz"),
-        (["convert", "walk", "no/a.npz"], "OUT: found no folder 'no', expected one that is there"),
+        (["convert", "walk", "a.bvh/no/a.npz"], "OUT: found a file of the name 'a.bvh', expected a folder"),
+        (["convert", "a.bvh", "b.npz", "--rest", "500"], "a.bvh: rest frame: found 500, expected 0 to 192"),
+        (["convert", "a.bvh", "b.npz", "--up", "z"], "a.bvh: rest pose: found the head"),
         (
             ["convert", "walk", "a.npz", "--trim", "1", "4"],
             "--trim: found 1 4, expected a time and a later one between 0",
@@ -214,7 +219,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         ),
         (
             ["view", "walk", "--out", "a.mp4", "--frames", "3"],
-            "--frames: found 3, expected a number from 1 on, and a picture",
+            "--frames: found a video, 'a.mp4', expected a picture: --out name.png",
         ),
         (["record", "runs/x"], "OUT: found 0 names that end in .npz, expected one"),
         (["record", "runs/x", "a.npz", "--seconds", "0"], "--seconds: found 0, expected a number above 0"),
@@ -228,6 +233,41 @@ def test_what_cannot_be_done_is_one_line(words, message, here, capsys):
     err = capsys.readouterr().err
     assert stop.value.code == 2 and err.startswith("error: ") and err.count("\n") == 1 and message in err
     assert [path.name for path in here.iterdir()] == ["a.bvh"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["convert", "walk", "b.npz"],
+            "OUT: found a folder of the name 'b.npz', expected the name of a file",
+        ),
+        (
+            ["record", "runs/x", "b.npz"],
+            "OUT: found a folder of the name 'b.npz', expected the name of a file",
+        ),
+        (["view", "walk", "--out", "b.png"], "--out: found a folder of the name 'b.png', expected the name"),
+        (
+            ["convert", "a.npz", "a.npz", "--trim", "0", "1"],
+            "OUT: found 'a.npz', the file to read, expected an",
+        ),
+        (["convert", "a.npz", "other.npz", "--trim", "0", "1"], "OUT: found 'other.npz', the file to read"),
+    ],
+)
+def test_what_is_there_stays(words, message, here, capsys):
+    save_clip("a.npz", walk())
+    (here / "other.npz").symlink_to("a.npz")
+    for name in ("b.npz", "b.png"):
+        (here / name).mkdir()
+    with pytest.raises(SystemExit):
+        cli.main(["motion", *words])
+    assert message in capsys.readouterr().err
+    assert load_clip("other.npz").frames == 193 and len(list(here.iterdir())) == 4
+
+
+def test_the_folder_of_a_clip_is_made(here, capsys):
+    said(capsys, "convert", "walk", "a/b/walk.npz")
+    assert load_clip("a/b/walk.npz").frames == 193
 
 
 @pytest.mark.parametrize(
