@@ -49,7 +49,8 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
     """Body of ours to a joint among ``names``, found by :data:`NAMES`; entries of ``given`` come first.
 
     Raises:
-        MotionError: ``given`` names a body or joint that is not there, or a joint is not found; lists those there are.
+        MotionError: ``given`` names a body or joint that is not there, or one that another body has; or a joint is not
+            found. Lists those there are.
     """
     given = given or {}
     for body, name in given.items():
@@ -66,6 +67,11 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
         advice = f"Write a YAML file with lines such as '{missing[0]}: <joint>' and give it as the joint map."
         expected = f"a name such as {NAMES[missing[0]][0]!r} among the clip's joints: {', '.join(names)}"
         raise MotionError("joint map", f"no joint for {', '.join(missing)}", expected, advice)
+    for body, name in given.items():
+        other = next((other for other in found if found[other] == name and other != body), None)
+        if other is not None:
+            advice = f"Say which joint {other} has, or take this line out."
+            raise MotionError(f"joint map: {body}", f"{shown(name)}, the joint of {other}", "another", advice)
     return found
 
 
@@ -77,7 +83,8 @@ def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
     """
     with read_from(path):
         try:
-            content = yaml.safe_load(read_text(path, _MAX_YAML, "joint map"))
+            text = read_text(path, _MAX_YAML, "joint map")
+            content = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             if isinstance(error, MotionError):
                 raise
@@ -86,4 +93,10 @@ def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
             isinstance(text, str) for entry in content.items() for text in entry
         ):
             raise MotionError("joint map", shown(content), "lines of 'body of ours: joint of theirs'")
+        root = yaml.compose(text, yaml.SafeLoader)
+        assert isinstance(root, yaml.MappingNode)
+        bodies = [key.value for key, _ in root.value]
+        for place, body in enumerate(bodies):
+            if body in bodies[:place]:
+                raise MotionError(f"joint map: {shown(body)}", "two lines", "one for each body")
         return content

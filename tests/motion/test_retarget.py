@@ -231,6 +231,11 @@ def test_a_map_of_one_s_own(tmp_path):
     ("names", "message"),
     [
         ({"tail": "Spine"}, "'tail': found no body of ours, expected one of pelvis, torso"),
+        (
+            {"left_foot": "mixamorig:RightFoot"},
+            "left_foot: found .*, the joint of right_foot, expected another",
+        ),
+        ({"head": "mixamorig:Hips"}, "head: found 'mixamorig:Hips', the joint of pelvis, expected another"),
         ({"torso": "Spin"}, "torso: found 'Spin', expected one of the clip's joints: mixamorig:Hips"),
     ],
 )
@@ -239,7 +244,9 @@ def test_a_wrong_map_is_told(names, message):
         retarget(told(walk()), names=names)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "torso: [1, 2]\n", "torso: {\n", "torso: 2020-13-40\n"])
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "head: Hips\nhead: Hips\n", "torso: [1, 2]\n", "torso: {\n", "torso: 2020-13-40\n"]
+)
 def test_a_file_that_is_no_map_is_told(text, tmp_path):
     path = tmp_path / "map.yaml"
     path.write_text(text)
