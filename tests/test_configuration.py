@@ -81,6 +81,28 @@ WRONG = {
         ["task=Cartpol"],
         ["task: given 'Cartpol'; expected one of Ant, Cartpole", "did you mean 'Cartpole'?"],
     ),
+    "no motion": (
+        ["task=HumanoidAMP", "task.env.motion_file=[]"],
+        [
+            "configuration: task.env.motion_file: given []; expected the name of a clip, a file, or a list of them"
+        ],
+    ),
+    "an empty motion": (
+        ["task=HumanoidAMP", "task.env.motion_file="],
+        ["configuration: task.env.motion_file: "],
+    ),
+    "null for a motion": (
+        ["task=HumanoidAMP", "task.env.motion_file=null"],
+        ["configuration: task.env.motion_file: given None; expected the name of a clip"],
+    ),
+    "a number for a motion": (
+        ["task=HumanoidAMP", "task.env.motion_file=[walk,3]"],
+        ["configuration: task.env.motion_file: given ['walk', 3]; expected the name of a clip"],
+    ),
+    "no discriminator": (
+        ["task=HumanoidAMP", "train.params.model.name=continuous_a2c_logstd"],
+        ["params.model.name: given 'continuous_a2c_logstd'; expected 'continuous_amp', with which 'amp_cont"],
+    ),
     "unknown algorithm": (
         ["train.params.algo.name=ppo"],
         ["params.algo.name: no algorithm is registered as 'ppo'"],

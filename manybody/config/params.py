@@ -92,6 +92,7 @@ LEARNS_WITH: Mapping[str, Mapping[str, set[str]]] = {
     "rnd_continuous": {"model": _GAUSSIAN, "network": {"rnd_curiosity"}},
     "rnd_discrete": {"model": _CATEGORICAL, "network": {"rnd_curiosity"}},
     "sac": {"model": {"soft_actor_critic"}, "network": {"soft_actor_critic"}},
+    "amp_continuous": {"model": {"continuous_amp"}, "network": {"amp"}},
 }
 """Of the models and networks that ship with the library, those that an algorithm can use."""
 

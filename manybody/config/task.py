@@ -6,11 +6,12 @@ key names.
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from manybody.config.base import Section
+from manybody.config.types import expected
 
 LEGACY_TASK_KEYS: dict[str, str] = {
     "env.envSpacing": "every environment is a world of its own; there is no grid to space them on",
@@ -148,12 +149,23 @@ class HumanoidEnvConfig(LocomotionEnvConfig):
     terminationHeight: float = 0.8
 
 
+def _motions(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else [value]
+    if not several or not all(isinstance(name, str) and name.strip() for name in several):
+        raise expected("the name of a clip, a file, or a list of them that is not empty")
+    return value
+
+
+Motions = Annotated[str | tuple[str, ...], BeforeValidator(_motions)]
+"""One clip or several, each by its name or its file."""
+
+
 class HumanoidAMPEnvConfig(EnvConfig):
     """Section ``env`` of HumanoidAMP."""
 
     episodeLength: int = Field(default=300, ge=1)
     controlFrequencyInv: int = Field(default=2, ge=1)
-    motion_file: str | tuple[str, ...] = Field(default="walk", min_length=1)
+    motion_file: Motions = "walk"
     """The motion to imitate: the name of a clip that comes with the library, a file of any format that
     ``manybody motion`` reads, several of them, or a YAML list with weights."""
     stateInit: Literal["Default", "Start", "Random", "Hybrid"] = "Random"

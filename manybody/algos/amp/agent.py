@@ -1,6 +1,6 @@
 """``AMPAgent``: PPO that is paid for moving like a clip (Peng et al. 2021, arXiv 2104.02180)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -9,11 +9,12 @@ from torch import Tensor
 
 from manybody.algos.a2c import A2CAgent
 from manybody.algos.amp.config import AMPConfig
-from manybody.config import ConfigError, Params, Problem
+from manybody.config import ConfigError, Problem
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
 from manybody.engine.console import warn
+from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import EnvError, Step
 from manybody.envs.checks import check_tensor
 from manybody.functional import adversarial
@@ -36,15 +37,20 @@ class AMPAgent(A2CAgent):
 
     Config = AMPConfig
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
-        super().__init__(base_name, params, **parts)
+    def open_run(self, folder: Callable[[], RunFolder] | None, checkpoint: str | None) -> None:
+        """See :class:`TrainableAlgorithm`.
+
+        Raises:
+            ConfigError: model or network have no discriminator.
+        """
         for kind, part, method, needed in (
             ("model", self.model, "discriminate", "continuous_amp"),
             ("network", self.model.a2c_network, "eval_disc", "amp"),
         ):
             if not hasattr(part, method):
-                what = f"given '{params[kind]['name']}'; expected '{needed}', which has a discriminator"
+                what = f"given '{self.params[kind]['name']}'; expected '{needed}', which has a discriminator"
                 raise ConfigError([Problem(f"params.{kind}.name", what)])
+        super().open_run(folder, checkpoint)
 
     def build_config(self) -> dict[str, Any]:
         """See :class:`A2CBase`."""

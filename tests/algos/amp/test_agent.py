@@ -11,11 +11,13 @@ from toy import ToyEnv
 from toy_amp import OrbitEnv, orbit_params
 from toy_env import differences
 
-from manybody.algos.amp import AMPPlayerContinuous
+from manybody.algos.a2c import ModelA2CContinuousLogStd
+from manybody.algos.amp import AMPAgent, AMPPlayerContinuous
 from manybody.config import ConfigError
 from manybody.engine.guard import TrainingAbortedError
 from manybody.envs.base import EnvError
 from manybody.functional.adversarial import style_reward
+from manybody.model_builder import provide_model
 from manybody.runner import build_runner
 
 
@@ -187,6 +189,16 @@ def test_memories_outlive_new_episodes():
     assert not agent.resumed  # 4 environments instead of 8
     agent.start_training()
     assert torch.equal(agent.demos.rows, state["amp_buffers"]["demos"]["rows"]) and len(agent.replay) == 256
+
+
+def test_a_model_of_ones_own_needs_a_discriminator_before_anything_is_written():
+    provide_model("indifferent", ModelA2CContinuousLogStd)
+    runner, mapping, opened = build_runner(), orbit_params(8, minibatch_size=64), []
+    mapping["model"]["name"] = "indifferent"
+    params = runner.parse({"params": mapping})
+    with pytest.raises(ConfigError, match="given 'indifferent'; expected 'continuous_amp', which has a disc"):
+        AMPAgent("run", params, vec_env=OrbitEnv(8), folder=lambda: opened.append(True))
+    assert not opened
 
 
 class Broken(OrbitEnv):
