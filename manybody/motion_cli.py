@@ -14,15 +14,16 @@ import numpy as np
 
 from manybody.engine.console import error, say
 from manybody.motion.clip import Clip, save_clip, without_repeats
-from manybody.motion.errors import MotionError, read_from
-from manybody.motion.joint_maps import joint_map, load_joint_map
+from manybody.motion.errors import MotionError, plain, read_from
+from manybody.motion.joint_maps import load_joint_map
 from manybody.motion.shipped import find_motion, shipped
 from manybody.motion.skeletons import AMP_HUMANOID
 
 USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=HumanoidAMP task.env.motion_file=FILE)
 
   manybody motion info FILE
-      What is in a clip: its length, bodies, speed, licence, and whether its feet stand on the ground.
+      What is in a clip: its length, bodies, speed, licence, whether its feet stand on the ground, and whether convert
+      takes it (with --joint-map and --rest as there).
   manybody motion view FILE [--out walk.mp4 | --out walk.png --frames 8]
       A video, or a strip of pictures, of the humanoid in the poses of the clip.
   manybody motion convert FILE OUT.npz [--joint-map map.yaml] [--rest FRAME] [--as-is] [--ground] [--trim START END]
@@ -47,6 +48,8 @@ FORMATS = {
     ".json": "DeepMimic",
     ".bvh": "BVH",
 }
+TOO_FAST = 40.0
+"""rad/s of a joint that are worth a word: the fastest of a back flip turns by 31."""
 OFF_GROUND = 0.01
 """m, of the soles below or above the ground that are worth a word."""
 
@@ -103,6 +106,7 @@ def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
 def _ours(clip: Clip, options: argparse.Namespace) -> Clip:
     """``clip`` on the humanoid; one that is of its bodies already stays as it is."""
     if AMP_HUMANOID.fits(clip):
+        _refuse_retargeting(options, "a clip of the AMP humanoid")
         return clip
     from manybody.motion.retarget import retarget
 
@@ -110,10 +114,18 @@ def _ours(clip: Clip, options: argparse.Namespace) -> Clip:
     return retarget(clip, AMP_HUMANOID, names, options.rest)
 
 
+def _refuse_retargeting(options: argparse.Namespace, given: str) -> None:
+    """Options about retargeting do nothing where there is none."""
+    for name, value in (("--joint-map", options.joint_map), ("--rest", options.rest)):
+        if value is not None:
+            raise MotionError(name, given, "a clip to retarget", f"Leave {name} out.")
+
+
 def _info(words: Sequence[str]) -> None:
     parser = _Words("info")
     parser.add_file()
-    path, clip = _read(parser.parse_args(words))
+    options = parser.parse_args(words)
+    path, clip = _read(options)
     steps = np.linalg.norm(np.diff(clip.root_translation[:, :2], axis=0), axis=1)
     away = float(np.linalg.norm(clip.root_translation[-1, :2] - clip.root_translation[0, :2]))
     once = without_repeats(clip)
@@ -125,23 +137,37 @@ def _info(words: Sequence[str]) -> None:
         "moves": f"{steps.sum():.2f} m along the ground, {steps.sum() / clip.length:.2f} m/s on average; "
         f"ends {away:.2f} m from its start",
         "bodies": f"{len(clip.body_names)}: {', '.join(clip.body_names)}",
-        "skeleton": _skeleton(clip),
+        "turns": _turns(once),
+        "skeleton": _skeleton(clip, options),
         "soles": _soles(clip),
         "licence": clip.licence,
     }
-    say(str(path))
+    say(plain(str(path)))
     for name, text in lines.items():
-        say(f"  {name:<9} {text}")
+        say(f"  {name:<9} {plain(text)}")
 
 
-def _skeleton(clip: Clip) -> str:
-    if AMP_HUMANOID.fits(clip):
-        return "the AMP humanoid's"
+def _skeleton(clip: Clip, options: argparse.Namespace) -> str:
     try:
-        joint_map(clip.body_names)
+        same = _ours(clip, options) is clip
     except MotionError as problem:
-        return f"another one, and for convert there is {problem.given}: it needs a joint map"
-    return "another one; convert brings it to the AMP humanoid"
+        if problem.path is not None or AMP_HUMANOID.fits(
+            clip
+        ):  # the joint map or an option is wrong, not the clip
+            raise
+        if problem.field == "joint map":
+            return f"another one, and for convert there is {problem.given}: it needs a joint map"
+        return f"another one, and convert refuses it: {problem}"
+    return "the AMP humanoid's" if same else "another one; convert brings it to the AMP humanoid"
+
+
+def _turns(clip: Clip) -> str:
+    quats = clip.local_rotations.astype(np.float64)
+    cosines = np.abs((quats[1:] * quats[:-1]).sum(axis=-1)).clip(max=1)
+    speeds = 2 * np.arccos(cosines) * clip.fps
+    frame, body = (int(place) for place in np.unravel_index(speeds.argmax(), speeds.shape))
+    words = f"at most {speeds.max():.1f} rad/s, {clip.body_names[body]} at {frame / clip.fps:.2f} s"
+    return f"{words}: no limb turns so fast; look at it in view" if speeds.max() > TOO_FAST else words
 
 
 def _soles(clip: Clip) -> str:
@@ -204,6 +230,8 @@ def _convert(words: Sequence[str]) -> None:
         advice = "What conversion leaves out would be lost."
         raise MotionError("OUT", f"{str(options.OUT)!r}, the file to read", "another name", advice)
     with read_from(path):
+        if options.as_is:
+            _refuse_retargeting(options, "--as-is")
         clip = given if options.as_is else _ours(given, options)
     retargeted = clip is not given
     if options.trim:  # only now: --rest counts the frames of the file

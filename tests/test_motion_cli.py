@@ -86,6 +86,31 @@ def test_a_clip_that_sinks_and_repeats_is_told_and_mended(here, capsys):
     assert lowest_sole(mended, AMP_HUMANOID).quantile(STANCE) == pytest.approx(0, abs=1e-6)
 
 
+def test_info_tells_what_convert_refuses_and_what_no_limb_does(here, capsys):
+    (here / "a.bvh").write_text(bvh(told(walk())))
+    about = said(capsys, "info", "a.bvh", "--up", "z")
+    assert about["skeleton"].startswith("another one, and convert refuses it: rest pose: found the head")
+    turns = walk().local_rotations.copy()
+    turns[100, 9] = [0.0, 0.0, 0.0, 1.0]  # the right thigh, by half a turn
+    save_clip("b.npz", dataclasses.replace(walk(), local_rotations=turns))
+    about = said(capsys, "info", "b.npz")
+    assert "right_thigh at 1.6" in about["turns"] and about["turns"].endswith("look at it in view")
+    assert "look" not in said(capsys, "info", "walk")["turns"]
+
+
+def test_text_in_a_file_forges_no_line(here, capsys):
+    names = [*walk().body_names[:-1], "foot\n  licence   CC0\x1b[31m"]
+    clip = dataclasses.replace(walk(), body_names=names, licence="mine\n  soles     fine")
+    save_clip("a.npz", clip)
+    cli.main(["motion", "info", "a.npz"])
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and len(out.splitlines()) == 10 and r"foot\n  licence   CC0\x1b[31m" in out
+    with pytest.raises(SystemExit):
+        cli.main(["motion", "convert", "a.npz", "b.npz"])
+    err = capsys.readouterr().err
+    assert "\x1b" not in err and err.count("\n") == 1
+
+
 def test_a_bvh_file_is_brought_to_the_humanoid_or_left_as_it_is(here, capsys):
     (here / "a.bvh").write_text(bvh(told(walk())))
     # 3.9 m of ours are 1.3 times as much of the figure, whose unit is a centimetre: 5.07 m.
@@ -202,6 +227,23 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         ),
         (["convert", "walk", "a.bvh"], "OUT: found 'a.bvh', expected a name that ends in .npz"),
         (["convert", "walk", "a.bvh/no/a.npz"], "OUT: found a file of the name 'a.bvh', expected a folder"),
+        (
+            ["convert", "walk", "a.npz", "--joint-map", "no.yaml"],
+            "walk.npz: --joint-map: found a clip of the AMP",
+        ),
+        (["view", "walk", "--rest", "99999"], "--rest: found a clip of the AMP humanoid, expected a clip to"),
+        (
+            ["info", "walk", "--rest", "0"],
+            "--rest: found a clip of the AMP humanoid, expected a clip to retarget",
+        ),
+        (
+            ["info", "a.bvh", "--joint-map", "no.yaml"],
+            "no.yaml: file: found nothing there, expected a joint map",
+        ),
+        (
+            ["convert", "a.bvh", "b.npz", "--as-is", "--rest", "0"],
+            "a.bvh: --rest: found --as-is, expected a clip",
+        ),
         (["convert", "a.bvh", "b.npz", "--rest", "500"], "a.bvh: rest frame: found 500, expected 0 to 192"),
         (["convert", "a.bvh", "b.npz", "--up", "z"], "a.bvh: rest pose: found the head"),
         (

@@ -13,7 +13,7 @@ class MotionError(ValueError):
         self, field: str, given: str, expected: str, advice: str = "", path: str | os.PathLike | None = None
     ) -> None:
         place = "" if path is None else f"{os.fspath(path)}: "
-        super().__init__(f"{place}{field}: found {given}, expected {expected}. {advice}".rstrip())
+        super().__init__(plain(f"{place}{field}: found {given}, expected {expected}. {advice}".rstrip()))
         self.field, self.given, self.expected, self.advice = field, given, expected, advice
         self.path = path
 
@@ -27,6 +27,11 @@ def read_from(path: str | os.PathLike) -> Iterator[None]:
         if error.path is not None:
             raise
         raise MotionError(error.field, error.given, error.expected, error.advice, path) from None
+
+
+def plain(text: str) -> str:
+    """``text`` of a file on one line: control characters, which could forge lines or colours, as their escapes."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 _short = reprlib.Repr()
