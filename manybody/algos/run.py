@@ -252,7 +252,9 @@ class Run:
         with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
             good = {**agent.get_full_state_weights(), **agent.guard.good, "epoch": done, "env_state": None}
             if self.checkpoints.save(self._last_name(done), good, last_chance=True):
-                warn(f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
+                warn(
+                    f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved"
+                )
 
 
 def clone(state: Any) -> Any:

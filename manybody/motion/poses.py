@@ -12,7 +12,6 @@ from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
 from manybody.motion.skeletons import Skeleton
 
-
 STANCE = 0.2
 """Share of the frames whose soles may be below the ground: less than a stance of any gait lasts."""
 
