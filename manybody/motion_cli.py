@@ -48,6 +48,12 @@ FORMATS = {
     ".json": "DeepMimic",
     ".bvh": "BVH",
 }
+FIXED = {
+    **dict.fromkeys(("num_envs", "numEnvs", "num_actors"), "1"),
+    "deterministic": "true",
+    **dict.fromkeys(("video", "capture_video"), "false"),
+}
+"""Last part of a setting's key to its only value in record."""
 TOO_FAST = 40.0
 """rad/s of a joint that are worth a word: the fastest of a back flip turns by 31."""
 OFF_GROUND = 0.01
@@ -295,6 +301,13 @@ def _record(words: Sequence[str]) -> None:
     _check_out("OUT", out, ".npz")
     if not 0 < options.seconds < float("inf"):
         raise MotionError("--seconds", f"{options.seconds:g}", "a number above 0")
+    from manybody.words import given
+
+    for key, value in given([word for word in options.words if "=" in word]).items():
+        fixed = FIXED.get(key.rpartition(".")[2])
+        if fixed is not None and value.lower() != fixed:
+            expected = f"{fixed.capitalize()}: one environment is played, without noise and pictures"
+            raise MotionError(key, value, expected, "Leave it out.")
     say("manybody: loading ...")
     from manybody.exit_codes import exit_codes
     from manybody.media.recording import record_motion

@@ -165,7 +165,7 @@ def test_view(words, film, here, capsys, monkeypatch):
 
 
 def test_a_policy_is_recorded(run, here, capsys):
-    cli.main(["motion", "record", run, "a.npz", "--seconds", "0.1", "num_envs=3"])
+    cli.main(["motion", "record", run, "a.npz", "--seconds", "0.1", "num_envs=1", "video=False"])
     # Frames after each step of 1/30.12 s until more than 0.1 s have gone by: 4 frames, 3 steps, 0.0996 s.
     clip = load_clip("a.npz")
     assert (clip.body_names, clip.parents) == (AMP_HUMANOID.names, AMP_HUMANOID.parents)
@@ -265,6 +265,19 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         ),
         (["record", "runs/x"], "OUT: found 0 names that end in .npz, expected one"),
         (["record", "runs/x", "a.npz", "--seconds", "0"], "--seconds: found 0, expected a number above 0"),
+        (
+            ["record", "runs/x", "a.npz", "num_envs=5"],
+            "num_envs: found 5, expected 1: one environment is played",
+        ),
+        (
+            ["record", "runs/x", "a.npz", "train.params.config.num_actors=5"],
+            "num_actors: found 5, expected 1",
+        ),
+        (
+            ["record", "runs/x", "a.npz", "deterministic=False"],
+            "deterministic: found False, expected True: one",
+        ),
+        (["record", "runs/x", "a.npz", "video=True"], "video: found True, expected False: one environment"),
         (["record", "runs/x", "a.npz"], "runs/x: does not exist"),
     ],
 )
