@@ -12,7 +12,6 @@ from typing import Any
 from manybody.config import ConfigError, LaunchConfig, Params, Problem, load_yaml, parse_launch
 from manybody.config.errors import notify
 from manybody.config.launch import COPIES, SHORT_KEYS
-from manybody.config.params import ALGORITHMS
 from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
 from manybody.motion.shipped import anchored
 from manybody.preflight import identity, playing_problems, training_problems
@@ -23,8 +22,9 @@ from manybody.words import Word, Words, given, read
 PLAYED = (
     *("name", "env_name", "env_config", "num_actors", "device", "player", "clip_actions", "use_action_masks"),
     *("normalize_input", "normalize_value", "zero_rnn_on_done", "mixed_precision", "train_dir"),
+    *("normalize_amp_input", "disc_reward_scale"),
 )
-"""Keys of ``config`` that a player reads; the others of the built-in algorithms act while training."""
+"""Keys of ``config`` that a player reads; the others of the library's algorithms act while training."""
 
 
 def is_tree(cfg: Mapping[str, Any]) -> bool:
@@ -241,7 +241,8 @@ def check_playable(
         except ConfigError:  # told with everything else
             return []
         before, after = (dict(params.config.items()) for params in both)
-    known = {key for schema in ALGORITHMS.values() if schema is not None for key in schema.model_fields}
+    schemas: Any = build_runner().algo_factory.schemas
+    known = {key for schema in schemas.values() if schema is not None for key in schema.model_fields}
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     idle = [f"{prefix}params.config.{key}" for key in changed if key in known and key not in PLAYED]
     idle += [key for key in given(words) if key in ("capture_video_freq", "capture_video_len")]

@@ -5,7 +5,9 @@ import yaml
 from toy_env import toy_params
 
 from manybody.config import ConfigError
+from manybody.configuration import check_playable, configure
 from manybody.hydra_tree import compose
+from manybody.words import read
 
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = [
@@ -102,6 +104,10 @@ WRONG = {
     "no discriminator": (
         ["task=HumanoidAMP", "train.params.model.name=continuous_a2c_logstd"],
         ["params.model.name: given 'continuous_a2c_logstd'; expected 'continuous_amp', with which 'amp_cont"],
+    ),
+    "fastest below slowest": (
+        ["task=HumanoidAMPHeading", "task.env.targetSpeedMin=2", "task.env.targetSpeedMax=1"],
+        ["configuration: task.env.targetSpeedMax: given 1; expected at least targetSpeedMin, which is 2"],
     ),
     "unknown algorithm": (
         ["train.params.algo.name=ppo"],
@@ -270,3 +276,20 @@ def test_bad_words_after_a_file(refused, tmp_path):
 def test_compose_reports_what_hydra_refuses():
     with pytest.raises(ConfigError, match=r"in: task=Ant seed=\$\{nothing\}"):
         compose(["task=Ant", "seed=${nothing}"])
+
+
+def test_what_of_amp_acts_while_training_only(tmp_path):
+    tree = compose(["task=HumanoidAMP"])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
+    settings = [
+        *("disc_coef=3", "disc_logit_reg=1", "disc_grad_penalty=1", "disc_weight_decay=1"),
+        *("amp_batch_size=4", "amp_minibatch_size=4", "amp_replay_keep_prob=0.5"),
+        *("amp_obs_demo_buffer_size=4", "amp_replay_buffer_size=4", "save_amp_buffers=True"),
+        *("task_reward_w=1", "disc_reward_w=2"),
+    ]
+    words = [f"train.params.config.{setting}" for setting in settings]
+    played = ["train.params.config.disc_reward_scale=1", "train.params.config.normalize_amp_input=False"]
+    composed = configure(read([*words, *played]), folder=tmp_path)
+    told = {problem.path: problem.message for problem in check_playable(tree, composed, words, None)}
+    assert set(told) == {word.split("=")[0] for word in words}
+    assert set(told.values()) == {"acts while training only; leave it out to play"}

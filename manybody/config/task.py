@@ -5,7 +5,7 @@ key names.
 # ruff: noqa: N815 (IsaacGymEnvs' key names)
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -198,6 +198,14 @@ class HumanoidAMPHeadingEnvConfig(HumanoidAMPEnvConfig):
     """m/s, the fastest."""
     headingChangeSteps: int = Field(default=90, ge=1)
     """Control steps, on average, after which another direction and speed are commanded."""
+
+    @classmethod
+    def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The fastest is not slower than the slowest."""
+        slowest = given.get("targetSpeedMin", 0.0)
+        if given.get("targetSpeedMax", slowest) < slowest:
+            yield "targetSpeedMax", f"at least targetSpeedMin, which is {slowest:g}"
+        yield from super().rules(given)
 
 
 class CartpoleConfig(TaskConfig):
