@@ -251,6 +251,12 @@ def _select(
     if name in schemas:
         return schemas[name]
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
+    if (kind, name) == ("algo", "amp_continuous"):
+        what = (
+            "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
+        )
+        gate.complain((kind, "name"), what)
+        return None
     if name in NOT_YET[kind]:
         message = f"RL Games' {_KINDS[kind]} '{name}' is not available in this version of manybody"
     else:
