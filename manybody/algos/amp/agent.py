@@ -92,10 +92,7 @@ class AMPAgent(A2CAgent):
             EnvError: ``extras['amp_obs']`` is not (N, D).
         """
         step = super().env_step(actions)
-        if "amp_obs" in step.extras:  # otherwise the rollout says what is missing
-            where = f"{self.config.env_name}: step() extras['amp_obs']"
-            shape = (self.rows, *amp_shape(self.vec_env, self.env_info))
-            check_tensor(where, step.extras["amp_obs"], shape, torch.float32)
+        check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.vec_env, self.env_info)))
         return step
 
     # --- rewards -------------------------------------------------------------------------------------------------
@@ -235,6 +232,11 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
             f"{type(env).__name__}: amp_observation_space is {space}; expected a Box with one axis"
         )
     return space.shape
+
+
+def check_amp_obs(env_name: str, step: Step, shape: tuple[int, ...]) -> None:
+    """Raise EnvError unless ``extras['amp_obs']`` of ``step`` is a float32 tensor of ``shape``."""
+    check_tensor(f"{env_name}: step() extras['amp_obs']", step.extras.get("amp_obs"), shape, torch.float32)
 
 
 def amp_build_config(env: Any, env_info: Mapping[str, Any], config: Any) -> dict[str, Any]:

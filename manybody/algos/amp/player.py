@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from manybody.algos.a2c import PpoPlayerContinuous
-from manybody.algos.amp.agent import amp_build_config, with_statistics
+from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, with_statistics
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step
@@ -63,6 +63,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
     def env_step(self, actions: Tensor) -> Step:
         """See :class:`BasePlayer`; looks at the motion."""
         step = super().env_step(actions)
+        check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.env, self.env_info)))
         logits = self.model.discriminate(step.extras["amp_obs"].to(self.device))
         self.style += adversarial.style_reward(logits, self.config.disc_reward_scale).mean()
         self.steps += 1

@@ -7,6 +7,7 @@ import torch
 from toy_amp import OrbitEnv, orbit_params
 
 from manybody.engine.checkpoint import save_checkpoint
+from manybody.envs.base import EnvError
 from manybody.motion.imitation import still_error
 from manybody.runner import build_runner
 from manybody.tasks import make
@@ -49,3 +50,14 @@ def test_a_standing_figure_is_far_from_a_run(tmp_path, capsys):
     player.seen = list(env.reference_positions()[0][30:70].unsqueeze(1))
     player.alive = torch.tensor([40])
     assert player.imitation_error() < 1e-5
+
+
+def test_playing_tells_what_an_environment_does_not_show(tmp_path, capsys):
+    class Silent(OrbitEnv):
+        def step(self, actions):
+            return super().step(actions)._replace(extras={})
+
+    with pytest.raises(
+        EnvError, match=r"orbit: step\(\) extras\['amp_obs'\]: got NoneType; expected a tensor \(4, 4\)"
+    ):
+        play(Silent(4), tmp_path, capsys, orbit_params(4, player={"games_num": 4}))
