@@ -157,9 +157,8 @@ def _skeleton(clip: Clip, options: argparse.Namespace) -> str:
     try:
         same = _ours(clip, options) is clip
     except MotionError as problem:
-        if problem.path is not None or AMP_HUMANOID.fits(
-            clip
-        ):  # the joint map or an option is wrong, not the clip
+        of_the_command = problem.path is not None or AMP_HUMANOID.fits(clip)
+        if of_the_command:  # the joint map or an option is wrong, not the clip
             raise
         if problem.field == "joint map":
             return f"another one, and for convert there is {problem.given}: it needs a joint map"

@@ -183,7 +183,11 @@ class AMPAgent(A2CAgent):
         """See :class:`TrainableAlgorithm`: the memories, if asked for, and the clips that they are about."""
         if not self.config.save_amp_buffers:
             return super().memory_state()
-        memories = {"demos": self.demos.state(), "replay": self.replay.state(), "clips": self.clips()}
+        memories = {
+            "demos": self.demos.state(),
+            "replay": self.replay.state(),
+            "clips": imitated(self.vec_env),
+        }
         return {**super().memory_state(), "amp_buffers": memories}
 
     def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
@@ -194,15 +198,15 @@ class AMPAgent(A2CAgent):
             return
         memories = state["amp_buffers"]
         self.replay.set_state(memories["replay"])
-        if same_clips(memories.get("clips", []), self.clips()):
+        if same_clips(memories.get("clips", []), imitated(self.vec_env)):
             self.demos.set_state(memories["demos"])
         else:
             warn(f"{path}: its demonstrations are of other clips than this run's; they are drawn anew")
 
-    def clips(self) -> list[Tensor]:
-        """What is imitated, (R, B, 3) each, on the CPU; none where the environment does not tell."""
-        reference: Any = getattr(self.vec_env, "reference_positions", list)
-        return [clip.cpu() for clip in reference()]
+
+def imitated(env: Any) -> list[Tensor]:
+    """The clips of ``env``, (R, B, 3) each, bodies relative to the root, on the CPU; none where it does not tell."""
+    return [clip.cpu() for clip in getattr(env, "reference_positions", list)()]
 
 
 def same_clips(saved: Sequence[Tensor], ours: Sequence[Tensor]) -> bool:

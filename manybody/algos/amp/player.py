@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from manybody.algos.a2c import PpoPlayerContinuous
-from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, with_statistics
+from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, imitated, with_statistics
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step
@@ -45,7 +45,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
             say(f"style reward: {float(self.style) / self.steps:.3f} per step")
             error = self.imitation_error()
             if error is not None:
-                still = min(still_error(clip) for clip in self.clips())
+                still = min(still_error(clip) for clip in imitated(self.env))
                 frames = int(self.alive.sum())
                 say(
                     f"imitation error: {error:.3f} m over {frames} frames (a figure that stands still: {still:.3f} m)"
@@ -75,14 +75,9 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
             self.going &= ~step.done[:trials].to(self.device)
         return step
 
-    def clips(self) -> list[Tensor]:
-        """What is imitated, (R, B, 3) each, relative to the root; none where the environment does not tell."""
-        reference: Any = getattr(self.env, "reference_positions", list)
-        return [clip.to(self.device) for clip in reference()]
-
     def imitation_error(self) -> float | None:
         """Mean over the trials' first episodes (m); None where the environment does not tell."""
-        clips = self.clips()
+        clips = [clip.to(self.device) for clip in imitated(self.env)]
         if not (clips and self.seen):
             return None
         motion = torch.stack(self.seen, dim=1)
