@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from manybody.interrupts import ending_at_once
 
@@ -86,7 +87,12 @@ def _tasks() -> None:
         size = task.summary()
         episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
         table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    variants = sorted(
+        file.stem for file in (Path(__file__).parent / "cfg/task").glob("*.yaml") if file.stem not in TASKS
+    )
+    console.print(f"  with other settings: {', '.join(variants)}")
 
 
 if __name__ == "__main__":

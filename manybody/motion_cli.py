@@ -49,7 +49,7 @@ FORMATS = {
     ".bvh": "BVH",
 }
 FIXED = {
-    **dict.fromkeys(("num_envs", "numEnvs", "num_actors"), "1"),
+    **dict.fromkeys(("num_envs", "numEnvs", "num_actors", "games_num"), "1"),
     "deterministic": "true",
     **dict.fromkeys(("video", "capture_video"), "false"),
 }
@@ -305,7 +305,7 @@ def _record(words: Sequence[str]) -> None:
     for key, value in given([word for word in options.words if "=" in word]).items():
         fixed = FIXED.get(key.rpartition(".")[2])
         if fixed is not None and value.lower() != fixed:
-            expected = f"{fixed.capitalize()}: one environment is played, without noise and pictures"
+            expected = f"{fixed.capitalize()}: one episode is played, without noise and pictures"
             raise MotionError(key, value, expected, "Leave it out.")
     say("manybody: loading ...")
     from manybody.exit_codes import exit_codes

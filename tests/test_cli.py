@@ -230,7 +230,9 @@ def test_usage_and_version(capsys):
 
 def test_tasks_are_listed_with_their_sizes(capsys):
     cli.main(["tasks"])
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    listed = capsys.readouterr().out
+    assert "HumanoidAMPHands" in listed
+    lines = [line.split() for line in listed.splitlines()]
     sizes = {line[0]: line[1:3] for line in lines[1:] if line}
     assert sizes | {"Ant": ["60", "8"], "Cartpole": ["4", "1"], "Humanoid": ["108", "21"]} == sizes
 

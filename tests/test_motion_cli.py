@@ -266,8 +266,12 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         (["record", "runs/x"], "OUT: found 0 names that end in .npz, expected one"),
         (["record", "runs/x", "a.npz", "--seconds", "0"], "--seconds: found 0, expected a number above 0"),
         (
+            ["record", "runs/x", "a.npz", "games_num=9"],
+            "games_num: found 9, expected 1: one episode is played",
+        ),
+        (
             ["record", "runs/x", "a.npz", "num_envs=5"],
-            "num_envs: found 5, expected 1: one environment is played",
+            "num_envs: found 5, expected 1: one episode is played",
         ),
         (
             ["record", "runs/x", "a.npz", "train.params.config.num_actors=5"],
@@ -277,7 +281,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
             ["record", "runs/x", "a.npz", "deterministic=False"],
             "deterministic: found False, expected True: one",
         ),
-        (["record", "runs/x", "a.npz", "video=True"], "video: found True, expected False: one environment"),
+        (["record", "runs/x", "a.npz", "video=True"], "video: found True, expected False: one episode"),
         (["record", "runs/x", "a.npz"], "runs/x: does not exist"),
     ],
 )

@@ -1,5 +1,6 @@
 """Which joint of another skeleton moves which body of ours: by the names in use, or by a user's YAML file."""
 
+import collections
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,7 @@ _LIMBS = {
     # Where there are both, as in SMPL, a "hand" is the joint of the knuckles and a "foot" that of the toes.
     "hand": ("wrist", "hand"),
     "thigh": ("upleg", "upperleg", "thigh", "femur", "hip"),
-    "shin": ("leg", "lowleg", "lowerleg", "shin", "tibia", "knee"),
+    "shin": ("leg", "lowleg", "lowerleg", "shin", "calf", "tibia", "knee"),
     "foot": ("ankle", "foot"),
 }
 NAMES = _TRUNK | {
@@ -38,9 +39,13 @@ NAMES = _TRUNK | {
 }
 """Body of :data:`~manybody.motion.skeletons.AMP_HUMANOID` to the names of its joint elsewhere, the best first.
 
-In small letters without spaces, signs and prefixes (``mixamorig:``). They cover DeepMimic, Mixamo, LAFAN1, the usual
-BVH conversions of CMU's motions, CMU's own ASF names, SMPL and 100STYLE.
+As :func:`plain_names` writes them. They cover DeepMimic, Mixamo, LAFAN1, the usual BVH conversions of CMU's motions,
+CMU's own ASF names, SMPL, 100STYLE, Biped (``Bip01 L Thigh``), MotionBuilder (``Character1_LeftArm``) and Unreal's
+mannequin (``thigh_l``).
 """
+SIDES = ("left", "right", "l", "r")
+WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+"""The words of ``Bip01 L UpperArm``, ``LeftUpLeg``, ``spine_03``."""
 OPTIONAL = ("right_hand", "left_hand")
 """Bodies without a joint of their own: where theirs is known, it tells where the lower arm points."""
 
@@ -59,8 +64,10 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
         if name not in names:
             expected = f"one of the clip's joints: {', '.join(names)}"
             raise MotionError(f"joint map: {body}", shown(name), expected)
-    plain = {re.sub(r"[^a-z0-9]", "", name.rpartition(":")[2].lower()): name for name in reversed(names)}
-    found = {body: plain[word] for body, words in NAMES.items() for word in reversed(words) if word in plain}
+    theirs = dict(reversed(list(zip(plain_names(names), names, strict=True))))  # of equal ones the first
+    found = {
+        body: theirs[word] for body, words in NAMES.items() for word in reversed(words) if word in theirs
+    }
     found |= given
     missing = [body for body in NAMES if body not in found and body not in OPTIONAL]
     if missing:
@@ -73,6 +80,24 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
             advice = f"Say which joint {other} has, or take this line out."
             raise MotionError(f"joint map: {body}", f"{shown(name)}, the joint of {other}", "another", advice)
     return found
+
+
+def plain_names(names: Sequence[str]) -> list[str]:
+    """``names`` in small letters without spaces and signs, the side first, without what most of them begin with."""
+    words = [
+        [
+            word.lower() if word.isalpha() else str(int(word))
+            for word in WORDS.findall(name.rpartition(":")[2])
+        ]
+        for name in names
+    ]
+    while True:
+        first = collections.Counter(name[0] for name in words if name and name[0] not in SIDES)
+        prefix = [word for word, count in first.items() if count > len(words) / 2]
+        if not prefix:
+            break
+        words = [name[1:] if name[:1] == prefix else name for name in words]
+    return ["".join(name[-1:] + name[:-1] if name[-1:] and name[-1] in SIDES else name) for name in words]
 
 
 def load_joint_map(path: str | os.PathLike) -> dict[str, str]:

@@ -178,6 +178,12 @@ class HumanoidAMP(MujocoTask):
         """(K,) s, how long ago the frames of an AMP observation are."""
         self.oldest = (self.env.numAMPObsSteps - 1) * self.dt
         """s, how long ago the last of them is; what is drawn from a clip has as much past."""
+        if self.motions.lengths.min() < self.oldest:
+            raise EnvError(
+                f"task.env.numAMPObsSteps: {self.env.numAMPObsSteps} observations span {self.oldest:.3g} s, but the "
+                f"shortest clip lasts {self.motions.lengths.min():.3g} s; expected at most "
+                f"{int(self.motions.lengths.min() / self.dt) + 1}"
+            )
         self.make_buffers()
         self.reset()
 

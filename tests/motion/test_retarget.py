@@ -191,6 +191,35 @@ def test_names_in_use():
     assert joint_map(AMP_HUMANOID.names) == {name: name for name in AMP_HUMANOID.names}
 
 
+@pytest.mark.parametrize(
+    ("root", "torso", "limbs"),
+    [
+        (
+            "Bip01",
+            "Bip01 Spine1",
+            "Bip01 L UpperArm, Bip01 L Forearm, Bip01 L Thigh, Bip01 L Calf, Bip01 L Foot",
+        ),
+        (
+            "Character1_Hips",
+            "Character1_Spine2",
+            "Character1_LeftArm, Character1_LeftForeArm, Character1_LeftUpLeg, Character1_LeftLeg, Character1_LeftFoot",
+        ),
+        ("pelvis", "spine_03", "upperarm_l, lowerarm_l, thigh_l, calf_l, foot_l"),
+    ],
+)
+def test_names_with_a_prefix_or_with_the_side_behind(root, torso, limbs):
+    """Biped, MotionBuilder, Unreal's mannequin."""
+    prefix = torso[: torso.lower().index("spine")]
+    pelvis = f"{prefix}Pelvis" if root == "Bip01" else root
+    right = limbs.replace("Left", "Right").replace(" L ", " R ").replace("_l", "_r")
+    names = [root, pelvis, f"{prefix}spine", torso, f"{prefix}Head", *limbs.split(", "), *right.split(", ")]
+    found = joint_map(names)
+    assert [found[x] for x in ("pelvis", "torso", "head")] == [pelvis, torso, f"{prefix}Head"]
+    parts = ("upper_arm", "lower_arm", "thigh", "shin", "foot")
+    assert ", ".join(found[f"left_{part}"] for part in parts) == limbs
+    assert ", ".join(found[f"right_{part}"] for part in parts) == right
+
+
 LIMBS = {"Shoulder": "Collar", "Arm": "Shoulder", "ForeArm": "Elbow", "Hand": "Wrist"}
 LIMBS |= {"UpLeg": "Hip", "Leg": "Knee", "Foot": "Ankle"}
 SMPL = {"Hips": "Pelvis", "Spine": "Spine1", "Spine1": "Spine3"} | {

@@ -291,6 +291,7 @@ def test_hands_may_touch_where_they_are_contact_bodies():
         ({"motion_file": "gone.npy"}, MotionError, "gone.npy"),
         ({"pdControl": False}, ValueError, "pdControl"),
         ({"numAMPObsSteps": 1}, ValueError, "numAMPObsSteps"),
+        ({"numAMPObsSteps": 999}, EnvError, "999 observations span 33.1 s, but the shortest clip lasts"),
         ({"stateInit": "Anywhere"}, ValueError, "stateInit"),
     ],
 )
