@@ -1,0 +1,1 @@
+"""RL Games' ``rl_games.interfaces``."""
