@@ -1,0 +1,176 @@
+"""Environments of this library with the face of RL Games' ``IVecEnv``, and made by the names that its clients use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.data.tree import tree_map
+from manybody.envs import registration, vecenv
+from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+from manybody.envs.env_configurations import configurations
+from manybody.envs.rl_games import IVecEnv, RLGamesVecEnv
+
+
+class LegacyEnv(IVecEnv):
+    """A :class:`VecEnv` through RL Games' protocol; its other attributes are those of the environment.
+
+    Ended episodes start anew in the same step. A client that calls :meth:`reset_done` before it acts, as
+    IsaacGymEnvs' AMP does, sees the end first: from then on :meth:`step` shows an ended episode's last observation,
+    where the environment tells it, and :meth:`reset_done` the new one's first.
+
+    Args:
+        vec_env: the environments.
+        device: where observations, rewards and dones are wanted; None: where the environments have them.
+    """
+
+    viewer = None
+    """IsaacGymEnvs' window; there is none."""
+
+    def __init__(self, vec_env: VecEnv, device: torch.device | str | None = None) -> None:
+        self.vec_env = vec_env
+        self.rl_device = torch.device(vec_env.device if device is None else device)
+        self.num_actors: int = vec_env.num_envs
+        self._obs: Obs = {}
+        self._done = torch.zeros(0, dtype=torch.bool)
+        self._shows_ends = False
+
+    @property
+    def env(self) -> "LegacyEnv":
+        """What IsaacGymEnvs' vecenv has its task under."""
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "vec_env":  # not yet set
+            raise AttributeError(name)
+        info = self.vec_env.get_env_info()
+        return info[name] if name in info else getattr(self.vec_env, name)
+
+    def reset(self) -> Any:
+        """``obs`` (N, ...), or ``{'obs': ...[, 'states': ...]}`` where there are several parts."""
+        self._obs = self._moved(self.vec_env.reset())
+        self._done = torch.zeros(
+            self.vec_env.num_envs * self.get_number_of_agents(), dtype=torch.bool, device=self.rl_device
+        )
+        return _shown(self._obs)
+
+    def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, dict[str, Any]]:
+        """``obs`` as in :meth:`reset`, ``rewards`` (N,) or (N, V), ``dones`` (N,) bool, ``infos``.
+
+        ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool: why an episode ended.
+        """
+        step: Step = self.vec_env.step(torch.as_tensor(actions, device=self.vec_env.device))
+        self._obs = shown = self._moved(step.obs)
+        self._done = step.done.to(self.rl_device)
+        if self._shows_ends and step.final_obs is not None:
+            shown = self._with_ends(self._moved(step.final_obs))
+        infos = {
+            **step.extras,
+            "time_outs": step.truncated.to(self.rl_device),
+            "terminate": step.terminated.to(self.rl_device),
+        }
+        return _shown(shown), step.reward.to(self.rl_device), self._done, infos
+
+    def reset_done(self) -> tuple[Any, Tensor]:
+        """The observation to act on, and (K,) int64, the rows whose episode ended in the last step."""
+        self._shows_ends = True
+        if not self._obs:
+            self.reset()
+        return _shown(self._obs), self._done.nonzero().flatten()
+
+    def _with_ends(self, final_obs: Obs) -> Obs:
+        """What there is to see now, but the last observation in rows whose episode ended."""
+        agents = self.get_number_of_agents()
+
+        def end(done: Tensor, now: Tensor, last: Tensor) -> Tensor:
+            return torch.where(done.reshape(-1, *[1] * (now.ndim - 1)), last, now)
+
+        ended = {"obs": self._done, "states": self._done[::agents]}
+        return {
+            key: tree_map(lambda now, last, key=key: end(ended[key], now, last), part, final_obs[key])
+            for key, part in self._obs.items()
+            if key in ended
+        }
+
+    def _moved(self, obs: Obs) -> Obs:
+        return tree_map(lambda part: part.to(self.rl_device), obs)
+
+    def get_env_info(self) -> dict[str, Any]:
+        """See :class:`IVecEnv`."""
+        return self.vec_env.get_env_info()
+
+    def get_number_of_agents(self) -> int:
+        """See :class:`IVecEnv`."""
+        return self.vec_env.spec.num_agents
+
+    def has_action_masks(self) -> bool:
+        """See :class:`IVecEnv`; masks that come with observations are known from the first one on."""
+        return self.get_action_masks() is not None
+
+    def get_action_masks(self) -> Any:
+        """See :class:`IVecEnv`."""
+        masks: Any = self._obs.get("action_masks")
+        masks = self.vec_env.get_action_masks() if masks is None else masks
+        return None if masks is None else masks.to(self.rl_device)
+
+    has_action_mask, get_action_mask = has_action_masks, get_action_masks
+
+    def seed(self, seed: int) -> None:
+        """See :class:`IVecEnv`."""
+        if hasattr(self.vec_env, "seed"):
+            self.vec_env.seed(seed)
+
+    def set_train_info(self, env_frames: int, *args: Any, **kwargs: Any) -> None:
+        """See :class:`IVecEnv`."""
+        self.vec_env.set_train_info(env_frames, args[0] if args else None)
+
+    def get_env_state(self) -> Any:
+        """See :class:`VecEnv`."""
+        return self.vec_env.get_env_state()
+
+    def set_env_state(self, env_state: Any) -> None:
+        """See :class:`VecEnv`."""
+        self.vec_env.set_env_state(env_state)
+
+    def close(self) -> None:
+        """See :class:`VecEnv`."""
+        self.vec_env.close()
+
+
+def _shown(obs: Obs) -> Any:
+    """An observation as RL Games' environments give it: bare where it is one tensor."""
+    parts = {key: obs[key] for key in ("obs", "states") if key in obs}
+    return parts if "states" in parts or isinstance(parts["obs"], Mapping) else parts["obs"]
+
+
+def legacy_env(env: Any, device: torch.device | str | None = None) -> Any:
+    """Environments with the face that RL Games' clients know.
+
+    Args:
+        env: a :class:`VecEnv`, or an object of RL Games' protocol, which comes back as it is.
+        device: see :class:`LegacyEnv`.
+    """
+    if isinstance(env, RLGamesVecEnv):
+        return env.ivecenv
+    return LegacyEnv(env, device) if isinstance(getattr(env, "spec", None), EnvSpec) else env
+
+
+def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, Any], seed: int = 0) -> Any:
+    """The environments that ``config.env_name`` names: RL Games' configurations first, then all that we know.
+
+    Args:
+        env_name: the name.
+        num_actors: number of environments.
+        env_config: arguments of whoever makes them.
+        seed: of the environments of ours; what a client registered reads its seed from ``env_config`` alone.
+
+    Raises:
+        EnvError: nobody knows the name, or the environment cannot be made.
+    """
+    if env_name in configurations:
+        return legacy_env(vecenv.create_vec_env(env_name, num_actors, **env_config))
+    from manybody.runner import register_tasks
+
+    register_tasks()
+    return legacy_env(registration.create_vec_env(env_name, num_actors, **{"seed": seed, **env_config}))
