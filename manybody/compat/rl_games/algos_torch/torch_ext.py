@@ -1,0 +1,389 @@
+"""RL Games' toolbox: checkpoints, masked means, shapes, meters and small layers.
+
+What is broken there works here: :func:`mean_mask`, the masks of :func:`policy_clip_fraction`; divergences are exact.
+"""
+
+import errno
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from manybody.engine import checkpoint
+from manybody.engine.console import say, warn
+from manybody.functional import policy
+
+numpy_to_torch_dtype_dict = {
+    np.dtype("bool"): torch.bool,
+    np.dtype("uint8"): torch.uint8,
+    np.dtype("int8"): torch.int8,
+    np.dtype("int16"): torch.int16,
+    np.dtype("int32"): torch.int32,
+    np.dtype("int64"): torch.int64,
+    np.dtype("float16"): torch.float16,
+    np.dtype("float64"): torch.float32,
+    np.dtype("float32"): torch.float32,
+    np.dtype("complex64"): torch.complex64,
+    np.dtype("complex128"): torch.complex128,
+}
+"""What a buffer holds of a NumPy type; learners have no use for float64."""
+torch_to_numpy_dtype_dict = {theirs: ours for ours, theirs in numpy_to_torch_dtype_dict.items()}
+
+COMPILED = "_orig_mod."
+"""What ``torch.compile`` puts before parameter names."""
+PASSING = {
+    getattr(errno, name)
+    for name in ("EAGAIN", "EBUSY", "EINTR", "EIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH")
+    if hasattr(errno, name)
+}
+"""Errors of a file system on a network that may be gone a moment later."""
+WAITS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds between attempts."""
+
+
+# Checkpoints
+
+
+def safe_filesystem_op(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """``func(*args, **kwargs)``, tried up to five times where the file system is busy or its server away.
+
+    Raises:
+        RuntimeError: it still is after 15 s.
+        Exception: any other trouble, at once: a missing folder does not appear by waiting.
+    """
+    for wait in (*WAITS, None):
+        try:
+            return func(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            if wait is None:
+                raise RuntimeError(f"{func} failed {len(WAITS) + 1} times, at last with: {error}") from error
+            warn(f"{error}; trying again in {wait:g} s")
+            time.sleep(wait)
+    raise AssertionError("unreachable")
+
+
+def safe_save(state: Mapping[str, Any], filename: str | os.PathLike) -> None:
+    """Write ``state`` to ``filename``, whole or not at all; NumPy arrays in it become tensors.
+
+    Raises:
+        CheckpointError: it holds what could not be loaded without running code; named by its key.
+        OSError: the disk is full, read-only, gone; the old file is intact.
+    """
+    safe_filesystem_op(checkpoint.save_checkpoint, filename, _arrays_as_tensors(state))
+
+
+def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
+    """Read a checkpoint, of RL Games or of this library, onto the CPU without running code in it.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or no checkpoint.
+    """
+    state: dict[str, Any] = safe_filesystem_op(checkpoint.load_checkpoint, filename)
+    return state
+
+
+def save_checkpoint(filename: str, state: Mapping[str, Any]) -> None:
+    """:func:`safe_save` to ``<filename>.pth``, announced on the console."""
+    say(f"=> saving checkpoint '{filename}.pth'")
+    safe_save(state, f"{filename}.pth")
+
+
+def load_checkpoint(filename: str) -> dict[str, Any]:
+    """:func:`safe_load`, announced on the console; parameters under the names of the uncompiled model."""
+    say(f"=> loading checkpoint '{filename}'")
+    state = safe_load(filename)
+    if isinstance(state.get("model"), Mapping):
+        state["model"] = {name.removeprefix(COMPILED): value for name, value in state["model"].items()}
+    return state
+
+
+def _arrays_as_tensors(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, Mapping):
+        return {key: _arrays_as_tensors(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_arrays_as_tensors(item) for item in value)
+    return value
+
+
+# Measures of a batch
+
+
+def policy_kl(
+    p0_mu: Tensor, p0_sigma: Tensor, p1_mu: Tensor, p1_sigma: Tensor, reduce: bool = True
+) -> Tensor:
+    """KL(p0 || p1) of diagonal Gaussians (M, A), summed over actions: its mean (), or (M,) without ``reduce``.
+
+    The formula itself, without the 1e-5 that RL Games adds to it (:func:`manybody.functional.policy.policy_kl`).
+    """
+    kl = policy.policy_kl(p0_mu, p0_sigma, p1_mu, p1_sigma)
+    return kl.mean() if reduce else kl
+
+
+def mean_mask(input: Tensor, mask: Tensor, sum_mask: Tensor | float) -> Tensor:
+    """() sum of ``input`` where ``mask`` of its shape is 1, over ``sum_mask``."""
+    return (input * mask).sum() / sum_mask
+
+
+def mean_list(val: Sequence[Tensor]) -> Tensor:
+    """() mean of tensors of one shape."""
+    return torch.stack(list(val)).mean()
+
+
+def get_mean(v: Sequence[float]) -> Any:
+    """Mean of numbers, 0 of none."""
+    return np.mean(v) if len(v) > 0 else 0
+
+
+def apply_masks(losses: Sequence[Tensor], mask: Tensor | None = None) -> tuple[list[Tensor], int | None]:
+    """The mean () of each loss, as RL Games counts it, and the number of rows that it was divided by.
+
+    Args:
+        losses: (M, 1) each; anything without a mask.
+        mask: (M,) weights. Masked rows count as zeros, so the divisor is M whatever the mask; None: plain means.
+    """
+    if mask is None:
+        return [loss.mean() for loss in losses], None
+    weights = mask.unsqueeze(1)
+    return [(loss * weights).sum() / weights.numel() for loss in losses], weights.numel()
+
+
+def get_mean_var_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """() mean and unbiased variance of ``values`` where ``masks`` of its shape is 1."""
+    count = masks.sum()
+    mean = (values * masks).sum() / count
+    var = (values * masks).square().sum() / count - mean.square()
+    return mean, var * count / (count - 1)
+
+
+def get_mean_std_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """() mean and unbiased deviation of ``values`` where ``masks`` of its shape is 1."""
+    mean, var = get_mean_var_with_masks(values, masks)
+    return mean, torch.sqrt(var)
+
+
+def normalization_with_masks(values: Tensor, masks: Tensor | None) -> Tensor:
+    """``(values - mean) / (std + 1e-8)`` with mean and deviation over the rows where ``masks`` is 1; shape as given."""
+    if masks is None:
+        mean, std = values.mean(), values.std()
+    else:
+        mean, std = get_mean_std_with_masks(values, masks)
+    return (values - mean) / (std + 1e-8)
+
+
+def explained_variance(y_pred: Tensor, y: Tensor, masks: Tensor | None = None) -> Tensor:
+    """``1 - Var(y - y_pred) / Var(y)``, (): 1 is a perfect prediction, 0 that of a constant.
+
+    Args:
+        y_pred: (M, V).
+        y: (M, V) what was to be predicted.
+        masks: (M,), 1 where rows count; None: everywhere.
+    """
+    if masks is None:
+        return 1.0 - (y - y_pred).var(unbiased=False) / y.var(unbiased=False)
+    weights = masks.unsqueeze(1)
+    return 1.0 - get_mean_var_with_masks(y - y_pred, weights)[1] / get_mean_var_with_masks(y, weights)[1]
+
+
+def policy_clip_fraction(
+    new_neglogp: Tensor, old_neglogp: Tensor, clip_param: float, masks: Tensor | None = None
+) -> Tensor:
+    """() share of the samples (M,), of those where ``masks`` (M,) is 1, whose ratio left ``1 +- clip_param``."""
+    logratio = old_neglogp - new_neglogp
+    outside = (logratio < math.log(1.0 - clip_param)) | (logratio > math.log(1.0 + clip_param))
+    return outside.float().mean() if masks is None else (outside * masks).sum() / masks.sum()
+
+
+def random_sample(obs_batch: Tensor, prob: float) -> Tensor:
+    """``int(prob M)`` rows of (M, ...), drawn without replacement."""
+    rows = torch.randperm(len(obs_batch), device=obs_batch.device)[: int(prob * len(obs_batch))]
+    return obs_batch[rows]
+
+
+def get_model_gradients(model: nn.Module) -> list[Tensor | None]:
+    """The gradient of each parameter, None where there is none."""
+    return [parameter.grad for parameter in model.parameters()]
+
+
+class AverageMeter(nn.Module):
+    """Mean over about the last ``max_size`` rows: k new ones weigh ``min(k, max_size)``, the old ones the rest.
+
+    Args:
+        in_shape: shape of one row; the mean takes that of what comes in.
+        max_size: the window, in rows.
+    """
+
+    mean: Tensor
+
+    def __init__(self, in_shape: int | Sequence[int], max_size: int) -> None:
+        super().__init__()
+        self.max_size = max_size
+        self.current_size = 0
+        self.register_buffer("mean", torch.zeros(in_shape, dtype=torch.float32))
+
+    def update(self, values: Tensor) -> None:
+        """Take in ``values`` (k, ...); k may be 0."""
+        if len(values) == 0:
+            return
+        size = min(len(values), int(self.max_size))
+        kept = min(int(self.max_size) - size, self.current_size)
+        self.current_size = kept + size
+        new = values.float().mean(dim=0).to(self.mean.device)
+        self.mean = (self.mean * kept + new * size) / self.current_size
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.current_size = 0
+        self.mean = torch.zeros_like(self.mean)
+
+    def __len__(self) -> int:
+        return self.current_size
+
+    def get_mean(self) -> Any:
+        """The mean as an array; one leading axis of size 1 is dropped."""
+        return self.mean.squeeze(0).cpu().numpy()
+
+
+# Shapes and layers
+
+
+def shape_whc_to_cwh(shape: Sequence[int]) -> Sequence[int]:
+    """Channels first from channels last; shapes of other than three axes as they are."""
+    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
+
+
+def shape_cwh_to_whc(shape: Sequence[int]) -> Sequence[int]:
+    """Channels last from channels first; shapes of other than three axes as they are."""
+    return (shape[1], shape[2], shape[0]) if len(shape) == 3 else shape
+
+
+def sample_truncated_normal(
+    shape: Sequence[int] = (), mu: float = 0.0, sigma: float = 1.0, a: float = -2.0, b: float = 2.0
+) -> Tensor:
+    """``shape`` draws from N(mu, sigma^2), none outside ``a`` to ``b``."""
+    return nn.init.trunc_normal_(torch.empty(tuple(shape)), mu, sigma, a, b)
+
+
+def variance_scaling_initializer(tensor: Tensor, mode: str = "fan_in", scale: float = 2.0) -> Tensor:
+    """Fill a weight (out, in, ...) from N(0, scale / fan), cut at +-2.
+
+    Args:
+        tensor: is filled, and returned.
+        mode: ``fan_in`` or ``fan_out``.
+        scale: 2 keeps the variance through rectifiers (He et al. 2015, arXiv 1502.01852).
+    """
+    fans = dict(zip(("fan_in", "fan_out"), nn.init._calculate_fan_in_and_fan_out(tensor), strict=True))
+    if mode not in fans:
+        raise ValueError(f"mode: {mode!r} given; expected one of {', '.join(fans)}")
+    with torch.no_grad():
+        return nn.init.trunc_normal_(tensor, 0.0, math.sqrt(scale / fans[mode]), -2.0, 2.0)
+
+
+class CoordConv2d(nn.Conv2d):
+    """Convolution that also sees where it is: two channels from -1 to 1 over width and height (arXiv 1807.03247)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_channels + 2, out_channels, kernel_size, stride, padding, dilation, groups, bias)
+
+    @staticmethod
+    def get_coord(x: Tensor) -> Tensor:
+        """(B, 2, H, W): the centres of the pixels of ``x`` (B, C, H, W) across and down, the image from -1 to 1."""
+        height, width = x.shape[2:]
+        down, across = (
+            (2.0 * torch.arange(size, device=x.device, dtype=x.dtype) + 1.0) / size - 1.0
+            for size in (height, width)
+        )
+        grid = torch.stack([across.expand(height, width), down.unsqueeze(1).expand(height, width)])
+        return grid.expand(len(x), 2, height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, out, H', W') from (B, C, H, W)."""
+        return super().forward(torch.cat([x, self.get_coord(x)], dim=1))
+
+
+class LayerNorm2d(nn.Module):
+    """RL Games' normalisation of images: one mean and deviation per channel, over the whole batch.
+
+    ``gamma (x - mean) / (std + eps) + beta``, both 1 and no parameters; the deviation is the unbiased one.
+    """
+
+    gamma: Tensor
+    beta: Tensor
+
+    def __init__(self, features: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.register_buffer("gamma", torch.ones(features, 1, 1))
+        self.register_buffer("beta", torch.ones(features, 1, 1))
+        self.eps = eps
+        self.features = features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), shape as given. Raises ValueError for another number of channels."""
+        if x.shape[1] != self.features:
+            raise ValueError(f"{x.shape[1]} channels given; expected {self.features}")
+        std, mean = torch.std_mean(x, dim=(0, 2, 3), keepdim=True)
+        return self.gamma * (x - mean) / (std + self.eps) + self.beta
+
+
+class DiscreteActionsEncoder(nn.Module):
+    """The actions of several agents as one vector.
+
+    Args:
+        actions_max: choices of each agent.
+        mlp_out: width of the output.
+        emb_size: width of the embedding of one action.
+        num_agents: agents.
+        use_embedding: learn that embedding; without, actions are one-hot vectors.
+    """
+
+    def __init__(
+        self, actions_max: int, mlp_out: int, emb_size: int, num_agents: int, use_embedding: bool
+    ) -> None:
+        super().__init__()
+        self.actions_max = actions_max
+        self.num_agents = num_agents
+        self.use_embedding = use_embedding
+        self.emb_size = emb_size if use_embedding else actions_max
+        if use_embedding:
+            self.embedding = nn.Embedding(actions_max, emb_size)
+        self.linear = nn.Linear(self.emb_size * num_agents, mlp_out)
+
+    def forward(self, discrete_actions: Tensor) -> Tensor:
+        """(M, mlp_out) from (M, num_agents) int64."""
+        if self.use_embedding:
+            each = self.embedding(discrete_actions)
+        else:
+            each = nn.functional.one_hot(discrete_actions, self.actions_max).float()
+        return self.linear(each.reshape(-1, self.emb_size * self.num_agents))
+
+
+class IdentityRNN(nn.Module):
+    """No memory under the face of one. Raises ValueError when the two widths differ."""
+
+    def __init__(self, in_shape: Any, out_shape: Any) -> None:
+        super().__init__()
+        if in_shape != out_shape:
+            raise ValueError(f"in_shape {in_shape}, out_shape {out_shape} given; expected equal ones")
+        self.identity = nn.Identity()
+
+    def forward(self, x: Tensor, h: Any) -> tuple[Tensor, Any]:
+        """``x`` and ``h`` as they are."""
+        return self.identity(x), h

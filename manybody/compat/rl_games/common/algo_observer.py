@@ -1,0 +1,155 @@
+"""RL Games' observers, and the base class of its clients' own."""
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.engine import observers
+
+
+class AlgoObserver(observers.AlgoObserver):
+    """The null observer; subclass and override.
+
+    RL Games tells ``process_infos`` the *rows* whose episode ended, (K, 1) int64, this library's agents a mask (N,)
+    bool. What a subclass overrides always gets rows.
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "process_infos" in cls.__dict__:
+            cls.process_infos = _with_rows(cls.__dict__["process_infos"])  # type: ignore[method-assign]
+
+
+def _with_rows(process_infos: Callable[..., None]) -> Callable[..., None]:
+    """``process_infos`` with the rows of ended episodes in place of a mask."""
+
+    @wraps(process_infos)
+    def told(self: Any, infos: Any, done_indices: Any) -> None:
+        if isinstance(done_indices, Tensor) and done_indices.dtype == torch.bool:
+            agents = getattr(getattr(self, "algo", None), "num_agents", 1)
+            done_indices = done_indices.nonzero()[::agents]  # waits for the device, as RL Games does
+        process_infos(self, infos, done_indices)
+
+    return told
+
+
+class DefaultAlgoObserver(AlgoObserver):
+    """Writes ``scores/{mean,iter,time}``: the mean of ``scores``, else ``battle_won``, in infos of ended episodes."""
+
+    def after_init(self, algo: Any) -> None:
+        """Learn where to write."""
+        self.algo = algo
+        self.game_scores = torch_ext.AverageMeter(1, algo.games_to_track).to(algo.ppo_device)
+        self.writer = algo.writer
+
+    def process_infos(self, infos: Any, done_indices: Tensor) -> None:
+        """Average the scores of the episodes that ended.
+
+        Args:
+            infos: one dictionary per environment, or one of a sequence per key; ``lives`` in it says by zeros which
+                episodes ended.
+            done_indices: (K, 1) rows of ended episodes, the first agent's of each environment.
+        """
+        if not infos:
+            return
+        ended = done_indices.flatten()
+        if isinstance(infos, Mapping):
+            if "lives" in infos:
+                ended = (torch.as_tensor(infos["lives"]) == 0).nonzero().flatten()
+            scores = _score(infos)
+        else:
+            scores = [_score(info) for info in infos] if isinstance(infos[0], Mapping) else None
+        if scores is None:
+            return
+        environments = [row // self.algo.num_agents for row in ended.tolist()]
+        given = [scores[i] for i in environments if i < len(scores) and scores[i] is not None]
+        if given:
+            self.game_scores.update(torch.tensor([float(score) for score in given]))
+
+    def after_clear_stats(self) -> None:
+        """Forget the scores too."""
+        self.game_scores.clear()
+
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
+        """Write the scores, once any exist."""
+        _write_scores(self.writer, self.game_scores, frame, epoch_num, total_time)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running score."""
+        return {"mean": self.game_scores.mean, "current_size": self.game_scores.current_size}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        if state:
+            self.game_scores.mean = torch.as_tensor(state["mean"]).to(self.game_scores.mean).reshape(1)
+            self.game_scores.current_size = int(state["current_size"])
+
+
+def _score(info: Mapping[str, Any]) -> Any:
+    return info.get("scores", info.get("battle_won"))
+
+
+def _write_scores(writer: Any, meter: Any, frame: int, epoch_num: int, total_time: float) -> None:
+    if writer is not None and meter.current_size > 0:
+        mean = meter.get_mean()
+        for name, step in (("mean", frame), ("iter", epoch_num), ("time", total_time)):
+            writer.add_scalar(f"scores/{name}", mean, step)
+
+
+class IsaacAlgoObserver(AlgoObserver):
+    """Writes what Isaac's tasks report.
+
+    ``infos['episode']``, a mapping of numbers and tensors, becomes ``Episode/<key>``, the mean over the rollout's
+    reports; every scalar among the other infos becomes ``<key>/{frame,iter,time}``, its last value.
+    """
+
+    def after_init(self, algo: Any) -> None:
+        """Learn where to write."""
+        self.algo = algo
+        self.mean_scores = torch_ext.AverageMeter(1, algo.games_to_track).to(algo.ppo_device)
+        self.ep_infos: list[Mapping[str, Any]] = []
+        self.direct_info: dict[str, Any] = {}
+        self.writer = algo.writer
+
+    def process_infos(self, infos: Any, done_indices: Tensor) -> None:
+        """Keep what is to be written.
+
+        Raises:
+            ValueError: ``infos`` is no dictionary.
+        """
+        if not isinstance(infos, dict):
+            raise ValueError(f"{type(self).__name__} expected 'infos' as dict. Received: {type(infos)}")
+        if "episode" in infos:
+            self.ep_infos.append(infos["episode"])
+        if infos:
+            self.direct_info = {key: value for key, value in infos.items() if _is_scalar(value)}
+
+    def after_clear_stats(self) -> None:
+        """Forget the scores."""
+        self.mean_scores.clear()
+
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
+        """Write, and forget the reports on episodes."""
+        reports: dict[str, list[Tensor]] = {}
+        for info in self.ep_infos:
+            for key, value in info.items():
+                report = torch.as_tensor(value, dtype=torch.float32, device=self.algo.device)
+                reports.setdefault(key, []).append(report.reshape(-1))
+        for key, values in reports.items():
+            self.writer.add_scalar(f"Episode/{key}", torch.cat(values).mean(), epoch_num)
+        self.ep_infos.clear()
+        for key, value in self.direct_info.items():
+            for name, step in (("frame", frame), ("iter", epoch_num), ("time", total_time)):
+                self.writer.add_scalar(f"{key}/{name}", value, step)
+        _write_scores(self.writer, self.mean_scores, frame, epoch_num, total_time)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, float | int) or (isinstance(value, Tensor) and value.ndim == 0)

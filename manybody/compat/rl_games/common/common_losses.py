@@ -1,0 +1,64 @@
+"""RL Games' losses, per sample: :mod:`manybody.functional` under their names."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.functional.policy import actor_loss, smooth_clamp, smoothed_actor_loss
+from manybody.functional.stats import normalize_advantage
+from manybody.functional.value import critic_loss as clipped_critic_loss
+
+__all__ = [
+    "actor_loss",
+    "critic_loss",
+    "decoupled_actor_loss",
+    "default_critic_loss",
+    "normalize_advantage",
+    "smooth_clamp",
+    "smoothed_actor_loss",
+]
+
+
+def default_critic_loss(
+    value_preds_batch: Tensor, values: Tensor, curr_e_clip: float, return_batch: Tensor, clip_value: Any
+) -> Tensor:
+    """(M, V) squared errors to ``return_batch``; see :func:`manybody.functional.value.critic_loss`.
+
+    Args:
+        value_preds_batch: (M, V) the old values.
+        values: (M, V).
+        curr_e_clip: how far a clipped prediction may move from the old one.
+        return_batch: (M, V).
+        clip_value: whether to clip; any true value.
+    """
+    return clipped_critic_loss(value_preds_batch, values, curr_e_clip, return_batch, bool(clip_value))
+
+
+def critic_loss(model: Any, *arguments: Any, **named: Any) -> Tensor:
+    """``critic_loss(model, value_preds_batch, values, curr_e_clip, return_batch, clip_value)``.
+
+    :func:`default_critic_loss`, whatever the model; it may be left out, as before RL Games 1.6.
+    """
+    first = (model,) if isinstance(model, Tensor) else ()
+    return default_critic_loss(*first, *arguments, **named)
+
+
+def decoupled_actor_loss(
+    behavior_action_neglog_probs: Tensor,
+    action_neglog_probs: Tensor,
+    proxy_neglog_probs: Tensor,
+    advantage: Tensor,
+    curr_e_clip: float,
+) -> Tensor:
+    """PPO's loss where another policy acted than the one to stay close to (Hilton et al. 2021, arXiv 2110.00641); (M,).
+
+    ``-A min(p/b, clamp(p/q, 1 - e, 1 + e) q/b)``, the smaller in the direction of ``A``, with p the policy that
+    learns, b the one that acted, q the proxy; (M,) negative log-probabilities each.
+    """
+    ratio = torch.exp(behavior_action_neglog_probs - action_neglog_probs)
+    low, high = math.log(1.0 - curr_e_clip), math.log(1.0 + curr_e_clip)
+    near = (proxy_neglog_probs - action_neglog_probs).clamp(low, high)
+    clipped = torch.exp(near + behavior_action_neglog_probs - proxy_neglog_probs)
+    return torch.maximum(-advantage * ratio, -advantage * clipped)

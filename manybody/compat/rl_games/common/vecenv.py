@@ -1,0 +1,60 @@
+"""RL Games' register of vectorised environments: :mod:`manybody.envs.vecenv`, with environments of RL Games' protocol.
+
+Nothing here needs Ray: copies of one environment are stepped one after the other, or in a process each.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from manybody.compat.environments import LegacyEnv, legacy_env
+from manybody.compat.rl_games.common.ivecenv import IVecEnv
+from manybody.data.tree import tree_map
+from manybody.envs import vecenv
+from manybody.envs.env_configurations import configurations
+from manybody.envs.vecenv import register, vecenv_config
+
+__all__ = ["IVecEnv", "RayVecEnv", "configurations", "create_vec_env", "register", "vecenv_config"]
+
+_copies: Callable[..., Any] = vecenv_config["RAY"]
+
+
+def create_vec_env(config_name: str, num_actors: int, **kwargs: Any) -> Any:
+    """The environments of the configuration ``config_name``, in RL Games' protocol.
+
+    What a client registered comes back as its creator made it.
+    """
+    return legacy_env(vecenv.create_vec_env(config_name, num_actors, **kwargs))
+
+
+class RayVecEnv(LegacyEnv):
+    """``num_actors`` copies of the environment of a configuration, in NumPy, as RL Games' workers give it.
+
+    Args:
+        config_name: name in ``env_configurations.configurations``.
+        num_actors: N.
+        kwargs: arguments of its ``env_creator``; ``seed`` of the first copy, ``vectorization`` ``sync`` or ``async``.
+    """
+
+    def __init__(self, config_name: str, num_actors: int, **kwargs: Any) -> None:
+        super().__init__(_copies(config_name, num_actors, **kwargs))
+        self.config_name = config_name
+
+    def reset(self) -> Any:
+        """See :class:`LegacyEnv`."""
+        return _in_numpy(super().reset())
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
+        """See :class:`LegacyEnv`."""
+        obs, rewards, dones, infos = super().step(actions)
+        return _in_numpy(obs), rewards.numpy(), dones.numpy(), _in_numpy(infos)
+
+    def get_action_masks(self) -> Any:
+        """See :class:`LegacyEnv`."""
+        masks = super().get_action_masks()
+        return None if masks is None else masks.numpy()
+
+
+def _in_numpy(tree: Any) -> Any:
+    return tree_map(lambda x: x.numpy() if isinstance(x, Tensor) else x, tree)
