@@ -9,15 +9,15 @@ from torch import Tensor
 
 from manybody.algos.interaction import EnvAlgorithm
 from manybody.algos.run import EpochMetrics, Run
+from manybody.engine.adoption import counter, number, policy_state
 from manybody.engine.checkpoint import (
     check_algorithm,
     check_state_dict,
     load_checkpoint,
     require,
-    rng_state,
-    set_rng_state,
 )
 from manybody.engine.console import warn
+from manybody.engine.random_state import rng_state, set_rng_state
 from manybody.engine.run_folder import RunFolder
 
 
@@ -99,9 +99,16 @@ class TrainableAlgorithm(EnvAlgorithm):
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
         """The inverse of :meth:`learner_state`."""
 
-    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
-        """Take over what is of use of an RL Games checkpoint. Raises CheckpointError where it does not fit."""
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """Take over what is of use of an RL Games checkpoint; returns what of the optimisers starts anew.
+
+        Raises:
+            CheckpointError: it does not fit.
+        """
         self.set_weights(weights, path)
+        counter(weights, "epoch", path)
+        counter(weights, "frame", path)
+        return []
 
     def get_weights(self) -> dict[str, Any]:
         """The policy alone: parameters and normalisers."""
@@ -109,8 +116,10 @@ class TrainableAlgorithm(EnvAlgorithm):
 
     def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
         """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
-        state = require(weights, "model", path)
-        check_state_dict(self.model.state_dict(), state, path)
+        require(weights, "model", path)
+        expected = self.model.state_dict()
+        state = policy_state(weights, expected)
+        check_state_dict(expected, state, path)
         self.model.load_state_dict(state)
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
@@ -161,7 +170,7 @@ class TrainableAlgorithm(EnvAlgorithm):
     ) -> None:
         """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
 
-        Of RL Games' checkpoints, weights, normalisers, counters and learning rate are taken over.
+        Of RL Games' checkpoints, weights, normalisers, counters and optimisers are taken over.
         """
         if "algo" not in weights:
             self._begin_from(weights, set_epoch, path)
@@ -195,14 +204,16 @@ class TrainableAlgorithm(EnvAlgorithm):
 
     def _begin_from(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
         """Begin with what RL Games has learned."""
-        self.adopt(weights, path)
+        anew = ["episodes", *self.adopt(weights, path)]
         if set_epoch:
-            self.epoch_num = int(weights.get("epoch", 0))
-            self.frame = int(weights.get("frame", 0))
-            self.last_mean_rewards = float(weights.get("last_mean_rewards", "-inf"))
+            self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
+            self.last_mean_rewards = number(weights, "last_mean_rewards", path, float("-inf"))
+        env_state = weights.get("env_state")
+        if env_state is not None and not self.vec_env.restores_exactly:
+            self.vec_env.set_env_state(env_state)  # of RL Games' protocol, as the one that gave it
         warn(
-            f"{path}: an RL Games checkpoint; weights, normalisers, counters and learning rate are taken over, "
-            "episodes and the optimiser's moments start anew"
+            f"{path}: an RL Games checkpoint; weights, normalisers, counters and optimisers are taken over, "
+            f"{' and '.join(anew)} start anew"
         )
 
     def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> bool:

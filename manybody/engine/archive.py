@@ -50,7 +50,8 @@ class _Dtype:
     """Stands in for ``numpy.dtype`` in RL Games' files, so that numpy never interprets their bytes."""
 
     def __init__(self, code: str, *_: Any) -> None:
-        self.code = {"f8": "d", "f4": "f", "i8": "q", "i4": "i", "b1": "?"}[code]
+        codes = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "b1": "?"}
+        self.code = (codes | {"u8": "Q", "u4": "I", "u2": "H", "u1": "B"})[code]
 
     def __setstate__(self, state: Any) -> None:
         """Byte order and alignment; all machines of interest are little-endian."""
@@ -194,6 +195,28 @@ def check_pickle(data: bytes) -> str | None:
         elif token == _ENCODE:
             due = ["short", ("string", "latin1"), "TUPLE2", "REDUCE"]
     return None
+
+
+COMPILED = "_orig_mod."
+"""What ``torch.compile`` puts into the names of a model's parameters."""
+
+
+def uncompiled(state: Any) -> Any:
+    """The parts of a checkpoint under the names that their parameters have in the model before it was compiled.
+
+    Raises:
+        ValueError: two names become one.
+    """
+    if not isinstance(state, dict):
+        return state
+    parts = {}
+    for key, part in state.items():
+        parts[key] = part
+        if isinstance(part, dict) and any(COMPILED in str(name) for name in part):
+            parts[key] = {str(name).replace(COMPILED, ""): value for name, value in part.items()}
+            if len(parts[key]) != len(part):
+                raise ValueError(f"{key!r} with parameters of one name, compiled and not")
+    return parts
 
 
 def check_tensors(state: Any) -> str | None:

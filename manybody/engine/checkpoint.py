@@ -2,14 +2,12 @@
 
 import contextlib
 import os
-import random
 import stat
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy
 import torch
 from torch import Tensor
 
@@ -22,6 +20,7 @@ from manybody.engine.archive import (
     check_archive,
     check_tensors,
     plain,
+    uncompiled,
 )
 from manybody.files import TEMPORARY, write_whole
 
@@ -62,8 +61,13 @@ def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
             Nothing is written.
         OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
     """
+    write_archive(path, {FORMAT_KEY: FORMAT, **state})
+
+
+def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+    """:func:`save_checkpoint` without the mark of this library's format: for files that others read."""
     path = Path(path)
-    content = {FORMAT_KEY: FORMAT, **plain(state, "", path)}
+    content = plain(state, "", path)
 
     def write(file: BinaryIO) -> None:
         guarded = _File(file)
@@ -98,6 +102,10 @@ def _open(path: Path) -> tuple[BinaryIO, int]:
     magic = file.read(4)
     if magic != b"PK\x03\x04":
         file.close()
+        if magic == b"\x80\x02\x8a\x0a":  # the pickled number that such files begin with
+            given = "a file of PyTorch before 1.6, a bare pickle, which nothing can check"
+            advice = "Where you trust it: torch.save(torch.load(old, weights_only=True), new)."
+            raise CheckpointError(path, "file", given, "a PyTorch archive", advice)
         raise _refused(path, "an empty file" if size == 0 else f"a file that begins with {magic!r}")
     return file, size
 
@@ -157,6 +165,10 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         problem = check_tensors(state)
         if problem is not None:
             raise _refused(path, problem)
+        try:
+            state = uncompiled(state)
+        except ValueError as error:
+            raise _refused(path, str(error)) from None
     except CheckpointError as error:
         other = Checkpoints(path.parent).fallback(path)
         if other is None:
@@ -224,6 +236,13 @@ def check_state_dict(
     Raises:
         CheckpointError: lists every missing, unexpected and mismatching parameter, with both shapes.
     """
+    if not isinstance(given, Mapping):
+        what = "named parameters"
+        raise CheckpointError(path, "model", type(given).__name__, what, "It is no checkpoint of a policy.")
+    ours, theirs = _networks(expected), _networks(given)
+    if ours and theirs and not ours & theirs:
+        advice = "Another algorithm saved it: set algo.name, model and network as they were there."
+        raise CheckpointError(path, "model", f"the parameters of {theirs}", f"those of {ours}", advice)
     problems = [
         f"missing {name} {tuple(value.shape)}" for name, value in expected.items() if name not in given
     ]
@@ -242,6 +261,11 @@ def check_state_dict(
             "Use the network section and the task that the checkpoint was trained with:\n  "
             + "\n  ".join(problems),
         )
+
+
+def _networks(names: Iterable[Any]) -> set[str]:
+    """``a2c_network``, ``sac_network``: which network the parameters belong to."""
+    return {part for name in names for part in str(name).split(".")[:1] if part.endswith("_network")}
 
 
 class Checkpoints:
@@ -341,40 +365,3 @@ def is_intact(path: Path) -> bool:
     except CheckpointError:
         return False
     return True
-
-
-def rng_state() -> dict[str, Any]:
-    """The states of torch's, numpy's and Python's global random number generators, as tensors and numbers."""
-    numpy_state: Any = numpy.random.get_state(legacy=False)
-    version, words, gauss = random.getstate()
-    state = {
-        "torch": torch.get_rng_state(),
-        "numpy": {
-            "key": torch.from_numpy(numpy_state["state"]["key"].astype(numpy.int64)),
-            "pos": int(numpy_state["state"]["pos"]),
-            "has_gauss": int(numpy_state["has_gauss"]),
-            "gauss": float(numpy_state["gauss"]),
-        },
-        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
-    }
-    if torch.cuda.is_initialized():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put the generators into what ``rng_state`` returned; those of CUDA if as many devices are here."""
-    torch.set_rng_state(state["torch"])
-    words = state["numpy"]
-    numpy.random.set_state(
-        {
-            "bit_generator": "MT19937",
-            "state": {"key": words["key"].numpy().astype(numpy.uint32), "pos": words["pos"]},
-            "has_gauss": words["has_gauss"],
-            "gauss": words["gauss"],
-        }
-    )
-    python = state["python"]
-    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
-    if torch.cuda.is_available() and len(state.get("cuda", [])) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])

@@ -25,10 +25,9 @@ from manybody.engine.checkpoint import (
     check_state_dict,
     load_checkpoint,
     require,
-    rng_state,
     save_checkpoint,
-    set_rng_state,
 )
+from manybody.engine.random_state import rng_state, set_rng_state
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import autocast, eval_mode
+from manybody.engine.adoption import adopt_moments, central_value_state
 from manybody.engine.checkpoint import check_state_dict, require
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
@@ -73,6 +74,10 @@ class CentralValue:
     def set_weights(self, state: Mapping[str, Any], path: str) -> None:
         """The weights alone."""
 
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """Take over an RL Games checkpoint's; returns what starts anew."""
+        return []
+
     def interaction_state(self) -> dict[str, Any]:
         """The recurrent state between two steps."""
         return {}
@@ -86,11 +91,11 @@ class CentralValueModelNetwork(BaseModelNetwork):
 
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
         """``values`` (M, V), in units of reward unless ``is_train``, and ``rnn_states``."""
-        out = self.a2c_network({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
-        value = out.value.float()
+        value, states = self.a2c_network({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
+        value = value.float()
         if not input_dict.get("is_train", True):
             value = self.denorm_value(value)
-        return {"values": value, "rnn_states": out.states}
+        return {"values": value, "rnn_states": states}
 
 
 class ModelCentralValue(BaseModel):
@@ -322,9 +327,18 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     def set_weights(self, state: Mapping[str, Any], path: str) -> None:
         """See :class:`CentralValue`. Raises CheckpointError naming every parameter that does not fit."""
-        weights = require(state, "assymetric_vf_nets", path)
-        check_state_dict(self.state_dict(), weights, path)
+        require(state, "assymetric_vf_nets", path)
+        expected = self.state_dict()
+        weights = central_value_state(state, expected)
+        check_state_dict(expected, weights, path)
         self.load_state_dict(weights)
+
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """See :class:`CentralValue`; the optimiser was saved from RL Games 1.6.5 on."""
+        self.set_weights(weights, path)
+        given, state = weights["assymetric_vf_nets"], weights.get("assymetric_vf_optimizer")
+        adopted = adopt_moments(self.optimizer, dict(self.named_parameters()), given, state)
+        return [] if adopted else ["the moments of the central value's optimiser"]
 
     def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
         """See :class:`CentralValue`."""

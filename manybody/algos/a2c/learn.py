@@ -15,6 +15,7 @@ from manybody.algos.run import EpochMetrics, clone
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import compiled
+from manybody.engine.adoption import adopt_moments, learning_rate
 from manybody.engine.checkpoint import require
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
@@ -308,14 +309,17 @@ class _OnPolicy(PPOUpdate):
         for name, old in self._reconfigured(weights.get("schedule", {})).items():
             notice(f"{path}: {name} was configured as {old:g} and goes on from {self.config[name]:g}")
 
-    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
-        """See :class:`TrainableAlgorithm`: also the central value, and of the optimiser the learning rate."""
-        super().adopt(weights, path)
-        self.central_value.set_weights(weights, path)
-        groups = (weights.get("optimizer") or {}).get("param_groups")
-        if groups:
-            self.last_lr = torch.full_like(self.last_lr, float(groups[0]["lr"]))
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """See :class:`TrainableAlgorithm`: also the central value, and the optimisers."""
+        anew = super().adopt(weights, path) + self.central_value.adopt(weights, path)
+        state = weights.get("optimizer")
+        rate = learning_rate(state, path)
+        if rate is not None:
+            self.last_lr = torch.full_like(self.last_lr, rate)
             self.update_lr(self.last_lr)
+        if not adopt_moments(self.optimizer, dict(self.model.named_parameters()), weights["model"], state):
+            anew.append("the optimiser's moments")
+        return anew
 
     def set_param(self, param_name: str, param_value: Any) -> None:
         """See :class:`TrainableAlgorithm`."""

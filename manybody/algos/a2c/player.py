@@ -12,6 +12,7 @@ from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
 from manybody.data.recurrent import States
+from manybody.engine.adoption import policy_state
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
@@ -47,10 +48,13 @@ class PpoPlayer(BasePlayer):
 
     def restore(self, fn: str) -> None:
         """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
-        weights = load_checkpoint(fn)
-        check_algorithm(self.params.algo.name, weights, fn)
-        state = require(self.as_ours(weights), "model", fn)
-        check_state_dict(self.model.state_dict(), state, fn)
+        given = load_checkpoint(fn)
+        check_algorithm(self.params.algo.name, given, fn)
+        weights = self.as_ours(given)
+        require(weights, "model", fn)
+        expected = self.model.state_dict()
+        state = policy_state(weights, expected)
+        check_state_dict(expected, state, fn)
         self.model.load_state_dict(state)
 
     def as_ours(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -175,9 +175,9 @@ class AMPAgent(A2CAgent):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
         """See :class:`TrainableAlgorithm`."""
-        super().adopt(with_statistics(weights), path)
+        return super().adopt(with_statistics(weights), path)
 
     def memory_state(self) -> dict[str, Any]:
         """See :class:`TrainableAlgorithm`: the memories, if asked for, and the clips that they are about."""

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from manybody.algos.interaction import observation_fields
 from manybody.algos.run import EpochMetrics, clone
-from manybody.algos.sac.models import PARTS, model_state
+from manybody.algos.sac.models import PARTS, adopt_optimizers, model_state
 from manybody.algos.sac.spaces import action_bounds, build_config, notices
 from manybody.algos.training import TrainableAlgorithm
 from manybody.config import ConfigError, Params, Problem, SACConfig
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
+from manybody.engine.adoption import number
 from manybody.engine.checkpoint import require
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
@@ -326,11 +327,14 @@ class SACAgent(TrainableAlgorithm):
         """See :class:`TrainableAlgorithm`; RL Games' files keep the parts of the network apart."""
         super().set_weights({"model": model_state(weights, path)}, path)
 
-    def adopt(self, weights: Mapping[str, Any], path: str) -> None:
-        """See :class:`TrainableAlgorithm`: also the temperature, where it was saved (2.0)."""
-        super().adopt(weights, path)
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """See :class:`TrainableAlgorithm`: also the temperature, where it was saved (2.0), and the optimisers."""
+        anew = super().adopt(weights, path)
         if "log_alpha" in weights:
-            self._set_log_alpha(torch.as_tensor(weights["log_alpha"]))
+            self._set_log_alpha(torch.tensor(number(weights, "log_alpha", path, 0.0)))
+        else:
+            anew.append("the temperature")
+        return anew + adopt_optimizers(self, weights, path)
 
     def learner_state(self) -> dict[str, Any]:
         """Weights, temperature and optimisers: what a rollback returns to."""

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.data.tree import Tree
+from manybody.engine.adoption import adopt_moments
+from manybody.engine.archive import CheckpointError
 from manybody.engine.checkpoint import require
 from manybody.nn.squashed import SquashedGaussian
 
@@ -57,10 +59,27 @@ def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
     """
     if "actor" not in weights:
         return require(weights, "model", path)
-    state = {
-        f"sac_network.{part}.{name.removeprefix('_orig_mod.')}": value
-        for part in PARTS
-        for name, value in require(weights, part, path).items()
-    }
-    statistics = weights.get("running_mean_std", {})
-    return state | {f"running_mean_std.{name}": value for name, value in statistics.items()}
+    state: dict[str, Any] = {}
+    homes = {part: f"sac_network.{part}" for part in PARTS}
+    for part, home in {**homes, "running_mean_std": "running_mean_std"}.items():
+        given = weights.get(part, {}) if part == "running_mean_std" else require(weights, part, path)
+        if not isinstance(given, Mapping):
+            advice = "It is no checkpoint of SAC."
+            raise CheckpointError(path, part, type(given).__name__, "named parameters", advice)
+        state |= {f"{home}.{name}": value for name, value in given.items()}
+    return state
+
+
+def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[str]:
+    """Give the optimisers of ``agent`` the moments in an RL Games checkpoint; returns what starts anew."""
+    own = {"actor": "sac_network.actor.", "critic": "sac_network.critic.", "log_alpha": "log_alpha"}
+    if "log_alpha" not in weights:  # up to 1.6.5: moments of a temperature that is not there
+        del own["log_alpha"]
+    parameters = {**dict(agent.model.named_parameters()), "log_alpha": agent.log_alpha}
+    given, anew = [*model_state(weights, path), "log_alpha"], []
+    for part, prefix in own.items():
+        name = f"{part}_optimizer"
+        learned = {key: value for key, value in parameters.items() if key.startswith(prefix)}
+        if not adopt_moments(getattr(agent, name), learned, given, weights.get(name)):
+            anew.append(f"the moments of {name}")
+    return anew

@@ -1,0 +1,45 @@
+"""The states of the global random number generators, as what a checkpoint may hold."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy
+import torch
+
+
+def rng_state() -> dict[str, Any]:
+    """The states of torch's, numpy's and Python's global random number generators, as tensors and numbers."""
+    numpy_state: Any = numpy.random.get_state(legacy=False)
+    version, words, gauss = random.getstate()
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": {
+            "key": torch.from_numpy(numpy_state["state"]["key"].astype(numpy.int64)),
+            "pos": int(numpy_state["state"]["pos"]),
+            "has_gauss": int(numpy_state["has_gauss"]),
+            "gauss": float(numpy_state["gauss"]),
+        },
+        "python": {"version": version, "words": torch.tensor(words, dtype=torch.int64), "gauss": gauss},
+    }
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(state: Mapping[str, Any]) -> None:
+    """Put the generators into what ``rng_state`` returned; those of CUDA if as many devices are here."""
+    torch.set_rng_state(state["torch"])
+    words = state["numpy"]
+    numpy.random.set_state(
+        {
+            "bit_generator": "MT19937",
+            "state": {"key": words["key"].numpy().astype(numpy.uint32), "pos": words["pos"]},
+            "has_gauss": words["has_gauss"],
+            "gauss": words["gauss"],
+        }
+    )
+    python = state["python"]
+    random.setstate((python["version"], tuple(python["words"].tolist()), python["gauss"]))
+    if torch.cuda.is_available() and len(state.get("cuda", [])) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
