@@ -1,47 +1,35 @@
-"""Categorical distributions in which masks forbid choices."""
+"""Returns as distributions over atoms (Bellemare et al. 2017, arXiv 1707.06887)."""
 
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.distributions import Categorical
-
-from manybody.nn.distributions import FORBIDDEN
+import numpy as np
 
 
-class CategoricalMasked(Categorical):
-    """``torch.distributions.Categorical`` whose forbidden choices have probability zero.
+class CategoricalQ:
+    """``n_atoms`` possible returns, evenly from ``v_min`` to ``v_max``."""
 
-    Args:
-        probs: (M, K), where there are no masks.
-        logits: (M, K).
-        validate_args: see there.
-        masks: (M, K) bool, true where a choice is allowed; None: everywhere.
-    """
+    def __init__(self, n_atoms: int, v_min: float, v_max: float) -> None:
+        self.n_atoms = n_atoms
+        self.v_min = v_min
+        self.v_max = v_max
+        self.delta_z = (v_max - v_min) / (n_atoms - 1)
 
-    def __init__(
-        self,
-        probs: Tensor | None = None,
-        logits: Tensor | None = None,
-        validate_args: Any = None,
-        masks: Tensor | None = None,
-    ) -> None:
-        self.masks = masks
-        if masks is not None:
-            self.device = masks.device
-            known = probs.log() if probs is not None else logits
-            probs, logits = None, known.masked_fill(~masks, FORBIDDEN)  # type: ignore[union-attr]
-        super().__init__(probs, logits, validate_args)
+    def distr_projection(
+        self, next_distr: np.ndarray, rewards: np.ndarray, dones: np.ndarray, gamma: float
+    ) -> np.ndarray:
+        """(M, n_atoms) float32: the distribution of ``r + gamma Z``, each return shared by the two atoms next to it.
 
-    def rsample(self) -> Tensor:  # type: ignore[override]
-        """(M,) int64, one draw by the Gumbel maximum."""
-        noise = torch.empty_like(self.logits).exponential_().clamp_min(torch.finfo(self.logits.dtype).tiny)
-        return (self.logits - noise.log()).argmax(dim=-1)
-
-    def entropy(self) -> Tensor:
-        """(M,) over the allowed choices."""
-        return -(self.logits * self.probs).sum(dim=-1)
-
-
-class CategoricalMaskedNaive(CategoricalMasked):
-    """:class:`CategoricalMasked`: RL Games' earlier form of it, which could not be built."""
+        Args:
+            next_distr: (M, n_atoms) probabilities of Z.
+            rewards: (M,).
+            dones: (M,) bool; there, Z is 0.
+            gamma: discount.
+        """
+        atoms = np.linspace(self.v_min, self.v_max, self.n_atoms)
+        returns = rewards[:, None] + gamma * ~dones[:, None] * atoms
+        places = (returns.clip(self.v_min, self.v_max) - self.v_min) / self.delta_z
+        lower = np.floor(places).astype(np.int64)
+        upper = np.minimum(lower + 1, self.n_atoms - 1)
+        rows = np.arange(len(rewards))[:, None]
+        projected = np.zeros(next_distr.shape, dtype=np.float32)
+        np.add.at(projected, (rows, lower), next_distr * (1.0 - (places - lower)))
+        np.add.at(projected, (rows, upper), next_distr * (places - lower))
+        return projected

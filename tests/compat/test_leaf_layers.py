@@ -1,0 +1,169 @@
+"""Recurrent layers, value heads and distributions beside RL Games 1.6.5's."""
+
+import numpy as np
+import pytest
+import torch
+from rl_games.algos_torch import sac_helper as their_sac
+from rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax as TheirArgmax
+from rl_games.common.categorical import CategoricalQ as TheirQ
+from rl_games.common.extensions import distributions as their_distributions
+from rl_games.common.layers import recurrent as their_recurrent
+from rl_games.common.layers import value as their_value
+
+from manybody.compat.rl_games.algos_torch import sac_helper
+from manybody.compat.rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax
+from manybody.compat.rl_games.common.categorical import CategoricalQ
+from manybody.compat.rl_games.common.extensions import distributions
+from manybody.compat.rl_games.common.layers import recurrent, value
+
+
+@pytest.fixture
+def draw():
+    return torch.Generator().manual_seed(0)
+
+
+def close(result, expected):
+    torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["LSTMWithDones", "GRUWithDones"])
+@pytest.mark.parametrize("ends", [None, 0.0, 0.4])
+def test_recurrent(draw, name, ends):
+    ours, theirs = (getattr(x, name)(3, 4, 2) for x in (recurrent, their_recurrent))
+    ours.load_state_dict(theirs.state_dict())
+    x, state = torch.randn(6, 5, 3, generator=draw), torch.randn(2, 5, 4, generator=draw)
+    states = (state, -state) if name[0] == "L" else state
+    dones = None if ends is None else (torch.rand(6, 5, 1, generator=draw) < ends).float()
+    (mine, my_states), (real, real_states) = (layer(x, states, dones) for layer in (ours, theirs))
+    close(mine, real)
+    close(my_states, real_states)
+
+
+def test_recurrent_with_one_sequence(draw):
+    """RL Games' squeeze drops the only sequence's axis; resets must be those of the same sequence among others."""
+    layer = recurrent.GRUWithDones(3, 4)
+    x, state = torch.randn(6, 2, 3, generator=draw), torch.randn(1, 2, 4, generator=draw)
+    dones = torch.zeros(6, 2, 1)
+    dones[2, 0] = dones[4, 1] = 1.0
+    both = layer(x, state, dones)[0]
+    close(layer(x[:, :1], state[:, :1], dones[:, :1])[0], both[:, :1])
+    close(both[2:, 0], layer(x[2:, :1], torch.zeros(1, 1, 4))[0][:, 0])  # an episode begins with step 2
+    close(layer(x, state, dones.squeeze(-1))[0], both)
+
+
+def test_hidden_states():
+    state = torch.ones(1, requires_grad=True)
+    assert not recurrent.repackage_hidden((state, (state,)))[1][0].requires_grad
+    assert recurrent.multiply_hidden((state, state), torch.tensor(2.0))[1].item() == 2.0
+
+
+def test_default_value(draw):
+    ours, theirs = (x.DefaultValue(3, 2) for x in (value, their_value))
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(7, 3, generator=draw)
+    close(ours(x), theirs(x))
+    old, returns = torch.randn(2, 7, 2, generator=draw)
+    close(ours.loss(old, ours(x), 0.2, returns, True), theirs.loss(old, theirs(x), 0.2, returns, True))
+
+
+def test_two_hot_value(draw):
+    ours, theirs = (x.TwoHotEncodedValue(3, 1) for x in (value, their_value))
+    ours.load_state_dict(theirs.state_dict())
+    x, returns = torch.randn(7, 3, generator=draw), 50.0 * torch.randn(7, 1, generator=draw)
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+    close(ours.loss(return_batch=returns), theirs.loss(return_batch=returns))
+    with pytest.raises(ValueError, match="out_size 2 given"):
+        value.TwoHotEncodedValue(3, 2)
+
+
+@pytest.mark.parametrize("unimix_ratio", [0.0, 0.1])
+def test_bucket_distributions(draw, unimix_ratio):
+    logits = torch.randn(4, 6, generator=draw)
+    ours, theirs = (
+        x.OneHotDist(logits=logits, unimix_ratio=unimix_ratio) for x in (distributions, their_distributions)
+    )
+    close(ours.probs, theirs.probs)
+    close(ours.mode(), theirs.mode())
+    logits = torch.randn(4, 255, generator=draw)
+    ours, theirs = (
+        x.TwoHotDist(logits, unimix_ratio=unimix_ratio) for x in (distributions, their_distributions)
+    )
+    close(ours.mode(), theirs.mode())
+    x = 30.0 * torch.randn(4, 1, generator=draw)
+    close(ours.log_prob(x), theirs.log_prob(x))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_masked_choices(draw, masked):
+    logits = torch.randn(50, 4, generator=draw)
+    masks = torch.rand(50, 4, generator=draw) < 0.6
+    masks[:, 0] = True
+    masks = masks if masked else None
+    ours, theirs = (
+        x.CategoricalMasked(logits=logits, masks=masks) for x in (distributions, their_distributions)
+    )
+    choice = torch.zeros(50, dtype=torch.long)
+    for result, expected in (
+        (ours.logits, theirs.logits),
+        (ours.log_prob(choice), theirs.log_prob(choice)),
+        (ours.entropy(), theirs.entropy()),
+    ):
+        close(result, expected)
+    for drawn in (ours.rsample(), ours.sample()):
+        assert drawn.shape == (50,)
+        assert masks is None or masks.gather(1, drawn.unsqueeze(1)).all()
+    naive = distributions.CategoricalMaskedNaive(probs=logits.softmax(dim=-1), masks=masks)
+    torch.testing.assert_close(naive.probs, ours.probs, atol=1e-6, rtol=1e-4)
+
+
+def test_draws_follow_the_probabilities():
+    """Of 20000 draws at 0.7 and 0.3: 0.7 with a deviation of 0.0032, a margin of five."""
+    torch.manual_seed(0)
+    choices = distributions.CategoricalMasked(
+        logits=torch.tensor([0.7, 0.3]).log().expand(20000, 2)
+    ).rsample()
+    assert (choices == 0).float().mean().item() == pytest.approx(0.7, abs=0.017)
+
+
+def test_squashed_normal(draw):
+    loc, scale = torch.randn(30, 2, generator=draw), torch.rand(30, 2, generator=draw) + 0.1
+    ours, theirs = (x.SquashedNormal(loc, scale) for x in (sac_helper, their_sac))
+    actions = torch.tanh(loc + 0.3)
+    for result, expected in (
+        (ours.mean, theirs.mean),
+        (ours.entropy(), theirs.entropy()),
+        (ours.log_prob(actions), theirs.log_prob(actions)),
+    ):
+        close(result, expected)
+    drawn = ours.rsample()
+    assert drawn.abs().max() <= 1.0
+    assert (
+        torch.isfinite(sac_helper.SquashedNormal(10.0 + loc, scale).log_prob(torch.ones(30, 2)))
+        .logical_not()
+        .any()
+    )
+    far = sac_helper.SquashedNormal(10.0 + loc, scale)
+    assert torch.isfinite(far.log_prob(far.rsample())).all()  # 1 in float32, yet known from the cache
+    assert ours.transforms[0] == sac_helper.TanhTransform()
+
+
+def test_returns_over_atoms():
+    ours, theirs = (x(5, -2.0, 2.0) for x in (CategoricalQ, TheirQ))
+    draw = np.random.default_rng(0)
+    probs = draw.dirichlet(np.ones(5), size=6)
+    rewards, dones = np.array([0.3, -5.0, 1.0, 0.7, 9.0, 1.0]), np.array([0, 0, 0, 1, 1, 1], dtype=bool)
+    for gamma in (0.9, 1.0):
+        result = ours.distr_projection(probs, rewards, dones, gamma)
+        np.testing.assert_allclose(result, theirs.distr_projection(probs, rewards, dones, gamma), atol=1e-6)
+        np.testing.assert_allclose(result.sum(axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_spatial_softmax(draw, normalize):
+    """Square images; of others, RL Games mixes up the rows."""
+    x = 3.0 * torch.randn(2, 3, 4, 4, generator=draw)
+    close(SpatialSoftArgmax(normalize)(x), TheirArgmax(normalize)(x))
+    sharp = torch.zeros(1, 1, 3, 5)
+    sharp[0, 0, 2, 1] = 1000.0
+    assert SpatialSoftArgmax()(sharp).tolist() == [[2.0, 1.0]]
+    assert SpatialSoftArgmax(True)(sharp).tolist() == [[1.0, -0.5]]  # last of 3 rows; second of 5 columns
