@@ -1,5 +1,6 @@
 """Policies: how a network's outputs become actions and log-probabilities."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ class PolicyModelNetwork(BaseModelNetwork):
     """A live model that acts; subclasses say which distribution the network's outputs describe."""
 
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
-        """The M distributions that ``out``, what the network returned, describes."""
+        """The M distributions that ``out``, the tuple that the network returned, begins with."""
         raise NotImplementedError
 
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
@@ -31,10 +32,15 @@ class PolicyModelNetwork(BaseModelNetwork):
             Acting: ``actions`` (M, ...), ``neglogpacs`` (M,), ``values`` (M, V) in units of reward, ``rnn_states``
             and the parameters.
         """
-        out = self.a2c_network({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
+        return self.decide({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
+
+    def decide(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+        """As :meth:`forward`, from normalised observations."""
+        out = self.a2c_network(input_dict)
+        *_, value, states = out  # by place: networks of users return plain tuples
         policy = self.policy(out, input_dict)
-        common = {"rnn_states": out.states, **policy.parameters()}
-        values = out.value.float()
+        common = {"rnn_states": states, **policy.parameters()}
+        values = value.float()
         if input_dict.get("is_train", True):
             neglogp = policy.neglogp(input_dict["prev_actions"])
             return {**common, "prev_neglogp": neglogp, "values": values, "entropy": policy.entropy()}
@@ -56,7 +62,8 @@ class GaussianModelNetwork(PolicyModelNetwork):
 
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
         """See :class:`PolicyModelNetwork`."""
-        return Gaussian(out.mu.float(), self.deviation(out.sigma.float()))
+        mu, raw = out[:2]
+        return Gaussian(mu.float(), self.deviation(raw.float()))
 
 
 class LogStdModelNetwork(GaussianModelNetwork):
@@ -65,15 +72,20 @@ class LogStdModelNetwork(GaussianModelNetwork):
     def deviation(self, raw: Tensor) -> Tensor:
         """See :class:`GaussianModelNetwork`."""
         space = getattr(self.a2c_network, "space_config", None)
-        if space is None:
-            return raw.exp()
-        if space.sigma_parametrization == "exp":
-            sigma = (raw if space.logstd_bounds is None else raw.clamp(*space.logstd_bounds)).exp()
-        elif space.sigma_parametrization == "softplus":
+        kind, bounds = _setting(space, "sigma_parametrization", "exp"), _setting(space, "logstd_bounds", None)
+        if kind == "exp":
+            sigma = (raw if bounds is None else raw.clamp(*bounds)).exp()
+        elif kind == "softplus":
             sigma = softplus(raw)
         else:
             sigma = raw.clamp_min(SMALLEST_SIGMA)
-        return sigma + space.min_sigma if space.min_sigma > 0 else sigma
+        smallest = _setting(space, "min_sigma", 0.0)
+        return sigma + smallest if smallest > 0 else sigma
+
+
+def _setting(space: Any, name: str, default: Any) -> Any:
+    """What ``space`` says under ``name``: a section of ours, a mapping in networks of users, or None."""
+    return space.get(name, default) if isinstance(space, Mapping) else getattr(space, name, default)
 
 
 SMALLEST_SIGMA = 1e-3
@@ -105,8 +117,8 @@ class CategoricalModelNetwork(PolicyModelNetwork):
 
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
         """See :class:`PolicyModelNetwork`."""
-        heads = None if isinstance(out.logits, Tensor) else tuple(out.logits)
-        logits = (out.logits if heads is None else torch.cat(heads, dim=-1)).float()
+        heads = None if isinstance(out[0], Tensor) else tuple(out[0])
+        logits = (out[0] if heads is None else torch.cat(heads, dim=-1)).float()
         allowed = input_dict.get("action_masks")
         if allowed is not None:
             logits = torch.where(allowed, logits, FORBIDDEN)

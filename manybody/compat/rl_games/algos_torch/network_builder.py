@@ -1,0 +1,64 @@
+"""``rl_games.algos_torch.network_builder``: builders whose inner ``Network`` takes a raw mapping."""
+
+from typing import Any
+
+from manybody.algos import network
+from manybody.compat.networks.actor_critic import A2CNetwork
+from manybody.compat.networks.base import BaseNetwork
+from manybody.compat.networks.resnet import (
+    A2CResnetNetwork,
+    Conv2dAuto,
+    ConvBlock,
+    ImpalaSequential,
+    ResidualBlock,
+)
+from manybody.compat.networks.sac import DiagGaussianActor, DoubleQCritic, SACNetwork
+from manybody.compat.rl_games.algos_torch.d2rl import D2RLNet
+from manybody.compat.rl_games.common.layers.recurrent import GRUWithDones, LSTMWithDones
+from manybody.compat.rl_games.common.layers.value import DefaultValue, TwoHotEncodedValue
+
+__all__ = [
+    "A2CBuilder",
+    "A2CResnetBuilder",
+    "BaseNetwork",
+    "Conv2dAuto",
+    "ConvBlock",
+    "D2RLNet",
+    "DefaultValue",
+    "DiagGaussianActor",
+    "DoubleQCritic",
+    "GRUWithDones",
+    "ImpalaSequential",
+    "LSTMWithDones",
+    "NetworkBuilder",
+    "ResidualBlock",
+    "SACBuilder",
+    "TwoHotEncodedValue",
+]
+
+
+class NetworkBuilder(network.NetworkBuilder):
+    """A recipe for networks; see :class:`manybody.algos.network.NetworkBuilder`."""
+
+    BaseNetwork = BaseNetwork
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Settings are for :meth:`load`; ``kwargs`` are left to subclasses."""
+
+
+class A2CBuilder(NetworkBuilder):
+    """``network.name: actor_critic``."""
+
+    Network = A2CNetwork
+
+
+class A2CResnetBuilder(NetworkBuilder):
+    """``network.name: resnet_actor_critic``."""
+
+    Network = A2CResnetNetwork
+
+
+class SACBuilder(NetworkBuilder):
+    """``network.name: soft_actor_critic``."""
+
+    Network = SACNetwork
