@@ -1,0 +1,189 @@
+"""RL Games' players of PPO and SAC."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from manybody.algos.a2c.agent import refuse_blocked
+from manybody.algos.sac.models import model_state
+from manybody.algos.sac.spaces import action_bounds
+from manybody.compat.environments import LegacyEnv
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.common.player import BasePlayer
+from manybody.engine.adoption import policy_state
+from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
+from manybody.envs import spaces
+from manybody.functional.actions import rescale_actions
+
+__all__ = [
+    "BasePlayer",
+    "PPOPlayerContinuous",
+    "PpoPlayerContinuous",
+    "PpoPlayerDiscrete",
+    "SACPlayer",
+    "rescale_actions",
+]
+
+
+class _Player(BasePlayer):
+    """A player with a model of this library, or of a client."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        super().__init__(params)
+        self.network: Any = self.config["network"]
+        self.mask = [False]
+        self.normalize_input: bool = self.config.get("normalize_input", False)
+        self.normalize_value: bool = self.config.get("normalize_value", False)
+        self.actions_num: Any = None
+        self._look_at_actions()
+        self.model = self.network.build(self._model_config())
+        self.model.to(self.device)
+        self.model.eval()
+        self.is_rnn = self.model.is_rnn()
+
+    def _look_at_actions(self) -> None:
+        """Take ``actions_num``, and what else actions are made with, from the action space."""
+        raise NotImplementedError
+
+    def _model_config(self) -> dict[str, Any]:
+        """What the model is built from, as in training."""
+        return {
+            "actions_num": self.actions_num,
+            "input_shape": self.obs_shape,
+            "num_seqs": self.num_agents,
+            "value_size": self.value_size,
+            "normalize_value": self.normalize_value,
+            "normalize_input": self.normalize_input,
+        }
+
+    def restore(self, fn: str) -> None:
+        """Load weights and statistics, from a file of this library or of RL Games.
+
+        Raises:
+            CheckpointError: what is wrong with the file.
+        """
+        checkpoint = torch_ext.load_checkpoint(fn)
+        check_algorithm((self.params.get("algo") or {}).get("name", ""), checkpoint, fn)
+        state = self._model_state(checkpoint, fn)
+        check_state_dict(self.model.state_dict(), state, fn)
+        self.model.load_state_dict(state)
+        self._restore_env(checkpoint.get("env_state"))
+
+    def _model_state(self, checkpoint: Mapping[str, Any], fn: str) -> dict[str, Any]:
+        require(checkpoint, "model", fn)
+        return policy_state(checkpoint, self.model.state_dict())
+
+    def _restore_env(self, env_state: Any) -> None:
+        """Hand over what outlives episodes, such as a curriculum. The middle of an episode is not played on."""
+        goes_on = isinstance(self.env, LegacyEnv) and self.env.restores_exactly
+        if env_state is not None and hasattr(self.env, "set_env_state") and not goes_on:
+            self.env.set_env_state(env_state)
+
+    def _act(self, obs: Any, **masks: Any) -> dict[str, Any]:
+        """What the model answers to ``obs``; the recurrent state moves on."""
+        self.model.eval()
+        with torch.no_grad():
+            out: dict[str, Any] = self.model(
+                {
+                    "is_train": False,
+                    "prev_actions": None,
+                    "obs": self.batched_obs(obs),
+                    "rnn_states": self.states,
+                    **masks,
+                }
+            )
+        self.states = out["rnn_states"]
+        return out
+
+    def _given(self, actions: Tensor) -> Tensor:
+        """(N, ...), without the first axis for a single environment."""
+        return actions.detach() if self.has_batch_dimension else actions.detach().squeeze(0)
+
+
+class PpoPlayerContinuous(_Player):
+    """``algo.name: a2c_continuous``."""
+
+    def _look_at_actions(self) -> None:
+        space = self.action_space
+        self.actions_num = space.shape[0]
+        self.actions_low, self.actions_high = (
+            torch.as_tensor(np.array(bound), dtype=torch.float32, device=self.device)
+            for bound in (space.low, space.high)
+        )
+
+    def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
+        """See :class:`BasePlayer`: the mean action, or a sample."""
+        out = self._act(obs)
+        action = self._given(out["mus"] if is_deterministic else out["actions"])
+        if not self.clip_actions:
+            return action
+        return rescale_actions(self.actions_low, self.actions_high, action.clamp(-1.0, 1.0))
+
+
+PPOPlayerContinuous = PpoPlayerContinuous
+
+
+class PpoPlayerDiscrete(_Player):
+    """``algo.name: a2c_discrete``."""
+
+    def _look_at_actions(self) -> None:
+        self._sizes = spaces.head_sizes(spaces.gymnasium_space(self.action_space))
+        self.is_multi_discrete = type(self.action_space).__name__ != "Discrete"
+        self.actions_num = list(self._sizes) if self.is_multi_discrete else self._sizes[0]
+
+    def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
+        """See :class:`BasePlayer`: the most likely action, or a sample; (N,) or (N, heads) int64."""
+        return self._chosen(self._act(obs), is_deterministic)
+
+    def get_masked_action(self, obs: Any, action_masks: Any, is_deterministic: bool = True) -> Tensor:
+        """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes), or one array per head in each row.
+
+        Raises:
+            EnvError: a row allows nothing.
+        """
+        if not isinstance(action_masks, Tensor):
+            rows = action_masks if self.has_batch_dimension else [action_masks]
+            action_masks = spaces.action_masks(rows)
+        masks = torch.atleast_2d(action_masks).to(self.device).bool()
+        refuse_blocked(self.env_name, spaces.blocked_rows(masks, self._sizes))
+        return self._chosen(self._act(obs, action_masks=masks), is_deterministic)
+
+    def _chosen(self, out: Mapping[str, Any], is_deterministic: bool) -> Tensor:
+        if not is_deterministic:
+            return self._given(out["actions"])
+        heads = out["logits"]
+        if isinstance(heads, Tensor):
+            heads = heads.split(self._sizes, dim=-1)
+        modes = torch.stack([head.argmax(dim=-1) for head in heads], dim=-1)
+        return self._given(modes if self.is_multi_discrete else modes[..., 0])
+
+
+class SACPlayer(_Player):
+    """``algo.name: sac``; actions are mapped to the bounds as in training, where RL Games only cuts them off."""
+
+    def _look_at_actions(self) -> None:
+        space = spaces.gymnasium_space(self.action_space)
+        self.actions_low, self.actions_high = action_bounds({"action_space": space}, self.device)
+        self.actions_num = len(self.actions_low)
+        self.action_range = [float(self.actions_low.min()), float(self.actions_high.max())]
+
+    def _model_config(self) -> dict[str, Any]:
+        sizes = {"obs_dim": self.observation_space.shape[0], "action_dim": self.actions_num}
+        return {**super()._model_config(), **sizes, "normalize_value": False}
+
+    def _model_state(self, checkpoint: Mapping[str, Any], fn: str) -> dict[str, Any]:
+        return model_state(checkpoint, fn)
+
+    def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
+        """See :class:`BasePlayer`: the policy's mode, or a sample."""
+        with torch.no_grad():
+            policy = self.model.actor(self.model.norm_obs(self.batched_obs(obs)))
+            if is_deterministic:
+                action = policy.mean if isinstance(policy, Distribution) else policy.mode()
+            else:
+                action = policy.sample()
+        return rescale_actions(self.actions_low, self.actions_high, self._given(action.clamp(-1.0, 1.0)))

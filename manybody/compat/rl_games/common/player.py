@@ -1,0 +1,365 @@
+"""RL Games' ``BasePlayer``: a trained policy, acting step by step or in a loop of its own."""
+
+import inspect
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manybody.algos.player import PlayResult
+from manybody.compat.environments import create_legacy_env
+from manybody.compat.evaluation import CheckpointWatch
+from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
+from manybody.compat.rl_games.common.env_configurations import configurations, get_env_info
+from manybody.config import ConfigError, Problem
+from manybody.data.tree import tree_map
+from manybody.engine.console import say, warn
+from manybody.runner import has_device
+
+GAMES = 2000
+"""``player.games_num`` where the configuration has none, as in RL Games up to 1.6.1."""
+
+
+class BasePlayer(CheckpointWatch):
+    """Settings as attributes, the environments, and what lies between them and a policy.
+
+    A client may call this constructor alone and build its own model afterwards.
+
+    Args:
+        params: what stands under ``params``; ``config`` in it is kept and written to. A dictionary without ``config``
+            is the configuration itself, its ``network`` the recipe of the model (RL Games 1.1).
+
+    Raises:
+        ConfigError: the device is not there.
+        EnvError: unknown environment.
+    """
+
+    is_rnn = False
+    model: Any
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.params = params
+        self.config: Any = params.get("config", params)
+        config = self.config
+        if "config" in params:
+            self.load_networks(params)
+        self.player_config: Any = config.get("player") or {}
+        self._take_settings()
+        self.watch_checkpoints(self.player_config)
+        self.env: Any = config.get("vec_env")
+        self.env_info: Any = config.get("env_info")
+        if self.env_info is None:
+            self._make_env()
+        self.num_agents: int = self.env_info.get("agents", 1)
+        self.value_size: int = self.env_info.get("value_size", 1)
+        self.action_space: Any = self.env_info["action_space"]
+        self.state_space: Any = self.env_info.get("state_space")
+        self.observation_space: Any = self.env_info["observation_space"]
+        space = self.observation_space
+        is_dict = type(space).__name__ == "Dict"  # legacy gym's and Gymnasium's
+        self.obs_shape: Any = (
+            {key: part.shape for key, part in space.spaces.items()} if is_dict else space.shape
+        )
+        self.is_tensor_obses = False
+        self.states: Any = None
+        self.batch_size = 1
+        self.has_batch_dimension = False
+
+    def _take_settings(self) -> None:
+        config, player = self.config, self.player_config
+        self.env_name: str = config["env_name"]
+        self.env_config: dict[str, Any] = dict(player.get("env_config", config.get("env_config")) or {})
+        self.seed: int | None = self.env_config.pop("seed", None)
+        self.clip_actions: bool = config.get("clip_actions", True)
+        # Environments count alike in any case; see run().
+        self.balance_env_rewards: bool = player.get("balance_env_rewards", False)
+        self.has_central_value = config.get("central_value_config") is not None
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device_name: str = config.get("device_name") or config.get("device") or default
+        if not has_device(self.device_name):
+            what = f"given {self.device_name!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+            raise ConfigError([Problem("params.config.device_name", what)])
+        self.device = torch.device(self.device_name)
+        self.use_cuda = self.device.type == "cuda"
+        self.render_env: bool = player.get("render", False)
+        self.render_sleep: float = player.get("render_sleep", 0.002)
+        self.games_num: int = int(player.get("games_num", GAMES))
+        self.n_game_life: int = player.get("n_game_life", 1)
+        self.is_deterministic: bool = player.get("deterministic", player.get("determenistic", True))
+        self.print_stats: bool = player.get("print_stats", True)
+        self.max_steps = 108_000 // 4
+
+    @property
+    def is_determenistic(self) -> bool:
+        """``is_deterministic`` as RL Games once spelt it."""
+        return self.is_deterministic
+
+    @is_determenistic.setter
+    def is_determenistic(self, value: bool) -> None:
+        self.is_deterministic = value
+
+    # --- environments --------------------------------------------------------------------------------------------
+
+    def _make_env(self) -> None:
+        if self.player_config.get("use_vecenv", False):
+            self.env = self._environments()
+            self.env_info = self.env.get_env_info()
+        else:
+            self.env = self.create_env()
+            self.env_info = get_env_info(self.env)
+
+    def create_env(self) -> Any:
+        """What the ``env_creator`` of the configuration makes; for names of this library, ``num_actors`` of them."""
+        creator = configurations.get(self.env_name, {}).get("env_creator")
+        return self._environments() if creator is None else creator(**self.env_config)
+
+    def _environments(self) -> Any:
+        seed = self.params.get("seed") if self.seed is None else self.seed
+        return create_legacy_env(self.env_name, int(self.config["num_actors"]), self.env_config, seed or 0)
+
+    def env_reset(self, env: Any) -> Any:
+        """The first observation, as :meth:`obs_to_torch` gives it."""
+        obs = env.reset()
+        if isinstance(obs, tuple):  # Gymnasium's observation and info
+            obs = obs[0]
+        return self.obs_to_torch(obs)
+
+    def env_step(self, env: Any, actions: Tensor) -> tuple[Any, Tensor, Tensor, Any]:
+        """``obs``, ``rewards`` (N,) and ``dones`` (N,) on the CPU, ``infos``; N is 1 for a single environment."""
+        obs, rewards, *ends, infos = env.step(self.preprocess_actions(actions))
+        rewards = torch.as_tensor(rewards).cpu()
+        over = [torch.as_tensor(end).cpu() for end in ends]
+        dones = over[0] if len(over) == 1 else over[0] | over[1]  # Gymnasium's terminated and truncated
+        if rewards.ndim > dones.ndim:
+            rewards = rewards[..., 0]  # of several components, the first counts
+        if dones.ndim == 0:
+            rewards, dones = rewards.reshape(1), dones.reshape(1)
+        return self.obs_to_torch(obs), rewards, dones, infos
+
+    def preprocess_actions(self, actions: Tensor) -> Any:
+        """Actions as the environment takes them: an array where its observations were no tensors."""
+        return actions if self.is_tensor_obses else actions.cpu().numpy()
+
+    # --- observations --------------------------------------------------------------------------------------------
+
+    def obs_to_torch(self, obs: Any) -> Any:
+        """What the policy sees of an observation, as a tensor or a dictionary of them on the player's device."""
+        if isinstance(obs, Mapping) and "obs" in obs:
+            obs = obs["obs"]
+        return self._obs_to_tensors_internal(obs)
+
+    def obs_to_tensors(self, obs: Any) -> dict[str, Any]:
+        """All that an observation shows, as tensors: ``{'obs': ...[, 'states': ...]}``."""
+        parts = self._obs_to_tensors_internal(obs)
+        return parts if isinstance(obs, Mapping) and "obs" in obs else {"obs": parts}
+
+    def _obs_to_tensors_internal(self, obs: Any, cast_to_dict: bool = True) -> Any:
+        return tree_map(self.cast_obs, obs)
+
+    def cast_obs(self, obs: Any) -> Any:
+        """A tensor on the player's device: bytes stay bytes, other numbers become float32."""
+        if isinstance(obs, Tensor):
+            self.is_tensor_obses = True
+            return obs.to(self.device)
+        if isinstance(obs, np.ndarray):
+            kind = torch.uint8 if obs.dtype == np.uint8 else torch.float32
+            return torch.tensor(obs, dtype=kind, device=self.device)
+        return torch.tensor([obs], dtype=torch.float32, device=self.device) if np.isscalar(obs) else obs
+
+    def _preproc_obs(self, obs_batch: Any) -> Any:
+        """Bytes (images) as numbers in [0, 1]; a new dictionary where it is one."""
+        return tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
+
+    def batched_obs(self, obs: Any) -> Any:
+        """``obs`` (N, ...) with bytes as numbers; that of a single environment becomes a batch of one."""
+        if self.has_batch_dimension:
+            return self._preproc_obs(obs)
+        shapes = self.obs_shape if isinstance(obs, Mapping) else {}
+
+        def batch(x: Tensor, shape: Any) -> Tensor:
+            return x.unsqueeze(0) if x.ndim <= len(shape) else x
+
+        if isinstance(obs, Mapping):
+            obs = {key: batch(part, shapes[key]) for key, part in obs.items()}
+        else:
+            obs = batch(obs, self.obs_shape)
+        return self._preproc_obs(obs)
+
+    def get_batch_size(self, obses: Any, batch_size: int) -> int:
+        """Rows of ``obses``, or ``batch_size`` for those of a single environment; what the next calls reckon with."""
+        shape = self.obs_shape
+        if isinstance(obses, Mapping) and "obs" in obses and "obs" not in shape:
+            obses = obses["obs"]
+        if isinstance(shape, Mapping):
+            key = next(iter(shape))
+            obses, shape = obses[key], shape[key]
+        if obses.ndim > len(shape):
+            batch_size = len(obses)
+            self.has_batch_dimension = True
+        self.batch_size = batch_size
+        return batch_size
+
+    # --- policy --------------------------------------------------------------------------------------------------
+
+    def load_networks(self, params: dict[str, Any]) -> None:
+        """The recipe of the model that ``params`` describe, under ``config['network']``."""
+        self.config["network"] = ModelBuilder().load(params)
+
+    def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
+        """Actions (N, A) in the units of the action space; (A,) for a single environment."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it acts; write get_action")
+
+    def get_masked_action(self, obs: Any, action_masks: Any, is_deterministic: bool = True) -> Tensor:
+        """Actions among those that ``action_masks`` allows; only discrete players have one."""
+        raise NotImplementedError(f"{type(self).__name__} has no discrete actions to mask")
+
+    def get_weights(self) -> dict[str, Any]:
+        """``{'model': ...}``."""
+        return {"model": self.model.state_dict()}
+
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`get_weights`; statistics of observations may stand beside the model."""
+        self.model.load_state_dict(weights["model"])
+        if getattr(self, "normalize_input", False) and "running_mean_std" in weights:
+            self.model.running_mean_std.load_state_dict(weights["running_mean_std"])
+
+    def reset(self) -> None:
+        """Forget what belongs to an episode."""
+        self.init_rnn()
+
+    def init_rnn(self) -> None:
+        """Recurrent states (layers, N, units) each, as episodes start with them, in the list ``states``."""
+        if self.is_rnn:
+            shapes = [
+                (state.shape[0], self.batch_size, state.shape[2])
+                for state in self.model.get_default_rnn_state()
+            ]
+            self.states = [torch.zeros(shape, device=self.device) for shape in shapes]
+
+    # --- playing -------------------------------------------------------------------------------------------------
+
+    def run(self) -> PlayResult:
+        """Play ``games_num`` games, tell how they end, and return the statistics.
+
+        Every environment contributes its first games, as many as the others (or one more, where ``games_num`` does
+        not divide): counting whichever games end first would favour short ones.
+        """
+        n_games = self.games_num * self.n_game_life
+        tally: Tally | None = None
+        self.wait_for_checkpoint()
+        for _ in range(n_games):  # an environment alone is reset after each game
+            obses = self.env_reset(self.env)
+            envs = max(self.get_batch_size(obses, 1) // self.num_agents, 1)
+            self.init_rnn()
+            tally = tally or Tally(envs, n_games)
+            tally.begin()
+            masks = self._masks_of_env()
+            for step in range(self.max_steps):
+                if self.evaluation and step % self.update_checkpoint_freq == 0:
+                    self.maybe_load_new_checkpoint()
+                if masks is None:
+                    action = self.get_action(obses, self.is_deterministic)
+                else:
+                    action = self.get_masked_action(obses, masks(), self.is_deterministic)
+                obses, rewards, dones, infos = self.env_step(self.env, action)
+                self._render()
+                self._forget(dones)
+                first = slice(None, None, self.num_agents)  # of each environment's agents
+                line = tally.step(rewards[first].cpu(), dones[first].cpu().bool(), infos)
+                if line and self.print_stats:
+                    say(line)
+                if tally.is_complete or (envs == 1 and bool(dones.any())):
+                    break
+            if tally.is_complete:
+                break
+        assert tally is not None, "games_num and n_game_life are at least 1"
+        return tally.result(self.n_game_life)
+
+    def _masks_of_env(self) -> Any:
+        """What gives the masks of the next step; None where all actions are always allowed."""
+        for has, get in (("has_action_mask", "get_action_mask"), ("has_action_masks", "get_action_masks")):
+            if hasattr(self.env, has) and getattr(self.env, has)():
+                return getattr(self.env, get)
+        return None
+
+    def _render(self) -> None:
+        if not self.render_env:
+            return
+        render = getattr(self.env, "render", None)
+        if render is None:
+            warn(f"player.render: {type(self.env).__name__} cannot show itself; playing goes on without it")
+            self.render_env = False
+            return
+        render(**({"mode": "human"} if "mode" in inspect.signature(render).parameters else {}))
+        time.sleep(self.render_sleep)
+
+    def _forget(self, dones: Tensor) -> None:
+        if self.is_rnn:
+            going_on = (~dones.bool()).float().unsqueeze(-1).to(self.device)
+            self.states = [state * going_on for state in self.states]
+
+
+class Tally:
+    """Returns and lengths of the games that count.
+
+    Args:
+        envs: environments, E.
+        games: how many games are wanted of all of them.
+    """
+
+    def __init__(self, envs: int, games: int) -> None:
+        self.wanted = games // envs + (torch.arange(envs) < games % envs).long()
+        self.played = torch.zeros(envs, dtype=torch.long)
+        self.rewards: list[Tensor] = []
+        self.lengths: list[Tensor] = []
+        self.wins: list[float] = []
+
+    def begin(self) -> None:
+        """All environments were reset."""
+        self.reward, self.length = torch.zeros(2, len(self.wanted), dtype=torch.float64)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all games that count have ended."""
+        return bool((self.played >= self.wanted).all())
+
+    def step(self, rewards: Tensor, dones: Tensor, infos: Any) -> str | None:
+        """Count a step; the line about the games that ended in it.
+
+        Args:
+            rewards: (E,).
+            dones: (E,) bool.
+            infos: ``battle_won`` or ``scores`` in it say how those games ended.
+        """
+        self.reward += rewards
+        self.length += 1
+        counts = dones & (self.played < self.wanted)
+        line = self._end(counts, infos) if counts.any() else None
+        self.reward[dones], self.length[dones] = 0.0, 0.0
+        return line
+
+    def _end(self, counts: Tensor, infos: Any) -> str:
+        self.played += counts
+        self.rewards.append(self.reward[counts])
+        self.lengths.append(self.length[counts])
+        line = f"reward: {float(self.rewards[-1].mean()):.2f} steps: {float(self.lengths[-1].mean()):.1f}"
+        told = [infos[key] for key in ("scores", "battle_won") if isinstance(infos, Mapping) and key in infos]
+        if told:
+            self.wins.append(float(torch.as_tensor(told[0]).float().mean()))
+            line += f" w: {self.wins[-1]}"
+        return line
+
+    def result(self, n_game_life: int) -> PlayResult:
+        """Tell and return the statistics; ``n_game_life`` episodes are one game."""
+        rewards = torch.cat([*self.rewards, torch.zeros(0, dtype=torch.float64)])
+        games = max(len(rewards), 1)
+        reward = float(rewards.sum()) / games * n_game_life
+        steps = float(sum(length.sum() for length in self.lengths)) / games * n_game_life
+        say(f"{float(rewards.sum())}")
+        wins = f" winrate: {sum(self.wins) / games * n_game_life}" if self.wins else ""
+        say(f"av reward: {reward} av steps: {steps}{wins}")
+        deviation = float(rewards.std(correction=0)) if len(rewards) else 0.0
+        return PlayResult(len(rewards), reward, deviation * n_game_life, steps)

@@ -1,0 +1,274 @@
+"""What RL Games' players have from ``BasePlayer``: settings, environments, checkpoints, the loop."""
+
+from types import SimpleNamespace
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from toy import ToyEnv
+from toy_rl_games import discrete, given, raw
+
+from manybody.compat.environments import LegacyEnv, legacy_env
+from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete
+from manybody.compat.rl_games.common.player import BasePlayer, Tally
+from manybody.config import ConfigError
+from manybody.engine.checkpoint import CheckpointError, save_checkpoint
+from manybody.envs import registration
+from manybody.envs.base import EnvSpec
+from manybody.envs.env_configurations import configurations
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """``env_name: toy`` is known."""
+    monkeypatch.setattr(registration, "_creators", dict(registration._creators))
+    registration.register("toy", lambda num_actors, seed, **config: ToyEnv(num_actors, **config))
+
+
+# Settings
+
+
+def test_both_spellings_and_devices():
+    assert PpoPlayerContinuous(raw(**given())).is_determenistic
+    for word in ("deterministic", "determenistic"):
+        agent = PpoPlayerContinuous(raw(**given(player={word: False})))
+        assert not agent.is_deterministic and not agent.is_determenistic
+    agent.is_determenistic = True
+    assert agent.is_deterministic
+    params = raw(**given())
+    params["config"]["device"] = params["config"].pop("device_name")
+    assert PpoPlayerContinuous(params).device == torch.device("cpu")
+    with pytest.raises(ConfigError, match="given 'cuda:77'"):
+        PpoPlayerContinuous(raw(**given(device="cuda:77")))
+
+
+def test_the_configuration_is_the_clients():
+    params = raw(**given(private={"x": 1}, player={"games_num": 7, "n_game_life": 2}))
+    agent = PpoPlayerContinuous(params)
+    assert agent.config is params["config"] and agent.network is agent.config["network"]
+    assert (agent.games_num, agent.n_game_life, agent.config["private"]) == (7, 2, {"x": 1})
+    assert (agent.num_agents, agent.value_size, agent.max_steps) == (1, 1, 27000)
+
+
+def test_how_environments_are_made(toys, monkeypatch):
+    asked = []
+    foreign = LegacyEnv(ToyEnv(5))
+    creator = {"vecenv_type": "X", "env_creator": lambda **kwargs: asked.append(kwargs) or foreign}
+    monkeypatch.setitem(configurations, "theirs", creator)
+    agent = BasePlayer(
+        raw(env_name="theirs", env_config={"seed": 3, "a": 1}, player={"env_config": {"a": 2}})
+    )
+    assert agent.env is foreign and asked == [{"a": 2}] and agent.seed is None
+    agent = BasePlayer(raw(env_name="theirs", env_config={"seed": 3, "a": 1}))
+    assert asked[1:] == [{"a": 1}] and agent.seed == 3
+    for use_vecenv in (False, True):
+        agent = BasePlayer(raw(num_actors=4, player={"use_vecenv": use_vecenv}))
+        assert isinstance(agent.env, LegacyEnv) and agent.env.reset().shape == (4, 3)
+
+
+# Checkpoints
+
+
+def test_a_checkpoint_of_this_library(make_agent, toys, tmp_path):
+    ours = make_agent()
+    ours.start_training()
+    save_checkpoint(tmp_path / "ours.pth", ours.get_full_state_weights())
+    agent = PpoPlayerContinuous(raw(num_actors=4))
+    agent.restore(str(tmp_path / "ours.pth"))
+    state = ours.model.state_dict()
+    assert sorted(agent.model.state_dict()) == sorted(state)
+    assert all(torch.equal(value, state[name]) for name, value in agent.model.state_dict().items())
+    narrow = PpoPlayerContinuous(
+        raw({"mlp": {"units": [4], "activation": "elu", "initializer": {"name": "default"}}})
+    )
+    with pytest.raises(CheckpointError, match="differing parameters"):
+        narrow.restore(str(tmp_path / "ours.pth"))
+
+
+class Curriculum(ToyEnv):
+    restores_exactly = False
+
+    def set_env_state(self, state):
+        self.level = state["level"]
+
+
+def test_statistics_beside_the_model_and_the_environments_state(tmp_path):
+    agent = PpoPlayerContinuous(raw(**given(legacy_env(Curriculum()))))
+    weights = agent.get_weights()["model"]
+    beside = {
+        "running_mean": torch.ones(3).double(),
+        "running_var": torch.ones(3).double(),
+        "count": torch.tensor(2.0),
+    }
+    kept = {name: value for name, value in weights.items() if not name.startswith("running_mean_std")}
+    save_checkpoint(
+        tmp_path / "x.pth", {"model": kept, "running_mean_std": beside, "env_state": {"level": 3}}
+    )
+    agent.restore(str(tmp_path / "x.pth"))
+    assert agent.model.running_mean_std.running_mean.tolist() == [1.0] * 3 and agent.env.level == 3
+    whole = PpoPlayerContinuous(raw(**given(legacy_env(ToyEnv()))))
+    whole.restore(str(tmp_path / "x.pth"))  # a state in the middle of episodes would have "steps"
+
+
+# A player of a client
+
+
+class OwnPlayer(PpoPlayerContinuous):
+    """As IsaacGymEnvs' CommonPlayer: calls BasePlayer's constructor alone, builds its own nets, has its own loop."""
+
+    def __init__(self, params):
+        BasePlayer.__init__(self, params)
+        self.network = self.config["network"]
+        self.normalize_input = self.config["normalize_input"]
+        self.normalize_value = self.config["normalize_value"]
+        self.mask = [False]
+        self.actions_num = self.action_space.shape[0]
+        self.actions_low = torch.from_numpy(self.action_space.low.copy()).float().to(self.device)
+        self.actions_high = torch.from_numpy(self.action_space.high.copy()).float().to(self.device)
+        config = {
+            "actions_num": self.actions_num,
+            "input_shape": self.obs_shape,
+            "num_seqs": self.num_agents,
+            "value_size": self.env_info.get("value_size", 1),
+            "normalize_value": self.normalize_value,
+            "normalize_input": self.normalize_input,
+        }
+        self.model = self.network.build(config)
+        self.model.to(self.device)
+        self.model.eval()
+        self.is_rnn = self.model.is_rnn()
+
+    def run(self):
+        is_determenistic = self.is_determenistic
+        obs_dict = self.env_reset(self.env)
+        self.batch_size = self.get_batch_size(obs_dict["obs"], 1)
+        self.init_rnn()
+        cr = torch.zeros(self.batch_size, dtype=torch.float32)
+        for _ in range(3):
+            obs, _ = self.env.reset_done()
+            obs_dict = self.obs_to_torch(obs)
+            action = self.get_action(obs_dict, is_determenistic)
+            obs_dict, r, _, info = self.env_step(self.env, action)
+            cr += r
+        return cr, info
+
+    def obs_to_torch(self, obs):
+        return {"obs": super().obs_to_torch(obs)}
+
+    def get_action(self, obs_dict, is_determenistic=False):
+        return super().get_action(obs_dict["obs"], is_determenistic)
+
+
+def test_a_player_with_a_loop_of_its_own(toys, tmp_path):
+    player = OwnPlayer(raw(num_actors=4))
+    save_checkpoint(tmp_path / "x.pth", player.get_weights())
+    player.restore(str(tmp_path / "x.pth"))
+    player.reset()
+    rewards, infos = player.run()
+    assert rewards.shape == (4,) and player.has_batch_dimension
+    assert infos["terminate"].shape == (4,)
+
+
+def test_a_configuration_of_rl_games_1_1():
+    built = SimpleNamespace()
+    player = BasePlayer({**raw(**given())["config"], "network": built})
+    assert player.config["network"] is built
+
+
+# The loop
+
+
+def test_the_loop_counts_each_environment_alike(toys, capsys):
+    player = PpoPlayerContinuous(raw(num_actors=2, env_config={"length": 2}, player={"games_num": 3}))
+    with torch.no_grad():
+        player.model.a2c_network.mu.weight.zero_()
+        player.model.a2c_network.mu.bias.zero_()
+    result = player.run()
+    # Environment 0 plays two games of 2 steps. Environment 1 starts at its last step: one game of 1 step.
+    first = [1 - np.square(np.sin(1.3 * t + np.arange(2)) / 2).mean() for t in (0, 1)]
+    second = 1 - np.square(np.sin(0.7 + 1.3 + np.arange(2)) / 2).mean()
+    total = 2 * sum(first) + second
+    assert result.games == 3 and result.mean_steps == pytest.approx(5 / 3)
+    assert result.mean_reward == pytest.approx(total / 3, abs=1e-5)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [f"reward: {second:.2f} steps: 1.0", f"reward: {sum(first):.2f} steps: 2.0"]
+    assert lines[-1].startswith("av reward: ") and " av steps: 1.66" in lines[-1]
+    assert float(lines[-2]) == pytest.approx(total, abs=1e-5)
+
+
+def test_an_environment_of_gymnasium_alone(monkeypatch, capsys):
+    creator = {"vecenv_type": "RAY", "env_creator": lambda **kwargs: gymnasium.make("CartPole-v1", **kwargs)}
+    monkeypatch.setitem(configurations, "cart", creator)
+    params = discrete(spaces.Discrete(2), env_name="cart", player={"games_num": 3, "print_stats": False})
+    del params["config"]["env_info"], params["config"]["vec_env"]
+    result = PpoPlayerDiscrete(params).run()
+    assert result.games == 3 and result.mean_reward == result.mean_steps > 1
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+class Matches(ToyEnv):
+    """A game is decided in every step, and masks allow one action."""
+
+    def __init__(self):
+        super().__init__(2, length=1)
+        self.spec = EnvSpec(self.spec.observation_space, spaces.Discrete(3))
+
+    def get_action_masks(self):
+        return torch.tensor([[False, True, False]] * 2)
+
+    def step(self, actions):
+        assert actions.tolist() == [1, 1]
+        step = super().step(torch.zeros(2, 2))
+        return step._replace(extras={"battle_won": torch.ones(2)})
+
+
+def test_masks_and_matches_in_the_loop(capsys):
+    env = legacy_env(Matches())
+    params = discrete(spaces.Discrete(3), player={"games_num": 4, "n_game_life": 2})
+    params["config"] |= {"vec_env": env, "env_info": env.get_env_info()}
+    player = PpoPlayerDiscrete(params)
+    assert player.run().games == 8
+    out = capsys.readouterr().out
+    assert out.count("steps: 1.0 w: 1.0") == 4  # both environments end in every step
+    assert "winrate: 1.0" in out.splitlines()[-1]
+
+
+def test_agents_of_one_environment_are_one_game():
+    tally = Tally(1, 1)
+    tally.begin()
+    assert tally.step(torch.tensor([2.0]), torch.tensor([False]), {}) is None
+    assert tally.step(torch.tensor([1.0]), torch.tensor([True]), {}) == "reward: 3.00 steps: 2.0"
+    assert tally.is_complete
+
+
+def test_a_player_follows_a_training(toys, tmp_path, capsys):
+    params = raw(
+        num_actors=2,
+        env_config={"length": 2},
+        player={
+            "games_num": 4,
+            "evaluation": True,
+            "dir_to_monitor": str(tmp_path),
+            "update_checkpoint_freq": 1,
+        },
+    )
+    player = PpoPlayerContinuous(params)
+    weights = player.get_weights()
+    save_checkpoint(tmp_path / "a.pth", weights)
+    player.wait_for_checkpoint()
+    assert player.checkpoint_to_load == str(tmp_path / "a.pth")
+    with torch.no_grad():
+        player.model.a2c_network.mu.bias.fill_(7.0)
+    save_checkpoint(tmp_path / "b.pth", player.get_weights())
+    (tmp_path / "c.pth").write_bytes(b"half a file")
+    player.process_new_eval_checkpoint(str(tmp_path / "a.pth"))
+    player._seen = (2**63, "")  # nothing in the folder is newer
+    player.maybe_load_new_checkpoint()
+    assert (player.model.a2c_network.mu.bias < 7.0).all() and player.checkpoint_to_load is None
+    player.process_new_eval_checkpoint(str(tmp_path / "c.pth"))
+    player.maybe_load_new_checkpoint()
+    assert "c.pth" in capsys.readouterr().err
+    player._seen = (0, "")
+    assert player.run().games == 4

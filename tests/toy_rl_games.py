@@ -1,0 +1,204 @@
+"""A model of every kind beside RL Games 1.6.5: agents and players of both from one section of settings."""
+
+import contextlib
+import copy
+import io
+from typing import Any
+
+import torch
+from toy_family import FamilyEnv, family_params
+from toy_sac import sac_params
+
+N, STEPS = 50, 20
+"""1,000 observations: so many rows for so many steps, through which recurrent states go on."""
+RNN = {"layers": 2, "before_mlp": True, "layer_norm": True, "concat_output": True}
+RESNET = {"name": "resnet_actor_critic"}
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "continuous": {"action": "box"},
+    "continuous, separate": {"action": "box", "network_keys": {"separate": True}},
+    "discrete": {"action": "discrete"},
+    "multi-discrete": {"action": "tuple"},
+    "lstm": {"action": "box", "rnn": "lstm"},
+    "lstm, separate": {"action": "discrete", "rnn": "lstm", "network_keys": {"separate": True}},
+    "gru": {"action": "box", "rnn": "gru"},
+    "central value": {"action": "box", "central": "mlp"},
+    "central value, lstm": {"action": "discrete", "rnn": "gru", "central": "lstm"},
+    "cnn": {"action": "box", "observation": "image"},
+    "cnn and lstm": {"action": "tuple", "observation": "image", "rnn": "lstm"},
+    "resnet": {"action": "discrete", "observation": "image", "network_keys": RESNET},
+    "resnet, lstm": {"action": "box", "observation": "image", "rnn": "lstm", "network_keys": RESNET},
+    "sac": {"action": "box"},
+}
+
+
+class Kind:
+    """One kind of model: its settings, environments, observations, agents and players."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.keys = {key: value for key, value in KINDS[name].items() if key in ("action", "observation")}
+        self.central = "central" in KINDS[name]
+        if name == "sac":
+            config = {"name": "family", "env_name": "family", "num_actors": 4, "num_warmup_steps": 1}
+            self.params = sac_params(**config)
+        else:
+            self.params = family_params(**KINDS[name], normalize_input=True, normalize_value=True)
+            if self.keys["action"] == "box":
+                self.params["config"]["bounds_loss_coef"] = 0.0
+            if name in ("gru", "lstm, separate"):
+                self.params["network"]["rnn"] |= RNN
+            if "resnet" in name:
+                self.params["network"]["cnn"] = {"conv_depths": [4, 5]}
+
+    def env(self, num_envs: int = 4) -> FamilyEnv:
+        return FamilyEnv(**self.keys, num_envs=num_envs, states=self.central)
+
+    def observations(self, seed: int = 7) -> list[torch.Tensor]:
+        """STEPS times (N, *shape), as an environment gives them."""
+        draw = torch.Generator().manual_seed(seed)
+        if self.keys.get("observation") == "image":
+            size = (STEPS, N, 8, 8, 2)
+            return list(torch.randint(0, 256, size, dtype=torch.uint8, generator=draw))
+        return list(2.0 * torch.randn(STEPS, N, 3, generator=draw))
+
+    # --- theirs ----------------------------------------------------------------------------------------------
+
+    def _their_params(self, env: FamilyEnv, folder: Any) -> dict[str, Any]:
+        from rl_games.common.algo_observer import DefaultAlgoObserver
+        from rl_games.common.tr_helpers import DefaultRewardsShaper
+
+        params = copy.deepcopy(self.params)
+        config = params["config"]
+        params["network"].setdefault("normalization", None)
+        if self.central:
+            central = config["central_value_config"]
+            central["network"]["normalization"] = None
+        for key in ("alpha_lr", "actor_lr", "critic_lr"):
+            if key in config:
+                config[key] = float(config[key])
+        config |= {
+            "device": "cpu",
+            "device_name": "cpu",
+            "reward_shaper": DefaultRewardsShaper(),
+            "features": {"observer": DefaultAlgoObserver()},
+            "env_info": env.get_env_info(),
+            "vec_env": env,
+            "train_dir": str(folder),
+        }
+        return params
+
+    def their_agent(self, folder: Any) -> Any:
+        """Its agent, with weights, statistics and moments that are no longer those of the start."""
+        from rl_games.algos_torch.a2c_continuous import A2CAgent
+        from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
+        from rl_games.algos_torch.sac_agent import SACAgent
+
+        algorithm = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent, "sac": SACAgent}
+        params = self._their_params(self.env(), folder)
+        torch.manual_seed(0)
+        with contextlib.redirect_stdout(io.StringIO()):
+            agent = algorithm[params["algo"]["name"]]("run", params)
+        disturb(agent.model)
+        if self.central:
+            disturb(agent.central_value_net)
+        for optimizer in optimizers(agent).values():
+            learn(optimizer)
+        agent.epoch_num, agent.frame = 12, 3456
+        return agent
+
+    def save_theirs(self, agent: Any, path: Any) -> str:
+        """What it saves at ``path``, which ends in .pth."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            agent.save(str(path).removesuffix(".pth"))
+        return str(path)
+
+    def their_player(self, file: str) -> Any:
+        from rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete, SACPlayer
+
+        players = {"a2c_continuous": PpoPlayerContinuous, "a2c_discrete": PpoPlayerDiscrete, "sac": SACPlayer}
+        params = self._their_params(self.env(), "")
+        with contextlib.redirect_stdout(io.StringIO()):
+            player = players[params["algo"]["name"]](params)
+            player.restore(file)
+        player.has_batch_dimension, player.batch_size = True, N
+        player.reset()
+        return player
+
+    # --- ours ------------------------------------------------------------------------------------------------
+
+    def our_agent(self, **parts: Any) -> Any:
+        from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
+        from manybody.algos.sac import SACAgent
+        from manybody.config import parse_params
+
+        algorithm = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent, "sac": SACAgent}
+        params = parse_params(copy.deepcopy(self.params))
+        torch.manual_seed(1)
+        return algorithm[params.algo.name]("run", params, vec_env=self.env(), **parts)
+
+    def our_player(self, file: str) -> Any:
+        from manybody.algos.a2c import PpoPlayerContinuous, PpoPlayerDiscrete
+        from manybody.algos.sac import SACPlayer
+        from manybody.config import parse_params
+
+        players = {"a2c_continuous": PpoPlayerContinuous, "a2c_discrete": PpoPlayerDiscrete, "sac": SACPlayer}
+        params = parse_params(copy.deepcopy(self.params))
+        player = players[params.algo.name](params, vec_env=self.env(N))
+        player.restore(file)
+        return player
+
+
+def actions(player: Any, observations: list[torch.Tensor], ours: bool) -> torch.Tensor:
+    """(STEPS, N, ...) deterministic actions."""
+    with torch.no_grad():
+        return torch.stack(
+            [player.get_action({"obs": obs} if ours else obs, is_deterministic=True) for obs in observations]
+        )
+
+
+def disturb(model: torch.nn.Module, seed: int = 5) -> None:
+    """Other weights, and statistics of something."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            noise = torch.randn(value.shape, generator=draw).to(value.dtype)
+            if name.endswith("running_var"):
+                value.copy_(0.5 + noise.abs())
+            elif name.endswith("count"):
+                value.fill_(500.0)
+            elif value.is_floating_point():
+                value.add_(0.3 * noise)
+
+
+def learn(optimizer: torch.optim.Optimizer, steps: int = 2) -> None:
+    """Steps on a sum of squares, so that there are moments, and another learning rate."""
+    for _ in range(steps):
+        for group in optimizer.param_groups:
+            for index, parameter in enumerate(group["params"]):
+                if parameter.requires_grad:
+                    parameter.grad = (1.0 + index) * 0.01 * parameter.detach()
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def optimizers(agent: Any) -> dict[str, Any]:
+    """By the keys of a checkpoint; of an agent of either library."""
+    names = ("optimizer", "actor_optimizer", "critic_optimizer", "log_alpha_optimizer")
+    found = {name: getattr(agent, name) for name in names if hasattr(agent, name)}
+    central = getattr(agent, "central_value_net", None) or getattr(agent, "central_value", None)
+    if hasattr(central, "optimizer"):
+        found["assymetric_vf_optimizer"] = central.optimizer
+    return found
+
+
+def moments(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """Of every parameter: step, first and second moment."""
+    entries = [optimizer.state[x] for group in optimizer.param_groups for x in group["params"]]
+    return [
+        entry[key].double().cpu()
+        for entry in entries
+        for key in ("step", "exp_avg", "exp_avg_sq")
+        if key in entry
+    ]
