@@ -1,0 +1,345 @@
+"""Observers, diagnostics, self-play, sweeps and thinned writers as RL Games' clients use them."""
+
+import types
+
+import numpy as np
+import pytest
+import torch
+from rl_games.common import algo_observer as their_observers
+from rl_games.common import diagnostics as their_diagnostics
+from rl_games.common.interval_summary_writer import IntervalSummaryWriter as TheirWriter
+
+from manybody.algos.a2c import A2CAgent
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.algos_torch.moving_mean_std import GeneralizedMovingStats
+from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
+from manybody.compat.rl_games.common import algo_observer, diagnostics, interval_summary_writer
+from manybody.compat.rl_games.common.experiment import Experiment
+from manybody.config import parse_params
+from manybody.engine.observers import AlgoObserver as NativeObserver
+from manybody.engine.observers import MultiObserver as NativeMulti
+
+
+class Writer(list):
+    def add_scalar(self, tag, value, step):
+        self.append((tag, np.asarray(value).item(), step))
+
+
+def algo(agents=1):
+    return types.SimpleNamespace(
+        games_to_track=5, ppo_device="cpu", device="cpu", num_agents=agents, writer=Writer()
+    )
+
+
+def rows(*indices):
+    return torch.tensor(indices, dtype=torch.long).reshape(-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("infos", "agents"),
+    [
+        ({"scores": np.array([1.0, 2.0, 3.0])}, 1),
+        ({"battle_won": torch.tensor([1.0, 2.0, 3.0]), "time_outs": 1}, 1),
+        ({"scores": np.array([1.0, 2.0])}, 2),
+        ({"lives": np.array([0, 1, 0]), "scores": np.array([1.0, 2.0, 5.0])}, 1),
+        ([{"scores": 3.0}, {"battle_won": 1, "scores": 7}, {}], 1),
+        ([{"battle_won": True}], 1),
+        ([], 1),
+        (None, 1),
+        ({"nothing": 1}, 1),
+        ([1, 2, 3], 1),
+    ],
+)
+def test_default_observer(infos, agents):
+    pair = []
+    for module in (algo_observer, their_observers):
+        observer, agent = module.DefaultAlgoObserver(), algo(agents)
+        observer.after_init(agent)
+        observer.process_infos(infos, rows(0, 2))
+        observer.process_infos(infos, rows())
+        observer.after_print_stats(100, 2, 3.5)
+        pair.append((agent.writer, observer.game_scores.current_size))
+        observer.after_clear_stats()
+        assert observer.game_scores.current_size == 0
+    assert pair[0] == pair[1]
+
+
+def test_default_observer_goes_on_where_it_was():
+    first, second = algo_observer.DefaultAlgoObserver(), algo_observer.DefaultAlgoObserver()
+    for observer in (first, second):
+        observer.after_init(algo())
+    first.process_infos({"scores": [4.0, 2.0]}, rows(0, 1))
+    second.load_state_dict(first.state_dict())
+    assert (second.game_scores.get_mean().item(), second.game_scores.current_size) == (3.0, 2)
+
+
+def test_isaac_observer():
+    """``episode`` terms of both steps as one mean: (1 + 2 + 4) / 3; a term that only one step has, its own."""
+    pair = []
+    steps = [
+        {"episode": {"r": torch.tensor([1.0, 2.0])}, "a": 1.0, "b": torch.tensor(2.0), "c": torch.zeros(2)},
+        {"episode": {"r": 4.0}, "b": 3, "time_outs": torch.zeros(2)},
+    ]
+    for module in (algo_observer, their_observers):
+        observer, agent = module.IsaacAlgoObserver(), algo()
+        observer.after_init(agent)
+        for step in steps:
+            observer.process_infos(
+                {key: dict(x) if key == "episode" else x for key, x in step.items()}, rows(1)
+            )
+        observer.mean_scores.update(torch.tensor([6.0]))
+        observer.after_print_stats(100, 2, 3.5)
+        observer.after_print_stats(200, 3, 7.5)
+        observer.after_clear_stats()
+        observer.after_print_stats(300, 4, 9.5)
+        pair.append(agent.writer)
+        with pytest.raises(ValueError, match=r"expected 'infos' as dict\. Received: <class 'list'>"):
+            observer.process_infos([], rows())
+    assert pair[0] == pair[1]
+    assert pair[0][0] == ("Episode/r", pytest.approx(7 / 3), 2)
+
+
+def test_isaac_observer_with_a_term_that_comes_later():
+    observer, agent = algo_observer.IsaacAlgoObserver(), algo()
+    observer.after_init(agent)
+    observer.process_infos({"episode": {"r": 1.0}}, rows())
+    observer.process_infos({"episode": {"r": 2.0, "late": 5}}, rows())
+    observer.after_print_stats(1, 1, 1.0)
+    assert agent.writer[:2] == [("Episode/r", 1.5, 1), ("Episode/late", 5.0, 1)]
+
+
+class RLGPUAlgoObserver(algo_observer.AlgoObserver):
+    """As IsaacGymEnvs has it: looks up rows one by one."""
+
+    def after_init(self, algo):
+        self.algo = algo
+        self.mean_scores = torch_ext.AverageMeter(1, algo.games_to_track).to(algo.ppo_device)
+        self.seen = []
+
+    def process_infos(self, infos, done_indices):
+        assert isinstance(infos, dict)
+        self.seen += [index.item() for index in done_indices]
+
+
+class MultiObserver(algo_observer.AlgoObserver):
+    """As IsaacGymEnvs has it: forwards everything by name."""
+
+    def __init__(self, observers_):
+        super().__init__()
+        self.observers = observers_
+
+    def _call_multi(self, method, *args_, **kwargs_):
+        for observer in self.observers:
+            getattr(observer, method)(*args_, **kwargs_)
+
+    def before_init(self, base_name, config, experiment_name):
+        self._call_multi("before_init", base_name, config, experiment_name)
+
+    def after_init(self, algo):
+        self._call_multi("after_init", algo)
+
+    def process_infos(self, infos, done_indices):
+        self._call_multi("process_infos", infos, done_indices)
+
+    def after_steps(self):
+        self._call_multi("after_steps")
+
+    def after_clear_stats(self):
+        self._call_multi("after_clear_stats")
+
+    def after_print_stats(self, frame, epoch_num, total_time):
+        self._call_multi("after_print_stats", frame, epoch_num, total_time)
+
+
+@pytest.mark.parametrize("done", [torch.tensor([True, False, False, True]), rows(0, 3)])
+def test_clients_are_told_rows(done):
+    """Masks of this library's agents and rows of RL Games' arrive as the same thing."""
+    child = RLGPUAlgoObserver()
+    observer = MultiObserver([child, algo_observer.AlgoObserver()])
+    observer.after_init(algo())
+    observer.process_infos({}, done)
+    observer.after_clear_stats()
+    assert child.seen == [0, 3]
+
+
+def test_one_row_for_each_environment():
+    child = RLGPUAlgoObserver()
+    child.after_init(algo(agents=2))
+    child.process_infos({}, torch.tensor([False, False, True, True]))
+    assert child.seen == [2]
+
+
+def test_every_hook_is_there():
+    observer = algo_observer.AlgoObserver()
+    observer.before_init("run", {}, "name")
+    observer.after_init(None)
+    observer.process_infos(None, None)
+    observer.after_steps()
+    observer.after_clear_stats()
+    observer.after_print_stats(0, 0, 0.0)
+    assert observer.state_dict() == {}
+    assert isinstance(observer, NativeObserver)
+    hooks = {name for name in vars(their_observers.AlgoObserver) if not name.startswith("_")}
+    assert hooks <= set(dir(observer))
+
+
+def test_they_watch_an_agent_of_this_library(toy_env):
+    """Through two epochs of four steps: each row of the toy ends its episodes."""
+    child = RLGPUAlgoObserver()
+    isaac = algo_observer.IsaacAlgoObserver()
+    mapping, env = toy_env
+    observer = NativeMulti([MultiObserver([child]), isaac, algo_observer.DefaultAlgoObserver()])
+    agent = A2CAgent("run", parse_params(mapping), vec_env=env, observer=observer)
+    agent.init_tensors()
+    agent.obs = agent.env_reset()
+    for _ in range(2):
+        agent.train_epoch()
+    observer.after_print_stats(agent.frame, 2, 1.0)
+    agent.clear_stats()
+    assert child.seen
+    assert all(0 <= row < agent.num_actors for row in child.seen)
+
+
+@pytest.fixture
+def toy_env():
+    from toy import ToyEnv, toy_params
+
+    return toy_params(), ToyEnv()
+
+
+def batch(draw, masks=None):
+    values, returns = torch.randn(2, 20, 1, generator=draw)
+    old, new = 0.3 * torch.randn(2, 20, generator=draw)
+    return {"values": values, "returns": returns, "new_neglogp": new, "old_neglogp": old, "masks": masks}
+
+
+def test_diagnostics():
+    agent = types.SimpleNamespace(
+        normalize_rms_advantage=False,
+        normalize_value=True,
+        value_mean_std=types.SimpleNamespace(
+            running_mean=torch.tensor([1.5]), running_var=torch.tensor([4.0])
+        ),
+    )
+    pair = []
+    for module in (diagnostics, their_diagnostics):
+        draw, writer = torch.Generator().manual_seed(0), Writer()
+        found = module.PpoDiagnostics()
+        for mini_epoch in range(2):
+            for minibatch in range(3):
+                found.mini_batch(agent, batch(draw), 0.2, minibatch)
+            found.mini_epoch(agent, mini_epoch)
+        found.epoch(agent, current_epoch=7)
+        found.send_info(writer)
+        found.send_info(None)
+        pair.append(sorted(writer))
+    assert [x[0] for x in pair[0]] == [x[0] for x in pair[1]]
+    assert [x[1] for x in pair[0]] == pytest.approx([x[1] for x in pair[1]], rel=1e-5)
+    assert {x[2] for x in pair[0]} == {7}
+
+
+def test_diagnostics_of_moving_advantages_and_masks():
+    """RL Games' read attributes that its moving statistics do not have."""
+    stats = GeneralizedMovingStats((1,), decay=0.0)
+    stats(torch.tensor([1.0, 3.0]))  # mean 2, mean square 5
+    agent = types.SimpleNamespace(
+        normalize_rms_advantage=True, normalize_value=False, advantage_mean_std=stats
+    )
+    found, writer = diagnostics.PpoDiagnostics(), Writer()
+    found.mini_batch(agent, batch(torch.Generator().manual_seed(0), torch.ones(20)), 0.2, 0)
+    found.mini_epoch(agent, 0)
+    found.epoch(agent, 1)
+    found.send_info(writer)
+    tags = {tag: value for tag, value, _ in writer}
+    assert tags["diagnostics/rms_advantage/mean"] == 2.0
+    assert tags["diagnostics/rms_advantage/var"] == pytest.approx(1.0)
+    assert 0.0 <= tags["diagnostics/clip_frac/0"] <= 1.0
+
+
+def test_no_diagnostics():
+    nothing = diagnostics.DefaultDiagnostics()
+    for name, arguments in (("send_info", 1), ("epoch", 2), ("mini_epoch", 2), ("mini_batch", 4)):
+        assert getattr(nothing, name)(*[None] * arguments) is None
+
+
+@pytest.mark.parametrize("place", ["returns", "observer", "agent"])
+def test_self_play(place):
+    """Three games of mean 2 beat a score of 1: environments 0 and 1 get the weights, the next time 1 and 2."""
+    config = {
+        "update_score": 1.0,
+        "games_to_check": 3,
+        "env_update_num": 2,
+        "check_scores": place != "returns",
+    }
+    given, cleared, writer = [], [], Writer()
+    meters = torch_ext.AverageMeter(1, 10), torch_ext.AverageMeter(1, 10)
+    agent = types.SimpleNamespace(
+        game_rewards=meters[0],
+        algo_observer=types.SimpleNamespace(game_scores=meters[1]),
+        vec_env=types.SimpleNamespace(set_weights=lambda rows, weights: given.append((list(rows), weights))),
+        clear_stats=lambda: cleared.append(1),
+        get_weights=lambda: "weights",
+        frame=64,
+        num_actors=3,
+    )
+    if place == "agent":
+        agent.game_scores, agent.algo_observer = meters[1], None
+    manager = SelfPlayManager(config, writer)
+    watched = meters[0 if place == "returns" else 1]
+    watched.update(torch.tensor([2.0, 2.0]))
+    manager.update(agent)
+    assert given == []  # two games are too few
+    watched.update(torch.tensor([2.0]))
+    manager.update(agent)
+    manager.update(agent)
+    assert given == [([0, 1], "weights"), ([1, 2], "weights")]
+    assert writer == [("selfplay/iters_update_weigths", 2.0, 64), ("selfplay/iters_update_weigths", 1.0, 64)]
+    assert len(cleared) == 2
+    watched.clear()
+    watched.update(torch.zeros(5))
+    manager.update(agent)
+    assert len(given) == 2
+
+
+def test_sweeps():
+    """Two experiments of two values; RL Games leaves out every second experiment."""
+    experiments = [
+        {"exp": [{"path": "config.gamma", "value": [0.9, 0.99]}, {"path": "seed", "value": [1, 2]}]},
+        {"exp": [{"path": "config.tau", "value": [0.8, 0.95]}]},
+    ]
+    params = {"seed": 0, "config": {"name": "run", "gamma": 0.5, "tau": 0.5}}
+    sweep = Experiment(params, {"experiments": experiments})
+    found = []
+    for given in sweep:
+        found.append((given["seed"], *given["config"].values()))
+        if not sweep.done:
+            sweep.set_results(float(len(found)), 1)
+    assert found == [
+        (1, "run_0_0", 0.9, 0.5),
+        (2, "run_0_1", 0.99, 0.5),
+        (0, "run_1_0", 0.5, 0.8),
+        (0, "run_1_1", 0.5, 0.95),
+    ]
+    assert sweep.best_results == (3.0, 1)
+    assert params["config"]["gamma"] == 0.5
+    assert (
+        Experiment(params, {"experiments": experiments, "start_exp": 1}).current_config["config"]["tau"]
+        == 0.8
+    )
+
+
+def test_thinned_writers(monkeypatch):
+    """Numbers of one tag 5 s apart at first, 10 s apart after 2000 s; nothing in the first 5 s or at step 0."""
+    now, pair = [1000.0], []
+    monkeypatch.setattr("time.time", lambda: now[0])
+    for made in (interval_summary_writer.IntervalSummaryWriter, TheirWriter):
+        now[0], writer = 1000.0, Writer()
+        thinned = made(writer, {"summaries_interval_sec_max": 50})
+        for seconds in (1, 6, 8, 12, 1900, 2500, 2507, 2512, 2513):
+            now[0] = 1000.0 + seconds
+            thinned.add_scalar("a", seconds, seconds)
+            thinned.add_scalar("never", seconds, 0)
+        assert thinned.count == writer.count  # everything else is the writer's own
+        pair.append(list(writer))
+    assert pair[0] == pair[1]
+    assert [value for _, value, _ in pair[0]] == [6, 12, 1900, 2500, 2513]
