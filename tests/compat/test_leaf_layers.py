@@ -158,6 +158,7 @@ def test_returns_over_atoms():
         np.testing.assert_allclose(result.sum(axis=1), 1.0, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore")  # RL Games' own
 @pytest.mark.parametrize("normalize", [False, True])
 def test_spatial_softmax(draw, normalize):
     """Square images; of others, RL Games mixes up the rows."""

@@ -1,5 +1,6 @@
 """Running and moving statistics beside RL Games 1.6.5's."""
 
+import numpy as np
 import pytest
 import torch
 from rl_games.algos_torch import moving_mean_std as their_moving
@@ -20,11 +21,18 @@ def close(result, expected):
 
 @pytest.mark.parametrize(
     ("insize", "options"),
-    [(3, {}), ((3,), {}), ([2, 3], {}), ((3,), {"norm_only": True}), ((1,), {"epsilon": 1e-3})],
+    [
+        (3, {}),
+        (np.int64(3), {}),
+        ((3,), {}),
+        ([2, 3], {}),
+        ((3,), {"norm_only": True}),
+        ((1,), {"epsilon": 1e-3}),
+    ],
 )
 def test_running(draw, insize, options):
     ours, theirs = (x.RunningMeanStd(insize, **options) for x in (running, their_running))
-    shape = (insize,) if isinstance(insize, int) else tuple(insize)
+    shape = tuple(np.atleast_1d(insize))
     for _ in range(3):
         x = 5.0 + 2.0 * torch.randn(40, *shape, generator=draw)
         close(ours(x), theirs(x))

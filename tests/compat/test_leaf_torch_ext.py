@@ -112,6 +112,7 @@ def test_average_meter(draw, shape):
     assert (len(mine), mine.get_mean().sum()) == (0, 0.0)
 
 
+@pytest.mark.filterwarnings("ignore")  # RL Games' own
 @pytest.mark.parametrize("name", ["CoordConv2d", "LayerNorm2d"])
 def test_layers_of_images(draw, name):
     arguments = (3, 4, 3) if name == "CoordConv2d" else (3,)
@@ -152,10 +153,18 @@ def test_checkpoints_go_round(tmp_path, capsys):
     assert loaded["model"]["a.weight"].tolist() == [1.0, 1.0]
     assert loaded["epoch"] == 3
     assert loaded["numbers"].tolist() == [1.0, 2.0]
+    assert sorted(loaded) == ["epoch", "model", "numbers"]
     lines = capsys.readouterr().out.splitlines()
     assert lines == [f"=> saving checkpoint '{name}.pth'", f"=> loading checkpoint '{name}.pth'"]
 
 
+def test_what_a_client_saves_for_itself(tmp_path):
+    """Without a policy in it, and without a key that the client did not write."""
+    ours.safe_save({"discriminator": {"a": torch.ones(1)}, "success": 0.5}, tmp_path / "mine.pth")
+    assert sorted(ours.safe_load(tmp_path / "mine.pth")) == ["discriminator", "success"]
+
+
+@pytest.mark.filterwarnings("ignore")  # RL Games' own
 def test_what_rl_games_saved_is_read_and_the_other_way_round(tmp_path):
     state = {"model": {"a": torch.arange(3.0)}, "last_mean_rewards": np.float32(1.5)}
     theirs.save_checkpoint(str(tmp_path / "theirs"), state)

@@ -1,6 +1,7 @@
 """RL Games' running normalisation under its names: :mod:`manybody.nn.normalizer` with its optional arguments."""
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,9 +22,8 @@ class RunningMeanStd(normalizer.RunningMeanStd):
     def __init__(
         self, insize: Any, epsilon: float = 1e-05, per_channel: bool = False, norm_only: bool = False
     ) -> None:
-        super().__init__(
-            insize if isinstance(insize, int) else tuple(insize), epsilon, per_channel, norm_only
-        )
+        shape = (int(insize),) if isinstance(insize, Integral) else tuple(insize)
+        super().__init__(shape, epsilon, per_channel, norm_only)
 
     def _update_mean_var_count_from_moments(
         self,

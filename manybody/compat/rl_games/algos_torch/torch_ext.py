@@ -34,8 +34,6 @@ numpy_to_torch_dtype_dict = {
 """What a buffer holds of a NumPy type; learners have no use for float64."""
 torch_to_numpy_dtype_dict = {theirs: ours for ours, theirs in numpy_to_torch_dtype_dict.items()}
 
-COMPILED = "_orig_mod."
-"""What ``torch.compile`` puts before parameter names."""
 PASSING = {
     getattr(errno, name)
     for name in ("EAGAIN", "EBUSY", "EINTR", "EIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH")
@@ -72,11 +70,14 @@ def safe_filesystem_op(func: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 def safe_save(state: Mapping[str, Any], filename: str | os.PathLike) -> None:
     """Write ``state`` to ``filename``, whole or not at all; NumPy arrays in it become tensors.
 
+    What holds a policy becomes a file of RL Games' format, which all of this library reads as one.
+
     Raises:
         CheckpointError: it holds what could not be loaded without running code; named by its key.
         OSError: the disk is full, read-only, gone; the old file is intact.
     """
-    safe_filesystem_op(checkpoint.save_checkpoint, filename, _arrays_as_tensors(state))
+    write = checkpoint.write_archive if _holds_policy(state) else checkpoint.save_checkpoint
+    safe_filesystem_op(write, filename, _arrays_as_tensors(state))
 
 
 def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
@@ -86,6 +87,10 @@ def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
         CheckpointError: it is missing, damaged, or no checkpoint.
     """
     state: dict[str, Any] = safe_filesystem_op(checkpoint.load_checkpoint, filename)
+    if not _holds_policy(state):
+        del state[
+            checkpoint.FORMAT_KEY
+        ]  # by which it is known for a file of ours; clients go through their keys
     return state
 
 
@@ -98,10 +103,11 @@ def save_checkpoint(filename: str, state: Mapping[str, Any]) -> None:
 def load_checkpoint(filename: str) -> dict[str, Any]:
     """:func:`safe_load`, announced on the console; parameters under the names of the uncompiled model."""
     say(f"=> loading checkpoint '{filename}'")
-    state = safe_load(filename)
-    if isinstance(state.get("model"), Mapping):
-        state["model"] = {name.removeprefix(COMPILED): value for name, value in state["model"].items()}
-    return state
+    return safe_load(filename)
+
+
+def _holds_policy(state: Mapping[str, Any]) -> bool:
+    return any(isinstance(state.get(part), Mapping) for part in ("model", "actor"))
 
 
 def _arrays_as_tensors(value: Any) -> Any:

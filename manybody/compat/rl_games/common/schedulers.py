@@ -25,20 +25,27 @@ class IdentityScheduler(RLScheduler):
 
 
 class AdaptiveScheduler(RLScheduler):
-    """``lr_schedule: adaptive``: 1.5 times lower where the policy moved by more than twice ``kl_threshold``.
+    """``lr_schedule: adaptive``: ``lr_multiplier`` times lower where the policy moved by over twice ``kl_threshold``.
 
-    Where it moved by less than half of it, 1.5 times higher; between ``min_lr`` and ``max_lr``.
+    Where it moved by less than half of it, as many times higher; between ``min_lr`` and ``max_lr``.
     """
 
-    def __init__(self, kl_threshold: float = 0.008) -> None:
-        self.min_lr = 1e-6
-        self.max_lr = 1e-2
+    def __init__(
+        self,
+        kl_threshold: float = 0.008,
+        min_lr: float = 1e-6,
+        max_lr: float = 1e-2,
+        lr_multiplier: float = 1.5,
+    ) -> None:
+        self.min_lr = min_lr
+        self.max_lr = max_lr
+        self.lr_multiplier = lr_multiplier
         self.kl_threshold = kl_threshold
 
     def update(  # noqa: D102
         self, current_lr: Any, entropy_coef: Any, epoch: int, frames: int, kl_dist: Any = None, **kwargs: Any
     ) -> tuple[Any, Any]:
-        limits = self.kl_threshold, self.min_lr, self.max_lr, 1.5
+        limits = self.kl_threshold, self.min_lr, self.max_lr, self.lr_multiplier
         if isinstance(current_lr, Tensor):
             return schedules.adaptive_lr(current_lr, torch.as_tensor(kl_dist), *limits), entropy_coef
         lr, kl = (torch.tensor(float(x), dtype=torch.float64) for x in (current_lr, kl_dist))
