@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from toy import ToyEnv
-from toy_rl_games import discrete, given, raw
+from toy_players import discrete, given, raw
 
 from manybody.compat.environments import LegacyEnv, legacy_env
 from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete

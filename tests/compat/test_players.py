@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from toy import ToyEnv
-from toy_rl_games import LSTM, Box, discrete, given, raw, sac
+from toy_players import LSTM, Box, discrete, given, raw, sac
 
 from manybody.compat.environments import legacy_env
 from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete, SACPlayer
