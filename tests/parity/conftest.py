@@ -47,6 +47,12 @@ class RlGamesToy:
         pass
 
 
+@pytest.fixture
+def rl_games_toy() -> type[RlGamesToy]:
+    """The class itself, for agents that take environments of RL Games' kind."""
+    return RlGamesToy
+
+
 def rl_games_network(network: dict[str, Any]) -> dict[str, Any]:
     """The section as RL Games takes it, which has no notion of default settings."""
     return {"normalization": None, **copy.deepcopy(network)}

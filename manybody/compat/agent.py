@@ -1,0 +1,245 @@
+"""How an agent of RL Games' kind comes to be, where it writes, and what a checkpoint of it holds."""
+
+import os
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+from manybody.algos.run import Run
+from manybody.compat.agent_state import AgentState
+from manybody.compat.environments import create_legacy_env
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
+from manybody.compat.rl_games.algos_torch.moving_mean_std import GeneralizedMovingStats
+from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
+from manybody.compat.rl_games.common import common_losses, schedulers
+from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics, PpoDiagnostics
+from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
+from manybody.compat.run_face import NOTHING_YET, RunFace
+from manybody.compat.settings import legacy_config, plain
+from manybody.compat.writer import LegacyWriter
+from manybody.config import ConfigError, Problem
+from manybody.engine.console import say
+from manybody.engine.guard import Guard
+from manybody.engine.run_folder import RunFolder
+
+
+class LegacyAgent(AgentState):
+    """Settings as attributes under RL Games' names, the run folder, statistics and checkpoints.
+
+    Everything that the parts below need is set by this constructor, so that a client may call it alone and build
+    its own model, optimiser and dataset afterwards. Nothing in here is compiled.
+
+    Args:
+        base_name: what the runner calls this training.
+        params: what stands under ``params``; ``config`` in it becomes a :class:`LegacyConfig`.
+
+    Raises:
+        ConfigError: a setting that we know holds what it cannot hold.
+        EnvError: unknown environment.
+    """
+
+    is_discrete = False
+
+    def __init__(self, base_name: str, params: dict[str, Any]) -> None:
+        self.params = params
+        self.config = legacy_config(params, self.is_discrete)
+        self.name = base_name
+        self.population_based_training = self.config.get("population_based_training", False)
+        self.experiment_name = experiment_name(self.config)
+        features = self.config.setdefault("features", {})
+        self.algo_observer = features["observer"]
+        self.soft_aug = features.get("soft_augmentation")
+        self.algo_observer.before_init(base_name, self.config, self.experiment_name)
+        self.load_networks(params)
+        self._take_settings()
+        self._open_environments()
+        self._take_sizes()
+        self._make_statistics()
+        self._open_folder()
+        if self.has_self_play_config:
+            self.self_play_manager = SelfPlayManager(self.self_play_config, self.writer)
+
+    def load_networks(self, params: dict[str, Any]) -> None:
+        """``config['network']``, the recipe of the model, and that of the central value in its section."""
+        builder = ModelBuilder()
+        self.config["network"] = builder.load(params)
+        section = self.config.get("central_value_config")
+        if section is not None:
+            section = self.config["central_value_config"] = plain(section)
+            section.setdefault("model", {"name": "central_value"})
+            section["network"] = builder.load(section)
+
+    def _take_settings(self) -> None:
+        """Settings under the names of RL Games' attributes."""
+        config, typed = self.config, self.config.typed
+        self.multi_gpu = False
+        self.local_rank = self.global_rank = self.rank = 0
+        self.world_size = self.rank_size = 1
+        self.hvd = None
+        self.network = config["network"]
+        self.network_path = config.get("network_path", "./nn/")
+        self.log_path = config.get("log_path", "runs/")
+        self.env_config = dict(config.get("env_config") or {})
+        self.env_name = config["env_name"]
+        self.num_actors = int(typed.num_actors)
+        self.ppo_device = config.get("device", typed.device)
+        self.device_name = self.ppo_device
+        self.is_train = config.get("is_train", True)
+        self.ppo = typed.ppo
+        self.weight_decay = typed.weight_decay
+        self.use_action_masks = typed.get("use_action_masks", False)
+        self.central_value_config = config.get("central_value_config")
+        self.has_central_value = self.central_value_config is not None
+        self.self_play_config: Any = config.get("self_play_config")
+        self.has_self_play_config = bool(self.self_play_config)
+        self.self_play = config.get("self_play", False)
+        self.save_freq = typed.save_frequency
+        self.save_best_after = typed.save_best_after
+        self.print_stats = typed.print_stats
+        self.epochs_between_resets = typed.epochs_between_resets
+        self.max_epochs, self.max_frames = typed.max_epochs, typed.max_frames
+        self.e_clip, self.clip_value = typed.e_clip, typed.clip_value
+        self.horizon_length = typed.horizon_length
+        self.seq_length = self.seq_len = typed.seq_length
+        self.bptt_len = config.get("bptt_length", self.seq_length)
+        self.zero_rnn_on_done = typed.zero_rnn_on_done
+        self.normalize_advantage = typed.normalize_advantage
+        self.normalize_rms_advantage = typed.normalize_rms_advantage
+        self.normalize_input = typed.normalize_input
+        self.normalize_value = typed.normalize_value
+        self.truncate_grads = typed.truncate_grads
+        self.grad_norm = typed.grad_norm
+        self.critic_coef, self.entropy_coef = typed.critic_coef, typed.entropy_coef
+        self.gamma, self.tau = typed.gamma, typed.tau
+        self.mini_epochs_num = typed.mini_epochs
+        self.games_to_track = typed.games_to_track
+        self.value_bootstrap = typed.value_bootstrap
+        self.use_experimental_cv = typed.use_experimental_cv
+        self.has_value_loss = self.use_experimental_cv or not self.has_central_value
+        self.bound_loss_type = config.get("bound_loss_type", "bound")
+        self.use_smooth_clamp = typed.use_smooth_clamp
+        smooth, plain_loss = common_losses.smoothed_actor_loss, common_losses.actor_loss
+        self.actor_loss_func = smooth if self.use_smooth_clamp else plain_loss
+        shaper = config.get("reward_shaper") or {}
+        self.rewards_shaper = shaper if callable(shaper) else DefaultRewardsShaper(**shaper)
+        self.mixed_precision = typed.mixed_precision
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed_precision and torch.cuda.is_available())
+        self.last_lr: Any = typed.learning_rate
+        self.use_diagnostics = typed.use_diagnostics
+        self.diagnostics: Any = PpoDiagnostics() if self.use_diagnostics else DefaultDiagnostics()
+        self._choose_schedule()
+
+    def _choose_schedule(self) -> None:
+        config, typed = self.config, self.config.typed
+        self.is_adaptive_lr = typed.lr_schedule == "adaptive"
+        self.linear_lr = typed.lr_schedule == "linear"
+        self.schedule_type = config.get("schedule_type", "legacy")  # clients compare with this word
+        self.kl_threshold = typed.kl_threshold
+        if self.is_adaptive_lr:
+            self.scheduler: Any = schedulers.AdaptiveScheduler(self.kl_threshold)
+        elif self.linear_lr:
+            by_epochs = self.max_epochs != -1
+            self.scheduler = schedulers.LinearScheduler(
+                float(self.last_lr),
+                max_steps=self.max_epochs if by_epochs else self.max_frames,
+                use_epochs=by_epochs,
+                apply_to_entropy=typed.schedule_entropy,
+                start_entropy_coef=self.entropy_coef,
+            )
+        else:
+            self.scheduler = schedulers.IdentityScheduler()
+
+    def _open_environments(self) -> None:
+        self.vec_env: Any = self.config.get("vec_env")
+        self.env_info: Any = self.config.get("env_info")
+        if self.env_info is None:
+            seed = self.params.get("seed")
+            self.vec_env = create_legacy_env(
+                self.env_name, self.num_actors, self.env_config, 0 if seed is None else seed
+            )
+            self.env_info = self.vec_env.get_env_info()
+        self.num_agents: int = self.env_info.get("agents", 1)
+        self.value_size: int = self.env_info.get("value_size", 1)
+        self.observation_space = self.env_info["observation_space"]
+        self.obs_shape = shape_of(self.observation_space)
+        if self.has_central_value:
+            self.state_space = self.env_info.get("state_space") or self.observation_space
+            self.env_info["state_space"] = self.state_space
+            self.state_shape = shape_of(self.state_space)
+        self.is_tensor_obses = False
+        self.obs: Any = None
+
+    def _take_sizes(self) -> None:
+        typed = self.config.typed
+        self.batch_size_envs = self.horizon_length * self.num_actors
+        self.batch_size = self.batch_size_envs * self.num_agents
+        self.minibatch_size_per_env = typed.minibatch_size_per_env or 0
+        self.minibatch_size = typed.resolved_minibatch_size
+        if self.minibatch_size <= 0 or self.batch_size % self.minibatch_size:
+            product = f"horizon_length {self.horizon_length} x num_actors {self.num_actors} x agents {self.num_agents}"
+            what = f"given {self.minibatch_size}; expected a divisor of {self.batch_size} (= {product})"
+            raise ConfigError([Problem("params.config.minibatch_size", what)])
+        self.num_minibatches = self.batch_size // self.minibatch_size
+        self.games_num = self.minibatch_size // self.seq_length
+
+    def _make_statistics(self) -> None:
+        device, window = self.ppo_device, self.games_to_track
+        self.game_rewards = torch_ext.AverageMeter(self.value_size, window).to(device)
+        self.game_shaped_rewards = torch_ext.AverageMeter(self.value_size, window).to(device)
+        self.game_lengths = torch_ext.AverageMeter(1, window).to(device)
+        if self.normalize_advantage and self.normalize_rms_advantage:
+            momentum = self.config.typed.adv_rms_momentum
+            self.advantage_mean_std = GeneralizedMovingStats((1,), momentum=momentum).to(device)
+        self.guard = Guard(self.config.typed.guard, self.num_actors * self.num_agents, torch.device(device))
+        self.epoch_num = self.frame = self.curr_frames = 0
+        self.play_time = self.update_time = 0.0
+        self.mean_rewards: Any = NOTHING_YET
+        self.last_mean_rewards: Any = NOTHING_YET
+        self.aux_loss_dict: dict[str, Any] = {}
+        self.epoch_extras: dict[str, torch.Tensor] = {}
+        self.train_result: Any = None
+        self.last_rnn_indices = self.last_state_indices = None
+
+    def _open_folder(self) -> None:
+        """The run folder; population-based training comes back to one that exists."""
+        self.train_dir = self.config.get("train_dir", "runs")
+        self.experiment_dir = os.path.join(self.train_dir, self.experiment_name)
+        self.nn_dir = os.path.join(self.experiment_dir, "nn")
+        self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
+        self.run = Run(RunFace(self), partial(open_folder, self.train_dir, self.experiment_name))
+        self.writer = self.run.writer = LegacyWriter(self.run.writer)
+
+    @property
+    def device(self) -> Any:
+        """Where the learner computes."""
+        return self.ppo_device
+
+
+def experiment_name(config: Mapping[str, Any]) -> str:
+    """What a run of ``config`` is called: by name and time, unless ``full_experiment_name`` is exact."""
+    exact = config.get("full_experiment_name")
+    if exact:
+        # Isaac Lab's tuner reads this line.
+        say(f"Exact experiment name requested from command line: {exact}")
+        return str(exact)
+    member = f"_pbt_{config['pbt_idx']:02d}" if config.get("population_based_training") else ""
+    return f"{config['name']}{member}{time.strftime('_%d-%H-%M-%S')}"
+
+
+def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
+    """The run folder of that name: a new one, or the one that is there, to go on in."""
+    path = os.path.join(train_dir, experiment_name)
+    if os.path.isdir(os.path.join(path, "nn")):
+        return RunFolder.resume(path)
+    return RunFolder.create(train_dir, experiment_name, experiment_name)
+
+
+def shape_of(space: Any) -> Any:
+    """Shape of what lies in ``space``; of a dictionary, told by the name of its class, shapes by key."""
+    if type(space).__name__ == "Dict":
+        return {key: part.shape for key, part in space.spaces.items()}
+    return space.shape

@@ -1,0 +1,174 @@
+"""What an agent of RL Games' kind keeps in checkpoints, and what may change while it trains."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from manybody.algos.base import BaseAlgorithm
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.run_face import NOTHING_YET
+from manybody.compat.settings import LegacyConfig
+from manybody.engine.checkpoint import check_state_dict, require
+
+CHANGEABLE = (
+    "grad_norm",
+    "critic_coef",
+    "bounds_loss_coef",
+    "entropy_coef",
+    "gamma",
+    "tau",
+    "mini_epochs_num",
+)
+"""What ``get_param`` and ``set_param`` know besides ``e_clip``, ``kl_threshold`` and ``learning_rate``."""
+
+
+class AgentState(BaseAlgorithm):
+    """Weights, counters and normalisers under RL Games' keys; the rest of an agent stands in the subclass."""
+
+    config: LegacyConfig
+    model: Any
+    optimizer: Any
+    dataset: Any
+    writer: Any
+    scaler: Any
+    vec_env: Any
+    scheduler: Any
+    value_mean_std: Any
+    advantage_mean_std: Any
+    central_value_net: Any = None
+    algo_observer: Any
+    game_rewards: Any
+    game_shaped_rewards: Any
+    game_lengths: Any
+    is_rnn = False
+    rnn_states: Any = None
+    bounds_loss_coef: float | None = None
+    has_central_value: bool
+    normalize_input: bool
+    normalize_value: bool
+    normalize_rms_advantage: bool
+    mixed_precision: bool
+    epoch_num: int
+    frame: int
+    last_lr: Any
+    is_adaptive_lr: bool
+    mean_rewards: Any
+    last_mean_rewards: Any
+
+    def get_full_state_weights(self) -> dict[str, Any]:
+        """Everything that RL Games writes into a checkpoint."""
+        state = self.get_weights()
+        state["epoch"], state["frame"] = self.epoch_num, self.frame
+        state["optimizer"] = self.optimizer.state_dict()
+        state["last_mean_rewards"] = self.last_mean_rewards
+        state["last_lr"] = self.last_lr
+        if self.central_value_net is not None:
+            state["assymetric_vf_nets"] = self.central_value_net.state_dict()
+            state["assymetric_vf_optimizer"] = self.central_value_net.optimizer.state_dict()
+        if self.vec_env is not None and hasattr(self.vec_env, "get_env_state"):
+            state["env_state"] = self.vec_env.get_env_state()
+        return state
+
+    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True) -> None:
+        """The inverse of :meth:`get_full_state_weights`."""
+        self.set_weights(weights)
+        if set_epoch:
+            self.epoch_num, self.frame = weights["epoch"], weights["frame"]
+        if self.central_value_net is not None:
+            self.set_central_value_function_weights(weights)
+            if "assymetric_vf_optimizer" in weights:
+                self.central_value_net.optimizer.load_state_dict(weights["assymetric_vf_optimizer"])
+        self.optimizer.load_state_dict(weights["optimizer"])
+        self.last_lr = weights.get("last_lr", float(self.optimizer.param_groups[0]["lr"]))
+        self.last_mean_rewards = weights.get("last_mean_rewards", NOTHING_YET)
+        if self.vec_env is not None and hasattr(self.vec_env, "set_env_state"):
+            self.vec_env.set_env_state(weights.get("env_state"))
+
+    def set_central_value_function_weights(self, weights: Mapping[str, Any]) -> None:
+        """The central value's weights alone."""
+        self.central_value_net.load_state_dict(require(weights, "assymetric_vf_nets", "weights"))
+
+    def get_weights(self) -> dict[str, Any]:
+        """The policy alone: parameters, and statistics that are not among them."""
+        state: dict[str, Any] = self.get_stats_weights()
+        state["model"] = self.model.state_dict()
+        return state
+
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
+        state = require(weights, "model", "weights")
+        check_state_dict(self.model.state_dict(), state, "weights")
+        self.model.load_state_dict(state)
+        self.set_stats_weights(weights)
+
+    def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
+        """Statistics beside the model; with ``model_stats`` also those that are part of it."""
+        state: dict[str, Any] = {}
+        if self.mixed_precision:
+            state["scaler"] = self.scaler.state_dict()
+        if self.normalize_rms_advantage:
+            state["advantage_mean_std"] = self.advantage_mean_std.state_dict()
+        if self.central_value_net is not None:
+            state["central_val_stats"] = self.central_value_net.get_stats_weights(model_stats)
+        if model_stats and self.normalize_input:
+            state["running_mean_std"] = self.model.running_mean_std.state_dict()
+        if model_stats and self.normalize_value:
+            state["reward_mean_std"] = self.model.value_mean_std.state_dict()
+        return state
+
+    def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`get_stats_weights`, as far as ``weights`` has it."""
+        if self.normalize_rms_advantage and "advantage_mean_std" in weights:
+            self.advantage_mean_std.load_state_dict(weights["advantage_mean_std"])
+        if self.normalize_input and "running_mean_std" in weights:
+            self.model.running_mean_std.load_state_dict(weights["running_mean_std"])
+        if self.normalize_value and "reward_mean_std" in weights:
+            self.model.value_mean_std.load_state_dict(weights["reward_mean_std"])
+        if self.mixed_precision and "scaler" in weights:
+            self.scaler.load_state_dict(weights["scaler"])
+
+    def save(self, fn: str) -> None:
+        """Write ``<fn>.pth``."""
+        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
+
+    def restore(self, fn: str, set_epoch: bool = True) -> None:
+        """Go on from the file ``fn``. Raises CheckpointError saying what is wrong with it."""
+        self.set_full_state_weights(torch_ext.load_checkpoint(fn), set_epoch=set_epoch)
+
+    def restore_central_value_function(self, fn: str) -> None:
+        """Take the central value from the file ``fn``."""
+        self.set_central_value_function_weights(torch_ext.load_checkpoint(fn))
+
+    def get_param(self, param_name: str) -> Any:
+        """See :class:`BaseAlgorithm`. Raises NotImplementedError for others than RL Games knows."""
+        if param_name == "learning_rate":
+            return self.last_lr
+        if param_name not in (*CHANGEABLE, "e_clip", "kl_threshold"):
+            raise NotImplementedError(f"Can't get param {param_name}; known: {', '.join(CHANGEABLE)}, e_clip")
+        return getattr(self, param_name)
+
+    def set_param(self, param_name: str, param_value: Any) -> None:
+        """See :class:`BaseAlgorithm`. Raises NotImplementedError for others than RL Games knows."""
+        if param_name == "learning_rate" and not self.is_adaptive_lr:
+            self.last_lr = param_value
+            self.update_lr(param_value)
+        elif param_name == "kl_threshold" and self.is_adaptive_lr:
+            self.kl_threshold = self.scheduler.kl_threshold = param_value
+        elif param_name in (*CHANGEABLE, "e_clip"):
+            setattr(self, param_name, param_value)
+        else:
+            raise NotImplementedError(
+                f"Can't set param {param_name} with lr_schedule {self.config['lr_schedule']!r}"
+            )
+
+    def update_lr(self, lr: float) -> None:
+        """Set the learning rate of the optimiser."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def clear_stats(self, clean_rewards: bool = True) -> None:
+        """Forget the episode statistics."""
+        for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
+            meter.clear()
+        if clean_rewards:
+            self.mean_rewards = self.last_mean_rewards = NOTHING_YET
+        self.algo_observer.after_clear_stats()

@@ -1,0 +1,254 @@
+"""How an agent of RL Games' kind steps its environments and collects a rollout."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from manybody.compat.agent import LegacyAgent
+from manybody.compat.rl_games.common.experience import ExperienceBuffer
+from manybody.data import rollout
+from manybody.functional.returns import gae
+
+
+def swap_and_flatten01(arr: Any) -> Any:
+    """(N*T, ...) from (T, N, ...), all steps of row 0 first; None of None."""
+    return None if arr is None else rollout.swap_and_flatten01(arr)
+
+
+class Collector(LegacyAgent):
+    """Observations become tensors, actions what the environment takes; T steps become a batch with returns."""
+
+    update_list: list[str]
+    tensor_list: list[str]
+
+    def cast_obs(self, obs: Any) -> Any:
+        """An array as a tensor on the learner's device (floats as float32); a tensor as it is."""
+        if isinstance(obs, Tensor):
+            self.is_tensor_obses = True
+            return obs
+        if isinstance(obs, np.ndarray):
+            cast = torch.from_numpy(obs if obs.dtype == np.uint8 else obs.astype(np.float32))
+            return cast.to(self.ppo_device)
+        return obs
+
+    def obs_to_tensors(self, obs: Any) -> dict[str, Any]:
+        """What the environment gave as ``{'obs': tensors[, 'states': tensors]}``."""
+        tensors = self._obs_to_tensors_internal(obs)
+        return tensors if isinstance(obs, dict) and "obs" in obs else {"obs": tensors}
+
+    def _obs_to_tensors_internal(self, obs: Any) -> Any:
+        if isinstance(obs, dict):
+            return {key: self._obs_to_tensors_internal(value) for key, value in obs.items()}
+        return self.cast_obs(obs)
+
+    def _preproc_obs(self, obs_batch: Any) -> Any:
+        """Observations (N, O), or a dictionary of such; bytes become 0 to 1."""
+        if isinstance(obs_batch, dict):
+            return {key: self._preproc_obs(value) for key, value in obs_batch.items()}
+        return obs_batch.float() / 255.0 if obs_batch.dtype == torch.uint8 else obs_batch
+
+    def preprocess_actions(self, actions: Tensor) -> Any:
+        """Sampled actions (N, A) as the environment takes them: tensors where it gives tensors."""
+        return actions if self.is_tensor_obses else actions.cpu().numpy()
+
+    def env_step(self, actions: Tensor) -> tuple[dict[str, Any], Tensor, Tensor, Any]:
+        """Observations, rewards (N, V), dones (N,) and infos after one step with ``actions`` (N, A)."""
+        obs, rewards, dones, infos = self.vec_env.step(self.preprocess_actions(actions))
+        rewards = torch.as_tensor(rewards, device=self.ppo_device)
+        if not self.is_tensor_obses:
+            rewards = rewards.float()
+        if self.value_size == 1:
+            rewards = rewards.unsqueeze(1)
+        return self.obs_to_tensors(obs), rewards, torch.as_tensor(dones, device=self.ppo_device), infos
+
+    def env_reset(self) -> dict[str, Any]:
+        """The first observations."""
+        return self.obs_to_tensors(self.vec_env.reset())
+
+    def reset_envs(self) -> None:
+        """Start new episodes everywhere."""
+        if self.is_rnn:
+            self.rnn_states = self._first_states()
+        self.obs = self.env_reset()
+
+    def init_tensors(self) -> None:
+        """Allocate the rollout, the running episode counters and the recurrent state."""
+        rows = self.num_actors * self.num_agents
+        self.experience_buffer = ExperienceBuffer(
+            self.env_info,
+            {
+                "num_actors": self.num_actors,
+                "horizon_length": self.horizon_length,
+                "has_central_value": self.has_central_value,
+                "use_action_masks": self.use_action_masks,
+            },
+            self.ppo_device,
+        )
+        self.init_current_rewards(rows, (rows, self.value_size))
+        if self.is_rnn:
+            self.rnn_states = self._first_states()
+            sequences = self.horizon_length // self.seq_length
+            self.mb_rnn_states = [
+                torch.zeros((sequences, len(state), rows, state.shape[2]), device=self.ppo_device)
+                for state in self.rnn_states
+            ]
+
+    def init_current_rewards(self, batch_size: int, current_rewards_shape: tuple[int, ...]) -> None:
+        """Forget the episodes that are under way."""
+        self.current_rewards = torch.zeros(current_rewards_shape, device=self.ppo_device)
+        self.current_shaped_rewards = torch.zeros_like(self.current_rewards)
+        self.current_lengths = torch.zeros(batch_size, device=self.ppo_device)
+        self.dones = torch.ones(batch_size, dtype=torch.uint8, device=self.ppo_device)
+
+    def init_rnn_from_model(self, model: Any) -> None:
+        """Note whether ``model`` is recurrent."""
+        self.is_rnn = model.is_rnn()
+
+    def _first_states(self) -> list[Tensor]:
+        return [state.to(self.ppo_device) for state in self.model.get_default_rnn_state()]
+
+    def _ask(self, obs: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """The model's acting outputs, with the central value's values where there is one."""
+        self.model.eval()
+        asked = {"is_train": False, "prev_actions": None, "rnn_states": self.rnn_states, **more}
+        with torch.no_grad():
+            answer: dict[str, Any] = self.model({**asked, "obs": self._preproc_obs(obs["obs"])})
+            if self.has_central_value:
+                answer["values"] = self.get_central_value({"is_train": False, "states": obs["states"]})
+        return answer
+
+    def get_action_values(self, obs: dict[str, Any]) -> dict[str, Any]:
+        """``actions``, ``neglogpacs``, ``values``, ``rnn_states``, ... for ``obs``."""
+        return self._ask(obs)
+
+    def get_masked_action_values(self, obs: dict[str, Any], action_masks: Any) -> dict[str, Any]:
+        """:meth:`get_action_values` among what ``action_masks`` (N, choices) allows; discrete actions only."""
+        masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.ppo_device)
+        return {**self._ask(obs, action_masks=masks), "action_masks": masks}
+
+    def get_values(self, obs: dict[str, Any]) -> Tensor:
+        """(N, V), units of shaped reward."""
+        values: Tensor = self._ask(obs)["values"]
+        return values
+
+    def get_central_value(self, obs_dict: dict[str, Any]) -> Tensor:
+        """(N, V) of ``obs_dict['states']``."""
+        value: Tensor = self.central_value_net.get_value(obs_dict)
+        return value
+
+    def play_steps(self) -> dict[str, Any]:
+        """T steps of the current policy in every environment, with returns."""
+        return self._collect()
+
+    def play_steps_rnn(self) -> dict[str, Any]:
+        """:meth:`play_steps` of a recurrent policy; the batch has ``rnn_states`` at the start of each sequence."""
+
+        def before(n: int) -> None:
+            if n % self.seq_length == 0:
+                for stored, state in zip(self.mb_rnn_states, self.rnn_states, strict=True):
+                    stored[n // self.seq_length] = state
+            if self.has_central_value:
+                self.central_value_net.pre_step_rnn(n)
+
+        def after(answer: dict[str, Any]) -> None:
+            self.rnn_states = answer["rnn_states"]
+
+        batch = self._collect(before, after)
+        batch["rnn_states"] = [
+            stored.permute(1, 2, 0, 3).flatten(1, 2).contiguous() for stored in self.mb_rnn_states
+        ]
+        return batch
+
+    def _collect(
+        self,
+        before: Callable[[int], None] = lambda n: None,
+        after: Callable[[dict[str, Any]], None] = lambda answer: None,
+    ) -> dict[str, Any]:
+        buffer, step_time = self.experience_buffer, 0.0
+        self.guard.start_epoch()
+        for n in range(self.horizon_length):
+            before(n)
+            if self.use_action_masks:
+                answer = self.get_masked_action_values(self.obs, self.vec_env.get_action_masks())
+            else:
+                answer = self.get_action_values(self.obs)
+            after(answer)
+            buffer.update_data("obses", n, self.obs["obs"])
+            buffer.update_data("dones", n, self.dones.byte())
+            for name in self.update_list:
+                buffer.update_data(name, n, answer[name])
+            if self.has_central_value:
+                buffer.update_data("states", n, self.obs["states"])
+
+            started = time.perf_counter()
+            self.obs, rewards, self.dones, infos = self.env_step(answer["actions"])
+            step_time += time.perf_counter() - started
+            rewards = self._keep_sane(n, rewards)
+
+            shaped = self.rewards_shaper(rewards)
+            if self.value_bootstrap and "time_outs" in infos:
+                cut_short = self.cast_obs(infos["time_outs"]).to(self.ppo_device).unsqueeze(1).float()
+                shaped = shaped + self.gamma * answer["values"] * cut_short
+            buffer.update_data("rewards", n, shaped)
+            self._count(rewards, shaped, infos)
+        return self._finish(step_time)
+
+    def _keep_sane(self, n: int, rewards: Tensor) -> Tensor:
+        """Rewards (N, V) without broken numbers; rows with such end their episode, their observations are zeroed."""
+        self.obs["obs"], bad_obs = self.guard.clean("obs", n, self.obs["obs"])
+        rewards, bad_reward = self.guard.clean("reward", n, rewards)
+        broken = bad_obs | bad_reward
+        self.dones = torch.where(broken, torch.ones_like(self.dones), self.dones)
+        return torch.where(broken.unsqueeze(1), 0.0, rewards)
+
+    def _count(self, rewards: Tensor, shaped: Tensor, infos: Any) -> None:
+        """Episode statistics; recurrent states of ended episodes are forgotten."""
+        self.current_rewards += rewards
+        self.current_shaped_rewards += shaped
+        self.current_lengths += 1
+        ended = self.dones.nonzero(as_tuple=False)
+        if self.is_rnn and len(ended) > 0:
+            if self.zero_rnn_on_done:
+                for state in self.rnn_states:
+                    state[:, ended[:, 0]] = 0.0
+            if self.has_central_value:
+                self.central_value_net.post_step_rnn(ended)
+        environments = ended[:: self.num_agents]
+        self.game_rewards.update(self.current_rewards[environments])
+        self.game_shaped_rewards.update(self.current_shaped_rewards[environments])
+        self.game_lengths.update(self.current_lengths[environments])
+        self.algo_observer.process_infos(infos, environments)
+        going_on = 1.0 - self.dones.float()
+        self.current_rewards *= going_on.unsqueeze(1)
+        self.current_shaped_rewards *= going_on.unsqueeze(1)
+        self.current_lengths *= going_on
+
+    def _finish(self, step_time: float) -> dict[str, Any]:
+        stored = self.experience_buffer.tensor_dict
+        advantages = self.discount_values(
+            self.dones.float(),
+            self.get_values(self.obs),
+            stored["dones"].float(),
+            stored["values"],
+            stored["rewards"],
+        )
+        batch = self.experience_buffer.get_transformed_list(swap_and_flatten01, self.tensor_list)
+        batch["returns"] = swap_and_flatten01(advantages + stored["values"])
+        batch["played_frames"] = self.batch_size
+        batch["step_time"] = step_time
+        return batch
+
+    def discount_values(
+        self,
+        fdones: Tensor,
+        last_extrinsic_values: Tensor,
+        mb_fdones: Tensor,
+        mb_values: Tensor,
+        mb_rewards: Tensor,
+    ) -> Tensor:
+        """Advantages (T, N, V) by generalised advantage estimation, as :func:`~manybody.functional.returns.gae`."""
+        return gae(mb_rewards, mb_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau)

@@ -1,0 +1,226 @@
+"""This library's own agents under RL Games' names: made from raw settings, seen through RL Games' attributes."""
+
+import os
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from manybody.compat.agent import experiment_name, open_folder
+from manybody.compat.run_face import NOTHING_YET
+from manybody.compat.settings import is_plain, plain
+from manybody.compat.writer import LegacyWriter
+from manybody.config import ConfigError, Params, dump, parse_params
+from manybody.config.errors import notify
+from manybody.engine.observers import AlgoObserver
+from manybody.engine.run_folder import RunFolder
+from manybody.envs.env_configurations import configurations
+from manybody.envs.registration import create_vec_env
+from manybody.model_builder import ModelBuilder
+from manybody.runner import register_tasks
+
+
+def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` as data again: live objects that RL Games' scripts put into ``config`` are left out."""
+    config = dict(params["config"])
+    shaper = config.pop("reward_shaper", {})
+    if not isinstance(shaper, Mapping):
+        shaper = {name: value for name, value in vars(shaper).items() if is_plain(value)}
+    kept = {key: plain(value) for key, value in config.items() if is_plain(value)}
+    if shaper:
+        kept["reward_shaper"] = plain(shaper)
+    return {**{key: plain(value) for key, value in params.items() if key != "config"}, "config": kept}
+
+
+def typed_params(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None = None) -> Params:
+    """``params`` validated. Keys that nobody reads are left out with a warning, since RL Games takes them.
+
+    Raises:
+        ConfigError: everything else that is wrong.
+    """
+    builder = ModelBuilder()
+    register_tasks()
+    given = without_objects(params)
+    while True:
+        try:
+            return parse_params(
+                given,
+                algorithms=algorithms,
+                networks=builder.network_factory.schemas,
+                models=builder.model_factory.schemas,
+            )
+        except ConfigError as error:
+            unread = [problem for problem in error.problems if problem.message.startswith("unknown key")]
+            if not unread or len(unread) < len(error.problems):
+                raise
+            for problem in unread:
+                notify(f"{problem.path}: {problem.message}; left out")
+                _remove(given, problem.path.removeprefix("params.").split("."))
+
+
+def _remove(block: Any, path: list[str]) -> None:
+    for key in path[:-1]:
+        block = block[key]
+    block.pop(path[-1])
+
+
+def fast_parts(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The arguments of an agent of ours for RL Games' ``params``: settings, environments, observer, folder."""
+    typed = typed_params(params, algorithms)
+    schemas = ModelBuilder()
+    ours = (schemas.network_factory.schemas, schemas.model_factory.schemas)
+    names = (typed.network["name"], typed.model["name"])
+    if any(known[name] is None for known, name in zip(ours, names, strict=True)):
+        # A client's network may need what torch.compile cannot do: its author never saw it compiled.
+        typed = typed.model_copy(update={"config": typed.config.model_copy(update={"torch_compile": False})})
+    config = params["config"]
+    name = experiment_name(config)
+    typed = typed.model_copy(
+        update={"config": typed.config.model_copy(update={"full_experiment_name": name})}
+    )
+    parts: dict[str, Any] = {"params": typed, "folder": partial(_folder, typed)}
+    observer = (config.get("features") or {}).get("observer")
+    if observer is not None:
+        parts["observer"] = translated(observer)
+    if typed.config.env_name in configurations:  # a client's: its seed comes in env_config or not at all
+        parts["vec_env"] = create_vec_env(
+            typed.config.env_name, typed.config.num_actors, **typed.config.env_config
+        )
+    return parts
+
+
+def _folder(params: Params) -> RunFolder:
+    folder = open_folder(params.config.train_dir, params.config.full_experiment_name)
+    record(folder, dump(params))
+    return folder
+
+
+def record(folder: RunFolder, params: Mapping[str, Any]) -> None:
+    """Leave the settings beside the run."""
+    folder.config_file.write_text(yaml.safe_dump({"params": dict(params)}, sort_keys=False), encoding="utf-8")
+
+
+def translated(observer: Any) -> AlgoObserver:
+    """``observer`` as our agents call theirs; one of ours as it is."""
+    if isinstance(observer, AlgoObserver) and type(observer).__module__.startswith("manybody."):
+        return observer
+    return ClientObserver(observer)
+
+
+class ClientObserver(AlgoObserver):
+    """A client's observer: told of rows by number, and of the agent under RL Games' attributes."""
+
+    def __init__(self, observer: Any) -> None:
+        self.observer = observer
+        self.num_agents = 1
+
+    def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:  # noqa: D102
+        self.observer.before_init(base_name, config, experiment_name)
+
+    def after_init(self, algo: Any) -> None:  # noqa: D102
+        self.num_agents = algo.num_agents
+        self.observer.after_init(FastView(algo))
+
+    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
+        """The client gets the numbers of the rows (K, 1), of each environment the first that is done."""
+        self.observer.process_infos(infos, done_indices.nonzero()[:: self.num_agents])
+
+    def after_steps(self) -> None:  # noqa: D102
+        self.observer.after_steps()
+
+    def after_clear_stats(self) -> None:  # noqa: D102
+        clear = getattr(self.observer, "after_clear_stats", None)
+        if clear is not None:  # RL Games' own base class did not always have it
+            clear()
+
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:  # noqa: D102
+        self.observer.after_print_stats(frame, epoch_num, total_time)
+
+
+class FastView:
+    """An agent of ours under RL Games' attributes; those that have the same name are its own."""
+
+    def __init__(self, agent: Any) -> None:
+        self.__dict__["agent"] = agent
+        self.__dict__["writer"] = LegacyWriter(agent.writer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["agent"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__dict__["agent"], name, value)
+
+    @property
+    def train_dir(self) -> str:
+        """Where run folders lie."""
+        return str(self.agent.config.train_dir)
+
+    @property
+    def experiment_name(self) -> str:
+        """The run folder's name."""
+        return os.path.basename(self.experiment_dir)
+
+    @property
+    def experiment_dir(self) -> str:
+        """The run folder."""
+        config = self.agent.config
+        return os.path.join(config.train_dir, config.full_experiment_name or config.name)
+
+    @property
+    def nn_dir(self) -> str:
+        """Where checkpoints lie."""
+        return os.path.join(self.experiment_dir, "nn")
+
+    @property
+    def summaries_dir(self) -> str:
+        """Where TensorBoard's files lie."""
+        return os.path.join(self.experiment_dir, "summaries")
+
+    @property
+    def mean_rewards(self) -> float:
+        """The mean return, -1e9 where no episode has ended."""
+        return max(self.agent.run.mean_reward, NOTHING_YET)
+
+    @property
+    def batch_size_envs(self) -> int:
+        """T times the number of environments."""
+        return int(self.agent.horizon_length * self.agent.num_actors)
+
+    @property
+    def game_rewards(self) -> "MeterView":
+        """Returns of finished episodes."""
+        return MeterView(self.agent.game_rewards)
+
+    @property
+    def game_shaped_rewards(self) -> "MeterView":
+        """Shaped returns of finished episodes."""
+        return MeterView(self.agent.game_shaped_rewards)
+
+    @property
+    def game_lengths(self) -> "MeterView":
+        """Lengths of finished episodes."""
+        return MeterView(self.agent.game_lengths)
+
+
+class MeterView:
+    """Episode statistics as RL Games' ``AverageMeter``."""
+
+    def __init__(self, meter: Any) -> None:
+        self._meter = meter
+
+    def __len__(self) -> int:
+        return self.current_size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._meter, name)
+
+    @property
+    def current_size(self) -> int:
+        """Episodes that the mean is about."""
+        return int(self._meter.current_size)
+
+    def get_mean(self) -> Any:
+        """The mean, (V,) or one number, as an array."""
+        return self._meter.mean.cpu().numpy()

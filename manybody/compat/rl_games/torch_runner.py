@@ -1,0 +1,165 @@
+"""RL Games' ``rl_games.torch_runner``: ``Runner``, with its settings as the dictionary that scripts expect."""
+
+import copy
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
+from manybody.compat.fast import fast_parts, typed_params
+from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
+from manybody.compat.rl_games.common import object_factory, tr_helpers
+from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
+from manybody.compat.settings import plain
+from manybody.engine.accelerate import keep_freed_memory, set_threads
+from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.console import say, warn
+
+__all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
+
+BUILT_IN: Mapping[str, type] = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent}
+"""Names of this library's agents, which train where a client brings none of its own."""
+
+
+class Runner:
+    """Trains or plays what a configuration describes.
+
+    Algorithms that a client registers are made as RL Games makes them, ``builder(base_name=, params=)`` with
+    ``params`` a dictionary; the others are this library's.
+
+    Args:
+        algo_observer: is told what happens during training.
+    """
+
+    def __init__(self, algo_observer: Any = None) -> None:
+        self.algo_factory = object_factory.ObjectFactory()
+        for name, agent in BUILT_IN.items():
+            self.algo_factory.register_builder(name, _builder(agent))
+        self.algo_factory.register_builder("sac", lambda **kwargs: sac_agent.SACAgent(**kwargs))
+        self._built_in = dict(self.algo_factory.builders)
+        self.player_factory = object_factory.ObjectFactory()
+        for name, player in (
+            ("a2c_continuous", players.PpoPlayerContinuous),
+            ("a2c_discrete", players.PpoPlayerDiscrete),
+            ("sac", players.SACPlayer),
+        ):
+            self.player_factory.register_builder(name, lambda player=player, **kwargs: player(**kwargs))
+        self.algo_observer = algo_observer or DefaultAlgoObserver()
+
+    def reset(self) -> None:
+        """Nothing to do; scripts call it."""
+
+    def load(self, yaml_config: Mapping[str, Any]) -> None:
+        """Take a configuration, ``{'params': {...}}``, and seed everything.
+
+        Raises:
+            ConfigError: lists everything that is wrong with the settings of an algorithm of ours.
+        """
+        self.default_config: dict[str, Any] = plain(copy.deepcopy(yaml_config["params"]))
+        name = self.default_config["algo"]["name"]
+        if self.algo_factory.builders.get(name) is self._built_in.get(name, self):
+            typed_params(self.default_config)
+        self.load_config(params=self.default_config)
+
+    def load_config(self, params: dict[str, Any]) -> None:
+        """Take what stands under ``params``; observer and reward shaper become live objects in ``config``."""
+        seed = params.get("seed")
+        self.seed = int(time.time()) if seed is None or int(seed) < 0 else int(seed)
+        params["seed"] = self.seed
+        self.local_rank = self.global_rank = 0
+        self.world_size = 1
+        say(f"self.seed = {self.seed}")
+        self.algo_params = params["algo"]
+        self.algo_name = self.algo_params["name"]
+        self.exp_config = None
+        torch.manual_seed(self.seed)
+        np.random.seed(self.seed % 2**32)
+        random.seed(self.seed)
+        config = params["config"]
+        if isinstance(config.get("env_config"), dict):
+            config["env_config"].setdefault("seed", self.seed)
+        shaper = config.get("reward_shaper") or {}
+        config["reward_shaper"] = shaper if callable(shaper) else tr_helpers.DefaultRewardsShaper(**shaper)
+        config.setdefault("features", {})
+        config["features"]["observer"] = self.algo_observer
+        self.params = params
+        set_threads(params.get("torch_threads", "auto"))
+        keep_freed_memory()
+
+    def run(self, args: Mapping[str, Any]) -> Any:
+        """Train, or play where ``args['play']`` and not ``args['train']``."""
+        if args.get("play") and not args.get("train"):
+            return self.run_play(args)
+        return self.run_train(args)
+
+    def run_train(self, args: Mapping[str, Any]) -> Any:
+        """Train; returns the agent.
+
+        Args:
+            args: ``checkpoint``: the file to go on from; ``sigma``: overrides the deviation of the policy;
+                ``load_critic_only``: take only the central value of the checkpoint.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or broken; nothing was made.
+            SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
+        """
+        say("Started to train")
+        if args.get("checkpoint"):
+            load_checkpoint(args["checkpoint"])  # before a run folder is made
+        agent = self.algo_factory.create(self.algo_name, base_name="run", params=self.params)
+        _restore(agent, args)
+        _override_sigma(agent, args)
+        agent.train()
+        stop = getattr(getattr(agent, "run", None), "stop", None)
+        if stop is not None and stop.requested is not None:
+            raise SystemExit(stop.exit_code)
+        return agent
+
+    def run_play(self, args: Mapping[str, Any]) -> Any:
+        """Play; returns the player. ``args`` as in :meth:`run_train`."""
+        say("Started to play")
+        player = self.create_player()
+        _restore(player, args)
+        _override_sigma(player, args)
+        player.run()
+        return player
+
+    def create_player(self) -> Any:
+        """A player for the loaded configuration, with fresh weights until ``restore``."""
+        return self.player_factory.create(self.algo_name, params=self.params)
+
+
+def _builder(agent: type) -> Callable[..., Any]:
+    def build(base_name: str, params: Mapping[str, Any]) -> Any:
+        return agent(base_name, **fast_parts(params))
+
+    return build
+
+
+def _restore(agent: Any, args: Mapping[str, Any]) -> None:
+    """Load ``args['checkpoint']``, if there is one, into an agent or a player."""
+    checkpoint = args.get("checkpoint")
+    if not checkpoint:
+        return
+    if args.get("train") and args.get("load_critic_only"):
+        if not getattr(agent, "has_central_value", False):
+            raise ValueError("load_critic_only: given True, but the agent has no central value to load")
+        agent.restore_central_value_function(checkpoint)
+    else:
+        agent.restore(checkpoint)
+
+
+def _override_sigma(agent: Any, args: Mapping[str, Any]) -> None:
+    """Fill the policy's fixed deviation parameter with ``args['sigma']``, if it is given."""
+    if args.get("sigma") in (None, ""):
+        return
+    net = agent.model.a2c_network
+    if not getattr(net, "fixed_sigma", False):
+        warn("sigma: cannot be set, because this network predicts its deviation (fixed_sigma is False)")
+        return
+    with torch.no_grad():
+        net.sigma.fill_(float(args["sigma"]))

@@ -1,0 +1,56 @@
+"""Configurations as RL Games' clients use them: dictionaries that they read, write to and put live objects into."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from manybody.config import DiscretePPOConfig, PPOConfig, parse_section
+from manybody.config.base import Section
+from manybody.config.types import opened
+
+
+class LegacyConfig(dict[str, Any]):
+    """``params['config']`` as a client wrote it, its numbers converted; :attr:`typed` are the keys that we know."""
+
+    def __init__(self, values: Mapping[str, Any], schema: type[Section]) -> None:
+        super().__init__(values)
+        self.typed: Any = typed_section(schema, values)
+        """Frozen, with every default; a client's later changes do not reach it."""
+        for key, value in values.items():
+            known = self.typed.get(key)
+            if isinstance(value, str) and not isinstance(known, str) and known is not None:
+                self[key] = known  # YAML 1.1 reads 3e-4 as text
+
+
+def typed_section(schema: type[Section], values: Mapping[str, Any]) -> Section:
+    """What ``schema`` knows of ``values``; keys of the client's own and live objects are left out.
+
+    Raises:
+        ConfigError: a known key holds what it cannot hold.
+    """
+    known = {key: plain(value) for key, value in values.items() if is_plain(value)}
+    return parse_section(schema, known, "config", private_keys=True)
+
+
+def legacy_config(params: dict[str, Any], discrete: bool) -> LegacyConfig:
+    """``params['config']`` as a :class:`LegacyConfig`, which takes its place in ``params``."""
+    if not isinstance(params["config"], LegacyConfig):
+        params["config"] = LegacyConfig(params["config"], DiscretePPOConfig if discrete else PPOConfig)
+    config: LegacyConfig = params["config"]
+    return config
+
+
+def is_plain(value: Any) -> bool:
+    """Whether ``value`` is data, as a YAML file holds it, and no live object."""
+    if isinstance(value, Mapping):
+        return all(is_plain(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float)
+
+
+def plain(value: Any) -> Any:
+    """Mappings as dictionaries of their own, recursively; everything else as it is."""
+    value = opened(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,49 @@
+"""The writer that RL Games' clients expect: everything that TensorBoard's ``SummaryWriter`` can do."""
+
+from typing import Any
+
+
+class LegacyWriter:
+    """Scalars go to the run's own writer; whatever else is asked for, to a ``SummaryWriter`` beside it.
+
+    Args:
+        writer: the run's.
+    """
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.log_dir: str = writer.log_dir
+        self._others: Any = None
+
+    def add_scalar(self, tag: str, value: Any = None, step: Any = None, *_: Any, **named: Any) -> None:
+        """Record a number, or what has one element, under ``tag`` at ``step`` (default 0).
+
+        ``scalar_value`` and ``global_step`` are TensorBoard's names of the two.
+        """
+        number, at = named.get("scalar_value", value), named.get("global_step", step)
+        self._writer.add_scalar(tag, number, float(at or 0))
+
+    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
+        """Write what was recorded since the last call as one line."""
+        self._writer.end_epoch(epoch, frame, time)
+
+    def flush(self) -> None:
+        """Make everything visible to readers."""
+        self._writer.flush()
+        if self._others is not None:
+            self._others.flush()
+
+    def close(self) -> None:
+        """Finish the files."""
+        self._writer.close()
+        if self._others is not None:
+            self._others.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not self.log_dir:
+            raise AttributeError(name)
+        if self._others is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._others = SummaryWriter(self.log_dir)
+        return getattr(self._others, name)
