@@ -13,6 +13,9 @@ from manybody.envs.notices import plain_warnings
 EnvCreator = Callable[..., VecEnv]
 """``creator(num_actors, **env_config)`` makes the environments."""
 
+WORLDS = {"envpool": "id", "pettingzoo": "module", "isaaclab": "task", "mjlab": "task"}
+"""Prefix of an environment's name to what follows its colon."""
+
 _creators: dict[str, EnvCreator] = {}
 
 
@@ -43,9 +46,9 @@ def check_env_name(env_name: str) -> None:
     near = difflib.get_close_matches(env_name, [*registered(), *gymnasium.registry], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     known = ", ".join(registered())
+    worlds = "; ".join(f"'{prefix}:<{name}>'" for prefix, name in WORLDS.items())
     raise EnvError(
-        f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; 'envpool:<id>'; "
-        "'pettingzoo:<module>')"
+        f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; {worlds})"
     )
 
 
@@ -67,8 +70,8 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
     """The environments that a configuration asks for; what they return is checked.
 
     The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
-    ``envpool:`` (an EnvPool id) and ``pettingzoo:`` (a module with a ``parallel_env``); Gymnasium's ids, also
-    ``module:id``.
+    ``envpool:`` (an EnvPool id), ``pettingzoo:`` (a module with a ``parallel_env``), ``isaaclab:`` and ``mjlab:`` (a
+    task's id); Gymnasium's ids, also ``module:id``.
 
     Args:
         env_name: who makes them.
@@ -96,7 +99,7 @@ def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
             del env_config["seed"]
         return vecenv.create_vec_env(env_name, num_actors, **env_config)
     prefix, _, name = env_name.partition(":")
-    if prefix in ("envpool", "pettingzoo") and not name:
+    if prefix in WORLDS and not name:
         raise EnvError(f"env_name: given {env_name!r}; expected a name after the colon")
     if prefix == "envpool":
         from manybody.envs.envpool import EnvPoolEnv
@@ -106,6 +109,14 @@ def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
         from manybody.envs.pettingzoo import from_module
 
         return from_module(name, num_actors, **env_config)
+    if prefix == "isaaclab":
+        from manybody.envs import isaaclab
+
+        return isaaclab.from_task(name, num_actors, **env_config)
+    if prefix == "mjlab":
+        from manybody.envs import mjlab
+
+        return mjlab.from_task(name, num_actors, **env_config)
     from manybody.envs.gymnasium import GymnasiumEnv
 
     return GymnasiumEnv(env_name, num_actors, **env_config)

@@ -1,0 +1,239 @@
+"""Isaac Lab's environments, and mjlab's, which share their interface, as a :class:`VecEnv`."""
+
+import atexit
+import builtins
+import difflib
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from manybody.data.tree import leaves
+from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.checks import RESET, STEP, check_tuple
+from manybody.envs.spaces import flags, gymnasium_space, numbers, observation_tensors
+
+OPTIONS = ("obs_groups", "concat_obs_groups", "clip_obs", "clip_actions")
+"""Keys of ``env_config`` that are not the task's own."""
+
+
+class IsaacLabEnv(VecEnv):
+    """A ``DirectRLEnv`` or ``ManagerBasedRLEnv`` (also inside wrappers of Gymnasium), where its tensors are.
+
+    It begins anew in the step that ends an episode and shows the new one only, so ``final_obs`` is None. Its
+    ``extras['log']`` comes out as ``extras['episode']``. With ``cfg.is_finite_horizon`` running out of time belongs to
+    the task: such episodes are terminated, not truncated.
+
+    It cannot save its state: a resumed run starts new episodes.
+
+    Args:
+        env: the environments.
+        env_name: what messages call them.
+        obs_groups: which of their groups of observations are ``obs`` and ``states``. Default: the first of
+            :attr:`POLICY` that exists, and ``critic`` if that does.
+        concat_obs_groups: join several groups to one vector; False: a ``Dict`` with a part for each group.
+        clip_obs: observations of floats are clamped to plus and minus this.
+        clip_actions: so are the actions of a ``Box``, which gets these bounds. Infinite: nothing is clamped.
+
+    Raises:
+        EnvError: it has another interface, a group is not there, or groups cannot be joined.
+    """
+
+    POLICY: tuple[str, ...] = ("policy",)
+
+    def __init__(
+        self,
+        env: Any,
+        env_name: str = "",
+        *,
+        obs_groups: Mapping[str, Sequence[str]] | None = None,
+        concat_obs_groups: bool = True,
+        clip_obs: float = math.inf,
+        clip_actions: float = math.inf,
+    ) -> None:
+        self.env, self.clip_obs, self.clip_actions = env, clip_obs, clip_actions
+        self.env_name = env_name or type(env.unwrapped).__name__
+        for name in ("num_envs", "device", "single_observation_space", "single_action_space"):
+            if not hasattr(env.unwrapped, name):
+                raise EnvError(
+                    f"{self.env_name}: {type(env.unwrapped).__name__} has no {name}; expected a DirectRLEnv or a "
+                    "ManagerBasedRLEnv (isaaclab.envs.multi_agent_to_single_agent makes one of a DirectMARLEnv)"
+                )
+        self.num_envs = env.unwrapped.num_envs
+        self.device = torch.device(env.unwrapped.device)
+        self.finite_horizon = getattr(env.unwrapped.cfg, "is_finite_horizon", False)
+        self._join = concat_obs_groups
+        self._spaces = {
+            name: gymnasium_space(space)
+            for name, space in env.unwrapped.single_observation_space.spaces.items()
+        }
+        policy = [name for name in self.POLICY if name in self._spaces] or self.POLICY
+        self.groups: dict[str, Sequence[str]] = {
+            "obs": policy[:1],
+            "states": [name for name in ("critic",) if name in self._spaces],
+        }
+        self.groups.update(obs_groups or {})
+        for kind, groups in self.groups.items():
+            if kind not in ("obs", "states") or set(groups) - set(self._spaces) or not self.groups["obs"]:
+                raise EnvError(
+                    f"env_config.obs_groups: given {kind}: {list(groups)}; expected lists 'obs' and 'states' of groups "
+                    f"that {self.env_name} has: {sorted(self._spaces)}"
+                )
+        action_space = gymnasium_space(env.unwrapped.single_action_space)
+        if isinstance(action_space, spaces.Box) and math.isfinite(clip_actions):
+            action_space = spaces.Box(-clip_actions, clip_actions, action_space.shape)
+        states = self._space("states") if self.groups["states"] else None
+        self.spec = EnvSpec(self._space("obs"), action_space, states)
+
+    def _space(self, kind: str) -> spaces.Space:
+        parts = {name: self._spaces[name] for name in self.groups[kind]}
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        if not self._join:
+            return spaces.Dict(parts)
+        sizes = [part.shape or () for part in parts.values()]
+        if not all(len(size) == 1 for size in sizes):
+            raise EnvError(
+                f"env_config.obs_groups.{kind}: {list(parts)} of {self.env_name} have the shapes {sizes}; expected "
+                "vectors, which can be joined, or concat_obs_groups: False, which keeps the groups apart"
+            )
+        return spaces.Box(-math.inf, math.inf, (sum(size for (size,) in sizes),))
+
+    def _obs(self, call: str, observation: Any) -> Obs:
+        return {
+            kind: self._part(f"{self.env_name}: {call} {kind!r}", groups, observation)
+            for kind, groups in self.groups.items()
+            if groups
+        }
+
+    def _part(self, what: str, groups: Sequence[str], observation: Any) -> Any:
+        if missing := sorted(set(groups) - set(observation)):
+            raise EnvError(f"{what}: no group {missing[0]!r} among {sorted(observation)}")
+        parts: dict[str, Any] = {
+            name: observation_tensors(self._spaces[name], observation[name], f"{what}[{name!r}]")
+            for name in groups
+        }
+        if math.isfinite(self.clip_obs):
+            for leaf in leaves(parts):
+                if leaf.is_floating_point():
+                    leaf.clamp_(-self.clip_obs, self.clip_obs)
+        if len(groups) == 1:
+            return parts[groups[0]]
+        return torch.cat([*parts.values()], dim=1) if self._join else parts
+
+    def _extras(self, infos: Mapping[str, Any]) -> dict[str, Any]:
+        extras = {key: value for key, value in infos.items() if key not in ("log", "time_outs")}
+        return {**extras, "episode": dict(infos["log"])} if "log" in infos else extras
+
+    def reset(self) -> Obs:
+        """See :class:`VecEnv`."""
+        result = self.env.reset()
+        check_tuple(f"{self.env_name}: reset()", result, RESET)
+        return self._obs("reset()", result[0])
+
+    def step(self, actions: Tensor) -> Step:
+        """See :class:`VecEnv`; ``Discrete`` actions reach the environment as (N, 1)."""
+        if isinstance(self.spec.action_space, spaces.Box):
+            actions = actions.clamp(-self.clip_actions, self.clip_actions)
+        where = f"{self.env_name}: step()"
+        result = self.env.step(actions.reshape(self.num_envs, -1))
+        check_tuple(where, result, STEP)
+        observation, rewards, terminated, truncated, infos = result
+        ended = flags(f"{where} terminated", terminated, self.num_envs)
+        late = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
+        if self.finite_horizon:
+            ended, late = ended | late, torch.zeros_like(late)
+        reward = numbers(f"{where} reward", rewards, torch.float32)
+        return Step(self._obs("step()", observation), reward, ended, late, None, self._extras(infos))
+
+    def close(self) -> None:
+        """Close the simulation."""
+        self.env.close()
+
+
+def from_task(
+    task: str,
+    num_actors: int,
+    seed: int | None = None,
+    device: str | None = None,
+    app: Mapping[str, Any] | None = None,
+    **cfg: Any,
+) -> IsaacLabEnv:
+    """An Isaac Lab task by its id; Isaac Sim is started first, without a window, if this process has none.
+
+    Args:
+        task: its id; ``module:id`` imports the module that registers it.
+        num_actors: number of environments.
+        seed: of the simulation; None: as the task's configuration says.
+        device: where it computes; None: the first GPU, without one the CPU.
+        app: arguments of Isaac Lab's ``AppLauncher``, such as ``enable_cameras``.
+        cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration (:func:`set_fields`).
+
+    Raises:
+        EnvError: Isaac Lab is not installed or does not know the task, or what :class:`IsaacLabEnv` says.
+    """
+    options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}
+    device = device or default_device()
+    module, _, name = task.rpartition(":")
+    try:
+        if not hasattr(builtins, "ISAAC_LAUNCHED_FROM_TERMINAL"):  # Isaac Sim sets it when it starts
+            launch = importlib.import_module("isaaclab.app").AppLauncher
+            # Closing Isaac Sim ends the process: at the very end, when the run is saved.
+            atexit.register(launch(**{"headless": True, "device": device, **(app or {})}).app.close)
+        tasks = importlib.import_module("isaaclab_tasks.utils")
+        if module:
+            importlib.import_module(module)
+    except ImportError as error:
+        raise EnvError(
+            f"env_name: 'isaaclab:{task}' needs Isaac Lab ({error}); install Isaac Lab as its guide says, and this "
+            "package into the same environment"
+        ) from error
+    known = [spec.id for spec in gymnasium.registry.values() if "env_cfg_entry_point" in spec.kwargs]
+    check_task(f"isaaclab:{task}", name, known)
+    settings = tasks.parse_env_cfg(name, device=device, num_envs=num_actors)
+    if seed is not None:
+        settings.seed = seed
+    set_fields(settings, cfg)
+    env = gymnasium.make(name, cfg=settings, disable_env_checker=True)
+    return IsaacLabEnv(env, f"isaaclab:{task}", **options)
+
+
+def default_device() -> str:
+    """The first GPU, without one the CPU."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def check_task(env_name: str, task: str, known: Sequence[str]) -> None:
+    """Raise EnvError unless ``task`` is ``known``, with the names that are most like it."""
+    if task not in known:
+        near = difflib.get_close_matches(task, known, n=3, cutoff=0.4)
+        hint = f"; most like it are {', '.join(near)}" if near else ""
+        raise EnvError(
+            f"env_name: given {env_name!r}; expected a registered task{hint} (module:id imports the module that "
+            "registers its own)"
+        )
+
+
+def set_fields(cfg: Any, values: Mapping[str, Any], where: str = "env_config") -> None:
+    """Write ``values`` into a configuration of dataclasses and dictionaries, dictionaries part by part.
+
+    Raises:
+        EnvError: it has no such field.
+    """
+    fields = cfg if isinstance(cfg, dict) else vars(cfg)
+    for name, value in values.items():
+        if name not in fields:
+            raise EnvError(f"{where}.{name}: unknown; expected one of {', '.join(map(str, fields))}")
+        if isinstance(value, Mapping) and (
+            isinstance(fields[name], dict) or hasattr(fields[name], "__dict__")
+        ):
+            set_fields(fields[name], value, f"{where}.{name}")
+        elif isinstance(cfg, dict):
+            cfg[name] = value
+        else:
+            setattr(cfg, name, value)

@@ -1,0 +1,66 @@
+"""mjlab's environments (MuJoCo Warp) as a :class:`VecEnv`."""
+
+import importlib
+from typing import Any
+
+from torch import Tensor
+
+from manybody.envs.base import EnvError, Step
+from manybody.envs.isaaclab import OPTIONS, IsaacLabEnv, check_task, default_device, set_fields
+
+
+class MjlabEnv(IsaacLabEnv):
+    """A ``ManagerBasedRlEnv`` of mjlab: what :class:`IsaacLabEnv` says, with the group ``actor`` (or ``policy``).
+
+    Made with ``auto_reset=False`` it waits at the end of an episode. Then it is begun anew from here, and ``final_obs``
+    is the true last observation.
+    """
+
+    POLICY = ("actor", "policy")
+
+    def step(self, actions: Tensor) -> Step:
+        """See :class:`VecEnv`."""
+        step = super().step(actions)
+        if getattr(self.env.unwrapped.cfg, "auto_reset", True):
+            return step
+        rows = step.done.nonzero().flatten()
+        if not len(rows):
+            return step._replace(final_obs=step.obs)
+        observation, infos = self.env.reset(env_ids=rows)
+        obs = self._obs("reset()", observation)
+        return step._replace(obs=obs, final_obs=step.obs, extras=self._extras(infos))
+
+
+def from_task(
+    task: str, num_actors: int, seed: int | None = None, device: str | None = None, **cfg: Any
+) -> MjlabEnv:
+    """An mjlab task by its id.
+
+    Args:
+        task: its id; ``module:id`` imports the module that registers it.
+        num_actors: number of environments.
+        seed: of the simulation; None draws one.
+        device: where it computes; None: the first GPU, without one the CPU.
+        cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration, such as ``auto_reset``.
+
+    Raises:
+        EnvError: mjlab is not installed or does not know the task, or what :class:`IsaacLabEnv` says.
+    """
+    options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}
+    module, _, name = task.rpartition(":")
+    try:
+        for registers in ("mjlab.tasks", *([module] if module else [])):
+            importlib.import_module(registers)
+        make = importlib.import_module("mjlab.envs").ManagerBasedRlEnv
+        registry = importlib.import_module("mjlab.tasks.registry")
+    except ImportError as error:
+        raise EnvError(
+            f"env_name: 'mjlab:{task}' needs mjlab ({error}), which works with an older MuJoCo than this package; "
+            "docs/environments.md says how the two are installed beside each other"
+        ) from error
+    check_task(f"mjlab:{task}", name, registry.list_tasks())
+    settings = registry.load_env_cfg(name)
+    settings.scene.num_envs = num_actors
+    settings.seed = seed
+    set_fields(settings, cfg)
+    return MjlabEnv(make(settings, device=device or default_device()), f"mjlab:{task}", **options)
