@@ -1,5 +1,6 @@
 """Action distributions as values: parameters in, samples and log-probabilities out, no state."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -141,6 +142,13 @@ class MultiCategorical(NamedTuple):
         return torch.stack([head.kl(before) for head, before in pairs]).sum(dim=0)
 
 
-def categorical(logits: Tensor, sizes: tuple[int, ...] | None) -> Categorical | MultiCategorical:
+def joined(logits: Tensor | Sequence[Tensor]) -> Tensor:
+    """(M, sum of sizes) from logits (M, A_k) of each head, which models of RL Games' kind return."""
+    return logits if isinstance(logits, Tensor) else torch.cat(tuple(logits), dim=-1)
+
+
+def categorical(
+    logits: Tensor | Sequence[Tensor], sizes: tuple[int, ...] | None
+) -> Categorical | MultiCategorical:
     """One choice for ``sizes`` None, else one per head."""
-    return Categorical(logits) if sizes is None else MultiCategorical(logits, sizes)
+    return Categorical(joined(logits)) if sizes is None else MultiCategorical(joined(logits), sizes)

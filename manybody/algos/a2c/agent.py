@@ -15,7 +15,7 @@ from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional import policy as policy_maths
 from manybody.functional.actions import rescale_actions
-from manybody.nn.distributions import Distribution, Gaussian, categorical
+from manybody.nn.distributions import Distribution, Gaussian, categorical, joined
 
 
 class ContinuousA2CBase(_OnPolicy):
@@ -188,6 +188,7 @@ class DiscreteA2CBase(_OnPolicy):
     def get_action_values(self, obs: Obs) -> dict[str, Any]:
         """See :class:`A2CBase`; keeps the masks with the decision that they shaped."""
         decision = super().get_action_values(obs)
+        decision["logits"] = joined(decision["logits"])
         return {**decision, "action_masks": obs["action_masks"]} if "action_masks" in obs else decision
 
     def get_masked_action_values(self, obs: Obs, action_masks: Tensor) -> dict[str, Any]:

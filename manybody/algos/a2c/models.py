@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
-from manybody.nn.distributions import FORBIDDEN, Distribution, Gaussian, categorical
+from manybody.nn.distributions import FORBIDDEN, Distribution, Gaussian, categorical, joined
 
 
 class PolicyModelNetwork(BaseModelNetwork):
@@ -118,7 +118,7 @@ class CategoricalModelNetwork(PolicyModelNetwork):
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
         """See :class:`PolicyModelNetwork`."""
         heads = None if isinstance(out[0], Tensor) else tuple(out[0])
-        logits = (out[0] if heads is None else torch.cat(heads, dim=-1)).float()
+        logits = joined(out[0]).float()
         allowed = input_dict.get("action_masks")
         if allowed is not None:
             logits = torch.where(allowed, logits, FORBIDDEN)

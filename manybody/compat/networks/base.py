@@ -11,10 +11,10 @@ from manybody.algos import network
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.d2rl import D2RLNet
 from manybody.compat.rl_games.algos_torch.layers import NoisyFactorizedLinear
+from manybody.compat.rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax
 from manybody.compat.rl_games.common.layers.recurrent import GRUWithDones, LSTMWithDones
 from manybody.compat.rl_games.common.layers.value import DefaultValue, TwoHotEncodedValue
 from manybody.nn.activations import ACTIVATIONS
-from manybody.nn.cnn import SpatialSoftArgmax
 from manybody.nn.init import INITIALIZERS, keep
 from manybody.registry import ObjectFactory
 
@@ -44,6 +44,11 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
 """What each name means to :meth:`BaseNetwork._build_cnn2d`."""
 
 
+def _create_initializer(func: Callable[..., Any], **kwargs: Any) -> Callable[[Tensor], Any]:
+    """``func`` with its settings, as a function of the tensor that it fills."""
+    return partial(func, **kwargs)
+
+
 class BaseNetwork(network.BaseNetwork):
     """A network with factories of activations and initialisers, and methods that build its parts.
 
@@ -57,10 +62,11 @@ class BaseNetwork(network.BaseNetwork):
             self.activations_factory.register_builder(name, function)
         self.init_factory = ObjectFactory("initializer")
         for name, draw in INITIALIZERS.items():
-            self.init_factory.register_builder(name, partial(partial, draw))
+            self.init_factory.register_builder(name, partial(_create_initializer, draw))
         self.init_factory.register_builder("default", lambda **kwargs: keep)  # files give it a scale at times
         self.init_factory.register_builder(
-            "variance_scaling_initializer", partial(partial, torch_ext.variance_scaling_initializer)
+            "variance_scaling_initializer",
+            partial(_create_initializer, torch_ext.variance_scaling_initializer),
         )
 
     def _calc_input_size(self, input_shape: Sequence[int], cnn_layers: Any = None) -> int:
@@ -153,7 +159,7 @@ class BaseNetwork(network.BaseNetwork):
             lambda channels: _norm(norm_func_name, channels, torch_ext.LayerNorm2d, nn.BatchNorm2d),
         )
         if add_spatial_softmax:
-            layers.append(SpatialSoftArgmax())
+            layers.append(SpatialSoftArgmax(normalize=True))
         if add_flatten:
             layers.append(nn.Flatten())
         return nn.Sequential(*layers)

@@ -1,27 +1,41 @@
 """``rl_games.algos_torch.models``: models whose inner ``Network`` reads a network's tuple and returns a dictionary."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution as TorchDistribution
 
 from manybody.algos import model
 from manybody.algos.a2c import models as a2c
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd, RunningMeanStdObs
-from manybody.functional.policy import gaussian_neglogp, policy_kl
+from manybody.compat.rl_games.algos_torch.sac_helper import SquashedNormal
+from manybody.compat.rl_games.common import divergence
+from manybody.compat.rl_games.common.extensions.distributions import CategoricalMasked
+from manybody.functional.policy import gaussian_neglogp
 from manybody.nn.distributions import FORBIDDEN, Categorical, Distribution, MultiCategorical
 
 __all__ = [
     "BaseModel",
     "BaseModelNetwork",
+    "CategoricalMasked",
     "ModelA2C",
     "ModelA2CContinuous",
     "ModelA2CContinuousLogStd",
     "ModelA2CMultiDiscrete",
     "ModelCentralValue",
     "ModelSACContinuous",
+    "RunningMeanStd",
+    "RunningMeanStdObs",
+    "SquashedNormal",
+    "divergence",
+    "math",
+    "nn",
+    "np",
+    "torch",
 ]
 
 
@@ -123,7 +137,8 @@ class _LogStdNetwork(_PolicyNetwork, a2c.LogStdModelNetwork):
 class _ContinuousNetwork(_PolicyNetwork, a2c.DirectModelNetwork):
     def kl(self, p_dict: Mapping[str, Tensor], q_dict: Mapping[str, Tensor]) -> Tensor:
         """(M,) KL(p || q), from ``mu`` and ``sigma`` (M, A) of both."""
-        return policy_kl(p_dict["mu"], p_dict["sigma"], q_dict["mu"], q_dict["sigma"])
+        p, q = ((one["mu"], one["sigma"]) for one in (p_dict, q_dict))
+        return divergence.d_kl_normal(p, q)
 
 
 class _DiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
@@ -136,7 +151,7 @@ class _DiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
 
     def kl(self, p_dict: Mapping[str, Tensor], q_dict: Mapping[str, Tensor]) -> Tensor:
         """(M,) KL(p || q), from ``logits`` (M, A) of both."""
-        return Categorical(p_dict["logits"]).kl(Categorical(q_dict["logits"]))
+        return divergence.d_kl_discrete(p_dict["logits"], q_dict["logits"])
 
 
 class _MultiDiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
@@ -155,8 +170,7 @@ class _MultiDiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
 
     def kl(self, p_dict: Mapping[str, Any], q_dict: Mapping[str, Any]) -> Tensor:
         """(M,) KL(p || q), summed over heads, from the lists ``logits`` of both."""
-        pairs = zip(p_dict["logits"], q_dict["logits"], strict=True)
-        return torch.stack([Categorical(p).kl(Categorical(q)) for p, q in pairs]).sum(dim=0)
+        return divergence.d_kl_discrete_list(p_dict["logits"], q_dict["logits"])
 
 
 def _heads(logits: Sequence[Tensor], masks: Any) -> list[Tensor]:

@@ -1,10 +1,16 @@
-"""``rl_games.algos_torch.network_builder``: builders whose inner ``Network`` takes a raw mapping."""
+"""``rl_games.algos_torch.network_builder``: builders whose inner ``Network`` takes a raw mapping.
+
+Clients that import everything of it count on ``torch``, ``nn`` and the modules that stand in ``__all__``.
+"""
 
 from typing import Any
 
+import torch
+from torch import nn
+
 from manybody.algos import network
 from manybody.compat.networks.actor_critic import A2CNetwork
-from manybody.compat.networks.base import BaseNetwork
+from manybody.compat.networks.base import BaseNetwork, _create_initializer
 from manybody.compat.networks.resnet import (
     A2CResnetNetwork,
     Conv2dAuto,
@@ -13,7 +19,11 @@ from manybody.compat.networks.resnet import (
     ResidualBlock,
 )
 from manybody.compat.networks.sac import DiagGaussianActor, DoubleQCritic, SACNetwork
+from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.d2rl import D2RLNet
+from manybody.compat.rl_games.algos_torch.sac_helper import SquashedNormal
+from manybody.compat.rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax
+from manybody.compat.rl_games.common import object_factory
 from manybody.compat.rl_games.common.layers.recurrent import GRUWithDones, LSTMWithDones
 from manybody.compat.rl_games.common.layers.value import DefaultValue, TwoHotEncodedValue
 
@@ -33,7 +43,14 @@ __all__ = [
     "NetworkBuilder",
     "ResidualBlock",
     "SACBuilder",
+    "SpatialSoftArgmax",
+    "SquashedNormal",
     "TwoHotEncodedValue",
+    "_create_initializer",
+    "nn",
+    "object_factory",
+    "torch",
+    "torch_ext",
 ]
 
 
