@@ -86,6 +86,15 @@ def assert_equal(ours, theirs):
             torch.testing.assert_close(ours[name], value, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_a_squashed_model(training, build_both):
+    lives = build_both("ModelA2CContinuousTanh", "A2CBuilder", network_section())
+    actions = torch.rand(6, 2)
+    (ours, _), (theirs, _) = answers(lives, obs=torch.randn(6, 3), is_train=training, prev_actions=actions)
+    assert_equal(ours, theirs)
+    assert training or (ours["actions"].abs() < 1.0).all()
+
+
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_gaussian_model(separate, training, build_both):

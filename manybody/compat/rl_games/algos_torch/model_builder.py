@@ -31,6 +31,7 @@ MODELS: dict[str, Callable[[Any], Any]] = {
     "multi_discrete_a2c": models.ModelA2CMultiDiscrete,
     "continuous_a2c": models.ModelA2CContinuous,
     "continuous_a2c_logstd": models.ModelA2CContinuousLogStd,
+    "continuous_a2c_tanh": models.ModelA2CContinuousTanh,
     "soft_actor_critic": models.ModelSACContinuous,
     "central_value": models.ModelCentralValue,
 }

@@ -11,6 +11,7 @@ from torch.distributions import Distribution as TorchDistribution
 
 from manybody.algos import model
 from manybody.algos.a2c import models as a2c
+from manybody.compat.networks.tanh import NormalTanhDistribution, TanhBijector, squashed_answer
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd, RunningMeanStdObs
 from manybody.compat.rl_games.algos_torch.sac_helper import SquashedNormal
 from manybody.compat.rl_games.common import divergence
@@ -25,12 +26,15 @@ __all__ = [
     "ModelA2C",
     "ModelA2CContinuous",
     "ModelA2CContinuousLogStd",
+    "ModelA2CContinuousTanh",
     "ModelA2CMultiDiscrete",
     "ModelCentralValue",
     "ModelSACContinuous",
+    "NormalTanhDistribution",
     "RunningMeanStd",
     "RunningMeanStdObs",
     "SquashedNormal",
+    "TanhBijector",
     "divergence",
     "math",
     "nn",
@@ -139,6 +143,15 @@ class _ContinuousNetwork(_PolicyNetwork, a2c.DirectModelNetwork):
         """(M,) KL(p || q), from ``mu`` and ``sigma`` (M, A) of both."""
         p, q = ((one["mu"], one["sigma"]) for one in (p_dict, q_dict))
         return divergence.d_kl_normal(p, q)
+
+
+class _TanhNetwork(_PolicyNetwork):
+    def decide(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+        """See :class:`manybody.algos.a2c.models.PolicyModelNetwork`; actions are in (-1, 1)."""
+        mu, raw, value, states = self.a2c_network(input_dict)
+        learning = input_dict.get("is_train", True)
+        answer = squashed_answer(mu, raw, input_dict["prev_actions"] if learning else None)
+        return {**answer, "values": value if learning else self.denorm_value(value), "rnn_states": states}
 
 
 class _DiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
@@ -257,6 +270,12 @@ class ModelA2CContinuousLogStd(_A2CModel):
     """``model.name: continuous_a2c_logstd``."""
 
     Network = _LogStdNetwork
+
+
+class ModelA2CContinuousTanh(_A2CModel):
+    """``model.name: continuous_a2c_tanh``; actions are squashed into (-1, 1)."""
+
+    Network = _TanhNetwork
 
 
 class ModelCentralValue(_A2CModel):
