@@ -10,7 +10,10 @@ DEV := .venv/installed-dev
 LENGTH_Ant := max_iterations=170
 LENGTH := $(LENGTH_$(TASK))
 
-.PHONY: train play test check format bench clean
+# mjlab works with an older MuJoCo than this package: the two share an environment of their own (benchmarks/mjlab).
+MJLAB := .venv-mjlab/installed
+
+.PHONY: train play test check format bench bench-mjlab clean
 
 train: $(STAMP)
 	$(BIN)/manybody train task=$(TASK) $(LENGTH) $(ARGS)
@@ -36,6 +39,9 @@ bench: $(DEV)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/against_rl_games.py
 
+bench-mjlab: $(MJLAB)
+	.venv-mjlab/bin/manybody train --file benchmarks/mjlab/cartpole.yaml video=False $(ARGS)
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check torch -c constraints.txt
@@ -46,5 +52,11 @@ $(DEV): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[media,dev]' -c constraints.txt
 	touch $(DEV)
 
+$(MJLAB): benchmarks/mjlab/requirements.txt
+	$(PYTHON) -m venv .venv-mjlab
+	.venv-mjlab/bin/pip install --quiet --disable-pip-version-check -r benchmarks/mjlab/requirements.txt
+	.venv-mjlab/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $(MJLAB)
+
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-mjlab build *.egg-info .mypy_cache .ruff_cache .pytest_cache
