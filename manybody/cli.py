@@ -19,6 +19,10 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Play a policy; without a path, the best one of the newest run (of the task). The settings are those of the run
       under those of the command line, whose keys are training's: seed=3, task.env.episodeLength=300, ...
       manybody train test=True checkpoint=... is the same.
+  manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
+      Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
+  manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
+      Write a checkpoint as one that RL Games 1.6 plays and goes on from.
   manybody tasks
       List the tasks with their sizes.
   manybody motion info | view | convert | record ...
@@ -46,6 +50,10 @@ def _run(words: list[str]) -> None:
         from manybody.motion_cli import main as motion
 
         motion(rest)
+    elif command in ("import", "export"):
+        from manybody.checkpoint_cli import export_main, import_main
+
+        (import_main if command == "import" else export_main)(rest)
     elif command in ("help", "--help", "-h") or "--help" in rest:
         print(USAGE, end="")
     elif command == "--version":
@@ -68,7 +76,7 @@ def _run(words: list[str]) -> None:
         _tasks()
     else:
         print(
-            f"manybody: no command {command!r}; expected train, play, tasks or motion\n\n{USAGE}",
+            f"manybody: no command {command!r}; expected train, play, import, export, tasks or motion\n\n{USAGE}",
             end="",
             file=sys.stderr,
         )

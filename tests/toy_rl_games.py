@@ -33,6 +33,16 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+class _Stateless:
+    """Environments of RL Games' protocol that have no state; nothing else of them is asked for."""
+
+    def get_env_state(self) -> None:
+        return None
+
+    def set_env_state(self, state: Any) -> None:
+        assert state is None
+
+
 class Kind:
     """One kind of model: its settings, environments, observations, agents and players."""
 
@@ -47,6 +57,7 @@ class Kind:
             self.params = family_params(**KINDS[name], normalize_input=True, normalize_value=True)
             if self.keys["action"] == "box":
                 self.params["config"]["bounds_loss_coef"] = 0.0
+                self.params["config"]["clip_actions"] = name == "continuous"
             if name in ("gru", "lstm, separate"):
                 self.params["network"]["rnn"] |= RNN
             if "resnet" in name:
@@ -59,8 +70,8 @@ class Kind:
         """STEPS times (N, *shape), as an environment gives them."""
         draw = torch.Generator().manual_seed(seed)
         if self.keys.get("observation") == "image":
-            size = (STEPS, N, 8, 8, 2)
-            return list(torch.randint(0, 256, size, dtype=torch.uint8, generator=draw))
+            level = torch.randint(0, 200, (STEPS, N, 1, 1, 2), dtype=torch.uint8, generator=draw)
+            return list(level + torch.randint(0, 56, (STEPS, N, 8, 8, 2), dtype=torch.uint8, generator=draw))
         return list(2.0 * torch.randn(STEPS, N, 3, generator=draw))
 
     # --- theirs ----------------------------------------------------------------------------------------------
@@ -84,7 +95,7 @@ class Kind:
             "reward_shaper": DefaultRewardsShaper(),
             "features": {"observer": DefaultAlgoObserver()},
             "env_info": env.get_env_info(),
-            "vec_env": env,
+            "vec_env": _Stateless(),
             "train_dir": str(folder),
         }
         return params
@@ -106,6 +117,7 @@ class Kind:
         for optimizer in optimizers(agent).values():
             learn(optimizer)
         agent.epoch_num, agent.frame = 12, 3456
+        agent.vec_env = _Stateless()
         return agent
 
     def save_theirs(self, agent: Any, path: Any) -> str:
@@ -149,13 +161,22 @@ class Kind:
         player.restore(file)
         return player
 
+    def actions(self, player: Any, ours: bool) -> list[torch.Tensor]:
+        """Deterministic actions (STEPS, N, ...), and for discrete ones their log-probabilities."""
+        logits = []
 
-def actions(player: Any, observations: list[torch.Tensor], ours: bool) -> torch.Tensor:
-    """(STEPS, N, ...) deterministic actions."""
-    with torch.no_grad():
-        return torch.stack(
-            [player.get_action({"obs": obs} if ours else obs, is_deterministic=True) for obs in observations]
-        )
+        def keep(_: Any, __: Any, out: dict[str, Any]) -> None:
+            if "logits" in out:
+                found = out["logits"]
+                heads = found if isinstance(found, list) else found.split(self.env().sizes, dim=-1)
+                logits.append(torch.cat([head.log_softmax(dim=-1) for head in heads], dim=-1))
+
+        player.model.register_forward_hook(keep)
+        chosen = []
+        with torch.no_grad():
+            for obs in self.observations():
+                chosen.append(player.get_action({"obs": obs} if ours else obs, is_deterministic=True))
+        return [torch.stack(x) for x in (chosen, logits) if x]
 
 
 def disturb(model: torch.nn.Module, seed: int = 5) -> None:
@@ -165,11 +186,13 @@ def disturb(model: torch.nn.Module, seed: int = 5) -> None:
         for name, value in model.state_dict().items():
             noise = torch.randn(value.shape, generator=draw).to(value.dtype)
             if name.endswith("running_var"):
-                value.copy_(0.5 + noise.abs())
+                value.copy_(0.1 + 0.2 * noise.abs())
+            elif "logits" in name and name.endswith("bias"):
+                value.zero_()  # so that more than one choice is taken
             elif name.endswith("count"):
                 value.fill_(500.0)
             elif value.is_floating_point():
-                value.add_(0.3 * noise)
+                value.add_(0.2 * noise)
 
 
 def learn(optimizer: torch.optim.Optimizer, steps: int = 2) -> None:

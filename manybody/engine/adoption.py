@@ -16,27 +16,27 @@ CENTRAL_STATISTICS = ("assymetric_vf_mean_std", "central_val_stats")
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def policy_state(weights: Mapping[str, Any], names: Iterable[str]) -> Any:
+def policy_state(weights: Mapping[str, Any], names: Iterable[str] | None = None) -> Any:
     """``weights['model']``, with the statistics that lie beside it in their places; those win, as in RL Games.
 
     Args:
         weights: a checkpoint with a ``model``.
-        names: what a model's state consists of; statistics that it does not have are left out.
+        names: what a model's state consists of; statistics that it does not have are left out. None: unknown.
     """
     model = weights["model"]
     if not isinstance(model, Mapping):
         return model
-    found = _found(weights, set(names))
+    found = _found(weights, names)
     return {**model, **found} if found else model
 
 
-def central_value_state(weights: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """``weights['assymetric_vf_nets']`` likewise; ``names`` begin with ``model.``, where 1.1 had none of its own."""
+def central_value_state(weights: Mapping[str, Any], names: Iterable[str] | None = None) -> Any:
+    """``weights['assymetric_vf_nets']`` likewise; all ``names`` begin with ``model.``."""
     nets = weights["assymetric_vf_nets"]
     if not isinstance(nets, Mapping):
         return nets
-    names = set(names)
-    moved = {f"model.{name}" if f"model.{name}" in names else name: value for name, value in nets.items()}
+    homes = tuple(f"{home}." for home in NORMALIZERS.values())
+    moved = {f"model.{name}" if str(name).startswith(homes) else name: value for name, value in nets.items()}
     found: dict[str, Any] = _found({"reward_mean_std": weights.get("reward_mean_std")}, names, "model.")
     for key in CENTRAL_STATISTICS:
         beside = weights.get(key)
@@ -46,13 +46,14 @@ def central_value_state(weights: Mapping[str, Any], names: Iterable[str]) -> Any
     return {**{name: value for name, value in found.items() if name not in moved}, **moved}
 
 
-def _found(weights: Mapping[str, Any], names: set[str], prefix: str = "") -> dict[str, Any]:
+def _found(weights: Mapping[str, Any], names: Iterable[str] | None, prefix: str = "") -> dict[str, Any]:
     found = {}
+    known = None if names is None else set(names)
     for key, home in NORMALIZERS.items():
         beside = weights.get(key)
         if isinstance(beside, Mapping):
             statistics = {f"{prefix}{home}.{name}": value for name, value in beside.items()}
-            found.update({name: value for name, value in statistics.items() if name in names})
+            found.update({key: value for key, value in statistics.items() if known is None or key in known})
     return found
 
 

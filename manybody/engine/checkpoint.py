@@ -26,6 +26,8 @@ from manybody.files import TEMPORARY, write_whole
 
 FORMAT = 1
 """Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
+MOST_TOLD = 40
+"""Differing parameters that a message lists."""
 FORMAT_KEY = "manybody_format"
 
 
@@ -110,13 +112,14 @@ def _open(path: Path) -> tuple[BinaryIO, int]:
     return file, size
 
 
+def _shown(text: Any) -> str:
+    """The file's own words, which must not reach the terminal raw."""
+    return str(text).encode("unicode_escape").decode()[:200]
+
+
 def _refused(path: Path, found: str) -> CheckpointError:
-    shown = found.encode("unicode_escape").decode()[
-        :200
-    ]  # the file's own words must not reach the terminal raw
-    return CheckpointError(
-        path, "file", shown, f"an intact checkpoint (PyTorch archive, format {FORMAT})", "It was not loaded."
-    )
+    whole = f"an intact checkpoint (PyTorch archive, format {FORMAT})"
+    return CheckpointError(path, "file", _shown(found), whole, "It was not loaded.")
 
 
 def _checked(path: Path, file: BinaryIO, size: int) -> None:
@@ -179,7 +182,7 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))
     )
     if not known:
-        given = f"keys {sorted(map(str, state))[:8]}" if isinstance(state, dict) else type(state).__name__
+        given = f"keys {sorted(map(_shown, state))[:8]}" if isinstance(state, dict) else type(state).__name__
         raise CheckpointError(
             path,
             FORMAT_KEY,
@@ -209,7 +212,7 @@ def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
         raise CheckpointError(
             path,
             key,
-            f"only {', '.join(sorted(map(str, state)))}",
+            f"only {', '.join(sorted(map(_shown, state))[:20])}",
             f"'{key}'",
             "Another algorithm or an older version saved it. Use one that this algorithm has saved.",
         )
@@ -249,7 +252,7 @@ def check_state_dict(
     for name, value in given.items():
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if name not in expected:
-            problems.append(f"unexpected {name} {shape}")
+            problems.append(f"unexpected {_shown(name)} {shape}")
         elif shape != tuple(expected[name].shape):
             problems.append(f"{name} has shape {shape}, the network {tuple(expected[name].shape)}")
     if problems:
@@ -259,7 +262,7 @@ def check_state_dict(
             f"{len(problems)} differing parameters",
             "those of this task's network",
             "Use the network section and the task that the checkpoint was trained with:\n  "
-            + "\n  ".join(problems),
+            + "\n  ".join([*problems[:MOST_TOLD], *(["..."] if len(problems) > MOST_TOLD else [])]),
         )
 
 

@@ -1,0 +1,124 @@
+"""Checkpoints of RL Games 1.6.5 here, and ours there: every kind of model acts and goes on as before."""
+
+import contextlib
+import io
+
+import pytest
+import torch
+from toy_rl_games import KINDS, STEPS, Kind, N, disturb, learn, moments, optimizers
+
+from manybody.engine.checkpoint import load_checkpoint, save_checkpoint
+from manybody.rl_games_checkpoint import as_rl_games, export_checkpoint, import_checkpoint
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return Kind(request.param)
+
+
+def assert_same_actions(ours, theirs):
+    """Over 1,000 observations; what is said of them differs, so that the comparison can fail."""
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.shape == other.shape and one.shape[:2] == (STEPS, N) and STEPS * N == 1000
+        assert (one.double() - other.double()).abs().max().item() <= 1e-5
+    assert len(ours[-1].reshape(1000, -1).unique(dim=0)) > 500
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_its_checkpoint_plays_here(kind, tmp_path, compiled):
+    theirs = kind.their_agent(tmp_path)
+    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
+    expected = kind.actions(kind.their_player(file), ours=False)
+    if compiled:  # the names in the file change, nothing else
+        theirs.model = torch.compile(theirs.model)
+        if kind.central:
+            theirs.central_value_net.model = torch.compile(theirs.central_value_net.model)
+        kind.save_theirs(theirs, file)
+        if kind.name != "sac":
+            raw = torch.load(file, weights_only=False)
+            assert all(name.startswith("_orig_mod.") for name in raw["model"])
+    assert_same_actions(kind.actions(kind.our_player(file), ours=True), expected)
+    import_checkpoint(file, tmp_path / "ours.pth")
+    converted = kind.actions(kind.our_player(str(tmp_path / "ours.pth")), ours=True)
+    assert_same_actions(converted, expected)
+
+
+def trained(kind, tmp_path):
+    """Our agent after an epoch and a disturbance, its checkpoint, and the one for RL Games."""
+    agent = kind.our_agent()
+    agent.start_training()
+    for _ in range(2):
+        agent.update_epoch()
+        agent.train_epoch()
+    disturb(agent.model)
+    if kind.central:
+        disturb(agent.central_value)
+    for optimizer in optimizers(agent).values():
+        learn(optimizer)
+    agent.last_mean_rewards = 1.5
+    save_checkpoint(tmp_path / "ours.pth", agent.get_full_state_weights())
+    export_checkpoint(tmp_path / "ours.pth", tmp_path / "theirs.pth")
+    return agent, str(tmp_path / "ours.pth"), str(tmp_path / "theirs.pth")
+
+
+def test_our_checkpoint_plays_there(kind, tmp_path):
+    _, file, exported = trained(kind, tmp_path)
+    expected = kind.actions(kind.our_player(file), ours=True)
+    assert_same_actions(kind.actions(kind.their_player(exported), ours=False), expected)
+
+
+def assert_same_learners(ours, theirs, besides=()):
+    """Weights, statistics and moments, bit for bit."""
+    for one, other in zip(*(models(agent) for agent in (ours, theirs)), strict=True):
+        assert sorted(one.state_dict()) == sorted(other.state_dict())
+        for name, value in one.state_dict().items():
+            assert torch.equal(value, other.state_dict()[name]), name
+    mine, its = optimizers(ours), optimizers(theirs)
+    assert sorted(mine) == sorted(its)
+    for name in mine.keys() - set(besides):
+        pairs = list(zip(moments(mine[name]), moments(its[name]), strict=True))
+        assert pairs and all(torch.equal(*pair) for pair in pairs), name
+
+
+def models(agent):
+    central = getattr(agent, "central_value_net", None) or getattr(agent, "central_value", None)
+    return [agent.model, *([central.model] if hasattr(central, "model") else [])]
+
+
+def test_training_goes_on_here(kind, tmp_path):
+    theirs = kind.their_agent(tmp_path)
+    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
+    ours = kind.our_agent(checkpoint=file)
+    # 1.6.5 does not save SAC's temperature: its moments would be those of another one.
+    assert_same_learners(ours, theirs, ("log_alpha_optimizer",))
+    assert (ours.epoch_num, ours.frame) == (12, 3456)
+    ours.start_training()
+    ours.update_epoch()
+    ours.train_epoch()
+    assert ours.epoch_num == 13 and int(ours.guard.counters()["guard/skipped_updates"]) == 0
+
+
+def test_training_goes_on_there(kind, tmp_path):
+    ours, _, exported = trained(kind, tmp_path)
+    theirs = kind.their_agent(tmp_path)
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs.restore(exported)
+    assert_same_learners(ours, theirs)
+    assert (theirs.epoch_num, theirs.frame) == (ours.epoch_num, ours.frame)
+    assert theirs.last_mean_rewards == 1.5
+    for optimizer in optimizers(theirs).values():
+        assert type(optimizer.param_groups[0]["lr"]) is float
+        learn(optimizer)
+
+
+def test_the_keys_are_those_that_it_writes(kind, tmp_path):
+    _, _, exported = trained(kind, tmp_path)
+    written = torch.load(exported, weights_only=True)
+    its = kind.their_agent(tmp_path).get_full_state_weights()
+    more = {"log_alpha", "last_mean_rewards"} if kind.name == "sac" else set()  # of 2.0, and read by 1.6.5
+    assert written.keys() == its.keys() | more
+    again = as_rl_games(load_checkpoint(exported))
+    assert again.keys() == written.keys()
+    for key in ("model", "actor", "assymetric_vf_nets"):
+        names = [sorted(part.get(key, {})) for part in (again, written, its)]
+        assert names[0] == names[1] == names[2]
