@@ -252,3 +252,24 @@ class Collector(LegacyAgent):
     ) -> Tensor:
         """Advantages (T, N, V) by generalised advantage estimation, as :func:`~manybody.functional.returns.gae`."""
         return gae(mb_rewards, mb_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau)
+
+    def discount_values_masks(
+        self,
+        fdones: Tensor,
+        last_extrinsic_values: Tensor,
+        mb_fdones: Tensor,
+        mb_values: Tensor,
+        mb_rewards: Tensor,
+        mb_masks: Tensor,
+    ) -> Tensor:
+        """:meth:`discount_values` where masks (T, N) leave steps out: their advantage is 0, and carries nothing."""
+        advantages = torch.zeros_like(mb_rewards)
+        following, carried = last_extrinsic_values, torch.zeros_like(last_extrinsic_values)
+        done = fdones
+        for t in reversed(range(len(mb_rewards))):
+            going_on = (1.0 - done).unsqueeze(1)
+            delta = mb_rewards[t] + self.gamma * following * going_on - mb_values[t]
+            carried = (delta + self.gamma * self.tau * going_on * carried) * mb_masks[t].unsqueeze(1)
+            advantages[t] = carried
+            following, done = mb_values[t], mb_fdones[t]
+        return advantages

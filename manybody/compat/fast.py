@@ -10,7 +10,7 @@ from torch import Tensor
 
 from manybody.compat.agent import experiment_name, open_folder
 from manybody.compat.run_face import NOTHING_YET
-from manybody.compat.settings import is_plain, plain
+from manybody.compat.settings import CLIENTS_OWN, is_plain, plain
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
@@ -28,7 +28,7 @@ def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
     shaper = config.pop("reward_shaper", {})
     if not isinstance(shaper, Mapping):
         shaper = {name: value for name, value in vars(shaper).items() if is_plain(value)}
-    kept = {key: plain(value) for key, value in config.items() if is_plain(value)}
+    kept = {key: plain(value) for key, value in config.items() if is_plain(value) and key not in CLIENTS_OWN}
     if shaper:
         kept["reward_shaper"] = plain(shaper)
     return {**{key: plain(value) for key, value in params.items() if key != "config"}, "config": kept}
@@ -139,23 +139,15 @@ class ClientObserver(AlgoObserver):
         self.observer.after_print_stats(frame, epoch_num, total_time)
 
 
-class FastView:
-    """An agent of ours under RL Games' attributes; those that have the same name are its own."""
+class RunPaths:
+    """Where a run of ours lies, under RL Games' attributes."""
 
-    def __init__(self, agent: Any) -> None:
-        self.__dict__["agent"] = agent
-        self.__dict__["writer"] = LegacyWriter(agent.writer)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["agent"], name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.__dict__["agent"], name, value)
+    config: Any
 
     @property
     def train_dir(self) -> str:
         """Where run folders lie."""
-        return str(self.agent.config.train_dir)
+        return str(self.config.train_dir)
 
     @property
     def experiment_name(self) -> str:
@@ -165,7 +157,7 @@ class FastView:
     @property
     def experiment_dir(self) -> str:
         """The run folder."""
-        config = self.agent.config
+        config = self.config
         return os.path.join(config.train_dir, config.full_experiment_name or config.name)
 
     @property
@@ -177,6 +169,20 @@ class FastView:
     def summaries_dir(self) -> str:
         """Where TensorBoard's files lie."""
         return os.path.join(self.experiment_dir, "summaries")
+
+
+class FastView(RunPaths):
+    """An agent of ours under RL Games' attributes; those that have the same name are its own."""
+
+    def __init__(self, agent: Any) -> None:
+        self.__dict__["agent"] = agent
+        self.__dict__["writer"] = LegacyWriter(agent.writer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["agent"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__dict__["agent"], name, value)
 
     @property
     def mean_rewards(self) -> float:

@@ -7,9 +7,15 @@ from manybody.config import DiscretePPOConfig, PPOConfig, parse_section
 from manybody.config.base import Section
 from manybody.config.types import opened
 
+CLIENTS_OWN = ("population_based_training", "pbt_idx")
+"""Keys that a client's observer acts on; this library by itself refuses them."""
+
 
 class LegacyConfig(dict[str, Any]):
-    """``params['config']`` as a client wrote it, its numbers converted; :attr:`typed` are the keys that we know."""
+    """``params['config']`` as a client wrote it, its numbers converted; :attr:`typed` are the keys that we know.
+
+    What a client left out reads as our default; as attributes, the typed settings serve this library's own methods.
+    """
 
     def __init__(self, values: Mapping[str, Any], schema: type[Section]) -> None:
         super().__init__(values)
@@ -20,6 +26,14 @@ class LegacyConfig(dict[str, Any]):
             if isinstance(value, str) and not isinstance(known, str) and known is not None:
                 self[key] = known  # YAML 1.1 reads 3e-4 as text
 
+    def __missing__(self, key: str) -> Any:
+        return self.typed[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "typed":  # copying and pickling ask for methods of their own
+            raise AttributeError(name)
+        return getattr(self.typed, name)
+
 
 def typed_section(schema: type[Section], values: Mapping[str, Any]) -> Section:
     """What ``schema`` knows of ``values``; keys of the client's own and live objects are left out.
@@ -27,7 +41,7 @@ def typed_section(schema: type[Section], values: Mapping[str, Any]) -> Section:
     Raises:
         ConfigError: a known key holds what it cannot hold.
     """
-    known = {key: plain(value) for key, value in values.items() if is_plain(value)}
+    known = {key: plain(value) for key, value in values.items() if is_plain(value) and key not in CLIENTS_OWN}
     return parse_section(schema, known, "config", private_keys=True)
 
 

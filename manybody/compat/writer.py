@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+import torch
+
 
 class LegacyWriter:
     """Scalars go to the run's own writer; whatever else is asked for, to a ``SummaryWriter`` beside it.
@@ -21,6 +24,8 @@ class LegacyWriter:
         ``scalar_value`` and ``global_step`` are TensorBoard's names of the two.
         """
         number, at = named.get("scalar_value", value), named.get("global_step", step)
+        if not isinstance(number, int | float | torch.Tensor):
+            number = np.asarray(number).item()
         self._writer.add_scalar(tag, number, float(at or 0))
 
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:

@@ -180,11 +180,16 @@ class SACAgent(TrainableAlgorithm):
 
     # --- experience ----------------------------------------------------------------------------------------------
 
-    def act(self, obs: Tree) -> Tensor:
+    def explore(self, obs: Tree) -> Tensor:
         """Actions (N, A) in [-1, 1]: the policy's, or random ones in the warm-up."""
-        seen = self.model.norm_obs(obs)
         if self.frame < self.num_warmup_frames:
+            self.model.norm_obs(obs)  # every observation enters the statistics
             return torch.rand((self.rows, self.actions_num), device=self.ppo_device) * 2.0 - 1.0
+        return self.act(obs)
+
+    def act(self, obs: Tree) -> Tensor:
+        """The policy's actions (N, A) in [-1, 1], sampled."""
+        seen = self.model.norm_obs(obs)
         with autocast(self.ppo_device, self.mixed_precision):
             return self.model.actor(seen).sample()
 
@@ -200,7 +205,7 @@ class SACAgent(TrainableAlgorithm):
     def play_step(self, n: int) -> float:
         """Step ``n`` of this epoch, remembered; the seconds that the environments took."""
         obs = self.obs["obs"]
-        action = self.act(obs)
+        action = self.explore(obs)
         self.guard.clean("action", n, action)
         started = time.perf_counter()
         step = self.env_step(action)
@@ -243,8 +248,8 @@ class SACAgent(TrainableAlgorithm):
         self.update_target_weights()
         return 1 + actors_turn
 
-    def update_critic(self, batch: ReplayBatch) -> None:
-        """Losses, backward, clip and, if all numbers are sound, a step of both critics."""
+    def update_critic(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses, backward, clip and, if all numbers are sound, a step of both critics; their loss, and each one's."""
         loss, c1_loss, c2_loss = self._critic_losses(batch, torch.randn_like(batch.action), self.alpha)
         self.critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -252,9 +257,14 @@ class SACAgent(TrainableAlgorithm):
         grad_norm = nn.utils.clip_grad_norm_(self._critic_parameters, limit)
         self.critic_optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
         self.means.add({"losses/c1_loss": c1_loss, "losses/c2_loss": c2_loss})
+        return loss.detach(), c1_loss.detach(), c2_loss.detach()
 
-    def update_actor_and_alpha(self, batch: ReplayBatch) -> None:
-        """Losses, backward and, if all numbers are sound, a step of the actor and of the temperature."""
+    def update_actor_and_alpha(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Losses, backward and, if all numbers are sound, a step of the actor and of the temperature.
+
+        Returns:
+            () each: the actor's loss, the entropy, the temperature before, and its loss if it learns.
+        """
         alpha = self.alpha
         self.actor_optimizer.zero_grad(set_to_none=True)
         self.log_alpha_optimizer.zero_grad(set_to_none=True)
@@ -277,6 +287,7 @@ class SACAgent(TrainableAlgorithm):
             self.log_alpha_optimizer.guarded_step(healthy)
             scalars["losses/alpha_loss"] = alpha_loss
         self.means.add(scalars)
+        return a_loss.detach(), entropy, alpha, alpha_loss.detach() if self.learnable_temperature else None
 
     @torch.no_grad()
     def update_target_weights(self) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
-from manybody.compat.fast import fast_parts, typed_params
-from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
+from manybody.compat.fast import RunPaths, fast_parts, typed_params
+from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent, torch_ext
 from manybody.compat.rl_games.common import object_factory, tr_helpers
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
 from manybody.compat.settings import plain
@@ -134,10 +134,14 @@ class Runner:
 
 
 def _builder(agent: type) -> Callable[..., Any]:
-    def build(base_name: str, params: Mapping[str, Any]) -> Any:
-        return agent(base_name, **fast_parts(params))
+    """Makes ``agent``, a class of ours, from RL Games' settings; its ``save`` takes a path as RL Games' does."""
 
-    return build
+    def save(self: Any, fn: str) -> bool:
+        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
+        return True
+
+    told = type(agent.__name__, (RunPaths, agent), {"save": save})
+    return lambda base_name, params: told(base_name, **fast_parts(params))
 
 
 def _restore(agent: Any, args: Mapping[str, Any]) -> None:

@@ -1,21 +1,132 @@
-"""RL Games' ``rl_games.algos_torch.sac_agent``: soft actor-critic from raw settings."""
+"""RL Games' ``rl_games.algos_torch.sac_agent``: soft actor-critic with its settings and arguments."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from manybody.algos.sac import SACAgent as _SACAgent
-from manybody.compat.fast import fast_parts
+from manybody.compat.fast import RunPaths, fast_parts
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.settings import LegacyConfig
+from manybody.config import SACConfig
+from manybody.data.replay import ReplayBatch, ReplayBuffer
 
 __all__ = ["SACAgent"]
 
 
-class SACAgent(_SACAgent):
-    """``sac``, to inherit from; ``params`` may be RL Games' dictionary."""
+class SACAgent(RunPaths, _SACAgent):
+    """``sac``, to inherit from; ``params`` may be RL Games' dictionary, and then ``config`` is one too.
+
+    Its updates call :meth:`update_critic` and :meth:`update_actor_and_alpha` with RL Games' arguments. Its checkpoints
+    hold RL Games' keys beside ours.
+    """
+
+    _batch: ReplayBatch
+    """What the update under way is about; RL Games' arguments are only a part of it."""
 
     def __init__(self, base_name: str, params: Any, **parts: Any) -> None:
-        made = (
-            fast_parts({**params, "algo": {"name": "sac"}})
-            if isinstance(params, Mapping)
-            else {"params": params}
+        if not isinstance(params, Mapping):
+            super().__init__(base_name, params, **parts)
+            return
+        super().__init__(base_name, **{**fast_parts({**params, "algo": {"name": "sac"}}), **parts})
+        name = self.config.full_experiment_name
+        self.config = LegacyConfig({**params["config"], "full_experiment_name": name}, SACConfig)
+        self.replay_buffer: Any = ReplayView(self.replay_buffer)
+
+    def explore(self, obs: Any) -> Tensor:
+        """See :class:`~manybody.algos.sac.SACAgent`."""
+        if self.frame < self.num_warmup_frames:
+            return super().explore(obs)
+        return self.act(obs, self.actions_num, sample=True)
+
+    def act(self, obs: Any, action_dim: int | None = None, sample: bool = False) -> Tensor:
+        """The policy's actions (N, A) in [-1, 1]: with ``sample`` drawn, else its mode."""
+        actor = self.model.actor(self.model.norm_obs(obs))
+        actions: Tensor = actor.sample() if sample else actor.mode()
+        return actions
+
+    def update(self, step: int | None = None) -> int:
+        """See :class:`~manybody.algos.sac.SACAgent`; ``step`` is RL Games' counter of frames and changes nothing."""
+        batch = self.replay_buffer.sample(self.batch_size, self.gamma, self.n_step)
+        self._batch = batch = batch._replace(
+            obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs)
         )
-        super().__init__(base_name, **{**made, **parts})
+        self.update_counter += 1
+        not_done = (batch.discount > 0).float().unsqueeze(1)
+        self.update_critic(
+            *(batch.obs, batch.action, batch.reward.unsqueeze(1), batch.next_obs, not_done), self.frame
+        )
+        actors_turn = self.update_counter % self.policy_frequency == 0
+        if actors_turn:
+            self.update_actor_and_alpha(batch.obs, self.frame)
+        self.update_target_weights()
+        return 1 + actors_turn
+
+    def update_critic(  # type: ignore[override]
+        self, obs: Any, action: Tensor, reward: Tensor, next_obs: Any, not_done: Tensor, step: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of the critics; their loss, and each one's.
+
+        Args:
+            obs: (M, O), normalised, or by key.
+            action: (M, A) in [-1, 1].
+            reward: (M, 1).
+            next_obs: as ``obs``.
+            not_done: (M, 1), 0 where the episode ended.
+            step: RL Games' counter of frames.
+        """
+        batch = self._batch._replace(
+            obs=obs,
+            action=action,
+            reward=reward.squeeze(1),
+            next_obs=next_obs,
+            discount=self._batch.discount * not_done.squeeze(1),
+        )
+        return super().update_critic(batch)
+
+    def update_actor_and_alpha(  # type: ignore[override]
+        self, obs: Any, step: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """One step of actor and temperature; the actor's loss, entropy, temperature and its loss, if it learns.
+
+        Args:
+            obs: (M, O), normalised, or by key.
+            step: RL Games' counter of frames.
+        """
+        return super().update_actor_and_alpha(self._batch._replace(obs=obs))
+
+    def get_full_state_weights(self) -> dict[str, Any]:
+        """See :class:`~manybody.algos.sac.SACAgent`; RL Games' keys too."""
+        from manybody.rl_games_checkpoint import as_rl_games  # brings the command line's parts with it
+
+        state = super().get_full_state_weights()
+        return {**as_rl_games(state), **state}
+
+    def save(self, fn: str) -> bool:
+        """Write ``<fn>.pth``."""
+        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
+        return True
+
+
+class ReplayView:
+    """Our replay buffer under RL Games' attributes too."""
+
+    def __init__(self, buffer: ReplayBuffer) -> None:
+        self._buffer = buffer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._buffer, name)
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    @property
+    def idx(self) -> int:
+        """The place that is written next."""
+        return self._buffer.position * self._buffer.rows
+
+    @property
+    def full(self) -> bool:
+        """Whether the oldest is being overwritten."""
+        return len(self._buffer) == self._buffer.capacity

@@ -172,8 +172,9 @@ class _Learner(A2CBase):
                     total_time = self.run.elapsed + sum_time
                     times = (total_time, epoch_num, step_time, play_time, update_time)
                     scaled = (self.num_agents * sum_time, self.num_agents * play_time, self.curr_frames)
-                    told: Any = (a_losses, c_losses, entropies, kls, last_lr, lr_mul, frame)
-                    self.write_stats(*times, *told, *scaled)
+                    told = (a_losses, c_losses, entropies, kls, last_lr, lr_mul, frame)
+                    stats: Any = (*times, *told, *scaled)
+                    self.write_stats(*stats)
                 means = {
                     "losses/a_loss": a_losses,
                     "losses/c_loss": c_losses,
