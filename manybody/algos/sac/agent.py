@@ -134,8 +134,6 @@ class SACAgent(TrainableAlgorithm):
         """What the policy's entropy is driven to."""
         return -self.target_entropy_coef * self.actions_num
 
-    # --- the loop ------------------------------------------------------------------------------------------------
-
     def init_tensors(self) -> None:
         """Forget the running episodes; what is remembered of them ends where it stands."""
         super().init_tensors()
@@ -177,8 +175,6 @@ class SACAgent(TrainableAlgorithm):
         if ratio is None:
             return self.config.num_updates_per_step
         return math.floor(self.frame * ratio) - math.floor((self.frame - self.num_actors) * ratio)
-
-    # --- experience ----------------------------------------------------------------------------------------------
 
     def explore(self, obs: Tree) -> Tensor:
         """Actions (N, A) in [-1, 1]: the policy's, or random ones in the warm-up."""
@@ -231,8 +227,6 @@ class SACAgent(TrainableAlgorithm):
             return torch.where(step.truncated.reshape(-1, *[1] * (final.ndim - 1)), final, following)
 
         return tree_map(choose, step.obs["obs"], last["obs"])
-
-    # --- learning ------------------------------------------------------------------------------------------------
 
     def update(self) -> int:
         """One gradient step of the critics, of actor and temperature when it is their turn; how many steps."""
@@ -331,8 +325,6 @@ class SACAgent(TrainableAlgorithm):
         a_loss = soft.actor_loss(q1, q2, neglogp, log_alpha.detach().exp(), batch.valid)
         entropy = masked_mean(neglogp, batch.valid).detach()
         return a_loss, entropy, soft.alpha_loss(log_alpha, entropy, self.target_entropy)
-
-    # --- checkpoints ---------------------------------------------------------------------------------------------
 
     def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
         """See :class:`TrainableAlgorithm`; RL Games' files keep the parts of the network apart."""
