@@ -151,7 +151,7 @@ def _content(file: str) -> dict[str, Any]:
     for name, resolver in RESOLVERS.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.create(dict(content)), resolve=True)
+        tree: Any = OmegaConf.to_container(OmegaConf.create(_unlocated(content)), resolve=True)
     except OmegaConfBaseException as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError([Problem(getattr(error, "full_key", None) or "", f"{file}: {reason}")]) from None
@@ -160,6 +160,13 @@ def _content(file: str) -> dict[str, Any]:
     if isinstance(params, dict) and isinstance(params.get("config"), dict) and task in TASKS:
         params["config"]["env_name"] = task
     return {"params": params}
+
+
+def _unlocated(node: Any) -> Any:
+    """What was read from a file in types that OmegaConf takes."""
+    if isinstance(node, dict):
+        return {key: _unlocated(value) for key, value in node.items()}
+    return [_unlocated(value) for value in node] if isinstance(node, list) else node
 
 
 # --- to RL Games -----------------------------------------------------------------------------------------------------

@@ -2,13 +2,18 @@
 
 import contextlib
 import io
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 from toy import ToyEnv, toy_params
+from toy_rl_games import Kind, moments, optimizers
 
 from manybody.algos.a2c import PpoPlayerContinuous
 from manybody.config import parse_params
+from manybody.engine.checkpoint import load_checkpoint
+from manybody.rl_games_checkpoint import as_ours
 
 
 @pytest.fixture
@@ -49,3 +54,127 @@ def test_training_goes_on_from_it(saved, make_agent, largest_difference):
     ours.update_epoch()
     ours.train_epoch()
     assert largest_difference(ours.model, theirs.model) > 0.0
+
+
+STATISTICS = ("running_mean", "running_var", "count")
+
+
+def older(state):
+    """``state`` as RL Games 1.1 wrote it: normalisers beside the model, plain step counts, no frames."""
+    model, old = state["model"], {**state, "model": {}}
+    for key, home in (("running_mean_std", "running_mean_std"), ("reward_mean_std", "value_mean_std")):
+        old[key] = {name: model[f"{home}.{name}"] for name in STATISTICS}
+    beside = ("running_mean_std.", "value_mean_std.")
+    old["model"] = {name: value for name, value in model.items() if not name.startswith(beside)}
+    for entry in old["optimizer"]["state"].values():
+        entry["step"] = int(entry["step"])
+    old["last_mean_rewards"] = np.float32(2.5)
+    del old["frame"]
+    if "assymetric_vf_nets" in old:
+        nets = old["assymetric_vf_nets"]
+        old["assymetric_vf_mean_std"] = {
+            name: nets.pop(f"model.running_mean_std.{name}") for name in STATISTICS
+        }
+        for name in STATISTICS:  # 1.1's central value had its statistics beside its model, too
+            nets[f"value_mean_std.{name}"] = nets.pop(f"model.value_mean_std.{name}")
+        del old["assymetric_vf_optimizer"]
+    return old
+
+
+@pytest.mark.parametrize("name", ["continuous", "discrete", "central value"])
+def test_files_of_older_versions(tmp_path, name, capsys):
+    kind = Kind(name)
+    theirs = kind.their_agent(tmp_path)
+    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
+    expected = kind.actions(kind.our_player(file), ours=True)
+    torch.save(older(torch.load(file, weights_only=False)), tmp_path / "older.pth")
+    for one, other in zip(
+        kind.actions(kind.our_player(tmp_path / "older.pth"), ours=True), expected, strict=True
+    ):
+        assert torch.equal(one, other)
+    ours = kind.our_agent(checkpoint=str(tmp_path / "older.pth"))
+    for name, value in theirs.model.state_dict().items():
+        assert torch.equal(value, ours.model.state_dict()[name])
+    assert (ours.epoch_num, ours.frame, ours.last_mean_rewards) == (12, 0, 2.5)
+    for one, other in zip(moments(ours.optimizer), moments(theirs.optimizer), strict=True):
+        assert torch.equal(one, other)
+    if kind.central:
+        for name, value in theirs.central_value_net.state_dict().items():
+            assert torch.equal(value, ours.central_value.state_dict()[name])
+        assert not optimizers(ours)["assymetric_vf_optimizer"].state
+        assert "the moments of the central value's optimiser start anew" in capsys.readouterr().err
+    assert sorted(as_ours(tmp_path / "older.pth")["model"]) == sorted(ours.model.state_dict())
+
+
+def test_a_file_from_a_gpu_with_numbers_of_numpy(tmp_path):
+    kind = Kind("lstm")
+    theirs = kind.their_agent(tmp_path)
+    state = theirs.get_full_state_weights()
+    state["last_mean_rewards"], state["frame"] = np.float64(7.25), np.int64(99)
+    state["env_state"] = {"level": np.float32(0.5), "on": np.bool_(True), "byte": np.uint8(255)}
+    torch.save(state, tmp_path / "cpu.pth")
+    with zipfile.ZipFile(tmp_path / "cpu.pth") as old, zipfile.ZipFile(tmp_path / "gpu.pth", "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename.endswith("/data.pkl"):
+                assert content.count(b"X\x03\0\0\0cpu") == 1  # told once, then referred to
+                content = content.replace(b"X\x03\0\0\0cpu", b"X\x06\0\0\0cuda:0")
+            new.writestr(zipfile.ZipInfo(entry.filename), content)
+        for entry in new.infolist():
+            entry.external_attr = 0
+    loaded = load_checkpoint(tmp_path / "gpu.pth")
+    assert all(value.device.type == "cpu" for value in loaded["model"].values())
+    assert (loaded["last_mean_rewards"], loaded["frame"]) == (7.25, 99)
+    assert loaded["env_state"] == {"level": 0.5, "on": True, "byte": 255}
+    kind.our_player(tmp_path / "gpu.pth")
+
+
+def test_moments_follow_their_parameters_by_name(tmp_path):
+    """A file whose parameters stand in another order than ours."""
+    kind = Kind("continuous")
+    theirs = kind.their_agent(tmp_path)
+    state = theirs.get_full_state_weights()
+    names = [name for name, _ in theirs.model.named_parameters()]
+    backwards = list(reversed(names))
+    state["model"] = {
+        name: state["model"][name] for name in [*backwards, *(state["model"].keys() - set(names))]
+    }
+    entries = state["optimizer"]["state"]
+    state["optimizer"]["state"] = {i: entries[names.index(name)] for i, name in enumerate(backwards)}
+    ours = kind.our_agent()
+    ours.set_full_state_weights(state)
+    for one, other in zip(moments(ours.optimizer), moments(theirs.optimizer), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_environments_of_its_protocol_get_their_state_back(saved, make_agent):
+    class Curriculum(ToyEnv):
+        restores_exactly = False
+
+    theirs, _ = saved
+    env = Curriculum()
+    make_agent(env=env).set_full_state_weights(
+        theirs.get_full_state_weights() | {"env_state": {"steps": env.rows}}
+    )
+    assert torch.equal(env.steps, env.rows)
+    own = ToyEnv()  # of this library: what another simulator wrote means nothing to it
+    make_agent(env=own).set_full_state_weights(
+        theirs.get_full_state_weights() | {"env_state": {"steps": None}}
+    )
+
+
+def test_the_next_update_is_the_one_that_would_have_followed(make_theirs, make_agent, largest_difference):
+    """Weights, statistics, learning rate and moments together: one more step of Adam on equal gradients."""
+    theirs = make_theirs()
+    theirs.init_tensors()
+    theirs.obs = theirs.env_reset()
+    for _ in range(2):
+        theirs.update_epoch()
+        theirs.train_epoch()
+    ours = make_agent()
+    ours.set_full_state_weights(theirs.get_full_state_weights())
+    for agent in (ours, theirs):
+        for index, parameter in enumerate(agent.model.parameters()):
+            parameter.grad = torch.full_like(parameter, 0.1 * (index + 1))
+        agent.optimizer.step()
+    assert largest_difference(ours.model, theirs.model) <= 1e-7
