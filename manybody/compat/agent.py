@@ -230,12 +230,21 @@ def experiment_name(config: Mapping[str, Any]) -> str:
     return f"{config['name']}{member}{time.strftime('_%d-%H-%M-%S')}"
 
 
+_FOLDERS: dict[str, RunFolder] = {}
+"""Run folders of this process by path: two agents may write to the same one, as RL Games' do within a second."""
+
+
 def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
     """The run folder of that name: a new one, or the one that is there, to go on in."""
-    path = os.path.join(train_dir, experiment_name)
-    if os.path.isdir(os.path.join(path, "nn")):
-        return RunFolder.resume(path)
-    return RunFolder.create(train_dir, experiment_name, experiment_name)
+    path = os.path.realpath(os.path.join(train_dir, experiment_name))
+    known = _FOLDERS.get(path)
+    if not os.path.isdir(os.path.join(path, "nn")):
+        _FOLDERS[path] = RunFolder.create(train_dir, experiment_name, experiment_name)
+    elif known is None:
+        _FOLDERS[path] = RunFolder.resume(os.path.join(train_dir, experiment_name))
+    else:
+        known.lock()
+    return _FOLDERS[path]
 
 
 def shape_of(space: Any) -> Any:
