@@ -1,7 +1,7 @@
 """Runs clients: ``python run_clients.py rl_games|manybody folder client.py...``, each in a process of its own.
 
-The processes are forked from one that has imported torch and, for the real RL Games, which takes seconds to import,
-that too; of manybody nothing but ``python -m manybody.compat`` is loaded before the client. Each works in
+The processes are forked from one that has imported torch and others' packages, which take seconds, and so the real
+RL Games; of manybody nothing but ``python -m manybody.compat`` is loaded before the client. Each works in
 ``folder/<client>``, where its output is left in ``output`` and its exit code in ``code``.
 """
 
@@ -12,15 +12,17 @@ import traceback
 from pathlib import Path
 
 import gymnasium
+import mujoco
 import tensorboard.backend.event_processing.event_accumulator as events
 import torch
+import torch._dynamo
 
-assert gymnasium and events
+assert gymnasium and mujoco and events
 
 
 def with_rl_games(client: Path) -> None:
     """As ``python client.py`` does."""
-    if client.stem.startswith("amp_"):
+    if client.stem in ("amp_train", "ase"):
         # Since 1.6.0 RL Games calls it seq_length, and agents of this family end with an AttributeError
         # (IsaacGymEnvs issue 231). With this one name back, everything else that they rely on is the real one's.
         from rl_games.common.a2c_common import A2CBase

@@ -348,6 +348,9 @@ def main():
     assert early.epoch_num == 3
     run(settings(full_experiment_name="base"), algo=FromBase)
     base = MADE.pop("base")
+    # Once more in the same folder, as scripts do that train twice within a second.
+    run(settings(full_experiment_name="base", max_epochs=1), algo=FromBase)
+    MADE.pop("base")
     run(settings(full_experiment_name="rewarded", value_bootstrap=False), algo=Rewarded)
 
     from own_agents_network import register_dict_network

@@ -13,7 +13,7 @@ from rl_games.algos_torch import central_value, torch_ext
 from rl_games.algos_torch.a2c_continuous import A2CAgent
 from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
 from rl_games.algos_torch.players import PpoPlayerContinuous
-from rl_games.common import common_losses, experience, schedulers, tr_helpers
+from rl_games.common import experience, schedulers, tr_helpers
 from rl_games.common.a2c_common import A2CBase
 from rl_games.common.player import BasePlayer
 from torch import nn
@@ -167,25 +167,36 @@ class StatesPoint(PointMass):
 
 
 def functions():
-    """Functions that clients call with the arguments in this order."""
-    given = [
-        torch_ext.policy_kl,
-        torch_ext.apply_masks,
-        torch_ext.normalization_with_masks,
-        torch_ext.save_checkpoint,
-    ]
-    given += [
-        torch_ext.load_checkpoint,
-        common_losses.critic_loss,
-        common_losses.actor_loss,
-        tr_helpers.unsqueeze_obs,
-    ]
-    given += [experience.ExperienceBuffer.__init__, experience.ExperienceBuffer.update_data]
-    given += [experience.ExperienceBuffer.get_transformed_list, schedulers.AdaptiveScheduler.update]
-    given += [BasePlayer.env_step, BasePlayer.env_reset, BasePlayer.get_batch_size, BasePlayer.obs_to_torch]
-    given += [PpoPlayerContinuous.get_action, PpoPlayerContinuous.restore, PpoPlayerContinuous.reset]
-    given += [torch_ext.AverageMeter.__init__, central_value.CentralValueTrain.get_value, A2CBase.__init__]
-    return {function.__qualname__: arguments(function) for function in given}
+    """Functions that clients call, and in what order they take their arguments."""
+    meter, buffer = torch_ext.AverageMeter, experience.ExperienceBuffer
+    given = {
+        "policy_kl": torch_ext.policy_kl,
+        "apply_masks": torch_ext.apply_masks,
+        "normalization_with_masks": torch_ext.normalization_with_masks,
+        "save_checkpoint": torch_ext.save_checkpoint,
+        "load_checkpoint": torch_ext.load_checkpoint,
+        "AverageMeter": meter.__init__,
+        "unsqueeze_obs": tr_helpers.unsqueeze_obs,
+        "ExperienceBuffer": buffer.__init__,
+        "update_data": buffer.update_data,
+        "get_transformed_list": buffer.get_transformed_list,
+        "AdaptiveScheduler": schedulers.AdaptiveScheduler.update,
+        "CentralValueTrain": central_value.CentralValueTrain.get_value,
+        "A2CBase": A2CBase.__init__,
+    }
+    for name in (
+        "env_step",
+        "env_reset",
+        "get_batch_size",
+        "obs_to_torch",
+        "cast_obs",
+        "_preproc_obs",
+        "create_env",
+    ):
+        given[name] = getattr(BasePlayer, name)
+    for name in ("get_action", "restore", "reset"):
+        given[name] = getattr(PpoPlayerContinuous, name)
+    return {name: arguments(function) for name, function in given.items()}
 
 
 def main():
