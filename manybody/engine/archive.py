@@ -19,17 +19,24 @@ _MAX_DIRECTORY = 2 << 20
 
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _ENCODE = ("global", "_codecs encode")
+_LONG = ("string", None)
 _GLOBALS = {
     _ORDERED_DICT[1],
     _ENCODE[1],
     "torch._utils _rebuild_tensor_v2",
     "torch._utils _rebuild_parameter",
     "numpy dtype",
+    "numpy ndarray",
+    "numpy.core.multiarray _reconstruct",
+    "numpy._core.multiarray _reconstruct",
     "numpy.core.multiarray scalar",
     "numpy._core.multiarray scalar",
 }
 """What a checkpoint may name: far less than ``torch.load(weights_only=True)`` admits, which can be made to
-fill the memory (``bytearray(10**12)``). The numpy names and ``encode`` stand in RL Games' files."""
+fill the memory (``bytearray(10**12)``). The numpy names and ``encode`` stand in RL Games' files, and where an
+environment has arrays in its state."""
+_DEEPEST = 100
+"""Dicts, lists and tuples in each other."""
 
 
 class CheckpointError(RuntimeError):
@@ -62,7 +69,31 @@ def _scalar(dtype: _Dtype, data: bytes) -> float | int | bool:
     return struct.unpack(f"<{dtype.code}", data)[0]
 
 
+class _Array:
+    """Stands in for ``numpy.ndarray``; ``array`` is what it describes, read from bytes of its own."""
+
+    array: Any = None
+
+    def __init__(self, *_: Any) -> None:
+        """Numpy makes an empty one first, whatever the shape."""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, dtype, fortran, data = state
+        if type(data) is not bytes:  # bytes(10**12) would be as many
+            raise ValueError(f"an array of {type(data).__name__}")
+        flat = numpy.frombuffer(data, numpy.dtype(dtype.code))
+        self.array = flat.reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _array(*_: Any) -> _Array:
+    """Stands in for ``numpy.core.multiarray._reconstruct``."""
+    return _Array()
+
+
 NUMPY_STAND_INS: list[Any] = [
+    (_Array, "numpy.ndarray"),
+    (_array, "numpy.core.multiarray._reconstruct"),
+    (_array, "numpy._core.multiarray._reconstruct"),
     (_Dtype, "numpy.dtype"),
     (_scalar, "numpy.core.multiarray.scalar"),
     (_scalar, "numpy._core.multiarray.scalar"),
@@ -87,6 +118,8 @@ def plain(value: Any, key: str, path: Path) -> Any:
         value = value.item()
     if value is None or type(value) in (bool, int, float, str):
         return value
+    if type(value) is numpy.ndarray and value.dtype.kind in "biuf" and value.size > 0:
+        return value.astype(value.dtype.newbyteorder("<"))
     if isinstance(value, Mapping):
         for name in value:
             if type(name) not in (str, int):
@@ -163,7 +196,8 @@ def check_pickle(data: bytes) -> str | None:
     """What is wrong with the pickled part, found without executing it; None when nothing is.
 
     Only the functions in ``_GLOBALS`` may be named. Those that could multiply data may only be called as
-    torch and numpy write it: ``OrderedDict()`` and ``encode(<at most 16 characters>, 'latin1')``.
+    torch and numpy write it: ``OrderedDict()`` and ``encode(<text>, 'latin1')``, of more than 16 characters only where
+    the text itself stands in the pickle.
     """
     memo: dict[Any, Any] = {}
     token: Any = None  # what the last instruction put on the stack, or its name
@@ -181,20 +215,47 @@ def check_pickle(data: bytes) -> str | None:
             token = ("global", argument)
         elif opcode.name in ("BINGET", "LONG_BINGET"):
             token = memo.get(argument)
+            token = "a long string again" if token == _LONG else token
         elif isinstance(argument, str):
-            token = ("string", argument if len(argument) <= 16 else None)
+            token = ("string", argument) if len(argument) <= 16 else _LONG
         else:
             token = opcode.name
         if due:
             wanted = due.pop(0)
-            short = isinstance(token, tuple) and token[0] == "string" and token[1] is not None
-            if token != wanted and not (wanted == "short" and short):
+            is_text = token == _LONG or (isinstance(token, tuple) and token[0] == "string")
+            if token != wanted and not (wanted == "data" and is_text):
                 return "an unusual call of a permitted function"
         elif token == _ORDERED_DICT:
             due = ["EMPTY_TUPLE", "REDUCE"]
         elif token == _ENCODE:
-            due = ["short", ("string", "latin1"), "TUPLE2", "REDUCE"]
+            due = ["data", ("string", "latin1"), "TUPLE2", "REDUCE"]
     return None
+
+
+def with_arrays(value: Any, depth: int = 0, done: dict[int, Any] | None = None) -> Any:
+    """``value`` with the arrays that its stand-ins describe; dicts and lists are changed in place.
+
+    Raises:
+        ValueError: an array without content, or containers too deep in each other.
+    """
+    if isinstance(value, _Array):
+        if value.array is None:
+            raise ValueError("an array without content")
+        return value.array
+    if not isinstance(value, dict | list | tuple):
+        return value
+    done = {} if done is None else done
+    if id(value) in done:
+        return done[id(value)]
+    if depth > _DEEPEST:
+        raise ValueError(f"dicts, lists or tuples that are more than {_DEEPEST} deep in each other")
+    done[id(value)] = value
+    if isinstance(value, tuple):
+        done[id(value)] = value = type(value)([with_arrays(x, depth + 1, done) for x in value])
+        return value
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        value[key] = with_arrays(item, depth + 1, done)
+    return value
 
 
 COMPILED = "_orig_mod."

@@ -21,6 +21,7 @@ from manybody.engine.archive import (
     check_tensors,
     plain,
     uncompiled,
+    with_arrays,
 )
 from manybody.files import TEMPORARY, write_whole
 
@@ -164,12 +165,12 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
                 with torch.serialization.safe_globals(NUMPY_STAND_INS):
                     state = torch.load(file, map_location="cpu", weights_only=True)
             except Exception as error:
-                raise _refused(path, f"{type(error).__name__}: {str(error).splitlines()[0]}") from None
+                raise _refused(path, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from None
         problem = check_tensors(state)
         if problem is not None:
             raise _refused(path, problem)
         try:
-            state = uncompiled(state)
+            state = uncompiled(with_arrays(state))
         except ValueError as error:
             raise _refused(path, str(error)) from None
     except CheckpointError as error:

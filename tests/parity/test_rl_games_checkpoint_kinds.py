@@ -3,8 +3,11 @@
 import contextlib
 import io
 
+import numpy as np
 import pytest
 import torch
+import toy_family
+from gymnasium import spaces
 from toy_rl_games import KINDS, STEPS, Kind, N, disturb, learn, moments, optimizers
 
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -122,3 +125,19 @@ def test_the_keys_are_those_that_it_writes(kind, tmp_path):
     for key in ("model", "actor", "assymetric_vf_nets"):
         names = [sorted(part.get(key, {})) for part in (again, written, its)]
         assert names[0] == names[1] == names[2]
+
+
+def test_its_player_of_sac_does_not_scale_actions(tmp_path, monkeypatch):
+    """Bounds of +-2: its agent and both of ours act in them, its player as if they were +-1."""
+    wide = spaces.Box(-2.0, 2.0, (2,), np.float32)
+    monkeypatch.setitem(toy_family.ACTION_SPACES, "box", wide)
+    kind = Kind("sac")
+    theirs = kind.their_agent(tmp_path)
+    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
+    obs = kind.observations()[0]
+    ours, its = kind.our_player(file), kind.their_player(file)
+    action = ours.get_action({"obs": obs}, is_deterministic=True)
+    theirs.model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(action, theirs.act(obs, (2,), sample=False))
+        torch.testing.assert_close(action, 2.0 * its.get_action(obs, is_deterministic=True))
