@@ -132,6 +132,13 @@ class Collector(LegacyAgent):
 
     def get_values(self, obs: dict[str, Any]) -> Tensor:
         """(N, V), units of shaped reward."""
+        if (
+            self.has_central_value
+        ):  # the policy draws no action for this: a client's random numbers stay as they were
+            with torch.no_grad():
+                return self.get_central_value(
+                    {"is_train": False, "states": obs["states"], "is_done": self.dones}
+                )
         values: Tensor = self._ask(obs)["values"]
         return values
 
@@ -247,18 +254,20 @@ class Collector(LegacyAgent):
         fdones: Tensor,
         last_extrinsic_values: Tensor,
         mb_fdones: Tensor,
-        mb_values: Tensor,
+        mb_extrinsic_values: Tensor,
         mb_rewards: Tensor,
     ) -> Tensor:
         """Advantages (T, N, V) by generalised advantage estimation, as :func:`~manybody.functional.returns.gae`."""
-        return gae(mb_rewards, mb_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau)
+        return gae(
+            mb_rewards, mb_extrinsic_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau
+        )
 
     def discount_values_masks(
         self,
         fdones: Tensor,
         last_extrinsic_values: Tensor,
         mb_fdones: Tensor,
-        mb_values: Tensor,
+        mb_extrinsic_values: Tensor,
         mb_rewards: Tensor,
         mb_masks: Tensor,
     ) -> Tensor:
@@ -268,8 +277,8 @@ class Collector(LegacyAgent):
         done = fdones
         for t in reversed(range(len(mb_rewards))):
             going_on = (1.0 - done).unsqueeze(1)
-            delta = mb_rewards[t] + self.gamma * following * going_on - mb_values[t]
+            delta = mb_rewards[t] + self.gamma * following * going_on - mb_extrinsic_values[t]
             carried = (delta + self.gamma * self.tau * going_on * carried) * mb_masks[t].unsqueeze(1)
             advantages[t] = carried
-            following, done = mb_values[t], mb_fdones[t]
+            following, done = mb_extrinsic_values[t], mb_fdones[t]
         return advantages

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 
+import gymnasium
 import pytest
 import torch
 from toy import ToyEnv, toy_params
@@ -69,3 +70,95 @@ def test_each_rollout_enters_the_statistics_once(make_client):
     agent.update_epoch()
     agent.train_epoch()
     assert agent.model.running_mean_std.count == 1 + 64  # 8 environments, 8 steps
+
+
+@pytest.mark.parametrize("kind", ["discrete", "lstm", "central value"])
+def test_two_epochs_of_other_kinds(kind, tmp_path, largest_difference):
+    """The whole loop on a client's environment: CartPole, the same seeds on both sides."""
+    from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as Theirs
+    from rl_games.common.algo_observer import DefaultAlgoObserver as TheirObserver
+    from rl_games.common.tr_helpers import DefaultRewardsShaper as TheirShaper
+
+    from manybody.compat.rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
+    from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
+
+    class CartPoles:
+        """Four of them as RL Games' environments, with what a central value sees."""
+
+        def __init__(self):
+            self.envs = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync")
+            self.env = None
+
+        def reset(self):
+            return self._obs(self.envs.reset(seed=1)[0])
+
+        def step(self, actions):
+            obs, rewards, ended, cut, _ = self.envs.step(actions.numpy())
+            return (
+                self._obs(obs),
+                torch.tensor(rewards).float(),
+                torch.tensor(ended | cut),
+                {"time_outs": torch.tensor(cut)},
+            )
+
+        def _obs(self, obs):
+            obs = torch.tensor(obs)
+            return {"obs": obs, "states": obs[:, :2]} if kind == "central value" else obs
+
+        def get_env_info(self):
+            space = gymnasium.spaces.Box(-9.0, 9.0, (4,))
+            info = {"observation_space": space, "action_space": gymnasium.spaces.Discrete(2), "agents": 1}
+            return info | {"state_space": gymnasium.spaces.Box(-9.0, 9.0, (2,))}
+
+        def set_train_info(self, *_):
+            pass
+
+        get_env_state = get_number_of_agents = set_train_info
+
+    def make(agent, observer, shaper, folder):
+        params = copy.deepcopy(toy_params(mini_epochs=1, num_actors=4, minibatch_size=16, horizon_length=8))
+        params["network"]["space"] = {"discrete": {}}
+        params["network"]["normalization"] = None
+        params["model"]["name"] = "discrete_a2c"
+        if kind == "lstm":
+            params["network"]["rnn"] = {"name": "lstm", "units": 8, "layers": 1, "before_mlp": False}
+        env = CartPoles()
+        config = params["config"]
+        if kind == "central value":
+            network = {
+                "name": "actor_critic",
+                "central_value": True,
+                "mlp": params["network"]["mlp"],
+                "normalization": None,
+            }
+            config["central_value_config"] = {
+                "minibatch_size": 16,
+                "mini_epochs": 2,
+                "learning_rate": 1e-3,
+                "clip_value": False,
+                "normalize_input": False,
+                "network": network,
+            }
+        config |= {"features": {"observer": observer}, "env_info": env.get_env_info(), "vec_env": env}
+        config |= {"train_dir": str(tmp_path / folder), "reward_shaper": shaper, "seq_length": 4}
+        torch.manual_seed(0)
+        with contextlib.redirect_stdout(io.StringIO()):
+            return agent("run", params)
+
+    agents = (
+        make(DiscreteA2CAgent, DefaultAlgoObserver(), DefaultRewardsShaper(scale_value=0.1), "ours"),
+        make(Theirs, TheirObserver(), TheirShaper(scale_value=0.1), "theirs"),
+    )
+    agents[1].model.load_state_dict(agents[0].model.state_dict())
+    if kind == "central value":
+        agents[1].central_value_net.load_state_dict(agents[0].central_value_net.state_dict())
+    for agent in agents:
+        torch.manual_seed(1)
+        agent.init_tensors()
+        agent.obs = agent.env_reset()
+        for _ in range(2):
+            agent.update_epoch()
+            agent.train_epoch()
+    assert largest_difference(agents[0].model, agents[1].model) < 1e-6
+    if kind == "central value":
+        assert largest_difference(agents[0].central_value_net, agents[1].central_value_net) < 1e-6
