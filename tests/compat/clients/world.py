@@ -105,6 +105,7 @@ def settings(algo="a2c_continuous", model="continuous_a2c_logstd", net=None, **c
     return {
         "params": {
             "seed": 7,
+            "torch_threads": 1,
             "algo": {"name": algo},
             "model": {"name": model},
             "network": network() if net is None else net,
