@@ -33,6 +33,9 @@ class AgentState(BaseAlgorithm):
     vec_env: Any
     scheduler: Any
     value_mean_std: Any
+    running_mean_std: Any
+    old_api: bool
+    """The running statistics are the agent's, as in RL Games 1.1, not the model's."""
     advantage_mean_std: Any
     central_value_net: Any = None
     algo_observer: Any
@@ -109,20 +112,24 @@ class AgentState(BaseAlgorithm):
             state["advantage_mean_std"] = self.advantage_mean_std.state_dict()
         if self.central_value_net is not None:
             state["central_val_stats"] = self.central_value_net.get_stats_weights(model_stats)
-        if model_stats and self.normalize_input:
-            state["running_mean_std"] = self.model.running_mean_std.state_dict()
-        if model_stats and self.normalize_value:
-            state["reward_mean_std"] = self.model.value_mean_std.state_dict()
+        for key, normalizer in self._normalizers().items() if model_stats or self.old_api else ():
+            state[key] = normalizer.state_dict()
         return state
+
+    def _normalizers(self) -> dict[str, Any]:
+        """Running statistics by their key in checkpoints."""
+        holder = self if self.old_api else self.model
+        wanted = {"running_mean_std": self.normalize_input, "reward_mean_std": self.normalize_value}
+        names = {"running_mean_std": "running_mean_std", "reward_mean_std": "value_mean_std"}
+        return {key: getattr(holder, names[key]) for key, there in wanted.items() if there}
 
     def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
         """The inverse of :meth:`get_stats_weights`, as far as ``weights`` has it."""
         if self.normalize_rms_advantage and "advantage_mean_std" in weights:
             self.advantage_mean_std.load_state_dict(weights["advantage_mean_std"])
-        if self.normalize_input and "running_mean_std" in weights:
-            self.model.running_mean_std.load_state_dict(weights["running_mean_std"])
-        if self.normalize_value and "reward_mean_std" in weights:
-            self.model.value_mean_std.load_state_dict(weights["reward_mean_std"])
+        for key, normalizer in self._normalizers().items():
+            if key in weights:
+                normalizer.load_state_dict(weights[key])
         if self.mixed_precision and "scaler" in weights:
             self.scaler.load_state_dict(weights["scaler"])
 

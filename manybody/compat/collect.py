@@ -11,6 +11,7 @@ from torch import Tensor
 from manybody.compat.agent import LegacyAgent
 from manybody.compat.rl_games.common.experience import ExperienceBuffer
 from manybody.data import rollout
+from manybody.data.tree import tree_map
 from manybody.functional.returns import gae
 
 
@@ -47,9 +48,8 @@ class Collector(LegacyAgent):
 
     def _preproc_obs(self, obs_batch: Any) -> Any:
         """Observations (N, O), or a dictionary of such; bytes become 0 to 1."""
-        if isinstance(obs_batch, dict):
-            return {key: self._preproc_obs(value) for key, value in obs_batch.items()}
-        return obs_batch.float() / 255.0 if obs_batch.dtype == torch.uint8 else obs_batch
+        obs = tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
+        return self.running_mean_std(obs) if self.old_api and self.normalize_input else obs
 
     def preprocess_actions(self, actions: Tensor) -> Any:
         """Sampled actions (N, A) as the environment takes them: tensors where it gives tensors."""
@@ -117,6 +117,8 @@ class Collector(LegacyAgent):
         asked = {"is_train": False, "prev_actions": None, "rnn_states": self.rnn_states, **more}
         with torch.no_grad():
             answer: dict[str, Any] = self.model({**asked, "obs": self._preproc_obs(obs["obs"])})
+            if self.old_api and self.normalize_value:
+                answer["values"] = self.value_mean_std(answer["values"], True)
             if self.has_central_value:
                 answer["values"] = self.get_central_value({"is_train": False, "states": obs["states"]})
         return answer

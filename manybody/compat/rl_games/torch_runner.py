@@ -12,6 +12,7 @@ import torch
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
 from manybody.compat.fast import RunPaths, fast_parts, typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent, torch_ext
+from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
 from manybody.compat.rl_games.common import object_factory, tr_helpers
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
 from manybody.compat.settings import plain
@@ -49,6 +50,7 @@ class Runner:
         ):
             self.player_factory.register_builder(name, lambda player=player, **kwargs: player(**kwargs))
         self.algo_observer = algo_observer or DefaultAlgoObserver()
+        self.model_builder = _Registers()
 
     def reset(self) -> None:
         """Nothing to do; scripts call it."""
@@ -110,7 +112,7 @@ class Runner:
         say("Started to train")
         if args.get("checkpoint"):
             load_checkpoint(args["checkpoint"])  # before a run folder is made
-        agent = self.algo_factory.create(self.algo_name, base_name="run", params=self.params)
+        agent = self._create(self.algo_factory, base_name="run")
         _restore(agent, args)
         _override_sigma(agent, args)
         agent.train()
@@ -130,7 +132,31 @@ class Runner:
 
     def create_player(self) -> Any:
         """A player for the loaded configuration, with fresh weights until ``restore``."""
-        return self.player_factory.create(self.algo_name, params=self.params)
+        return self._create(self.player_factory)
+
+    def _create(self, factory: Any, **kwargs: Any) -> Any:
+        """What is registered for the algorithm; a class of RL Games 1.1 gets its configuration alone."""
+        try:
+            return factory.create(self.algo_name, params=self.params, **kwargs)
+        except TypeError as error:
+            if "unexpected keyword argument 'params'" not in str(error):
+                raise
+        config = self.params["config"]
+        config["network"] = ModelBuilder().load(self.params)
+        return factory.create(self.algo_name, config=config, **kwargs)
+
+
+class _Registers:
+    """``runner.model_builder`` of RL Games 1.1: what is registered there is known everywhere."""
+
+    def __init__(self) -> None:
+        self.network_factory = _Register(register_network)
+        self.model_factory = _Register(register_model)
+
+
+class _Register:
+    def __init__(self, register: Callable[[str, Callable[..., Any]], None]) -> None:
+        self.register_builder = register
 
 
 def _builder(agent: type) -> Callable[..., Any]:

@@ -80,6 +80,8 @@ class A2CBase(Collector):
     def set_eval(self) -> None:
         """Evaluation mode; start new episodes where ``epochs_between_resets`` says so."""
         self.model.eval()
+        if self.old_api and self.normalize_input:
+            self.running_mean_std.eval()
         if self.normalize_rms_advantage:
             self.advantage_mean_std.eval()
         if self.epochs_between_resets > 0 and self.epoch_num % self.epochs_between_resets == 0:
@@ -90,6 +92,8 @@ class A2CBase(Collector):
     def set_train(self) -> None:
         """Training mode."""
         self.model.train()
+        if self.old_api and self.normalize_input:
+            self.running_mean_std.train()
         if self.normalize_rms_advantage:
             self.advantage_mean_std.train()
 
@@ -240,8 +244,8 @@ class _Learner(A2CBase):
                 self._schedule(mean_kl)
             kls.append(mean_kl)
             self.diagnostics.mini_epoch(self, mini_epoch)
-            if self.normalize_input:
-                self.model.running_mean_std.eval()  # each rollout enters the statistics once
+            if self.normalize_input:  # each rollout enters the statistics once
+                self._normalizers()["running_mean_std"].eval()
         if self.schedule_type == "standard_epoch":
             self._schedule(torch_ext.mean_list(kls))
         ended = time.perf_counter()

@@ -170,8 +170,10 @@ class BasePlayer(CheckpointWatch):
         return torch.tensor([obs], dtype=torch.float32, device=self.device) if np.isscalar(obs) else obs
 
     def _preproc_obs(self, obs_batch: Any) -> Any:
-        """Bytes (images) as numbers in [0, 1]; a new dictionary where it is one."""
-        return tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
+        """Bytes (images) as numbers in [0, 1]; normalised by a player's own statistics, which those of 1.1 have."""
+        obs = tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
+        own = getattr(self, "running_mean_std", None)
+        return obs if own is None else own(obs)
 
     def batched_obs(self, obs: Any) -> Any:
         """``obs`` (N, ...) with bytes as numbers; that of a single environment becomes a batch of one."""
