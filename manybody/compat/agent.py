@@ -214,6 +214,7 @@ class LegacyAgent(AgentState):
         self.aux_loss_dict: dict[str, Any] = {}
         self.epoch_extras: dict[str, torch.Tensor] = {}
         self.train_result: Any = None
+        self.observer_told = False
         self.last_rnn_indices = self.last_state_indices = None
 
     def _open_folder(self) -> None:

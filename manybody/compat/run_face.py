@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.engine.observers import AlgoObserver
+
 NOTHING_YET = -1000000000.0
 """RL Games' mean return of an agent that has finished no episode."""
 
@@ -57,6 +59,11 @@ class RunFace:
     def name(self) -> str:
         """What checkpoints are called."""
         return str(self.agent.config["name"])
+
+    @property
+    def algo_observer(self) -> Any:
+        """Told of an epoch here, unless a client's own ``write_stats`` has done so."""
+        return AlgoObserver() if self.agent.observer_told else self.agent.algo_observer
 
     @property
     def last_mean_rewards(self) -> float:

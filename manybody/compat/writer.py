@@ -24,7 +24,9 @@ class LegacyWriter:
         ``scalar_value`` and ``global_step`` are TensorBoard's names of the two.
         """
         number, at = named.get("scalar_value", value), named.get("global_step", step)
-        if not isinstance(number, int | float | torch.Tensor):
+        if isinstance(number, torch.Tensor):
+            number = number.detach()
+        elif not isinstance(number, int | float):
             number = np.asarray(number).item()
         self._writer.add_scalar(tag, number, float(at or 0))
 

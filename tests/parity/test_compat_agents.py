@@ -72,6 +72,23 @@ def test_each_rollout_enters_the_statistics_once(make_client):
     assert agent.model.running_mean_std.count == 1 + 64  # 8 environments, 8 steps
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_the_observer_is_told_of_each_epoch_once(own, make_client):
+    """A subclass may write statistics by itself, and call RL Games' method for the rest."""
+    agent, epochs = make_client(max_epochs=3), []
+    agent.algo_observer.after_print_stats = lambda frame, epoch, seconds: epochs.append(epoch)
+    if own:
+
+        class Own(A2CAgent):
+            def write_stats(self, *stats):
+                super().write_stats(*stats)
+
+        agent.__class__ = Own
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert agent.train()[1] == 3
+    assert epochs == [1, 2, 3]
+
+
 @pytest.mark.parametrize("kind", ["discrete", "lstm", "central value"])
 def test_two_epochs_of_other_kinds(kind, tmp_path, largest_difference):
     """The whole loop on a client's environment: CartPole, the same seeds on both sides."""

@@ -37,7 +37,7 @@ class DiscreteA2CAgent(Updater, a2c_common.DiscreteA2CBase):
             rnn_masks = input_dict.get("rnn_masks") if self.is_rnn else None
             kl = kl.mean() if rnn_masks is None else (kl * rnn_masks).sum() / rnn_masks.numel()
         self.diagnose(input_dict, neglogp.detach())
-        self.train_result = (a_loss, c_loss, entropy, kl, self.last_lr, 1.0)
+        self.train_result = (a_loss.detach(), c_loss.detach(), entropy.detach(), kl, self.last_lr, 1.0)
 
     def calc_grad(self, input_dict: dict[str, Any]) -> None:
         """The name that ISAAC_GYM.md uses for :meth:`calc_gradients`."""

@@ -146,6 +146,7 @@ class A2CBase(Collector):
         for tag, value in scalars.items():
             self.writer.add_scalar(tag, value, frame)
         self.algo_observer.after_print_stats(frame, epoch_num, total_time)
+        self.observer_told = True
 
 
 class _Learner(A2CBase):
@@ -172,6 +173,7 @@ class _Learner(A2CBase):
                 self.frame += self.curr_frames
                 frame = self.frame // self.num_agents
                 a_losses, c_losses, *b_losses, entropies = losses
+                self.observer_told = False
                 if own_stats:
                     total_time = self.run.elapsed + sum_time
                     times = (total_time, epoch_num, step_time, play_time, update_time)
