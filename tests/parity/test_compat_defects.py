@@ -1,0 +1,130 @@
+"""RL Games' defects in agents that inherit from its classes: what is mended for them too, and what stays its way."""
+
+import contextlib
+import copy
+import io
+import math
+
+import pytest
+import torch
+from toy import ToyEnv, toy_params
+
+from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.algos_torch.a2c_continuous import A2CAgent
+from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
+from manybody.config import ConfigError
+
+
+class Mine(A2CAgent):
+    """A client's: adds nothing."""
+
+
+@pytest.fixture
+def make(tmp_path, rl_games_toy):
+    """``make(**config)``: an agent of a client's on eight toy environments, ready for an epoch."""
+
+    def build(env=None, **config):
+        params = copy.deepcopy(toy_params(**config))
+        env = rl_games_toy(ToyEnv() if env is None else env)
+        features = {"observer": DefaultAlgoObserver()}
+        params["config"] |= {"features": features, "env_info": env.get_env_info(), "vec_env": env}
+        params["config"] |= {"train_dir": str(tmp_path)}
+        torch.manual_seed(0)
+        with contextlib.redirect_stdout(io.StringIO()):
+            agent = Mine("run", params)
+        agent.init_tensors()
+        agent.obs = agent.env_reset()
+        return agent
+
+    return build
+
+
+def epochs(agent, number):
+    for _ in range(number):
+        agent.update_epoch()
+        agent.train_epoch()
+        agent.frame += agent.curr_frames
+    return agent
+
+
+def test_a_schedule_by_frames_falls(make):
+    # 64 frames an epoch of 640; in the second one 64 are done: 1e-6 + (1e-3 - 1e-6) x 0.9.
+    agent = epochs(make(lr_schedule="linear", max_frames=640), 2)
+    assert agent.last_lr == pytest.approx(9.001e-4)
+
+
+def test_standard_epoch_changes_the_rate_once_an_epoch(make):
+    agent = epochs(make(schedule_type="standard_epoch", kl_threshold=1e-6), 1)
+    assert agent.last_lr == pytest.approx(1e-3 / 1.5)
+
+
+def test_a_resumed_agent_goes_on_with_its_rate_and_its_best_return(make):
+    adaptive = {"lr_schedule": "adaptive", "kl_threshold": 1e-6}
+    first = epochs(make(**adaptive), 1)
+    first.last_mean_rewards = 1e6
+    second = make(**adaptive)
+    second.set_full_state_weights(first.get_full_state_weights())
+    assert second.last_lr == first.last_lr < 1e-3
+    assert second.last_mean_rewards == 1e6
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"bounds_loss_coef": None},
+        {"normalize_rms_advantage": True},
+        {
+            "horizon_length": 5,
+            "num_actors": 3,
+            "minibatch_size": 5,
+            "env": ToyEnv(3),
+        },  # 15 is no multiple of 4
+    ],
+    ids=["no bounds loss", "moving advantages", "any batch"],
+)
+def test_what_crashed_learns(make, config):
+    agent = make(**config)
+    before = torch.nn.utils.parameters_to_vector(agent.model.parameters()).clone()
+    epochs(agent, 1)
+    after = torch.nn.utils.parameters_to_vector(agent.model.parameters())
+    assert after.isfinite().all() and not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("key", ["lr_schedule", "schedule_type"])
+def test_unknown_schedules_are_refused(make, key):
+    with pytest.raises(ConfigError, match=key):
+        make(**{key: "fixed"})
+
+
+def test_unknown_keys_are_the_clients_to_read(make):
+    assert make(lerning_rate="3e-4").config["lerning_rate"] == "3e-4"
+
+
+def test_the_divergence_of_equal_policies_is_zero():
+    mu, sigma = torch.zeros(4, 28), torch.full((4, 28), math.exp(-2.9))
+    assert torch_ext.policy_kl(mu, sigma, mu, sigma) == 0.0
+
+
+def test_a_truncated_episode_is_worth_the_state_before_its_end(make):
+    """RL Games' way: its environments show no last observation. Compare test_rl_games_defects.py."""
+    agent = make()
+    row = 1 * 8 + 3  # environment 1 begins at step 1 of 5: its step 3 is its last
+    torch.manual_seed(7)
+    with torch.no_grad():
+        batch = agent.play_steps()
+    action = 2.0 * batch["actions"][row].clamp(-1.0, 1.0)
+    reward = 0.1 * (1.0 - (action - batch["obses"][row, :2] / 2.0).square().mean().item())
+    assert batch["returns"][row].item() == pytest.approx(
+        reward + 0.99 * batch["values"][row].item(), rel=1e-4
+    )
+
+
+def test_a_broken_reward_stays_out_of_the_weights(make):
+    class Broken(ToyEnv):
+        def step(self, actions):
+            step = super().step(actions)
+            step.reward[3] = float("inf")
+            return step
+
+    agent = epochs(make(env=Broken()), 2)
+    assert all(parameter.isfinite().all() for parameter in agent.model.parameters())
