@@ -147,11 +147,14 @@ class LegacyAgent(AgentState):
         self.schedule_type = config.get("schedule_type", "legacy")  # clients compare with this word
         self.kl_threshold = typed.kl_threshold
         if self.is_adaptive_lr:
-            self.scheduler: Any = schedulers.AdaptiveScheduler(self.kl_threshold)
+            self.scheduler: Any = schedulers.AdaptiveScheduler(
+                self.kl_threshold, typed.min_lr, typed.max_lr, typed.lr_multiplier
+            )
         elif self.linear_lr:
             by_epochs = self.max_epochs != -1
             self.scheduler = schedulers.LinearScheduler(
                 float(self.last_lr),
+                typed.min_lr,
                 max_steps=self.max_epochs if by_epochs else self.max_frames,
                 use_epochs=by_epochs,
                 apply_to_entropy=typed.schedule_entropy,

@@ -58,6 +58,12 @@ def test_standard_epoch_changes_the_rate_once_an_epoch(make):
     assert agent.last_lr == pytest.approx(1e-3 / 1.5)
 
 
+def test_limits_of_the_rate_act(make):
+    # Such a threshold only ever lowers the rate of 1e-3: by 1.1 with each of the epoch's minibatches, down to 9.5e-4.
+    limits = {"min_lr": 9.5e-4, "lr_multiplier": 1.1, "lr_schedule": "adaptive", "kl_threshold": 1e-9}
+    assert epochs(make(**limits), 1).last_lr == pytest.approx(9.5e-4)
+
+
 def test_a_resumed_agent_goes_on_with_its_rate_and_its_best_return(make):
     adaptive = {"lr_schedule": "adaptive", "kl_threshold": 1e-6}
     first = epochs(make(**adaptive), 1)
