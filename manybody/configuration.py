@@ -13,6 +13,7 @@ from manybody.config import ConfigError, LaunchConfig, Params, Problem, load_yam
 from manybody.config.errors import notify
 from manybody.config.launch import COPIES, SHORT_KEYS
 from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
+from manybody.motion.errors import chosen_by
 from manybody.motion.shipped import anchored
 from manybody.preflight import identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
@@ -22,7 +23,7 @@ from manybody.words import Word, Words, given, read
 PLAYED = (
     *("name", "env_name", "env_config", "num_actors", "device", "player", "clip_actions", "use_action_masks"),
     *("normalize_input", "normalize_value", "zero_rnn_on_done", "mixed_precision", "train_dir"),
-    *("normalize_amp_input", "disc_reward_scale"),
+    "normalize_amp_input",
 )
 """Keys of ``config`` that a player reads; the others of the library's algorithms act while training."""
 
@@ -153,7 +154,8 @@ def record(cfg: Mapping[str, Any]) -> dict[str, Any]:
     kept = {**cfg, **{key: nothing for key, nothing in PASSING.items() if key in cfg}}
     env = (kept.get("task") or {}).get("env") or {}
     if "motion_file" in env:
-        kept["task"] = {**kept["task"], "env": {**env, "motion_file": anchored(env["motion_file"])}}
+        with chosen_by("task.env.motion_file"):
+            kept["task"] = {**kept["task"], "env": {**env, "motion_file": anchored(env["motion_file"])}}
     return kept
 
 

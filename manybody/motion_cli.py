@@ -33,7 +33,7 @@ USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=
       not understood. --rest: a frame of FILE (the first is 0) in which the figure stands upright, where it does not at
       zero angles. --ground: puts the soles on the ground. --trim: seconds of the first and the last frame to keep.
   manybody motion record [run folder | checkpoint] OUT.npz [--seconds 5] [--licence ...] [task=... key=value ...]
-      Play a policy as 'manybody play' does, in one environment, and write its motion.
+      Play a policy as 'manybody play' does, in one environment, and write its motion to a file that is not there yet.
 
 FILE is .npz of this project, .npy of IsaacGymEnvs (SkeletonMotion), .txt or .json of DeepMimic, .bvh, or the name of
 a clip that comes along: {", ".join(shipped())}.
@@ -58,6 +58,8 @@ TOO_FAST = 40.0
 """rad/s of a joint that are worth a word: the fastest of a back flip turns by 31."""
 OFF_GROUND = 0.01
 """m, of the soles below or above the ground that are worth a word."""
+DIP = 0.05
+"""m, of a sole below where the soles stand that are worth a word: captured walks dip by some 0.03."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -178,13 +180,24 @@ def _turns(clip: Clip) -> str:
 def _soles(clip: Clip) -> str:
     if clip.offsets is None or not AMP_HUMANOID.fits(clip):
         return "unknown for this skeleton"
-    from manybody.motion.poses import STANCE, lowest_sole
+    from manybody.motion.poses import ground_of, lowest_sole
 
-    heights = lowest_sole(clip, AMP_HUMANOID)
-    ground = float(heights.quantile(STANCE))
-    words = f"stand at {ground:z.3f} m, lowest at {float(heights.min()):z.3f} m"
-    wrong = "sink into the ground" if ground < -OFF_GROUND else "hover" if ground > OFF_GROUND else ""
-    return f"{words}: they {wrong}; convert --ground moves the clip" if wrong else words
+    ground, on_soles = ground_of(clip, AMP_HUMANOID)
+    lowest = float(lowest_sole(clip, AMP_HUMANOID).min())
+    if on_soles:
+        words = f"stand at {ground:z.3f} m, lowest at {lowest:z.3f} m"
+    else:
+        words = f"not what the clip stands on all the time; its lowest point is at {ground:z.3f} m"
+    notes = []
+    if ground < -OFF_GROUND:
+        notes = ["they sink into the ground" if on_soles else "it sinks into the ground"]
+    elif ground > OFF_GROUND:
+        notes = [("they hover" if on_soles else "it hovers") + (" most of the time" if lowest < 0 else "")]
+    if notes:
+        notes.append("convert --ground moves the clip")
+    if ground - lowest > DIP:
+        notes.append(f"they dip {ground - lowest:.3f} m below where they stand; look at it in view")
+    return f"{words}: {'; '.join(notes)}" if notes else words
 
 
 def _view(words: Sequence[str]) -> None:
@@ -298,6 +311,9 @@ def _record(words: Sequence[str]) -> None:
         raise MotionError("OUT", f"{len(outs)} names that end in .npz", "one, the clip to write")
     out = Path(outs[0])
     _check_out("OUT", out, ".npz")
+    if out.exists():
+        advice = "It may be the clip that the policy imitates; a recording would take its place."
+        raise MotionError("OUT", f"{str(out)!r}, a file that is there", "a new name", advice)
     if not 0 < options.seconds < float("inf"):
         raise MotionError("--seconds", f"{options.seconds:g}", "a number above 0")
     from manybody.words import given

@@ -285,10 +285,10 @@ def test_what_of_amp_acts_while_training_only(tmp_path):
         *("disc_coef=3", "disc_logit_reg=1", "disc_grad_penalty=1", "disc_weight_decay=1"),
         *("amp_batch_size=4", "amp_minibatch_size=4", "amp_replay_keep_prob=0.5"),
         *("amp_obs_demo_buffer_size=4", "amp_replay_buffer_size=4", "save_amp_buffers=True"),
-        *("task_reward_w=1", "disc_reward_w=2"),
+        *("task_reward_w=1", "disc_reward_w=2", "disc_reward_scale=1"),
     ]
     words = [f"train.params.config.{setting}" for setting in settings]
-    played = ["train.params.config.disc_reward_scale=1", "train.params.config.normalize_amp_input=False"]
+    played = ["train.params.config.normalize_amp_input=False"]
     composed = configure(read([*words, *played]), folder=tmp_path)
     told = {problem.path: problem.message for problem in check_playable(tree, composed, words, None)}
     assert set(told) == {word.split("=")[0] for word in words}

@@ -12,7 +12,7 @@ from manybody import cli, motion_cli, play, train
 from manybody.media import motion as pictures
 from manybody.media import rollout
 from manybody.motion.clip import load_clip, save_clip
-from manybody.motion.poses import STANCE, lowest_sole
+from manybody.motion.poses import STANCE, body_poses, lowest_sole
 from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
@@ -84,6 +84,34 @@ def test_a_clip_that_sinks_and_repeats_is_told_and_mended(here, capsys):
     mended = load_clip("b.npz")
     assert (mended.frames, mended.fps, mended.licence) == (193, 30, "mine")
     assert lowest_sole(mended, AMP_HUMANOID).quantile(STANCE) == pytest.approx(0, abs=1e-6)
+
+
+def test_soles_that_hover_or_dip_for_a_moment_are_told_so(here, capsys):
+    # Up by 2 cm, and in 10 of 193 frames down by 6 cm: lowest at -0.04 m, 6 cm below where the soles stand.
+    places = walk().root_translation + np.float32([0, 0, 0.02])
+    places[50:60, 2] -= 0.06
+    save_clip("a.npz", dataclasses.replace(walk(), root_translation=places))
+    soles = said(capsys, "info", "a.npz")["soles"]
+    assert soles.startswith(
+        "stand at 0.020 m, lowest at -0.040 m: they hover most of the time; convert --ground"
+    )
+    assert soles.endswith("they dip 0.060 m below where they stand; look at it in view")
+    said(capsys, "convert", "a.npz", "b.npz", "--ground")
+    soles = said(capsys, "info", "b.npz")["soles"]
+    assert soles.startswith("stand at 0.000 m, lowest at -0.060 m: they dip 0.060 m")
+
+
+def test_a_clip_that_is_not_on_its_feet_is_put_on_its_lowest_point(here, capsys):
+    # Head down in 170 of 193 frames, 5 cm of the head in the ground.
+    turns, places = walk().local_rotations.copy(), walk().root_translation.copy()
+    turns[:170, 0] = [0.0, 1.0, 0.0, 0.0]
+    upside_down = body_poses(dataclasses.replace(walk(), local_rotations=turns)).positions[:170, :, 2]
+    places[:170, 2] -= float(upside_down.min()) + 0.05
+    save_clip("a.npz", dataclasses.replace(walk(), local_rotations=turns, root_translation=places))
+    about = said(capsys, "info", "a.npz")["soles"]
+    assert "lowest point is at -0.050 m: it sinks into the ground; convert --ground" in about
+    said(capsys, "convert", "a.npz", "b.npz", "--ground")
+    assert said(capsys, "info", "b.npz")["soles"].endswith("its lowest point is at 0.000 m")
 
 
 def test_info_tells_what_convert_refuses_and_what_no_limb_does(here, capsys):
@@ -185,6 +213,12 @@ def test_a_policy_is_recorded(run, here, capsys):
         longer.local_rotations[:4], clip.local_rotations
     )  # the same policy from the same seed
     assert longer.licence == "mine" and 4 < longer.frames < 150
+    before = (here / "a.npz").read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["motion", "record", run, "a.npz"])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and "OUT: found 'a.npz', a file that is there, expected a new name" in err
+    assert (here / "a.npz").read_bytes() == before
 
 
 def test_a_task_without_such_a_body_is_told(here, capsys, monkeypatch):
@@ -331,7 +365,10 @@ def test_the_folder_of_a_clip_is_made(here, capsys):
 
 @pytest.mark.parametrize(
     ("file", "message"),
-    [("waltz", "no clip 'waltz'"), ("a.bvh", "a.bvh: body_names: found 'mixamorig:Hips', ")],
+    [
+        ("waltz", "task.env.motion_file: found no clip 'waltz'"),
+        ("a.bvh", "a.bvh: body_names: found 'mixamorig:Hips', "),
+    ],
 )
 def test_training_says_what_is_wrong_with_a_motion(file, message, quick, refused, tmp_path):
     (tmp_path / "a.bvh").write_text(bvh(told(walk())))

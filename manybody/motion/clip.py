@@ -36,6 +36,10 @@ UNIT_TOLERANCE = 1e-2
 """How far from 1 the length of a quaternion may be: text formats round to a few digits."""
 RATES = (1.0, 1000.0)
 """Least and most frames per second: beyond them no motion was captured, and times and speeds lose their digits."""
+FARTHEST = 1e6
+"""Largest coordinate, in m or in the unit of a file: beyond it float32 knows no centimetres, and speeds overflow."""
+TURNED = 0.9
+"""Where the last part of most quaternions is above it, most bodies seem to stand half a turn from their parents."""
 
 _REQUIRED = ("format", "fps", "body_names", "parents", "local_rotations", "root_translation", "licence")
 _KEYS = (*_REQUIRED, "offsets")
@@ -76,12 +80,18 @@ class Clip:
             "parents": _parents(self.parents, bodies),
             "local_rotations": _unit("local_rotations", rotations, names),
             "root_translation": _floats(
-                "root_translation", self.root_translation, (frames, 3), f"({frames}, 3)"
+                "root_translation", self.root_translation, (frames, 3), f"({frames}, 3)", FARTHEST
             ),
             "licence": _text("licence", self.licence),
         }
         if self.offsets is not None:
-            fields["offsets"] = _floats("offsets", self.offsets, (bodies, 3), f"({bodies}, 3)")
+            offsets = _floats("offsets", self.offsets, (bodies, 3), f"({bodies}, 3)", FARTHEST)
+            if bodies > 1 and not offsets[1:].any():
+                advice = "Leave offsets out where the size is unknown."
+                raise MotionError(
+                    "offsets", "zeros alone", "how far the bodies are from their parents", advice
+                )
+            fields["offsets"] = offsets
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
                 value = value.astype(np.float32)  # always a copy of its own
@@ -155,7 +165,11 @@ def load_clip(path: str | os.PathLike) -> Clip:
         values: dict[str, Any] = {
             key: value.item() if value.shape == () else value for key, value in arrays.items()
         }
-        return Clip(**values)
+        clip = Clip(**values)
+        if (np.abs(clip.local_rotations[..., 3]) > TURNED).mean() > 0.5:
+            given = "most bodies half a turn about z from their parents"
+            raise MotionError("local_rotations", given, "quaternions wxyz", "Are these xyzw? Put w first.")
+        return clip
 
 
 def _arrays(content: bytes) -> dict[str, np.ndarray]:
@@ -205,8 +219,10 @@ def _array(key: str, content: bytes) -> np.ndarray:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _floats(field: str, value: Any, shape: tuple[int | None, ...], words: str) -> np.ndarray:
-    """``value`` as float64 of ``shape``, where None stands for any size above zero; finite in float32."""
+def _floats(
+    field: str, value: Any, shape: tuple[int | None, ...], words: str, limit: float = np.inf
+) -> np.ndarray:
+    """``value`` as float64 of ``shape``, None for any size above zero; finite in float32, at most ``limit``."""
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiu":
@@ -225,6 +241,10 @@ def _floats(field: str, value: Any, shape: tuple[int | None, ...], words: str) -
         raise MotionError(
             field, f"{array[place]} at {list(place)}", "finite numbers", "Repair or cut the clip."
         )
+    if (np.abs(array) > limit).any():
+        place = tuple(int(i) for i in np.argwhere(np.abs(array) > limit)[0])
+        advice = "Lengths are in m; repair or cut the clip."
+        raise MotionError(field, f"{array[place]:.6g} at {list(place)}", f"at most {limit:g}", advice)
     return array
 
 

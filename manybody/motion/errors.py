@@ -29,6 +29,19 @@ def read_from(path: str | os.PathLike) -> Iterator[None]:
         raise MotionError(error.field, error.given, error.expected, error.advice, path) from None
 
 
+@contextlib.contextmanager
+def chosen_by(setting: str) -> Iterator[None]:
+    """Errors raised inside name ``setting`` first, which says what to read; a missing file's error how to change it."""
+    try:
+        yield
+    except MotionError as error:
+        told = str(error).removeprefix("file: ")
+        if error.field == "file" and error.given == "nothing there":
+            told += f" Is the clip elsewhere now? Say where: {setting}=FILE, also beside play."
+        error.args = (f"{setting}: {told}",)
+        raise
+
+
 def plain(text: str) -> str:
     """``text`` of a file on one line: control characters, which could forge lines or colours, as their escapes."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

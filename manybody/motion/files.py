@@ -2,9 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import yaml
 
 from manybody.motion.errors import MotionError, shown
 
@@ -51,6 +52,36 @@ def read_text(path: str | os.PathLike, limit: int = MAX_BYTES, kind: str = "moti
         raise MotionError(
             "file", given, "UTF-8 text", "Is it a text format? Save it as UTF-8.", path
         ) from None
+
+
+class _Once(yaml.SafeLoader):
+    """Reads YAML whose blocks have every key once: of two, the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            word = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key
+            if word in seen:
+                line = key.start_mark.line + 1
+                given = f"a second line of {shown(key.value)} in line {line}"
+                raise MotionError("file", given, "each key once in a block", "Take one of them out.")
+            seen.add(word)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: str | os.PathLike, limit: int, kind: str) -> Any:
+    """The content of a YAML file of plain values; ``kind`` is what errors say was expected.
+
+    Raises:
+        MotionError: as :func:`read_text`; the text is no YAML, or a key stands twice in a block.
+    """
+    text = read_text(path, limit, kind)
+    try:
+        return yaml.load(text, _Once)  # a SafeLoader
+    except MotionError as error:
+        raise MotionError(error.field, error.given, error.expected, error.advice, path) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise MotionError("file", shown(str(error)), "valid YAML", path=path) from None
 
 
 def read_array_header(

@@ -1,14 +1,13 @@
 """Which joint of another skeleton moves which body of ours: by the names in use, or by a user's YAML file."""
 
 import collections
+import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
 
-import yaml
-
 from manybody.motion.errors import MotionError, read_from, shown
-from manybody.motion.files import read_text
+from manybody.motion.files import read_yaml
 
 _MAX_YAML = 64 * 1024
 """Bytes of a joint map; longer ones are refused unread."""
@@ -82,6 +81,48 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
     return found
 
 
+_SIDES = ("right_", "left_")
+IN_LIMBS = tuple(
+    (side + upper, side + lower)
+    for side in _SIDES
+    for upper, lower in itertools.chain.from_iterable(
+        map(itertools.pairwise, (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot")))
+    )
+)
+"""Bodies of which the first's joint carries the second's."""
+AT_TRUNK = (
+    ("pelvis", "torso"),
+    ("torso", "head"),
+    *(pair for side in _SIDES for pair in (("torso", f"{side}upper_arm"), ("pelvis", f"{side}thigh"))),
+)
+"""Bodies of which the second's joint does not carry the first's. Both may hang on a third: spines differ."""
+
+
+def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[str, int]) -> None:
+    """Make sure that the joints of a skeleton hang on each other as our bodies do.
+
+    Args:
+        names: of its joints.
+        parents: place of each joint's parent, -1 for the root.
+        joints: body of ours to the place of its joint.
+
+    Raises:
+        MotionError: one does not.
+    """
+
+    def carries(upper: str, lower: str) -> bool:
+        joint = joints[lower]
+        while joint >= 0 and joint != joints[upper]:
+            joint = parents[joint]
+        return joint >= 0
+
+    wrong = [("below", pair) for pair in IN_LIMBS if pair[1] in joints and not carries(*pair)]
+    wrong += [("not above", pair) for pair in AT_TRUNK if carries(*reversed(pair))]
+    for where, (upper, lower) in wrong[:1]:
+        expected = f"one {where} {shown(names[joints[upper]])}, the joint of {upper}"
+        raise MotionError(f"joint map: {lower}", shown(names[joints[lower]]), expected, "Map other joints.")
+
+
 def plain_names(names: Sequence[str]) -> list[str]:
     """``names`` in small letters without spaces and signs, the side first, without what most of them begin with."""
     words = [
@@ -107,21 +148,9 @@ def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
         MotionError: the file cannot be read, is no YAML, or holds something else.
     """
     with read_from(path):
-        try:
-            text = read_text(path, _MAX_YAML, "joint map")
-            content = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            if isinstance(error, MotionError):
-                raise
-            raise MotionError("file", shown(str(error)), "valid YAML") from None
+        content = read_yaml(path, _MAX_YAML, "joint map")
         if not isinstance(content, dict) or not all(
             isinstance(text, str) for entry in content.items() for text in entry
         ):
             raise MotionError("joint map", shown(content), "lines of 'body of ours: joint of theirs'")
-        root = yaml.compose(text, yaml.SafeLoader)
-        assert isinstance(root, yaml.MappingNode)
-        bodies = [key.value for key, _ in root.value]
-        for place, body in enumerate(bodies):
-            if body in bodies[:place]:
-                raise MotionError(f"joint map: {shown(body)}", "two lines", "one for each body")
         return content

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import yaml
 from torch import Tensor
 
 from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from, shown
-from manybody.motion.files import read_text
+from manybody.motion.files import read_yaml
 from manybody.motion.importers import read_motion
 from manybody.motion.shipped import find_motion
 
+SIZES = 4.0
+"""How much larger or smaller a skeleton may be than the body that imitates it: a child, not another unit of length."""
 _MAX_YAML = 256 * 1024
 """Bytes of a list of clips; longer ones are refused unread."""
 
@@ -125,6 +126,24 @@ class MotionLib:
         advice = "Retarget the clip: manybody motion convert."
         given, expected = (self.body_names, self.parents), (tuple(body_names), tuple(parents))
         _check_same("", given, expected, advice, self.source)
+
+    def check_size(self, offsets: Tensor) -> None:
+        """Make sure that the clips are of a body of this size, up to the factor :data:`SIZES`.
+
+        Args:
+            offsets: (B, 3) each body's origin in its parent's axes, m; the root's does not matter.
+
+        Raises:
+            MotionError: one is of another.
+        """
+        lengths = [one[..., 1:, :].norm(dim=-1).sum(dim=-1) for one in (self._offsets, offsets)]
+        ratios = (lengths[0] / lengths[1]).tolist()  # once, when a task is made
+        for place, ratio in enumerate(ratios):
+            if not 1 / SIZES <= ratio <= SIZES:
+                words = f"a skeleton {ratio:.3g} times as large as the body that is to move"
+                advice = "Lengths are in m: scale offsets and root_translation of the clip."
+                field = f"clips[{place}].offsets" if len(self) > 1 else "offsets"
+                raise MotionError(field, words, f"one of 1/{SIZES:g} to {SIZES:g} times", advice, self.source)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -268,11 +287,7 @@ def _weights(weights: Sequence[float], count: int) -> list[float]:
 def _read_list(path: Path) -> tuple[list[Path], list[float]]:
     """Files and weights of a YAML list of clips."""
     with read_from(path):
-        text = read_text(path, _MAX_YAML, "list of motions")
-        try:
-            content = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise MotionError("file", shown(str(error)), "valid YAML") from None
+        content = read_yaml(path, _MAX_YAML, "list of motions")
         if not isinstance(content, dict) or set(content) != {"motions"}:
             given = ", ".join(map(shown, content)) if isinstance(content, dict) else shown(content)
             raise MotionError("motions", given, "'motions' alone, a list of {file, weight}")

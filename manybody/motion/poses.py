@@ -42,12 +42,22 @@ def lowest_sole(clip: Clip, skeleton: Skeleton) -> Tensor:
     return soles(clip, skeleton)[..., 2].amin(dim=1)
 
 
-def grounded(clip: Clip, skeleton: Skeleton) -> Clip:
-    """A clip of ``skeleton``, moved up or down until its soles stand on the ground, at 0.
+def ground_of(clip: Clip, skeleton: Skeleton) -> tuple[float, bool]:
+    """Height in m of the ground under a clip of ``skeleton``, and whether its soles tell where that is.
 
-    The ground is where they are lowest in :data:`STANCE` of the frames or less. A captured foot dips deepest for a
-    moment, toe first: with that moment on the ground, IsaacGymEnvs' walk hovers 6 cm above it half of the time, and a
-    policy is shown a height that it cannot have.
+    They do where they are lowest in :data:`STANCE` of the frames or less. A captured foot dips deepest for a moment,
+    toe first: with that moment on the ground, IsaacGymEnvs' walk hovers 6 cm above it half of the time, and a policy
+    is shown a height that it cannot have. Where another joint would then lie in the ground, as the hands of a
+    cartwheel, the figure is not on its feet all the time, and the lowest point of the clip is the ground.
     """
-    ground = float(lowest_sole(clip, skeleton).quantile(STANCE))
+    heights = lowest_sole(clip, skeleton)
+    ground, sole = float(heights.quantile(STANCE)), float(heights.min())
+    others = [place for place, name in enumerate(skeleton.names) if name not in skeleton.feet]
+    joint = float(body_poses(clip).positions[:, others, 2].min())
+    return (ground, True) if joint >= ground else (min(sole, joint), False)
+
+
+def grounded(clip: Clip, skeleton: Skeleton) -> Clip:
+    """A clip of ``skeleton``, moved up or down until it stands on the ground, :func:`ground_of` it at 0."""
+    ground, _ = ground_of(clip, skeleton)
     return dataclasses.replace(clip, root_translation=clip.root_translation - np.array([0.0, 0.0, ground]))

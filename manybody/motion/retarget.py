@@ -18,7 +18,7 @@ from manybody.functional.rotations import (
 )
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
-from manybody.motion.joint_maps import joint_map
+from manybody.motion.joint_maps import check_anatomy, joint_map
 from manybody.motion.poses import body_poses, grounded
 from manybody.motion.skeletons import AMP_HUMANOID, Skeleton
 
@@ -47,7 +47,7 @@ def retarget(
     """``clip`` on ``skeleton``, standing on the ground.
 
     As IsaacGymEnvs' retargeting script does it: rest poses are aligned, joints mapped, the way of the hips scaled by
-    the ratio of the legs' lengths, elbows and knees made hinges, and the lowest point of the soles over the clip put
+    the ratio of the legs' lengths, elbows and knees made hinges, and the clip put on the ground (:func:`grounded`)
     at height 0. Every body turns in the world as its joint does since the rest pose, so turns of joints in between
     (several spine joints, collar bones) are included. Arms and legs point where theirs point: what bends an elbow or a
     knee out of its hinge's plane becomes a twist of the upper arm or thigh. Forward at rest becomes +x.
@@ -64,6 +64,7 @@ def retarget(
         MotionError: a joint is not found, the clip has no offsets, or its rest pose does not stand upright.
     """
     joints = {body: clip.body_names.index(name) for body, name in joint_map(clip.body_names, names).items()}
+    check_anatomy(clip.body_names, tuple(clip.parents), joints)
     places, turns = body_poses(clip)
     rest = _rest(clip, rest_frame)
     at_rest = {body: rest.positions[joint] for body, joint in joints.items()}

@@ -1,5 +1,6 @@
 """The clips that come with the library."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,9 @@ def find_motion(source: str | os.PathLike, folder: Path = Path()) -> Path:
         return folder / path
     if path.name not in shipped():
         expected = f"a file, or one of the clips that come along: {', '.join(shipped())}"
-        raise MotionError("file", f"no clip '{path.name}'", expected)
+        near = difflib.get_close_matches(path.name, shipped(), n=1)
+        advice = f"Did you mean '{near[0]}'?" if near else ""
+        raise MotionError("file", f"no clip '{path.name}'", expected, advice)
     return FOLDER / f"{path.name}.npz"
 
 

@@ -14,6 +14,7 @@ from manybody.config.task import HumanoidAMPConfig, HumanoidAMPEnvConfig, TaskCo
 from manybody.envs.base import EnvError
 from manybody.functional.kinematics import BodyPose
 from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate, quat_to_matrix
+from manybody.motion.errors import chosen_by
 from manybody.motion.lib import MotionLib
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import MujocoTask
@@ -165,8 +166,10 @@ class HumanoidAMP(MujocoTask):
             )
         self.key_bodies = [names.index(name) for name in KEY_BODIES]
         self.floor = FloorContact(model, self.env.contactBodies, self.device)
-        self.motions = MotionLib.load(self.env.motion_file, self.device)
-        self.motions.check_skeleton(names, self.body.parents)
+        with chosen_by("task.env.motion_file"):
+            self.motions = MotionLib.load(self.env.motion_file, self.device)
+            self.motions.check_skeleton(names, self.body.parents)
+            self.motions.check_size(self.body.offsets)
         self.targets = PDTargets(model, self.device)
         start = torch.tensor(model.qpos0, dtype=torch.float32, device=self.device)
         start[2] = START_HEIGHT

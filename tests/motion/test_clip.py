@@ -101,6 +101,9 @@ NOT_FINITE[4, 2] = np.nan
         ({"root_translation": NOT_FINITE.astype(object)}, "root_translation", "numbers"),
         ({"offsets": np.zeros((3, 3))}, "offsets", "expected (4, 3)"),
         ({"offsets": np.full((4, 3), 1e300)}, "offsets", "finite"),
+        ({"offsets": np.zeros((4, 3))}, "offsets", "found zeros alone"),
+        ({"offsets": np.full((4, 3), 1e7)}, "offsets", "found 1e+07 at [0, 0], expected at most 1e+06"),
+        ({"root_translation": np.full((6, 3), -1e30)}, "root_translation", "found -1e+30 at [0, 0]"),
         ({"licence": " "}, "licence", "what may be done with it"),
     ],
 )
@@ -117,6 +120,15 @@ def test_what_is_wrong_in_a_file_names_the_file(tmp_path):
     with pytest.raises(MotionError) as error:
         load_clip(path)
     assert str(error.value) == f"{path}: fps: found -3.0, expected 1 to 1000 frames per second."
+
+
+def test_a_file_with_w_last_is_told(tmp_path):
+    upright = np.tile([0.0, 0.0, 0.0, 1.0], (6, 4, 1))  # identity in xyzw
+    np.savez(tmp_path / "c.npz", format=1, **fields(local_rotations=upright))
+    with pytest.raises(
+        MotionError, match=r"c\.npz: local_rotations: found most bodies half a .* Are these xyzw"
+    ):
+        load_clip(tmp_path / "c.npz")
 
 
 @pytest.mark.parametrize("key", ["format", "fps", "parents", "licence"])

@@ -179,6 +179,16 @@ def test_what_differs_from_the_body_is_told_with_the_file(tmp_path, names, paren
         lib.check_skeleton(names, parents)
 
 
+def test_a_clip_in_centimetres_is_told(tmp_path):
+    save_clip(tmp_path / "a.npz", make_clip(offsets=100 * np.array(OFFSETS)))
+    lib = MotionLib.load(tmp_path / "a.npz")
+    with pytest.raises(
+        MotionError, match=r"a\.npz: offsets: found a skeleton 100 times as large .*scale offs"
+    ):
+        lib.check_size(torch.tensor(OFFSETS))
+    lib.check_size(30 * torch.tensor(OFFSETS))  # 3.3 times as large: a child imitates a grown-up
+
+
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [0.0, 0.0], [1.0, math.inf], [math.nan, 1.0]])
 def test_weights_that_are_none_are_refused(weights):
     with pytest.raises(MotionError, match="weights"):
@@ -228,6 +238,11 @@ def test_a_list_takes_shipped_clips_by_name_and_files_beside_it(tmp_path):
         ("motions: [{file: 3}]", r"motions\[0\]\.file: found 3"),
         ("motions: [{file: a.npz, weight: -1}]", r"motions\[0\]\.weight: found -1"),
         ("motions: [{file: a.npz, weight: yes}]", r"motions\[0\]\.weight: found True"),
+        (
+            "motions: [{file: walk}]\nmotions: [{file: run}]",
+            "file: found a second line of 'motions' in line 2",
+        ),
+        ("motions: [{file: walk, weight: 1, weight: 3}]", "file: found a second line of 'weight' in line 1"),
         ("motions: !!python/object/apply:os.getcwd []", "file: .*expected valid YAML"),
     ],
 )

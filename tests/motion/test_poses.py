@@ -10,7 +10,7 @@ from toy_motion import make_clip
 
 from manybody.motion.clip import load_clip
 from manybody.motion.errors import MotionError
-from manybody.motion.poses import body_poses, grounded, lowest_sole, soles
+from manybody.motion.poses import body_poses, ground_of, grounded, lowest_sole, soles
 from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
@@ -61,3 +61,19 @@ def test_one_deep_step_does_not_lift_the_whole_clip():
     dips[50:60, 2] -= 0.06  # a twentieth of the frames
     lifted = grounded(dataclasses.replace(walk, root_translation=dips), AMP_HUMANOID)
     np.testing.assert_allclose(lifted.root_translation, dips, atol=1e-4)
+
+
+def test_a_figure_on_its_hands_does_not_make_the_height_of_its_feet_the_ground():
+    # Turned over by half a turn about x in 60 of the walk's 193 frames, more than a fifth, the hands at most 0.1 m
+    # above the ground. The lowest corner of a sole is then at 1 m or more, and the fifth lowest would be on its way.
+    walk = load_clip(find_motion("walk"))
+    turns, places = walk.local_rotations.copy(), walk.root_translation.copy()
+    turns[:170, 0] = [0.0, 1.0, 0.0, 0.0]
+    hands_up = dataclasses.replace(walk, local_rotations=turns)
+    lowest = float(body_poses(hands_up).positions[:170, :, 2].min())
+    places[:170, 2] -= lowest
+    clip = dataclasses.replace(walk, local_rotations=turns, root_translation=places)
+    assert lowest_sole(clip, AMP_HUMANOID).quantile(0.2) > 0.5
+    assert ground_of(clip, AMP_HUMANOID) == (pytest.approx(0.0, abs=1e-6), False)
+    np.testing.assert_allclose(grounded(clip, AMP_HUMANOID).root_translation, places, atol=1e-6)
+    assert ground_of(walk, AMP_HUMANOID) == (pytest.approx(0.0, abs=1e-6), True)

@@ -265,6 +265,18 @@ def test_a_map_of_one_s_own(tmp_path):
             "left_foot: found .*, the joint of right_foot, expected another",
         ),
         ({"head": "mixamorig:Hips"}, "head: found 'mixamorig:Hips', the joint of pelvis, expected another"),
+        (
+            {"left_foot": "mixamorig:RightFoot", "right_foot": "mixamorig:LeftFoot"},
+            "right_foot: found 'mixamorig:LeftFoot', expected one below 'mixamorig:RightLeg', the joint of right_",
+        ),
+        (
+            {"torso": "mixamorig:Hips", "pelvis": "mixamorig:Spine"},
+            "torso: found 'mixamorig:Hips', expected one not above 'mixamorig:Spine', the joint of pelvis",
+        ),
+        (
+            {"torso": "mixamorig:Head", "head": "mixamorig:Spine1"},
+            "head: found 'mixamorig:Spine1', expected one not above 'mixamorig:Head', the joint of torso",
+        ),
         ({"torso": "Spin"}, "torso: found 'Spin', expected one of the clip's joints: mixamorig:Hips"),
     ],
 )

@@ -27,8 +27,10 @@ def test_a_folder_of_that_name_is_no_clip(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_lists_what_there_is():
-    with pytest.raises(MotionError, match=r"no clip 'wlak'.*crouch_walk.*walk"):
+    with pytest.raises(MotionError, match=r"no clip 'wlak'.*crouch_walk.*walk\. Did you mean 'walk'\?"):
         find_motion("wlak")
+    with pytest.raises(MotionError, match=r"crouch_walk.*walk\.$"):
+        find_motion("zzz")
 
 
 def test_a_record_of_files_does_not_depend_on_the_folder(tmp_path, monkeypatch):

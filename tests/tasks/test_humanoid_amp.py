@@ -287,8 +287,12 @@ def test_hands_may_touch_where_they_are_contact_bodies():
     ("env", "error", "told"),
     [
         ({"contactBodies": ["foot"]}, EnvError, "no body 'foot'; the bodies are pelvis"),
-        ({"motion_file": "wlak"}, MotionError, "no clip 'wlak'"),
-        ({"motion_file": "gone.npy"}, MotionError, "gone.npy"),
+        ({"motion_file": "wlak"}, MotionError, "^task.env.motion_file: found no clip 'wlak'.*mean 'walk'"),
+        (
+            {"motion_file": "gone.npy"},
+            MotionError,
+            "^task.env.motion_file: gone.npy: .*=FILE, also beside play",
+        ),
         ({"pdControl": False}, ValueError, "pdControl"),
         ({"numAMPObsSteps": 1}, ValueError, "numAMPObsSteps"),
         ({"numAMPObsSteps": 999}, EnvError, "999 observations span 33.1 s, but the shortest clip lasts"),
@@ -308,6 +312,19 @@ def test_a_clip_of_another_skeleton_is_refused(tmp_path):
     save_clip(tmp_path / "toy.npz", make_clip())
     with pytest.raises(MotionError, match=r"body_names: found .*thigh.*expected .*pelvis.*Retarget"):
         task(1, motion_file=str(tmp_path / "toy.npz"))
+
+
+def test_a_clip_in_centimetres_is_refused(tmp_path):
+    import dataclasses
+
+    from manybody.motion.clip import load_clip, save_clip
+    from manybody.motion.shipped import find_motion
+
+    walk = load_clip(find_motion("walk"))
+    sizes = {"offsets": 100 * walk.offsets, "root_translation": 100 * walk.root_translation}
+    save_clip(tmp_path / "cm.npz", dataclasses.replace(walk, **sizes))
+    with pytest.raises(MotionError, match=r"motion_file: .*cm\.npz: offsets: found a skeleton 100 times"):
+        task(1, motion_file=str(tmp_path / "cm.npz"))
 
 
 def test_a_motion_is_the_same_whichever_way_it_goes():
