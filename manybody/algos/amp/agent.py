@@ -1,5 +1,6 @@
 """``AMPAgent``: PPO that is paid for moving like a clip (Peng et al. 2021, arXiv 2104.02180)."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from manybody.envs.base import EnvError, Step
 from manybody.envs.checks import check_tensor
 from manybody.functional import adversarial
 from manybody.functional import policy as policy_maths
+from manybody.functional.stats import LARGEST, rows_sane
 
 SOFT_BOUND = 1.0
 """Mean actions beyond it are penalised; PPO's is 1.1."""
@@ -42,6 +44,7 @@ class AMPAgent(A2CAgent):
 
         Raises:
             ConfigError: model or network have no discriminator.
+            EnvError: the environment's demonstrations are wrong; no run folder was made.
         """
         for kind, part, method, needed in (
             ("model", self.model, "discriminate", "continuous_amp"),
@@ -50,7 +53,13 @@ class AMPAgent(A2CAgent):
             if not hasattr(part, method):
                 what = f"given '{self.params[kind]['name']}'; expected '{needed}', which has a discriminator"
                 raise ConfigError([Problem(f"params.{kind}.name", what)])
-        super().open_run(folder, checkpoint)
+
+        def with_memories() -> RunFolder:
+            assert folder is not None
+            self.begin_memories()  # first: wrong demonstrations leave no folder behind
+            return folder()
+
+        super().open_run(with_memories if folder else None, checkpoint)
 
     def build_config(self) -> dict[str, Any]:
         """See :class:`A2CBase`."""
@@ -78,11 +87,16 @@ class AMPAgent(A2CAgent):
             EnvError: the environment gave something else.
         """
         env: Any = self.vec_env
-        demos = env.fetch_amp_obs_demo(count)
         where = f"{self.config.env_name}: fetch_amp_obs_demo({count})"
+        check_call(where, env.fetch_amp_obs_demo, count)
+        try:
+            demos = env.fetch_amp_obs_demo(count)
+        except Exception as error:
+            error.add_note(f"in {where}, which is to give demonstrations")
+            raise
         check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
-        if not demos.isfinite().all():
-            raise EnvError(f"{where}: NaN or infinite; expected finite numbers")
+        if not rows_sane(demos).all():
+            raise EnvError(f"{where}: NaN or infinite, or above {LARGEST:.0e}; expected finite numbers")
         return demos.to(self.ppo_device)
 
     def env_step(self, actions: Tensor) -> Step:
@@ -195,6 +209,10 @@ class AMPAgent(A2CAgent):
         super().set_memory_state(state, path)
         self.replay.clear()
         if "amp_buffers" not in state:
+            warn(
+                f"{path}: without the memories of motions (save_amp_buffers); demonstrations are drawn anew, and the "
+                "run goes on, but not bit for bit"
+            )
             return
         memories = state["amp_buffers"]
         self.replay.set_state(memories["replay"])
@@ -226,7 +244,7 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
         EnvError: the environment shows no motion, or has another space for it than a ``Box`` with one axis.
     """
     space = env_info.get("amp_observation_space")
-    if space is None or not hasattr(env, "fetch_amp_obs_demo"):
+    if space is None or not callable(getattr(env, "fetch_amp_obs_demo", None)):
         raise EnvError(
             f"{type(env).__name__} has no motion to imitate: amp_continuous needs amp_observation_space in "
             "get_env_info(), extras['amp_obs'] in every step, and fetch_amp_obs_demo(count)"
@@ -236,6 +254,16 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
             f"{type(env).__name__}: amp_observation_space is {space}; expected a Box with one axis"
         )
     return space.shape
+
+
+def check_call(where: str, function: Any, count: int) -> None:
+    """Raise EnvError unless ``function`` can be called with one ``count``."""
+    try:
+        inspect.signature(function).bind(count)
+    except TypeError as error:
+        raise EnvError(f"{where}: cannot be called so: {error}; expected one argument, the count") from None
+    except ValueError:  # a function in C does not tell its signature
+        pass
 
 
 def check_amp_obs(env_name: str, step: Step, shape: tuple[int, ...]) -> None:

@@ -113,14 +113,18 @@ def test_a_resumed_run_goes_on_exactly_with_its_memories():
     assert differences(one, other) == []
 
 
-def test_without_them_in_the_checkpoint_new_ones_begin():
+def test_without_them_in_the_checkpoint_new_ones_begin_and_that_is_said(capsys):
     first = make()
     first.train()
     state = first.get_full_state_weights()
     assert "amp_buffers" not in state
     second = make()
-    second.set_full_state_weights(state)
+    second.set_full_state_weights(state, path="run.pth")
     assert len(second.demos) == second.demos.capacity and len(second.replay) == 0
+    told = "run.pth: without the memories of motions (save_amp_buffers)"
+    assert capsys.readouterr().err.count(told) == 1
+    second.set_full_state_weights(saved_by(), path="run.pth")
+    assert told not in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_isaac_gym_envs_has_its_statistics_beside_the_model(tmp_path):
@@ -232,6 +236,10 @@ class Demonstrates(OrbitEnv):
         return step._replace(extras={"amp_obs": self.amp_obs}) if self.amp_obs is not None else step
 
 
+def raises(count):
+    raise ZeroDivisionError("my own")
+
+
 class Square(OrbitEnv):
     """Shows motion as matrices."""
 
@@ -252,6 +260,7 @@ class Square(OrbitEnv):
         ),
         (lambda: Demonstrates(lambda n: np.zeros((n, 4))), "got ndarray; expected a tensor"),
         (lambda: Demonstrates(lambda n: torch.full((n, 4), torch.nan)), r"demo\(32\): NaN or infinite"),
+        (lambda: Demonstrates(lambda n: torch.full((n, 4), 1e30)), r"NaN or infinite, or above 1e\+15"),
         (lambda: Demonstrates(amp_obs=torch.zeros(8, 5)), r"extras\['amp_obs'\]: got a tensor \(8, 5\)"),
         (lambda: Demonstrates(amp_obs=torch.zeros(4)), r"expected a tensor \(8, 4\)"),
         (
@@ -264,6 +273,37 @@ class Square(OrbitEnv):
 def test_what_an_environment_gives_is_checked(env, told):
     with pytest.raises(EnvError, match=told):
         make(env()).train()
+
+
+def opening(env, opened):
+    return AMPAgent("run", make().params, vec_env=env, folder=lambda: opened.append(True))
+
+
+def test_wrong_demonstrations_leave_no_run_folder():
+    opened = []
+    with pytest.raises(EnvError, match=r"^orbit: fetch_amp_obs_demo\(32\): got a tensor \(32, 5\)"):
+        opening(Demonstrates(lambda n: torch.zeros(n, 5)), opened)
+    assert not opened
+    with pytest.raises(ZeroDivisionError) as error:  # the environment's own: its traceback stays
+        opening(Demonstrates(raises), opened)
+    assert error.value.__notes__ == ["in orbit: fetch_amp_obs_demo(32), which is to give demonstrations"]
+    assert not opened
+
+
+class NoCount(OrbitEnv):
+    def fetch_amp_obs_demo(self):
+        return torch.zeros(1, 4)
+
+
+def test_demonstrations_that_cannot_be_asked_for_are_told():
+    with pytest.raises(
+        EnvError, match=r"^orbit: fetch_amp_obs_demo\(32\): cannot be called so: too many posit"
+    ):
+        make(NoCount(8)).train()
+    constant = OrbitEnv(8)
+    constant.fetch_amp_obs_demo = torch.zeros(32, 4)
+    with pytest.raises(EnvError, match=r"OrbitEnv has no motion to imitate: .*fetch_amp_obs_demo"):
+        make(constant)
 
 
 def test_broken_motion_never_reaches_the_weights(capsys):
