@@ -5,6 +5,7 @@ import runpy
 import sys
 
 from manybody.compat import rl_games
+from manybody.exit_codes import exit_codes
 
 USAGE = """\
 usage: python -m manybody.compat script.py [arguments]
@@ -27,12 +28,13 @@ def main() -> None:
         raise SystemExit(2)
     rl_games.install()
     sys.argv = words
-    if module:
-        sys.path[0] = os.getcwd()
-        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
-        runpy.run_path(words[0], run_name="__main__")
+    with exit_codes():
+        if module:
+            sys.path[0] = os.getcwd()
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
+            runpy.run_path(words[0], run_name="__main__")
 
 
 if __name__ == "__main__":

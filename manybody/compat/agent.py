@@ -20,12 +20,13 @@ from manybody.compat.rl_games.common import common_losses, schedulers
 from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics, PpoDiagnostics
 from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
 from manybody.compat.run_face import NOTHING_YET, RunFace
-from manybody.compat.settings import legacy_config, plain
+from manybody.compat.settings import legacy_config, plain, record, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Problem
 from manybody.engine.console import say
 from manybody.engine.guard import Guard
 from manybody.engine.run_folder import RunFolder
+from manybody.runner import has_device
 
 
 class LegacyAgent(AgentState):
@@ -94,6 +95,9 @@ class LegacyAgent(AgentState):
         self.env_name = config["env_name"]
         self.num_actors = int(typed.num_actors)
         self.ppo_device = config.get("device", typed.device)
+        if not has_device(str(self.ppo_device)):
+            what = f"given {self.ppo_device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+            raise ConfigError([Problem("params.config.device", what)])
         self.device_name = self.ppo_device
         self.is_train = config.get("is_train", True)
         self.ppo = typed.ppo
@@ -228,6 +232,8 @@ class LegacyAgent(AgentState):
         self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
         self.run = Run(RunFace(self), partial(open_folder, self.train_dir, self.experiment_name))
         self.writer = self.run.writer = LegacyWriter(self.run.writer)
+        if self.run.folder is not None and not self.old_api:
+            record(self.run.folder, without_objects(self.params))
 
     @property
     def device(self) -> Any:

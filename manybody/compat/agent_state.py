@@ -139,7 +139,11 @@ class AgentState(BaseAlgorithm):
 
     def restore(self, fn: str, set_epoch: bool = True) -> None:
         """Go on from the file ``fn``. Raises CheckpointError saying what is wrong with it."""
-        self.set_full_state_weights(torch_ext.load_checkpoint(fn), set_epoch=set_epoch)
+        weights = torch_ext.load_checkpoint(fn)
+        if set_epoch:  # clients of RL Games 1.1 have no such argument
+            self.set_full_state_weights(weights)
+        else:
+            self.set_full_state_weights(weights, set_epoch=False)
 
     def restore_central_value_function(self, fn: str) -> None:
         """Take the central value from the file ``fn``."""

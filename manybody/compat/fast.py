@@ -1,16 +1,16 @@
-"""This library's own agents under RL Games' names: made from raw settings, seen through RL Games' attributes."""
+"""This library's soft actor-critic from RL Games' settings, seen through RL Games' attributes; settings checked."""
 
 import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import yaml
 from torch import Tensor
 
 from manybody.compat.agent import experiment_name, open_folder
+from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.run_face import NOTHING_YET
-from manybody.compat.settings import CLIENTS_OWN, is_plain, plain
+from manybody.compat.settings import record, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
@@ -22,25 +22,15 @@ from manybody.model_builder import ModelBuilder
 from manybody.runner import register_tasks
 
 
-def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
-    """``params`` as data again: live objects that RL Games' scripts put into ``config`` are left out."""
-    config = dict(params["config"])
-    shaper = config.pop("reward_shaper", {})
-    if not isinstance(shaper, Mapping):
-        shaper = {name: value for name, value in vars(shaper).items() if is_plain(value)}
-    kept = {key: plain(value) for key, value in config.items() if is_plain(value) and key not in CLIENTS_OWN}
-    if shaper:
-        kept["reward_shaper"] = plain(shaper)
-    return {**{key: plain(value) for key, value in params.items() if key != "config"}, "config": kept}
-
-
 def typed_params(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None = None) -> Params:
     """``params`` validated. Keys that nobody reads are left out with a warning, since RL Games takes them.
 
     Raises:
         ConfigError: everything else that is wrong.
     """
-    builder = ModelBuilder()
+    builder, theirs = ModelBuilder(), CompatBuilder()
+    networks = theirs.network_factory.schemas | builder.network_factory.schemas
+    models = theirs.model_factory.schemas | builder.model_factory.schemas
     register_tasks()
     given = without_objects(params)
     while True:
@@ -48,15 +38,15 @@ def typed_params(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None
             return parse_params(
                 given,
                 algorithms=algorithms,
-                networks=builder.network_factory.schemas,
-                models=builder.model_factory.schemas,
+                networks=networks,
+                models=models,
             )
         except ConfigError as error:
             unread = [problem for problem in error.problems if problem.message.startswith("unknown key")]
-            if not unread or len(unread) < len(error.problems):
-                raise
+            if len(unread) < len(error.problems):
+                raise ConfigError([problem for problem in error.problems if problem not in unread]) from None
             for problem in unread:
-                notify(f"{problem.path}: {problem.message}; left out")
+                notify(f"{problem.path}: {problem.message}; nothing here reads it")
                 _remove(given, problem.path.removeprefix("params.").split("."))
 
 
@@ -95,11 +85,6 @@ def _folder(params: Params) -> RunFolder:
     folder = open_folder(params.config.train_dir, params.config.full_experiment_name)
     record(folder, dump(params))
     return folder
-
-
-def record(folder: RunFolder, params: Mapping[str, Any]) -> None:
-    """Leave the settings beside the run."""
-    folder.config_file.write_text(yaml.safe_dump({"params": dict(params)}, sort_keys=False), encoding="utf-8")
 
 
 def translated(observer: Any) -> AlgoObserver:

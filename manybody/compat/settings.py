@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from manybody.config import DiscretePPOConfig, PPOConfig, parse_section
 from manybody.config.base import Section
 from manybody.config.types import opened
+from manybody.engine.run_folder import RunFolder
 
 CLIENTS_OWN = ("population_based_training", "pbt_idx")
 """Keys that a client's observer acts on; this library by itself refuses them."""
@@ -41,8 +44,7 @@ def typed_section(schema: type[Section], values: Mapping[str, Any]) -> Section:
     Raises:
         ConfigError: a known key holds what it cannot hold.
     """
-    known = {key: plain(value) for key, value in values.items() if is_plain(value) and key not in CLIENTS_OWN}
-    return parse_section(schema, known, "config", private_keys=True)
+    return parse_section(schema, data_of(values), "config", private_keys=True)
 
 
 def legacy_config(params: dict[str, Any], discrete: bool) -> LegacyConfig:
@@ -68,3 +70,29 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` as data again: without what is empty, and the live objects that scripts put into ``config``."""
+    config = dict(params["config"])
+    shaper = config.pop("reward_shaper", None) or {}
+    if not isinstance(shaper, Mapping):
+        shaper = {name: value for name, value in vars(shaper).items() if is_plain(value)}
+    kept = data_of(config)
+    if shaper:
+        kept["reward_shaper"] = plain(shaper)
+    return {**{key: plain(value) for key, value in params.items() if key != "config"}, "config": kept}
+
+
+def data_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``values`` is data, is there at all, and is this library's to read."""
+    return {
+        key: plain(value)
+        for key, value in values.items()
+        if value is not None and is_plain(value) and key not in CLIENTS_OWN
+    }
+
+
+def record(folder: RunFolder, params: Mapping[str, Any]) -> None:
+    """Leave the settings, plain data, beside the run."""
+    folder.config_file.write_text(yaml.safe_dump({"params": dict(params)}, sort_keys=False), encoding="utf-8")

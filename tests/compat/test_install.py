@@ -56,3 +56,22 @@ def test_without_a_script(words, code, tmp_path):
     given = run("-m", "manybody.compat", *words, folder=tmp_path)
     assert given[0] == code
     assert "usage: python -m manybody.compat" in given[1] + given[2]
+
+
+def test_packages_that_clients_import_besides(tmp_path):
+    """``gym`` is not among the packages of the tests: scripts get Gymnasium under its name."""
+    (tmp_path / "client.py").write_text(
+        "import gym, gym.spaces\nfrom gym import spaces\n"
+        "print(gym.__name__, gym.spaces is spaces, spaces.Box(0, 1, (2,)).shape)\n"
+    )
+    assert run("-m", "manybody.compat", "client.py", folder=tmp_path)[:2] == (0, "gymnasium True (2,)\n")
+
+
+def test_a_wrong_configuration_is_one_line(tmp_path):
+    (tmp_path / "client.py").write_text(
+        "from rl_games.torch_runner import Runner\n"
+        "Runner().load({'params': {'algo': {'name': 'sac'}, 'config': {'gama': 1}}})\n"
+    )
+    code, _, err = run("-m", "manybody.compat", "client.py", folder=tmp_path)
+    assert code == 2
+    assert "error: configuration: " in err and "Traceback" not in err

@@ -20,6 +20,8 @@ from types import ModuleType
 
 PACKAGE = "rl_games"
 HOME = __name__
+STAND_INS = {"tensorboardX": "torch.utils.tensorboard", "gym": "gymnasium"}
+"""What clients import besides, where it is not installed, and what they get: the same names in a newer package."""
 
 
 class _Alias(Loader):
@@ -44,7 +46,10 @@ class _Finder(MetaPathFinder):
         Raises:
             ModuleNotFoundError: RL Games' module has no counterpart here.
         """
-        if fullname.partition(".")[0] != PACKAGE:
+        package = fullname.partition(".")[0]
+        if package in STAND_INS and not _installed(package):
+            return ModuleSpec(fullname, _Alias(), is_package=True)
+        if package != PACKAGE:
             return None
         if importlib.util.find_spec(_home(fullname)) is None:
             raise ModuleNotFoundError(
@@ -55,7 +60,13 @@ class _Finder(MetaPathFinder):
 
 
 def _home(fullname: str) -> str:
-    return HOME + fullname.removeprefix(PACKAGE)
+    package = fullname.partition(".")[0]
+    return STAND_INS.get(package, HOME) + fullname.removeprefix(package)
+
+
+def _installed(package: str) -> bool:
+    finders = (finder for finder in sys.meta_path if not isinstance(finder, _Finder))
+    return any(finder.find_spec(package, None) for finder in finders if hasattr(finder, "find_spec"))
 
 
 def install() -> None:

@@ -1,6 +1,7 @@
 """RL Games' ``rl_games.torch_runner``: ``Runner``, with its settings as the dictionary that scripts expect."""
 
 import copy
+import os
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -9,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
-from manybody.compat.fast import RunPaths, fast_parts, typed_params
-from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent, torch_ext
+from manybody.compat.fast import typed_params
+from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
 from manybody.compat.rl_games.common import object_factory, tr_helpers
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
@@ -22,15 +22,18 @@ from manybody.engine.console import say, warn
 
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 
-BUILT_IN: Mapping[str, type] = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent}
-"""Names of this library's agents, which train where a client brings none of its own."""
+BUILT_IN: Mapping[str, Callable[..., Any]] = {
+    "a2c_continuous": lambda **kwargs: a2c_continuous.A2CAgent(**kwargs),
+    "a2c_discrete": lambda **kwargs: a2c_discrete.DiscreteA2CAgent(**kwargs),
+    "sac": lambda **kwargs: sac_agent.SACAgent(**kwargs),
+}
+"""Algorithms whose settings are ours to check; a client's own read theirs by themselves."""
 
 
 class Runner:
     """Trains or plays what a configuration describes.
 
-    Algorithms that a client registers are made as RL Games makes them, ``builder(base_name=, params=)`` with
-    ``params`` a dictionary; the others are this library's.
+    Algorithms are made as RL Games makes them, ``builder(base_name=, params=)`` with ``params`` a dictionary.
 
     Args:
         algo_observer: is told what happens during training.
@@ -38,10 +41,8 @@ class Runner:
 
     def __init__(self, algo_observer: Any = None) -> None:
         self.algo_factory = object_factory.ObjectFactory()
-        for name, agent in BUILT_IN.items():
-            self.algo_factory.register_builder(name, _builder(agent))
-        self.algo_factory.register_builder("sac", lambda **kwargs: sac_agent.SACAgent(**kwargs))
-        self._built_in = dict(self.algo_factory.builders)
+        for name, build in BUILT_IN.items():
+            self.algo_factory.register_builder(name, build)
         self.player_factory = object_factory.ObjectFactory()
         for name, player in (
             ("a2c_continuous", players.PpoPlayerContinuous),
@@ -63,7 +64,7 @@ class Runner:
         """
         self.default_config: dict[str, Any] = plain(copy.deepcopy(yaml_config["params"]))
         name = self.default_config["algo"]["name"]
-        if self.algo_factory.builders.get(name) is self._built_in.get(name, self):
+        if name in BUILT_IN and self.algo_factory.builders[name] is BUILT_IN[name]:
             typed_params(self.default_config)
         self.load_config(params=self.default_config)
 
@@ -110,6 +111,11 @@ class Runner:
             SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
         """
         say("Started to train")
+        args = dict(args)
+        name = str(args.get("checkpoint") or "")
+        if name and not name.endswith(".pth") and self.params.get("load_checkpoint") is False:
+            # RL Games 1.1 had such names as defaults, and a flag beside them.
+            args["checkpoint"] = None if not os.path.exists(name) else name
         if args.get("checkpoint"):
             load_checkpoint(args["checkpoint"])  # before a run folder is made
         agent = self._create(self.algo_factory, base_name="run")
@@ -157,17 +163,6 @@ class _Registers:
 class _Register:
     def __init__(self, register: Callable[[str, Callable[..., Any]], None]) -> None:
         self.register_builder = register
-
-
-def _builder(agent: type) -> Callable[..., Any]:
-    """Makes ``agent``, a class of ours, from RL Games' settings; its ``save`` takes a path as RL Games' does."""
-
-    def save(self: Any, fn: str) -> bool:
-        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
-        return True
-
-    told = type(agent.__name__, (RunPaths, agent), {"save": save})
-    return lambda base_name, params: told(base_name, **fast_parts(params))
 
 
 def _restore(agent: Any, args: Mapping[str, Any]) -> None:

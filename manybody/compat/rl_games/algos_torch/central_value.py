@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd as RunningMeanStd
+from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.rl_games.common import common_losses, datasets, schedulers
 from manybody.config import ConfigError, Problem
 from manybody.engine.accelerate import autocast
@@ -203,6 +205,11 @@ class CentralValueTrain(nn.Module):
             self.writter.add_scalar("losses/cval_loss", mean, self.frame)
             self.writter.add_scalar("info/cval_lr", self.lr, self.frame)
         return mean
+
+    def train_critic(self, input_dict: dict[str, Any]) -> float:
+        """:meth:`calc_gradients` of one minibatch in training mode; the loss as a number."""
+        self.train()
+        return float(self.calc_gradients(input_dict))
 
     def calc_loss(
         self, value_preds_batch: Tensor, values: Tensor, returns_batch: Tensor, rnn_masks_batch: Tensor | None

@@ -13,7 +13,10 @@ from manybody.algos.sac.models import model_state
 from manybody.algos.sac.spaces import action_bounds
 from manybody.compat.environments import LegacyEnv
 from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd as RunningMeanStd
+from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.rl_games.common.player import BasePlayer
+from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
 from manybody.engine.adoption import policy_state
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
 from manybody.envs import spaces

@@ -8,9 +8,22 @@ from torch import Tensor
 
 from manybody.algos.run import EpochMetrics
 from manybody.compat.collect import Collector, swap_and_flatten01
+from manybody.compat.rl_games.algos_torch import model_builder as model_builder
 from manybody.compat.rl_games.algos_torch import torch_ext
-from manybody.compat.rl_games.common import vecenv  # noqa: F401  a name that clients take from here
-from manybody.compat.rl_games.common.experience import ExperienceBuffer  # noqa: F401  likewise
+from manybody.compat.rl_games.algos_torch.moving_mean_std import (
+    GeneralizedMovingStats as GeneralizedMovingStats,
+)
+from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager as SelfPlayManager
+from manybody.compat.rl_games.common import common_losses as common_losses
+from manybody.compat.rl_games.common import schedulers as schedulers
+from manybody.compat.rl_games.common import vecenv as vecenv
+from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics as DefaultDiagnostics
+from manybody.compat.rl_games.common.diagnostics import PpoDiagnostics as PpoDiagnostics
+from manybody.compat.rl_games.common.experience import ExperienceBuffer as ExperienceBuffer
+from manybody.compat.rl_games.common.interval_summary_writer import (
+    IntervalSummaryWriter as IntervalSummaryWriter,
+)
+from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm as BaseAlgorithm
 from manybody.engine.console import say
 from manybody.functional.actions import rescale_actions
 

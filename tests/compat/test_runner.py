@@ -1,0 +1,127 @@
+"""``Runner``: what scripts and observers do with agents of the built-in names."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+import yaml
+from toy import ToyEnv, toy_params
+
+from manybody.compat.rl_games.algos_torch.a2c_continuous import A2CAgent
+from manybody.compat.rl_games.common import env_configurations, vecenv
+from manybody.compat.rl_games.common.algo_observer import AlgoObserver
+from manybody.compat.rl_games.torch_runner import Runner
+from manybody.config import ConfigError, ConfigWarning
+
+
+class Toy(vecenv.IVecEnv):
+    def __init__(self):
+        self.env = ToyEnv()
+
+    def reset(self):
+        return self.env.reset()["obs"]
+
+    def step(self, actions):
+        step = self.env.step(actions)
+        return step.obs["obs"], step.reward, step.done.byte(), {"time_outs": step.truncated}
+
+    def get_env_info(self):
+        return self.env.get_env_info()
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    """``settings(**config)``: an RL Games configuration on toy environments that a client registered."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(vecenv.vecenv_config, "TOY", lambda name, actors, **kwargs: Toy())
+    monkeypatch.setitem(env_configurations.configurations, "toy", {"vecenv_type": "TOY"})
+    return lambda **config: {"params": copy.deepcopy(toy_params(env_name="toy", max_epochs=2, **config))}
+
+
+def trained(settings, observer=None, args=None, **change):
+    runner = Runner(observer)
+    runner.load(settings)
+    runner.params["config"].update(change)
+    return runner.run({"train": True, "play": False, **(args or {})})
+
+
+class Steering(AlgoObserver):
+    """Reads its own setting and changes what RL Games lets observers change."""
+
+    def before_init(self, base_name, config, experiment_name):
+        assert config["features"]["observer"] is self
+
+    def after_init(self, algo):
+        self.algo = algo
+        self.mine = algo.config["my_key"]
+        algo.config["noted"] = True
+
+    def after_print_stats(self, frame, epoch_num, total_time):
+        self.algo.entropy_coef = 0.02
+        self.algo.last_lr = 1e-4
+        self.algo.rewards_shaper.scale_value = 0.5
+        self.algo.set_param("grad_norm", 2.0)
+        assert self.algo.get_param("mini_epochs_num") == self.algo.mini_epochs_num
+
+
+def test_an_observer_steers_a_plain_agent(settings):
+    observer = Steering()
+    with pytest.warns(ConfigWarning, match="my_key: unknown key.*nothing here reads it"):
+        agent = trained(settings(my_key=3, lr_schedule="constant", kl_threshold=None), observer)
+    assert isinstance(agent, A2CAgent)
+    assert (observer.mine, agent.config["noted"], agent.grad_norm) == (3, True, 2.0)
+    assert agent.optimizer.param_groups[0]["lr"] == 1e-4  # from the second epoch's updates on
+    assert agent.entropy_coef == 0.02
+
+
+def test_the_settings_lie_beside_the_run(settings):
+    agent = trained(settings(full_experiment_name="one"))
+    kept = yaml.safe_load(agent.run.folder.config_file.read_text())["params"]
+    assert kept["config"]["env_name"] == "toy"
+    assert kept["config"]["reward_shaper"]["scale_value"] == agent.rewards_shaper.scale_value
+
+
+def test_wrong_settings_are_told_without_those_that_nobody_reads(settings):
+    with pytest.raises(ConfigError) as error:
+        Runner().load(settings(lr_schedule="polynom_decay", whatever=1))
+    assert [problem.path for problem in error.value.problems] == ["params.config.lr_schedule"]
+
+
+def test_empty_sections_are_those_of_the_defaults(settings):
+    params = settings()
+    params["params"]["config"] |= {"player": None, "reward_shaper": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConfigWarning)
+        assert trained(params).rewards_shaper.scale_value == 1.0
+
+
+def test_a_device_that_is_not_there(settings):
+    params = settings()
+    params["params"]["config"]["device"] = "cuda:7"
+    with pytest.raises(ConfigError, match=r"params.config.device: given 'cuda:7', which PyTorch cannot use"):
+        trained(params)
+
+
+def test_a_name_that_was_a_default_in_1_1_is_no_checkpoint(settings):
+    assert trained(settings() | {}, args={"checkpoint": ""}).epoch_num == 2
+    params = settings()
+    params["params"]["load_checkpoint"] = False
+    assert trained(params, args={"checkpoint": "Base"}).epoch_num == 2
+
+
+def test_an_agent_of_1_1_is_restored_without_set_epoch(settings):
+    agent = trained(settings())
+    agent.save("kept")
+
+    class Old(A2CAgent):
+        def set_full_state_weights(self, weights):
+            self.set_weights(weights)
+            self.epoch_num = 7
+
+    agent.__class__ = Old
+    with torch.no_grad():
+        agent.model.a2c_network.mu.weight.zero_()
+    agent.restore("kept.pth")
+    assert agent.epoch_num == 7
+    assert agent.model.a2c_network.mu.weight.abs().sum() > 0
