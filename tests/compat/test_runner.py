@@ -8,7 +8,9 @@ import torch
 import yaml
 from toy import ToyEnv, toy_params
 
+from manybody.compat.rl_games.algos_torch import model_builder
 from manybody.compat.rl_games.algos_torch.a2c_continuous import A2CAgent
+from manybody.compat.rl_games.algos_torch.network_builder import NetworkBuilder
 from manybody.compat.rl_games.common import env_configurations, vecenv
 from manybody.compat.rl_games.common.algo_observer import AlgoObserver
 from manybody.compat.rl_games.torch_runner import Runner
@@ -125,3 +127,30 @@ def test_an_agent_of_1_1_is_restored_without_set_epoch(settings):
     agent.restore("kept.pth")
     assert agent.epoch_num == 7
     assert agent.model.a2c_network.mu.weight.abs().sum() > 0
+
+
+def test_a_network_that_gives_one_spread_for_all_rows(settings):
+    """As RL Games' own test network does: the parameter itself, (A,)."""
+
+    class Net(NetworkBuilder.BaseNetwork):
+        def __init__(self, params, actions_num, input_shape, **kwargs):
+            super().__init__()
+            self.mu, self.value = torch.nn.Linear(*input_shape, actions_num), torch.nn.Linear(*input_shape, 1)
+            self.sigma = torch.nn.Parameter(torch.zeros(actions_num))
+
+        def forward(self, obs):
+            return self.mu(obs["obs"]), self.sigma, self.value(obs["obs"]), None
+
+    class Builder(NetworkBuilder):
+        def load(self, params):
+            self.params = params
+
+        def build(self, name, **kwargs):
+            return Net(self.params, **kwargs)
+
+    model_builder.register_network("one_spread", lambda **kwargs: Builder())
+    params = settings()
+    params["params"]["network"] = {"name": "one_spread"}
+    agent = trained(params)
+    assert agent.experience_buffer.tensor_dict["sigmas"].shape == (8, 8, 2)
+    assert agent.model.a2c_network.sigma.grad.shape == (2,)

@@ -63,7 +63,9 @@ class GaussianModelNetwork(PolicyModelNetwork):
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
         """See :class:`PolicyModelNetwork`."""
         mu, raw = out[:2]
-        return Gaussian(mu.float(), self.deviation(raw.float()))
+        return Gaussian(
+            mu.float(), self.deviation(raw.float()).expand_as(mu)
+        )  # a user's may give (A,) for all rows
 
 
 class LogStdModelNetwork(GaussianModelNetwork):
