@@ -8,7 +8,7 @@ Two defaults differ, each because the original is listed as a defect: ``torch_co
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from manybody.config.base import Section
 from manybody.config.types import (
@@ -50,6 +50,8 @@ def _compile_mode(value: Any) -> bool | str:
     raise expected(f"true, false or a mode of torch.compile: {', '.join(modes)}")
 
 
+EmptyBlock = BeforeValidator(lambda value: {} if value is None else value)
+"""A key with nothing behind it, which YAML reads as nothing: a block with every default."""
 Limit = Annotated[Whole, AfterValidator(_limit)]
 """A number of epochs or frames, -1 for no limit."""
 CompileMode = Annotated[bool | str, PlainValidator(_compile_mode)]
@@ -118,7 +120,7 @@ class AlgorithmConfig(Section):
     """Arguments for creating the environment; its keys belong to the environment."""
     num_actors: Count
     """Number of environments that run side by side (N)."""
-    reward_shaper: RewardShaperConfig = RewardShaperConfig()
+    reward_shaper: Annotated[RewardShaperConfig, EmptyBlock] = RewardShaperConfig()
     """How rewards are scaled before they are learned from."""
     features: FreeMapping = ForeignSection()
     """RL Games' block for observers; kept for clients, nothing in it is read here."""
@@ -170,7 +172,7 @@ class AlgorithmConfig(Section):
     """Exact name of the run folder; None: name and time."""
     print_stats: Flag = True
     """Print a line per epoch."""
-    player: PlayerConfig = PlayerConfig()
+    player: Annotated[PlayerConfig, EmptyBlock] = PlayerConfig()
     """How the trained policy is played."""
 
     @classmethod
