@@ -241,4 +241,6 @@ def test_an_unknown_command_exits_with_2(capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(["trian"])
     assert error.value.code == 2
-    assert "no command 'trian'; expected train, play, import, export, tasks or motion" in capsys.readouterr().err
+    assert (
+        "no command 'trian'; expected train, play, import, export, tasks or motion" in capsys.readouterr().err
+    )

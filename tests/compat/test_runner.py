@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from toy import ToyEnv, toy_params
+from toy_sac import sac_params
 
 from manybody.compat.rl_games.algos_torch import model_builder
 from manybody.compat.rl_games.algos_torch.a2c_continuous import A2CAgent
@@ -154,3 +155,23 @@ def test_a_network_that_gives_one_spread_for_all_rows(settings):
     agent = trained(params)
     assert agent.experience_buffer.tensor_dict["sigmas"].shape == (8, 8, 2)
     assert agent.model.a2c_network.sigma.grad.shape == (2,)
+
+
+def test_an_observer_of_soft_actor_critic_reads_its_own_settings(settings):
+    class Reading(AlgoObserver):
+        def before_init(self, base_name, config, experiment_name):
+            assert config["features"]["observer"] is self
+
+        def after_init(self, algo):
+            self.mine, self.place = algo.config["my_key"], algo.experiment_dir
+
+        def process_infos(self, infos, done_indices):
+            assert done_indices.ndim == 2
+
+    params = sac_params(max_epochs=2)
+    params["config"]["my_key"] = 3
+    observer = Reading()
+    with pytest.warns(ConfigWarning, match="my_key"):
+        agent = trained({"params": params}, observer)
+    assert (observer.mine, agent.config["my_key"]) == (3, 3)
+    assert observer.place == agent.experiment_dir

@@ -142,3 +142,9 @@ def test_notices_and_problems_name_the_line(example_text, tmp_path):
         match=rf"params\.config\.seq_len \(.*old\.yaml:{last - 1}\): is now called 'seq_length'",
     ):
         parse_params(load_yaml(path)["params"])
+
+
+def test_a_block_with_nothing_in_it_is_that_of_the_defaults(example):
+    example["config"] |= {"player": None, "reward_shaper": None}
+    config = parse_params(example).config
+    assert (config.player.games_num, config.reward_shaper.scale_value) == (100, 1.0)

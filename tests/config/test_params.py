@@ -182,12 +182,6 @@ def test_minibatches_may_be_given_per_environment(example):
     assert parse_params(example).config.resolved_minibatch_size == 64
 
 
-def test_a_block_with_nothing_in_it_is_that_of_the_defaults(example):
-    example["config"] |= {"player": None, "reward_shaper": None}
-    config = parse_params(example).config
-    assert (config.player.games_num, config.reward_shaper.scale_value) == (100, 1.0)
-
-
 def test_the_linear_schedule_needs_an_end(example):
     example["config"]["lr_schedule"] = "linear"
     assert "because lr_schedule is linear" in problems(example)["params.config.max_epochs"]

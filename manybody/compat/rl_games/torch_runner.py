@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from manybody.compat.fast import typed_params
+from manybody.compat.own_agent import typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
 from manybody.compat.rl_games.common import object_factory, tr_helpers

@@ -6,10 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from manybody.algos.sac import SACAgent as _SACAgent
-from manybody.compat.fast import RunPaths, fast_parts
+from manybody.compat.own_agent import RunPaths, own_parts
 from manybody.compat.rl_games.algos_torch import torch_ext
-from manybody.compat.settings import LegacyConfig
-from manybody.config import SACConfig
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 
 __all__ = ["SACAgent"]
@@ -29,9 +27,9 @@ class SACAgent(RunPaths, _SACAgent):
         if not isinstance(params, Mapping):
             super().__init__(base_name, params, **parts)
             return
-        super().__init__(base_name, **{**fast_parts({**params, "algo": {"name": "sac"}}), **parts})
-        name = self.config.full_experiment_name
-        self.config = LegacyConfig({**params["config"], "full_experiment_name": name}, SACConfig)
+        made = {**params, "algo": {"name": "sac"}}
+        super().__init__(base_name, **{**own_parts(made), **parts})
+        self.config = made["config"]
         self.replay_buffer: Any = ReplayView(self.replay_buffer)
 
     def explore(self, obs: Any) -> Tensor:

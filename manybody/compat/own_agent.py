@@ -1,4 +1,4 @@
-"""This library's soft actor-critic from RL Games' settings, seen through RL Games' attributes; settings checked."""
+"""An agent of this library behind RL Games' interface: settings checked, observers told in their own terms."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from torch import Tensor
 from manybody.compat.agent import experiment_name, open_folder
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.run_face import NOTHING_YET
-from manybody.compat.settings import record, without_objects
+from manybody.compat.settings import LegacyConfig, record, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
@@ -22,8 +22,8 @@ from manybody.model_builder import ModelBuilder
 from manybody.runner import register_tasks
 
 
-def typed_params(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None = None) -> Params:
-    """``params`` validated. Keys that nobody reads are left out with a warning, since RL Games takes them.
+def typed_params(params: Mapping[str, Any]) -> Params:
+    """``params`` validated. Keys that nobody here reads are left out with a warning, since RL Games takes them.
 
     Raises:
         ConfigError: everything else that is wrong.
@@ -35,12 +35,7 @@ def typed_params(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None
     given = without_objects(params)
     while True:
         try:
-            return parse_params(
-                given,
-                algorithms=algorithms,
-                networks=networks,
-                models=models,
-            )
+            return parse_params(given, networks=networks, models=models)
         except ConfigError as error:
             unread = [problem for problem in error.problems if problem.message.startswith("unknown key")]
             if len(unread) < len(error.problems):
@@ -56,24 +51,28 @@ def _remove(block: Any, path: list[str]) -> None:
     block.pop(path[-1])
 
 
-def fast_parts(params: Mapping[str, Any], algorithms: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The arguments of an agent of ours for RL Games' ``params``: settings, environments, observer, folder."""
-    typed = typed_params(params, algorithms)
+def own_parts(params: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an agent of ours for RL Games' ``params``: settings, environments, observer, folder.
+
+    ``params['config']`` becomes the :class:`LegacyConfig` that its observer reads, and the agent after construction.
+    """
+    typed = typed_params(params)
     schemas = ModelBuilder()
     ours = (schemas.network_factory.schemas, schemas.model_factory.schemas)
     names = (typed.network["name"], typed.model["name"])
     if any(known[name] is None for known, name in zip(ours, names, strict=True)):
         # A client's network may need what torch.compile cannot do: its author never saw it compiled.
         typed = typed.model_copy(update={"config": typed.config.model_copy(update={"torch_compile": False})})
-    config = params["config"]
-    name = experiment_name(config)
+    name = experiment_name(params["config"])
+    named = {**params["config"], "full_experiment_name": name}
+    config = params["config"] = LegacyConfig(named, type(typed.config))
     typed = typed.model_copy(
         update={"config": typed.config.model_copy(update={"full_experiment_name": name})}
     )
     parts: dict[str, Any] = {"params": typed, "folder": partial(_folder, typed)}
     observer = (config.get("features") or {}).get("observer")
     if observer is not None:
-        parts["observer"] = translated(observer)
+        parts["observer"] = translated(observer, config)
     if typed.config.env_name in configurations:  # a client's: its seed comes in env_config or not at all
         parts["vec_env"] = create_vec_env(
             typed.config.env_name, typed.config.num_actors, **typed.config.env_config
@@ -87,26 +86,27 @@ def _folder(params: Params) -> RunFolder:
     return folder
 
 
-def translated(observer: Any) -> AlgoObserver:
+def translated(observer: Any, config: LegacyConfig) -> AlgoObserver:
     """``observer`` as our agents call theirs; one of ours as it is."""
     if isinstance(observer, AlgoObserver) and type(observer).__module__.startswith("manybody."):
         return observer
-    return ClientObserver(observer)
+    return ClientObserver(observer, config)
 
 
 class ClientObserver(AlgoObserver):
     """A client's observer: told of rows by number, and of the agent under RL Games' attributes."""
 
-    def __init__(self, observer: Any) -> None:
+    def __init__(self, observer: Any, config: LegacyConfig) -> None:
         self.observer = observer
+        self.config = config
         self.num_agents = 1
 
     def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:  # noqa: D102
-        self.observer.before_init(base_name, config, experiment_name)
+        self.observer.before_init(base_name, self.config, experiment_name)
 
     def after_init(self, algo: Any) -> None:  # noqa: D102
         self.num_agents = algo.num_agents
-        self.observer.after_init(FastView(algo))
+        self.observer.after_init(AgentView(algo, self.config))
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
         """The client gets the numbers of the rows (K, 1), of each environment the first that is done."""
@@ -156,12 +156,11 @@ class RunPaths:
         return os.path.join(self.experiment_dir, "summaries")
 
 
-class FastView(RunPaths):
+class AgentView(RunPaths):
     """An agent of ours under RL Games' attributes; those that have the same name are its own."""
 
-    def __init__(self, agent: Any) -> None:
-        self.__dict__["agent"] = agent
-        self.__dict__["writer"] = LegacyWriter(agent.writer)
+    def __init__(self, agent: Any, config: LegacyConfig) -> None:
+        self.__dict__.update(agent=agent, config=config, writer=LegacyWriter(agent.writer))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["agent"], name)
