@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from manybody.algos.base import BaseAlgorithm
 from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm
 from manybody.compat.run_face import NOTHING_YET
 from manybody.compat.settings import LegacyConfig
 from manybody.engine.checkpoint import check_state_dict, require

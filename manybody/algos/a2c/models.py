@@ -63,9 +63,8 @@ class GaussianModelNetwork(PolicyModelNetwork):
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
         """See :class:`PolicyModelNetwork`."""
         mu, raw = out[:2]
-        return Gaussian(
-            mu.float(), self.deviation(raw.float()).expand_as(mu)
-        )  # a user's may give (A,) for all rows
+        sigma = self.deviation(raw.float()).expand_as(mu)  # networks of users may give (A,) for all rows
+        return Gaussian(mu.float(), sigma)
 
 
 class LogStdModelNetwork(GaussianModelNetwork):
