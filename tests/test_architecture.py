@@ -175,6 +175,17 @@ def test_outside_packages_stay_where_they_belong(name):
     assert not wrong, f"{name} imports {wrong}"
 
 
+def test_one_module_imports_mujoco():
+    """It survives a ``MUJOCO_GL`` that cannot be loaded; see there."""
+    direct = [
+        name
+        for name in INSIDE
+        for node in ast.walk(tree(name))
+        if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "mujoco" for alias in node.names)
+    ]
+    assert set(direct) == {"manybody.sim"}
+
+
 @pytest.mark.parametrize("name", [name for name in INSIDE if room(name) == "algos"])
 def test_algorithms_do_not_look_into_each_others_rooms(name):
     def algorithm(module):

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import mujoco
 import numpy as np
 import torch
 
@@ -12,6 +11,7 @@ from manybody.media.video import contact_sheet, read_video, render_video
 from manybody.motion.clip import Clip
 from manybody.motion.imitation import pose_distances
 from manybody.motion.lib import MotionLib
+from manybody.sim import mujoco
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import ASSETS
 from manybody.tasks.humanoid_amp import HumanoidAMP, seen_from_root

@@ -1,9 +1,8 @@
 """Frames of a model, drawn off-screen with MuJoCo's own renderer, on machines without a display too.
 
-The OpenGL library is chosen when the first frame is drawn, not when ``mujoco`` is imported.
-``mujoco.Renderer`` fixes its choice at import, and importing ``mujoco`` under ``MUJOCO_GL=egl`` may fail on a
-machine without EGL, which training must survive. Hence frames are drawn with the ``mjv`` and ``mjr``
-functions that it wraps.
+The OpenGL library is chosen when the first frame is drawn, not when ``mujoco`` is imported. ``mujoco.Renderer``
+fixes its choice at import, where a missing library must stop nobody (see :mod:`manybody.sim`). Hence frames are drawn
+with the ``mjv`` and ``mjr`` functions that it wraps.
 """
 
 import copy
@@ -14,10 +13,10 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import mujoco
 import numpy as np
+
+from manybody.sim import mujoco
 
 Frame = np.ndarray
 """``(height, width, 3)`` uint8, RGB."""
@@ -60,10 +59,7 @@ def offscreen(
     scene, option, mark = mujoco.MjvScene(model, 10_000), mujoco.MjvOption(), mujoco.MjvPerturb()
     # A mirrored floor draws everything twice: a third of the time for little.
     scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
-    window = _gl_context(width, height)
-    try:
-        window.make_current()
-        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+    with _gl_context(model, width, height) as context:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
         pixels = np.empty((height, width, 3), np.uint8)
 
@@ -76,31 +72,69 @@ def offscreen(
             return pixels[::-1]
 
         yield draw
-        context.free()
-    finally:
-        window.free()
 
 
-def _gl_context(width: int, height: int) -> Any:
-    """MuJoCo's off-screen OpenGL context of the backend that this machine has.
+@contextmanager
+def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujoco.MjrContext]:
+    """MuJoCo's off-screen drawing context of the backend that this machine has.
 
     Raises:
         VideoError: there is none, or it does not start.
     """
-    backend = _gl_backend()
+    backend, window = _gl_backend(), None
     try:
-        return importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
-    except Exception as error:  # PyOpenGL has many: ImportError, AttributeError, TypeError, its own
-        raise VideoError(
-            f"OpenGL ({backend}) does not start ({type(error).__name__}: {error}); {INSTALL_GL}"
-        ) from error
+        try:
+            window = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
+            window.make_current()
+            context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        except Exception as error:  # PyOpenGL has many: ImportError, AttributeError, TypeError, its own
+            reason = f"{type(error).__name__}: {error}"
+            raise VideoError(f"OpenGL ({backend}) does not start ({reason}); {_remedy(backend)}") from error
+        yield context
+        context.free()
+    finally:
+        if window is not None:
+            window.free()
+
+
+def _remedy(backend: str) -> str:
+    """What to do when ``backend`` does not start."""
+    platform_asked = os.environ.get("PYOPENGL_PLATFORM", "").lower()
+    if backend in ("egl", "osmesa") and platform_asked not in ("", backend):
+        return f"unset PYOPENGL_PLATFORM, which asks for {platform_asked!r}"
+    if backend == "glfw":
+        return f"glfw needs a display; without one, unset MUJOCO_GL and {INSTALL_GL}"
+    if backend == "osmesa":
+        return f"install libosmesa6, or unset MUJOCO_GL and {INSTALL_GL}"
+    return INSTALL_GL
+
+
+BACKENDS = ("egl", "osmesa", "glfw", "cgl")
+"""Modules of ``mujoco`` that ``MUJOCO_GL`` can name."""
 
 
 def _gl_backend() -> str:
-    """The module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first there is."""
+    """The module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first there is.
+
+    Raises:
+        VideoError: ``MUJOCO_GL`` names none or switches rendering off, or there is no library.
+    """
     asked = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if asked in ("egl", "osmesa", "glfw", "cgl"):
+    if asked in BACKENDS:
         return asked
+    if asked not in (
+        "",
+        "enable",
+        "enabled",
+        "on",
+        "true",
+        "1",
+        "glx",
+        "wgl",
+    ):  # MuJoCo's words for its own choice
+        raise VideoError(
+            f"MUJOCO_GL: got {asked!r}; expected one of {', '.join(BACKENDS)}. Without it, the machine decides"
+        )
     if platform.system() != "Linux":
         return "cgl" if platform.system() == "Darwin" else "glfw"
     for backend, library in (

@@ -17,10 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import mujoco
 import numpy as np
 
 from manybody.media.offscreen import INSTALL_GL, Frame, VideoError, offscreen, views
+from manybody.sim import mujoco
 
 LOGGER = logging.getLogger(__name__)
 

@@ -2,9 +2,10 @@
 
 from typing import Protocol
 
-import mujoco
 import torch
 from torch import Tensor
+
+from manybody.sim import mujoco
 
 
 class Simulation(Protocol):

@@ -4,11 +4,12 @@ import ctypes
 import os
 from typing import Any
 
-import mujoco
 import numpy as np
 import torch
 from mujoco.batch import Batch
 from torch import Tensor
+
+from manybody.sim import mujoco
 
 MAX_SPEED = 500.0
 """m/s or rad/s. A motor of 15 N m against the Ant's joint damping ends at 150 rad/s; beyond 500 the

@@ -1,11 +1,11 @@
 """A robot of ball joints and hinges: between MuJoCo's coordinates and the rotations that motion clips are made of."""
 
-import mujoco
 import torch
 from torch import Tensor
 
 from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.motion.lib import MotionState
+from manybody.sim import mujoco
 
 _FREE, _BALL, _HINGE = (
     int(kind)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import mujoco
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
 
 ASSETS = Path(__file__).parent / "assets"

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import mujoco
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -16,6 +15,7 @@ from manybody.functional.kinematics import BodyPose
 from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate, quat_to_matrix
 from manybody.motion.errors import chosen_by
 from manybody.motion.lib import MotionLib
+from manybody.sim import mujoco
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import MujocoTask
 

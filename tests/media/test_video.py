@@ -127,9 +127,30 @@ def test_missing_gl_is_one_message_that_says_what_to_install(monkeypatch, tmp_pa
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     monkeypatch.setenv("PYOPENGL_PLATFORM", "egl")  # which mujoco.osmesa refuses, installed or not
     message = failing(tmp_path)
-    assert "apt-get install libegl1 libgl1-mesa-dri" in message and message.startswith(
-        "no video: OpenGL (osmesa)"
-    )
+    assert message.startswith("no video: OpenGL (osmesa)") and "unset PYOPENGL_PLATFORM" in message
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="glfw finds a display elsewhere")
+def test_glfw_without_a_display_is_one_message_that_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    message = failing(tmp_path)
+    assert message.startswith("no video: OpenGL (glfw)")
+    assert "needs a display" in message and "unset MUJOCO_GL" in message and "libegl1" in message
+
+
+@pytest.mark.parametrize(("backend", "word"), [("egl", "libegl1"), ("osmesa", "libosmesa6")])
+def test_a_backend_that_does_not_start_names_the_package(monkeypatch, backend, word):
+    monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
+    assert word in offscreen._remedy(backend)
+
+
+@pytest.mark.parametrize("value", ["nonsense", "disable"])
+def test_a_setting_that_gives_no_pictures_is_named(monkeypatch, value):
+    monkeypatch.setenv("MUJOCO_GL", value)
+    with pytest.raises(VideoError, match=f"MUJOCO_GL: got '{value}'; expected one of egl, osmesa, glfw, cgl"):
+        offscreen._gl_backend()
 
 
 def test_no_gl_library_at_all(monkeypatch):
