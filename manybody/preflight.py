@@ -67,15 +67,16 @@ def training_problems(
     except RunFolderError as error:
         problems.append(Problem("checkpoint", str(error)))
         start = Start(None, None)
-    if start.folder is not None:
-        return [*problems, *_other_run(start.folder, cfg)]
     name, experiment = _text(config, "name"), _text(config, "full_experiment_name")
     train_dir = _text(config, "train_dir") or "runs"
-    try:
-        check_name(experiment or name or "run")
-    except RunFolderError as error:
-        problems.append(Problem("", str(error)))
-        experiment = None
+    for text, key in {name: "params.config.name", experiment: "experiment"}.items():  # of equal ones, once
+        try:
+            check_name(text or "run", key)
+        except RunFolderError as error:
+            problems.append(Problem("", str(error)))
+            experiment = None
+    if start.folder is not None:
+        return [*problems, *_other_run(start.folder, cfg)]
     try:
         RunFolder.check_new(train_dir, "run", experiment or "")
     except RunFolderError as error:

@@ -18,7 +18,8 @@ from manybody.configuration import check, record, settings_of
 from manybody.engine.adoption import central_value_state, counter, number, policy_state
 from manybody.engine.archive import CheckpointError
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
-from manybody.engine.run_folder import RunFolder
+from manybody.engine.run_checkpoints import of_kind
+from manybody.engine.run_folder import RunFolder, check_name
 from manybody.files import TEMPORARY
 from manybody.hydra_tree import RESOLVERS
 from manybody.play import load_player
@@ -69,13 +70,14 @@ def import_run(
         raise ConfigError([Problem("OUT", f"{folder} exists; expected the name of a new run folder")])
     config = _run_config(file, words)
     name = config["params"]["config"]["name"]
+    check_name(name, "params.config.name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = RunFolder(folder.parent / f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
         making.nn.mkdir(parents=True)
         making.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         checkpoint = making.nn / f"{name}.pth"
-        save_checkpoint(checkpoint, state)
+        save_checkpoint(checkpoint, of_kind("best", state))
         try:
             player = load_player(making, checkpoint, ["num_envs=1"])
         except CheckpointError as error:

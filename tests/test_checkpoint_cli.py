@@ -12,6 +12,7 @@ from manybody import cli
 from manybody.algos.a2c import A2CAgent
 from manybody.config import parse_params
 from manybody.engine.checkpoint import FORMAT_KEY, load_checkpoint, save_checkpoint
+from manybody.engine.run_folder import RunFolder
 from manybody.envs.registration import create_vec_env
 from manybody.play import play_run
 
@@ -88,6 +89,18 @@ def test_a_whole_run_folder(run, trained):
     assert "again.pth: epoch 2" in run(
         "export", "moved/run", "again.pth"
     )  # the best so far: the one that came
+
+
+def test_the_name_of_an_imported_run_does_not_matter(run, trained):
+    run("export", "ours.pth", "theirs.pth")
+    run("import", "theirs.pth", "walk", "toy.yaml", "params.config.name=last_walk_ep_1_rew_2")
+    folder = RunFolder.open("walk")
+    assert folder.best() == folder.nn / "last_walk_ep_1_rew_2.pth"
+    error = refused(run, "import", "theirs.pth", "run", "toy.yaml", "params.config.name=a/b")
+    assert (
+        "run name 'a/b': a name cannot hold a path separator" in error
+        and "params.config.name=<name>" in error
+    )
 
 
 def test_the_configuration_of_a_run_of_isaacgymenvs(run, trained, monkeypatch):

@@ -77,6 +77,14 @@ def test_what_would_stop_training_later_is_told_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_checkpoints_cannot_have_is_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"run name 'a/b': .* Give another one with params.config.name=<name>"
+    ):
+        train(tmp_path, name="a/b", full_experiment_name="toy")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_arguments_that_nobody_reads_are_refused(tmp_path):
     runner = load(tmp_path)
     with pytest.raises(ConfigError) as error:

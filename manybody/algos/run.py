@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from manybody.config import ConfigError, Problem
-from manybody.engine.checkpoint import Checkpoints
 from manybody.engine.console import Display, EpochReport, say, warn
 from manybody.engine.guard import TrainingAbortedError
 from manybody.engine.metrics import read_to_host
-from manybody.engine.run_folder import RunFolder
+from manybody.engine.run_checkpoints import Checkpoints, Kind
+from manybody.engine.run_folder import RunFolder, check_name
 from manybody.engine.signals import StopRequest, graceful_stop
 from manybody.engine.writers import NullWriter, RunWriter, Writer
 
@@ -47,12 +47,17 @@ class Run:
     Args:
         agent: a :class:`~manybody.algos.training.TrainableAlgorithm`.
         folder: makes the run folder; None: nothing is written.
+
+    Raises:
+        RunFolderError: checkpoints cannot be called as the agent is, or there can be no such folder.
     """
 
     def __init__(self, agent: Any, folder: Callable[[], RunFolder] | None) -> None:
         self.agent = agent
         self.config = agent.config
         self._stop_fn = load_function(self.config.stop_fn) if self.config.stop_fn else None
+        if folder:
+            check_name(agent.name, "params.config.name")
         self.folder = folder() if folder else None
         self.writer: Writer = RunWriter(self.folder) if self.folder else NullWriter()
         self.checkpoints = Checkpoints(self.folder.nn, self.config.keep_checkpoints) if self.folder else None
@@ -196,7 +201,7 @@ class Run:
         if self.mean_reward <= agent.last_mean_rewards or agent.epoch_num < self.config.save_best_after:
             return
         before, agent.last_mean_rewards = agent.last_mean_rewards, self.mean_reward
-        if self.checkpoints and self.save(agent.name):
+        if self.checkpoints and self._save(agent.name, "best"):
             say(f"saving next best rewards:  [{self.mean_reward:.2f}]")
         elif self.checkpoints:
             agent.last_mean_rewards = before  # the next epoch tries again
@@ -229,18 +234,20 @@ class Run:
 
     def save_last(self, last_chance: bool = False) -> Path | None:
         """Save under RL Games' ``last_<name>_ep_<N>_rew_<R>``; the file, or None when it was not written."""
-        name = self._last_name(self.agent.epoch_num)
-        return self.folder.nn / f"{name}.pth" if self.save(name, last_chance) and self.folder else None
+        return self._save(self._last_name(self.agent.epoch_num), "last", last_chance)
 
     def _last_name(self, epoch: int) -> str:
         reward = f"{self.mean_reward:.2f}" if self.mean_reward > float("-inf") else "none"
         return f"last_{self.agent.name}_ep_{epoch}_rew_{reward}"
 
-    def save(self, name: str, last_chance: bool = False) -> bool:
-        """Write ``nn/<name>.pth``; false when there is no run folder or the disk refuses (which was said)."""
-        return self.checkpoints is not None and self.checkpoints.save(
-            name, self.agent.get_full_state_weights(), last_chance
-        )
+    def save(self, name: str) -> bool:
+        """Write ``nn/<name>.pth``; false when there is no run folder, or the disk refuses, which is a warning."""
+        return self._save(name, "saved") is not None
+
+    def _save(self, name: str, kind: Kind, last_chance: bool = False) -> Path | None:
+        if self.checkpoints is None:
+            return None
+        return self.checkpoints.save(name, self.agent.get_full_state_weights(), kind, last_chance)
 
     def _save_what_stood(self, error: BaseException) -> None:
         """An environment or a hook broke in the middle of an epoch: keep what the last whole one had learned."""
@@ -251,7 +258,7 @@ class Run:
             return
         with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
             good = {**agent.get_full_state_weights(), **agent.guard.good, "epoch": done, "env_state": None}
-            if self.checkpoints.save(self._last_name(done), good, last_chance=True):
+            if self.checkpoints.save(self._last_name(done), good, "last", last_chance=True):
                 warn(
                     f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved"
                 )

@@ -1,6 +1,5 @@
 """Checkpoints: written whole or not at all, checked before they are read, loaded without running code."""
 
-import contextlib
 import os
 import stat
 import zipfile
@@ -12,7 +11,6 @@ import torch
 from torch import Tensor
 
 from manybody.config.params import LEARNS_WITH
-from manybody.engine import console
 from manybody.engine.archive import (
     MAX_PICKLE,
     NUMPY_STAND_INS,
@@ -23,7 +21,7 @@ from manybody.engine.archive import (
     uncompiled,
     with_arrays,
 )
-from manybody.files import TEMPORARY, write_whole
+from manybody.files import write_whole
 
 FORMAT = 1
 """Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
@@ -92,7 +90,7 @@ def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     write_whole(path, write)
 
 
-def _open(path: Path) -> tuple[BinaryIO, int]:
+def open_archive(path: Path) -> tuple[BinaryIO, int]:
     """Open a regular, non-empty file that looks like an archive. Returns it with its size in bytes."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
@@ -138,7 +136,7 @@ def verify_checkpoint(path: str | os.PathLike) -> None:
     Raises:
         CheckpointError: it is not.
     """
-    file, size = _open(Path(path))
+    file, size = open_archive(Path(path))
     with file:
         _checked(Path(path), file, size)
 
@@ -157,7 +155,7 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        file, size = _open(path)
+        file, size = open_archive(path)
         with file:
             _checked(path, file, size)
             file.seek(0)
@@ -174,7 +172,8 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
         except ValueError as error:
             raise _refused(path, str(error)) from None
     except CheckpointError as error:
-        other = Checkpoints(path.parent).fallback(path)
+        others = (other for other in newest_first(path.parent) if other.name != path.name)
+        other = next(filter(is_intact, others), None)
         if other is None:
             raise
         advice = f"The newest intact checkpoint beside it is '{other}': use checkpoint='{other}'."
@@ -272,89 +271,12 @@ def _networks(names: Iterable[Any]) -> set[str]:
     return {part for name in names for part in str(name).split(".")[:1] if part.endswith("_network")}
 
 
-class Checkpoints:
-    """The checkpoints of one run. Trouble with the disk warns once and never stops training.
-
-    Args:
-        folder: the run's ``nn/``.
-        keep: how many of the periodic ``last_*`` files stay.
-    """
-
-    def __init__(self, folder: str | os.PathLike, keep: int = 5) -> None:
-        self.folder, self.keep = Path(folder), keep
-        self._warned = False
-
-    def clean(self) -> None:
-        """Remove temporary files that a killed run left. Call it at start, holding the run folder's lock."""
-        for litter in self.folder.glob(f"{TEMPORARY}*"):
-            with contextlib.suppress(OSError):
-                litter.unlink()
-
-    def save(self, name: str, state: Mapping[str, Any], last_chance: bool = False) -> bool:
-        """Write ``<folder>/<name>.pth``; for a ``last_*`` name, remove all but the newest ``keep`` of those.
-
-        Args:
-            name: of the file.
-            state: what to keep.
-            last_chance: training ends here; a failure is told even if the last one was.
-
-        Returns:
-            Whether it was written. If not, nothing has changed on disk.
-
-        Raises:
-            CheckpointError: ``state`` holds something that cannot be saved safely.
-        """
-        path = self.folder / f"{name}.pth"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            others = [other for other in self._files() if other != path]
-            save_checkpoint(path, state)
-        except OSError as error:
-            if last_chance:
-                newest = self.newest()
-                kept = f"the newest checkpoint is '{newest}'" if newest else "there is no checkpoint"
-                console.warn(
-                    f"could not save '{path}': {error.strerror or error}. What was learned since the last save is "
-                    f"lost; {kept}."
-                )
-            elif not self._warned:
-                console.warn(
-                    f"could not save '{path}': {error.strerror or error}. Training goes on and tries again "
-                    "at the next save; earlier checkpoints are intact. Free space or permit writing."
-                )
-            self._warned = True
-            return False
-        self._warned = False
-        console.say(f"=> saving checkpoint '{path}'")
-        self._become_newest(path, others)
-        if name.startswith("last_"):
-            for old in [other for other in others if other.name.startswith("last_")][max(0, self.keep - 1) :]:
-                with contextlib.suppress(OSError):
-                    old.unlink()
-        return True
-
-    def newest(self) -> Path | None:
-        """The newest checkpoint that is intact, or None."""
-        return next(filter(is_intact, self._files()), None)
-
-    def fallback(self, path: str | os.PathLike) -> Path | None:
-        """The newest intact checkpoint other than ``path``, or None."""
-        return next(
-            (other for other in self._files() if other.name != Path(path).name and is_intact(other)), None
-        )
-
-    def _files(self) -> list[Path]:
-        """All checkpoints, newest first."""
-        return sorted(self.folder.glob("*.pth"), key=_written, reverse=True)
-
-    def _become_newest(self, path: Path, others: list[Path]) -> None:
-        """Keep the order by time true although the clock may have been set back."""
-        if others and _written(path) <= _written(others[0]):
-            with contextlib.suppress(OSError):
-                os.utime(path, ns=(_written(others[0]) + 1, _written(others[0]) + 1))
+def newest_first(folder: str | os.PathLike) -> list[Path]:
+    """The checkpoint files in ``folder`` by the time of their last change."""
+    return sorted(Path(folder).glob("*.pth"), key=written, reverse=True)
 
 
-def _written(path: Path) -> int:
+def written(path: Path) -> int:
     """Time of the last change, nanoseconds; 0 when the file is gone."""
     try:
         return path.stat().st_mtime_ns

@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from manybody.engine.checkpoint import Checkpoints, is_intact
+from manybody.engine.run_checkpoints import Checkpoints
 
 _MAX_NAME = 160
 """Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward."""
@@ -18,8 +18,12 @@ class RunFolderError(ValueError):
     """A run folder that cannot be made, found or written: says which, why, and what to do."""
 
 
-def check_name(name: str) -> None:
-    """Check that ``name`` can name a run, without touching the disk.
+def check_name(name: str, key: str = "experiment") -> None:
+    """Check that ``name`` can name a run and its checkpoints, without touching the disk.
+
+    Args:
+        name: the name.
+        key: the setting that it comes from.
 
     Raises:
         RunFolderError: empty, too long, a path, or with characters that file names cannot hold.
@@ -35,7 +39,7 @@ def check_name(name: str) -> None:
         problem = f"a name can be {_MAX_NAME} bytes long, this one has {len(os.fsencode(name))}"
     if problem:
         shown = name if len(name) <= 60 else name[:57] + "..."
-        raise RunFolderError(f"run name {shown!r}: {problem}. Give another one with experiment=<name>.")
+        raise RunFolderError(f"run name {shown!r}: {problem}. Give another one with {key}=<name>.")
 
 
 class RunFolder:
@@ -154,8 +158,8 @@ class RunFolder:
             task: a task name as in the run's ``config.yaml``.
 
         Returns:
-            The run folder and a checkpoint: the given one, else the best intact one (``nn/<name>.pth``), else
-            the newest. To go on training from a folder, prefer its ``newest()``.
+            The run folder and a checkpoint: the given one, else the best, else the newest; both intact. To resume
+            from a folder, prefer its ``newest()``.
 
         Raises:
             RunFolderError: nothing is there.
@@ -169,8 +173,7 @@ class RunFolder:
                 f"{path}: does not exist. Give a run folder, a checkpoint file (.pth) or nothing."
             )
         folder = cls.open(path)
-        best = folder.best()
-        checkpoint = best if best is not None and is_intact(best) else folder.newest()
+        checkpoint = folder.best() or folder.newest()
         if checkpoint is None:
             raise RunFolderError(
                 f"{folder.nn}: holds no intact checkpoint yet. Train longer, or give another run."
@@ -178,11 +181,8 @@ class RunFolder:
         return folder, checkpoint
 
     def best(self) -> Path | None:
-        """The checkpoint of the best mean return, ``nn/<name>.pth``, or None while there is none."""
-        named = [
-            file for file in self.nn.glob("*.pth") if not re.search(r"^last_|_(ep|frame)_\d+_rew_", file.name)
-        ]
-        return max(named, key=lambda file: file.stat().st_mtime_ns, default=None)
+        """The intact checkpoint of the best mean return, ``nn/<name>.pth``, or None while there is none."""
+        return Checkpoints(self.nn).best()
 
     def newest(self) -> Path | None:
         """The newest intact checkpoint, or None."""

@@ -21,13 +21,13 @@ from manybody.engine.checkpoint import (
     FORMAT,
     FORMAT_KEY,
     CheckpointError,
-    Checkpoints,
     check_state_dict,
     load_checkpoint,
     require,
     save_checkpoint,
 )
 from manybody.engine.random_state import rng_state, set_rng_state
+from manybody.engine.run_checkpoints import Checkpoints
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_an_rl_games_file_loads_with_plain_numbers(tmp_path):
 KILLER = """
 import os, random, signal, sys, time, torch
 from manybody.engine import console
-from manybody.engine.checkpoint import Checkpoints
+from manybody.engine.run_checkpoints import Checkpoints
 console.say = lambda line: None
 rng = random.Random(1)
 for folder in sys.argv[1:]:
@@ -157,8 +157,8 @@ for folder in sys.argv[1:]:
         weights = torch.zeros(5_000_000)
         for epoch in range(250):
             weights.fill_(epoch)
-            checkpoints.save(f'last_Ant_ep_{epoch}_rew_0', {'model': {'w': weights}, 'epoch': epoch})
-            checkpoints.save('Ant', {'model': {'w': weights}, 'epoch': epoch})
+            checkpoints.save(f'last_Ant_ep_{epoch}_rew_0', {'model': {'w': weights}, 'epoch': epoch}, 'last')
+            checkpoints.save('Ant', {'model': {'w': weights}, 'epoch': epoch}, 'best')
             os.write(write, bytes([epoch]))
     os.close(write)
     saved = os.read(read, 1)
@@ -298,7 +298,7 @@ def test_f7_the_previous_intact_checkpoint_is_offered(tmp_path, said):
     newest, previous, oldest = (tmp_path / f"last_Ant_ep_{epoch}_rew_0.pth" for epoch in (3, 2, 1))
     for file in (newest, previous):
         file.write_bytes(file.read_bytes()[:-30])
-    assert checkpoints.newest() == oldest and checkpoints.fallback(newest) == oldest
+    assert checkpoints.newest() == oldest
     error = refused(newest)
     assert f"checkpoint='{oldest}'" in error.advice
 
@@ -342,7 +342,7 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path, said):
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save("Ant", small_state())
     for epoch in (9, 10, 11):
-        checkpoints.save(f"last_Ant_ep_{epoch}_rew_1.5", small_state(epoch))
+        checkpoints.save(f"last_Ant_ep_{epoch}_rew_1.5", small_state(epoch), "last")
     assert {file.name for file in tmp_path.iterdir()} == {
         "Ant.pth",
         "last_Ant_ep_10_rew_1.5.pth",
@@ -353,10 +353,10 @@ def test_rotation_keeps_the_newest_and_the_best(tmp_path, said):
 
 def test_a_clock_set_back_does_not_make_the_newest_checkpoint_the_oldest(tmp_path, said):
     checkpoints = Checkpoints(tmp_path, keep=1)
-    checkpoints.save("last_Ant_ep_1_rew_0", small_state(1))
+    checkpoints.save("last_Ant_ep_1_rew_0", small_state(1), "last")
     ahead = time.time_ns() + 10**15
     os.utime(tmp_path / "last_Ant_ep_1_rew_0.pth", ns=(ahead, ahead))
-    checkpoints.save("last_Ant_ep_2_rew_0", small_state(2))
+    checkpoints.save("last_Ant_ep_2_rew_0", small_state(2), "last")
     checkpoints.save("Ant", small_state(2))
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["Ant.pth", "last_Ant_ep_2_rew_0.pth"]
     assert checkpoints.newest().name == "Ant.pth"
