@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from manybody.algos.sac.models import PARTS, model_state
+from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, to_env_actions
 from manybody.config import ConfigError, Problem, dump, load_yaml
 from manybody.configuration import check, record, settings_of
 from manybody.engine.adoption import central_value_state, counter, number, policy_state
@@ -206,8 +207,13 @@ def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]
     }
     model = model_state(state, path) if "actor" in state else _named(state, "model", path)
     if any(name.startswith("sac_network.") for name in model):
-        names = {**{part: f"sac_network.{part}." for part in PARTS}, "running_mean_std": "running_mean_std."}
-        parts = {key: _below(model, prefix) for key, prefix in names.items()}
+        bounds = state.get(ACTION_BOUNDS)
+        if isinstance(bounds, Tensor) and not are_unit(bounds):
+            model = to_env_actions(model, bounds)
+            # The squares of the gradients do not convert with the critics.
+            state = {**state, "critic_optimizer": {**_named(state, "critic_optimizer", path), "state": {}}}
+        homes = {**{part: f"sac_network.{part}." for part in PARTS}, "running_mean_std": "running_mean_std."}
+        parts = {key: _below(model, home) for key, home in homes.items()}
         optimizers = ("actor_optimizer", "critic_optimizer", "log_alpha_optimizer")
         return {
             **{key: part for key, part in parts.items() if part},

@@ -5,21 +5,24 @@ import copy
 import io
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from toy import ToyEnv
 from toy_sac import sac_params
 
 from manybody.algos.sac import SACAgent, SACPlayer
 from manybody.config import parse_params
 from manybody.data.replay import ReplayBatch
+from manybody.rl_games_checkpoint import as_rl_games
 
 
 @pytest.fixture
 def make_their_sac(tmp_path):
-    """``make_their_sac(**config)``: RL Games' ``SACAgent`` on eight toy environments."""
+    """``make_their_sac(bound=..., **config)``: RL Games' ``SACAgent`` on eight toy environments, actions to +-bound."""
 
-    def make(network=None, **config):
+    def make(network=None, bound=2.0, **config):
         from rl_games.algos_torch.sac_agent import SACAgent as TheirAgent
         from rl_games.common.algo_observer import DefaultAlgoObserver
         from rl_games.common.tr_helpers import DefaultRewardsShaper
@@ -31,7 +34,10 @@ def make_their_sac(tmp_path):
         params["config"] |= {
             "reward_shaper": DefaultRewardsShaper(**params["config"]["reward_shaper"]),
             "features": {"observer": DefaultAlgoObserver()},
-            "env_info": ToyEnv().get_env_info(),
+            "env_info": {
+                **ToyEnv().get_env_info(),
+                "action_space": spaces.Box(np.float32(-bound), np.float32(bound), (2,)),
+            },
             "train_dir": str(tmp_path),
         }
         torch.manual_seed(0)
@@ -59,13 +65,13 @@ def random_batch(seed):
 
 
 def feed(agent, ours, batch):
-    """Let the agent's memory give ``batch``, in its own form: ours holds actions in [-1, 1], theirs in units."""
+    """Let the agent's replay buffer give ``batch`` in its own form; actions in [-1, 1] are in both."""
     obs, action, reward, next_obs, done = batch
     if ours:
         one = ReplayBatch(obs, action, reward, next_obs, 0.9 * ~done, torch.ones(32, dtype=torch.bool))
         agent.replay_buffer = SimpleNamespace(sample=lambda *_: one)
     else:
-        one = (obs, 2.0 * action, reward.unsqueeze(1), next_obs, done.unsqueeze(1))
+        one = (obs, action, reward.unsqueeze(1), next_obs, done.unsqueeze(1))
         agent.replay_buffer = SimpleNamespace(sample=lambda _: one)
 
 
@@ -82,9 +88,10 @@ VARIANTS = {
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 def test_ten_updates(make_their_sac, largest_difference, settings):
+    """Ours act within +-2, theirs within +-1, where their critics see the actions that ours see anywhere."""
     from manybody.engine.metrics import EpochMeans
 
-    ours, theirs = make_ours(**settings), make_their_sac(**settings)
+    ours, theirs = make_ours(**settings), make_their_sac(bound=1.0, **settings)
     start = copy.deepcopy(ours.model.state_dict())
     theirs.model.load_state_dict(start)
     ours.means = EpochMeans()
@@ -102,8 +109,9 @@ def test_ten_updates(make_their_sac, largest_difference, settings):
 
 
 def test_losses(make_their_sac):
+    """Their critics see actions within +-2: what we export is converted."""
     ours, theirs = make_ours(), make_their_sac()
-    theirs.model.load_state_dict(ours.model.state_dict())
+    theirs.set_weights(as_rl_games(ours.learner_state()))
     obs, action, reward, next_obs, done = random_batch(3)
     batch = ReplayBatch(obs, action, reward, next_obs, 0.9 * ~done, torch.ones(32, dtype=torch.bool))
     torch.manual_seed(1)
@@ -145,7 +153,13 @@ def test_its_files_play(saved):
 def test_training_goes_on_from_its_files(saved, largest_difference, capsys):
     theirs, file = saved
     ours = SACAgent("run", parse_params(sac_params(max_epochs=9)), vec_env=ToyEnv(), checkpoint=file)
-    assert largest_difference(ours.model, theirs.model) == 0.0
+    told = capsys.readouterr().err
+    assert told.count("the critics are converted to actions in [-1, 1]") == 1
+    assert largest_difference(ours.model.sac_network.actor, theirs.model.sac_network.actor) == 0.0
+    obs, action, *_ = random_batch(0)
+    for part in ("critic", "critic_target"):
+        expected = torch.cat(getattr(theirs.model, part)(obs, 2.0 * action), dim=1)
+        torch.testing.assert_close(torch.stack(getattr(ours.model, part)(obs, action), dim=1), expected)
     assert (ours.epoch_num, ours.frame) == (7, 224)
     ours.train()
     assert ours.epoch_num == 9 and ours.update_counter == 1  # after 64 transitions: 2 epochs of 4 steps of 8

@@ -2,23 +2,21 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from manybody.algos.interaction import observation_fields
-from manybody.algos.run import EpochMetrics, clone
-from manybody.algos.sac.models import PARTS, adopt_optimizers, model_state
+from manybody.algos.run import EpochMetrics
+from manybody.algos.sac.models import PARTS
 from manybody.algos.sac.spaces import action_bounds, build_config, notices
-from manybody.algos.training import TrainableAlgorithm
+from manybody.algos.sac.state import SACState
 from manybody.config import ConfigError, Params, Problem, SACConfig
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
-from manybody.engine.adoption import number
-from manybody.engine.checkpoint import require
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam
@@ -29,12 +27,12 @@ from manybody.functional.actions import rescale_actions
 from manybody.functional.stats import masked_mean
 
 
-class SACAgent(TrainableAlgorithm):
+class SACAgent(SACState):
     """Learns from remembered steps. An epoch is ``num_steps_per_episode`` steps of N rows, with updates after each.
 
-    The policy acts in [-1, 1], per dimension; its log-probabilities and the target entropy are those of these
-    numbers, so the units of the action space change nothing. The critics see actions in the environment's units, as
-    RL Games' do.
+    The policy acts in [-1, 1], per dimension. Its log-probabilities, the target entropy, the replay buffer and the
+    critics use these numbers, so the units of the action space change nothing. The critics of RL Games see actions in
+    the environment's units; those of its checkpoints are converted.
 
     An episode that was cut short goes on in the critics' eyes from its true last observation; an environment that
     does not tell it gets the observation before the step instead, which is RL Games' approximation.
@@ -191,11 +189,7 @@ class SACAgent(TrainableAlgorithm):
 
     def preprocess_actions(self, actions: Tensor) -> Tensor:
         """From [-1, 1] to the bounds of the action space."""
-        return super().preprocess_actions(self.rescale(actions))
-
-    def rescale(self, actions: Tensor) -> Tensor:
-        """Actions (M, A) from [-1, 1] in the environment's units."""
-        return rescale_actions(self.actions_low, self.actions_high, actions)
+        return super().preprocess_actions(rescale_actions(self.actions_low, self.actions_high, actions))
 
     @torch.no_grad()
     def play_step(self, n: int) -> float:
@@ -301,10 +295,10 @@ class SACAgent(TrainableAlgorithm):
         with autocast(self.ppo_device, self.mixed_precision):
             with torch.no_grad():
                 action, neglogp = self.model.actor(batch.next_obs).draw(noise)
-                q1, q2 = self.model.critic_target(batch.next_obs, self.rescale(action))
+                q1, q2 = self.model.critic_target(batch.next_obs, action)
                 value = soft.soft_value(q1, q2, neglogp, alpha)
                 target = soft.soft_target(batch.reward, batch.discount, value)
-            q1, q2 = self.model.critic(batch.obs, self.rescale(batch.action))
+            q1, q2 = self.model.critic(batch.obs, batch.action)
         c1_loss = soft.q_loss(q1, target, batch.valid)
         c2_loss = soft.q_loss(q2, target, batch.valid)
         return 0.5 * (c1_loss + c2_loss), c1_loss, c2_loss
@@ -321,80 +315,7 @@ class SACAgent(TrainableAlgorithm):
         """
         with autocast(self.ppo_device, self.mixed_precision):
             action, neglogp = self.model.actor(batch.obs).draw(noise)
-            q1, q2 = self.model.critic(batch.obs, self.rescale(action))
+            q1, q2 = self.model.critic(batch.obs, action)
         a_loss = soft.actor_loss(q1, q2, neglogp, log_alpha.detach().exp(), batch.valid)
         entropy = masked_mean(neglogp, batch.valid).detach()
         return a_loss, entropy, soft.alpha_loss(log_alpha, entropy, self.target_entropy)
-
-    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
-        """See :class:`TrainableAlgorithm`; RL Games' files keep the parts of the network apart."""
-        super().set_weights({"model": model_state(weights, path)}, path)
-
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """See :class:`TrainableAlgorithm`: also the temperature, where it was saved (2.0), and the optimisers."""
-        anew = super().adopt(weights, path)
-        if "log_alpha" in weights:
-            self._set_log_alpha(torch.tensor(number(weights, "log_alpha", path, 0.0)))
-        else:
-            anew.append("the temperature")
-        return anew + adopt_optimizers(self, weights, path)
-
-    def learner_state(self) -> dict[str, Any]:
-        """Weights, temperature and optimisers: what a rollback returns to."""
-        return {
-            **self.get_weights(),
-            "log_alpha": self.log_alpha.detach(),
-            "actor_optimizer": self.actor_optimizer.state_dict(),
-            "critic_optimizer": self.critic_optimizer.state_dict(),
-            "log_alpha_optimizer": self.log_alpha_optimizer.state_dict(),
-            "update_counter": self.update_counter,
-        }
-
-    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
-        """The inverse of :meth:`learner_state`; the learning rates are those of the configuration."""
-        self.set_weights(state, path)
-        self._set_log_alpha(require(state, "log_alpha", path))
-        config = self.config
-        for name, rate in (
-            ("actor", config.actor_lr),
-            ("critic", config.critic_lr),
-            ("log_alpha", config.alpha_lr),
-        ):
-            optimizer = getattr(self, f"{name}_optimizer")
-            # A copy: the optimiser would go on writing into the tensors that it is given.
-            optimizer.load_state_dict(clone(require(state, f"{name}_optimizer", path)))
-            for group in optimizer.param_groups:
-                group["lr"] = torch.tensor(rate, device=self.ppo_device)
-        self.update_counter = require(state, "update_counter", path)
-
-    def _set_log_alpha(self, value: Tensor) -> None:
-        with torch.no_grad():
-            self.log_alpha.copy_(value.reshape(()))
-
-    def memory_state(self) -> dict[str, Any]:
-        """The remembered steps, with ``save_replay_buffer``."""
-        return {"replay_buffer": self.replay_buffer.state_dict()} if self.config.save_replay_buffer else {}
-
-    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """The inverse of :meth:`memory_state`; says so where there is nothing to go on from."""
-        why = "it holds no replay buffer (save_replay_buffer was off)"
-        self.replay_buffer.clear()
-        if "replay_buffer" in state:
-            try:
-                self.replay_buffer.load_state_dict(state["replay_buffer"])
-                return
-            except ValueError as error:
-                why = f"its replay buffer does not fit: {error}"
-        warn(
-            f"{path}: {why}; the policy acts until {self.learning_starts} transitions are remembered, then learning "
-            "goes on"
-        )
-
-    def interaction_state(self) -> dict[str, Any]:
-        """See :class:`TrainableAlgorithm`."""
-        return {**super().interaction_state(), "broken": self.broken}
-
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """See :class:`TrainableAlgorithm`."""
-        super().set_interaction_state(state)
-        self.broken = state["broken"].to(self.ppo_device)

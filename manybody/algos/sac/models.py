@@ -27,7 +27,7 @@ class SACModelNetwork(BaseModelNetwork):
         return self.sac_network.actor(obs)
 
     def critic(self, obs: Tree, action: Tensor) -> tuple[Tensor, Tensor]:
-        """(M,) twice: what actions (M, A), in the environment's units, are worth at normalised observations."""
+        """(M,) twice: what actions (M, A) in [-1, 1] are worth at normalised observations."""
         return self.sac_network.critic(obs, action)
 
     def critic_target(self, obs: Tree, action: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
     Raises:
         CheckpointError: there is none.
     """
-    if "actor" not in weights:
+    if "model" in weights or "actor" not in weights:  # of RL Games' layer, a checkpoint holds both
         return require(weights, "model", path)
     state: dict[str, Any] = {}
     homes = {part: f"sac_network.{part}" for part in PARTS}

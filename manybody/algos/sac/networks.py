@@ -64,7 +64,7 @@ class DoubleQCritic(nn.Module):
         self.Q2 = _trunk(params, input_size, 1)
 
     def forward(self, obs: Tree, action: Tensor) -> tuple[Tensor, Tensor]:
-        """(M,) each, from normalised observations (M, ...) and actions (M, A) in the environment's units."""
+        """(M,) each, from normalised observations (M, ...) and actions (M, A) in [-1, 1]."""
         both = torch.cat([flat(obs), action], dim=-1)
         return self.Q1(both).float().squeeze(-1), self.Q2(both).float().squeeze(-1)
 
