@@ -16,18 +16,19 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = {"config", "registry", "files", "functional"}
+GROUND = {"config", "registry", "files", "functional", "plugins"}
 MAY_IMPORT = {
     "config": {"config"},
     "registry": {"registry"},
     "files": {"files"},
+    "plugins": {"plugins"},
     "functional": {"functional"},
     "nn": {"nn", "functional", "config"},
     "data": {"data", "functional", "config"},
     "sim": {"sim", "functional"},
     "motion": {"motion", "files", "functional"},
     "envs": {"envs", "data"},
-    "tasks": {"tasks", "envs", "sim", "motion", "functional", "config"},
+    "tasks": {"tasks", "envs", "sim", "motion", "functional", "config", "plugins"},
     "engine": {"engine", "files", "functional", "data", "config"},
     "model_builder": {"model_builder", "registry", "config"},
     "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},

@@ -6,6 +6,7 @@ from typing import Any
 
 from manybody.config import parse_section
 from manybody.config.task import TaskConfig
+from manybody.plugins import PluginError, import_object, load_installed
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole
@@ -13,7 +14,7 @@ from manybody.tasks.humanoid import Humanoid
 from manybody.tasks.humanoid_amp import HumanoidAMP
 from manybody.tasks.humanoid_amp_heading import HumanoidAMPHeading
 
-__all__ = ["TASKS", "MujocoTask", "make", "make_config", "register_task", "task_class"]
+__all__ = ["TASKS", "MujocoTask", "find_task", "make", "make_config", "register_task", "task_class"]
 
 TASKS: dict[str, type[MujocoTask]] = {
     "Ant": Ant,
@@ -31,17 +32,38 @@ def register_task(name: str, cls: type[MujocoTask]) -> None:
 
 
 def task_class(name: str) -> type[MujocoTask]:
-    """The class registered as ``name``.
+    """The class registered as ``name``, or the one that ``module:Class`` names, which is imported.
 
     Raises:
-        ValueError: no such task; lists what exists and the nearest match.
+        ValueError: no such task; lists what exists and the nearest match, or says why the import fails.
     """
+    load_installed()
     if name in TASKS:
         return TASKS[name]
+    if ":" in name:
+        try:
+            found = import_object(name)
+        except PluginError as error:
+            raise ValueError(f"task: {error}") from None
+        if not (isinstance(found, type) and issubclass(found, MujocoTask)):
+            raise ValueError(f"task: got {name!r}, which is no subclass of manybody.MujocoTask")
+        register_task(name, found)
+        return found
     near = {known.lower(): known for known in TASKS}
     match = difflib.get_close_matches(name.lower(), near, n=1)
     hint = f" Did you mean '{near[match[0]]}'?" if match else ""
-    raise ValueError(f"task: got '{name}', but the tasks are {', '.join(sorted(TASKS))}.{hint}")
+    raise ValueError(
+        f"task: got '{name}', but the tasks are {', '.join(sorted(TASKS))}.{hint} "
+        "A task of your own is named module:Class, or registered by a module in import_modules"
+    )
+
+
+def find_task(name: str) -> type[MujocoTask] | None:
+    """:func:`task_class`, or None where ``name`` is no task."""
+    try:
+        return task_class(name)
+    except ValueError:
+        return None
 
 
 def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
@@ -51,7 +73,7 @@ def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskCo
     Raises:
         ValueError: no such task; as ``ConfigError``, what is wrong with the overrides.
     """
-    return parse_section(task_class(task).Config, overrides or {}, "task")
+    return parse_section(task_class(task).Config, {"name": task, **(overrides or {})}, "task")
 
 
 def make(

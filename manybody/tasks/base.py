@@ -1,5 +1,6 @@
 """``MujocoTask``: a robot task on batched physics, in the step order of Isaac Gym's ``VecTask``."""
 
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from manybody.config.task import TaskConfig
-from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
+from manybody.tasks.checks import check_controls, check_observations, check_outcome
 
 ASSETS = Path(__file__).parent / "assets"
 """Where the models of the built-in tasks lie."""
@@ -51,10 +53,14 @@ class MujocoTask(VecEnv):
     ``final_obs``, get ``unstable_reward`` and are counted in ``extras['unstable_envs']``.
     """
 
-    Config: ClassVar[type[TaskConfig]]
+    Config: ClassVar[type[TaskConfig]] = TaskConfig
     """The schema and defaults of the task's configuration."""
     asset: ClassVar[str | Path]
-    """The MJCF model: a file in ``tasks/assets``, a path, or the text itself, which begins with ``<``."""
+    """The MJCF model: a file in the folder of the class's own file, a path, or the text itself, which begins with
+    ``<``."""
+    train: ClassVar[str] = "PPO"
+    """The training settings that ``manybody train task=…`` takes where no ``train=`` is given: the name of a file in
+    ``cfg/train``, or a YAML file in the folder of the class's own file."""
     num_observations: ClassVar[int]
     """O."""
     num_actions: ClassVar[int]
@@ -65,6 +71,8 @@ class MujocoTask(VecEnv):
 
     unstable_reward: float = 0.0
     """Reward of the step in which physics diverged."""
+    _checked = False
+    """The first step has shown that the task's methods return what they should."""
 
     def __init__(
         self,
@@ -140,7 +148,7 @@ class MujocoTask(VecEnv):
     @classmethod
     def summary(cls) -> TaskSummary:
         """Sizes and episode length by default, without building anything."""
-        cfg = cls.Config.model_validate({})
+        cfg = cls.Config.model_validate({"name": cls.__name__})
         seconds = cfg.env.episodeLength * cfg.env.controlFrequencyInv * cfg.sim.dt
         return TaskSummary(
             cls.num_observations, cls.num_actions, cfg.env.numEnvs, cfg.env.episodeLength, round(seconds, 3)
@@ -179,8 +187,12 @@ class MujocoTask(VecEnv):
         clip = self.cfg.env.clipActions
         self.actions = torch.nan_to_num(actions.float(), nan=0.0).clamp(-clip, clip)
         self.pre_physics_step(self.actions)
+        if not self._checked:
+            name, controls = type(self).__name__, (self.num_envs, self.sim.model.nu)
+            check_controls(f"{name}.pre_physics_step", self.sim.ctrl, controls)
         self.sim.step(self.cfg.sim.substeps * self.cfg.env.controlFrequencyInv)
         final_obs, reward, terminated = self.post_physics_step()
+        self._checked = True
 
         unstable = ~self.sim.finite
         final_obs = torch.where(unstable.unsqueeze(1), self.obs_buf, final_obs)
@@ -197,7 +209,10 @@ class MujocoTask(VecEnv):
     def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
         """Count the step and look at its outcome: observation (N, O), reward (N,), terminated (N,) bool."""
         self.progress_buf += 1
-        return self._observe(), *self.compute_reward()
+        obs, outcome = self._observe(), self.compute_reward()
+        if not self._checked:
+            check_outcome(f"{type(self).__name__}.compute_reward", outcome, self.num_envs)
+        return obs, *outcome
 
     def get_env_state(self) -> Mapping[str, Any]:
         """Everything needed to go on bit for bit: simulator, buffers, random numbers."""
@@ -239,7 +254,11 @@ class MujocoTask(VecEnv):
         return low + (high - low) * draw
 
     def _observe(self) -> Tensor:
-        return self._clipped(self.compute_observations())
+        obs = self.compute_observations()
+        if not self._checked:
+            name = f"{type(self).__name__}.compute_observations"
+            check_observations(name, obs, self.num_envs, self.num_observations)
+        return self._clipped(obs)
 
     def _clipped(self, obs: Tensor) -> Tensor:
         clip = self.cfg.env.clipObservations
@@ -252,10 +271,35 @@ class MujocoTask(VecEnv):
         self.reset_where(mask)
 
     def _load_model(self) -> mujoco.MjModel:
-        if isinstance(self.asset, str) and self.asset.lstrip().startswith("<"):
-            model = mujoco.MjModel.from_xml_string(self.asset)
-        else:
-            model = mujoco.MjModel.from_xml_path(str(ASSETS / self.asset))
+        try:
+            if isinstance(self.asset, str) and self.asset.lstrip().startswith("<"):
+                model = mujoco.MjModel.from_xml_string(self.asset)
+            else:
+                model = mujoco.MjModel.from_xml_path(str(self._asset_file()))
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise EnvError(f"{type(self).__name__}.asset: MuJoCo cannot load the model: {reason}") from None
         model.opt.timestep = self.cfg.sim.dt / self.cfg.sim.substeps
         model.opt.gravity = self.cfg.sim.gravity
         return model
+
+    def _asset_file(self) -> Path:
+        """The model's file, looked up beside the class that names it; those of the built-in tasks in ``assets``."""
+        owner = next(cls for cls in type(self).__mro__ if "asset" in vars(cls))
+        folders = [*folder_of(owner), ASSETS]
+        for folder in folders:
+            if (folder / self.asset).is_file():
+                return folder / self.asset
+        places = " or ".join(map(str, folders))
+        raise EnvError(
+            f"{type(self).__name__}.asset: got {str(self.asset)!r}; expected an MJCF file in {places}, "
+            "an absolute path, or the text of a model"
+        )
+
+
+def folder_of(cls: type) -> list[Path]:
+    """The folder of the file that defines ``cls``; nothing where it was typed into a prompt."""
+    try:
+        return [Path(inspect.getfile(cls)).absolute().parent]
+    except (TypeError, OSError):
+        return []

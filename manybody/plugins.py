@@ -1,0 +1,151 @@
+"""A user's own code: modules that register tasks, agents, networks or environments when they are imported.
+
+A module is found by name (``import_modules=[my_tasks]``), through one of its objects (``task=my_tasks:MyHopper``), or
+because an installed package names it as an entry point of the group ``manybody.plugins``. A function
+``register(runner)`` in it, like those of the built-in algorithms, is called for every runner.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import traceback
+import warnings
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+GROUP = "manybody.plugins"
+"""Entry points of this group are imported by every command that needs tasks or algorithms."""
+
+_modules: dict[str, ModuleType] = {}
+_entry_points_loaded = False
+
+
+class PluginError(ValueError):
+    """A module or an object in it that cannot be imported: which one, and why."""
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a user's module and keep it, so that runners made later know what it registers.
+
+    The script that is running is not imported a second time under its file's name.
+
+    Raises:
+        PluginError: there is no such module, or importing it fails.
+    """
+    if name not in _modules:
+        try:
+            _modules[name] = _running_script(name) or importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise PluginError(_failed(name, error)) from None
+            raise PluginError(
+                f"got {name!r}; expected a module that Python finds. Start in the folder that holds it, or install it"
+            ) from None
+        except Exception as error:
+            raise PluginError(_failed(name, error)) from None
+    return _modules[name]
+
+
+def import_object(path: str) -> Any:
+    """The object that ``package.module:Name`` names.
+
+    Raises:
+        PluginError: no such module or no such object in it.
+    """
+    module, _, name = path.partition(":")
+    if not module or not name:
+        raise PluginError(f"got {path!r}; expected 'module:Name'")
+    home = import_module(module)
+    try:
+        return getattr(home, name)
+    except AttributeError:
+        import difflib
+
+        near = difflib.get_close_matches(name, [known for known in vars(home) if known[0] != "_"], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PluginError(f"got {path!r}, but module {module!r} has no {name!r}{hint}") from None
+
+
+def load_installed() -> None:
+    """Import the plugins of installed packages, once. One that fails costs a warning, not the command."""
+    global _entry_points_loaded
+    if _entry_points_loaded:
+        return
+    _entry_points_loaded = True
+    for plugin in entry_points(group=GROUP):
+        try:
+            import_module(plugin.module)
+        except PluginError as error:
+            warnings.warn(f"plugin {plugin.name!r} is left out: {error}", stacklevel=2)
+
+
+def register_with(runner: Any) -> None:
+    """Let every imported module register its algorithms and players with ``runner``, each once."""
+    done: set[str] = runner.__dict__.setdefault("plugins", set())
+    for name, module in list(_modules.items()):
+        if name not in done and hasattr(module, "register"):
+            done.add(name)
+            module.register(runner)
+
+
+def add_folders(folders: Iterable[str]) -> None:
+    """Look for modules in these folders too, after everywhere else."""
+    sys.path += [folder for folder in folders if folder not in sys.path]
+
+
+def home_of(cls: type) -> str:
+    """``module:Class`` under which another process can import ``cls``; of a running script, its file's name."""
+    module = cls.__module__
+    if module == "__main__":
+        module = Path(getattr(sys.modules["__main__"], "__file__", None) or "__main__").stem
+    return f"{module}:{cls.__qualname__}"
+
+
+def folders_of(modules: Iterable[str]) -> list[str]:
+    """The folders that hold these top-level modules, so that they are found from elsewhere; none of what is installed.
+
+    Args:
+        modules: names, or ``module:Name``.
+    """
+    installed = [Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")]
+    found = {}
+    for name in modules:
+        root = name.partition(":")[0].partition(".")[0]
+        module = _running_script(root) or sys.modules.get(root)
+        file = getattr(module, "__file__", None)
+        if not file:
+            continue
+        path = Path(os.path.abspath(file))
+        folder = path.parent.parent if path.name == "__init__.py" else path.parent
+        if not any(folder.is_relative_to(place) for place in installed):
+            found[str(folder)] = True
+    return list(found)
+
+
+def _running_script(name: str) -> ModuleType | None:
+    """The module ``__main__`` where its file is what ``import name`` would read."""
+    main = sys.modules.get("__main__")
+    file = getattr(main, "__file__", None)
+    if file is None or Path(file).stem != name:
+        return None
+    spec = None
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(name)
+    origin = spec.origin if spec else None
+    return main if origin and os.path.exists(file) and os.path.samefile(origin, file) else None
+
+
+def _failed(name: str, error: BaseException) -> str:
+    """What went wrong inside the user's module, with its file and line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else ""
+    own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    if not where and own:
+        where = f"{own[-1].filename}:{own[-1].lineno}"
+    return f"importing {name!r} fails: {type(error).__name__}: {error}" + (f" ({where})" if where else "")

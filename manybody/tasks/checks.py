@@ -1,0 +1,47 @@
+"""What a task's methods return is checked once, in its first step, so that a mistake is named where it was made."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.envs.base import EnvError
+
+
+def check_observations(method: str, value: Any, num_envs: int, num_observations: int) -> None:
+    """Raise EnvError unless ``value`` is what ``compute_observations`` owes: (N, O) float32."""
+    expected = (
+        f"expected a float32 tensor {(num_envs, num_observations)} (num_observations = {num_observations})"
+    )
+    _check(method, value, (num_envs, num_observations), expected)
+    if value.dtype != torch.float32:
+        raise EnvError(f"{method}: got dtype {value.dtype}; {expected}")
+
+
+def check_outcome(method: str, value: Any, num_envs: int) -> None:
+    """Raise EnvError unless ``value`` is what ``compute_reward`` owes: reward (N,) float, terminated (N,) bool."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        what = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__
+        raise EnvError(f"{method}: got {what}; expected a tuple (reward, terminated), ({num_envs},) each")
+    reward, terminated = value
+    expected = f"expected reward as a float tensor ({num_envs},)"
+    _check(f"{method}: reward", reward, (num_envs,), expected)
+    if not reward.is_floating_point():
+        raise EnvError(f"{method}: reward: got dtype {reward.dtype}; {expected}")
+    expected = f"expected terminated as a bool tensor ({num_envs},)"
+    _check(f"{method}: terminated", terminated, (num_envs,), expected)
+    if terminated.dtype != torch.bool:
+        hint = "compare with a threshold, such as height < 0.3, or add .bool()"
+        raise EnvError(f"{method}: terminated: got dtype {terminated.dtype}; {expected}. {hint}")
+
+
+def check_controls(method: str, ctrl: Any, shape: tuple[int, ...]) -> None:
+    """Raise EnvError unless ``pre_physics_step`` left controls (N, nu) in ``sim.ctrl``."""
+    _check(f"{method}: self.sim.ctrl", ctrl, shape, f"expected the controls, a tensor {shape}")
+
+
+def _check(method: str, value: Any, shape: tuple[int, ...], expected: str) -> None:
+    if not isinstance(value, Tensor):
+        raise EnvError(f"{method}: got {type(value).__name__}; {expected}")
+    if tuple(value.shape) != shape:
+        raise EnvError(f"{method}: got shape {tuple(value.shape)}; {expected}")

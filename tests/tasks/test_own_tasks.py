@@ -1,0 +1,107 @@
+"""A task that a user wrote: where its model is found, and what its four methods may return."""
+
+import pytest
+import torch
+
+import manybody
+from manybody.config.task import EnvConfig, TaskConfig
+from manybody.envs.base import EnvError
+
+MODEL = """<mujoco><worldbody><body><joint name="j" type="slide"/><geom size=".1"/></body></worldbody>
+<actuator><motor joint="j"/></actuator></mujoco>"""
+
+
+class Slide(manybody.MujocoTask):
+    """One body on a rail; each test replaces one of the four methods."""
+
+    asset = MODEL
+    num_observations, num_actions = 2, 1
+
+    def pre_physics_step(self, actions):
+        self.sim.ctrl.copy_(actions)
+
+    def compute_observations(self):
+        return torch.cat([self.sim.qpos, self.sim.qvel], dim=1)
+
+    def compute_reward(self):
+        return -self.sim.qpos[:, 0].abs(), self.sim.qpos[:, 0].abs() > 5.0
+
+    def reset_where(self, mask):
+        self.sim.reset(mask, torch.zeros_like(self.sim.qpos), torch.zeros_like(self.sim.qvel))
+
+
+def build(cls=Slide, **methods):
+    changed = type("Slide", (cls,), methods)
+    return changed(TaskConfig(name="Slide", env=EnvConfig(numEnvs=4)))
+
+
+def one_step(task):
+    task.reset()
+    return task.step(torch.zeros(4, 1))
+
+
+def test_a_task_without_a_config_of_its_own_has_the_usual_settings():
+    step = one_step(build())
+    assert step.reward.shape == (4,) and Slide.summary().episode_steps == 1000
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "message"),
+    [
+        ("compute_observations", lambda self: torch.zeros(4, 3), r"got shape \(4, 3\); expected .* \(4, 2\)"),
+        ("compute_observations", lambda self: torch.zeros(4, 2).double(), r"got dtype torch.float64"),
+        ("compute_observations", lambda self: None, r"got NoneType"),
+        (
+            "compute_reward",
+            lambda self: (torch.zeros(4, 1), torch.zeros(4).bool()),
+            r"reward: got shape \(4, 1\)",
+        ),
+        ("compute_reward", lambda self: (torch.zeros(4), torch.zeros(4)), r"terminated: got dtype torch.flo"),
+        ("compute_reward", lambda self: (torch.zeros(4).int(), torch.zeros(4).bool()), r"reward: got dtype"),
+        ("compute_reward", lambda self: (torch.zeros(4), torch.zeros(4, 1).bool()), r"terminated: got shape"),
+        ("compute_reward", lambda self: torch.zeros(4), r"got Tensor; expected a tuple \(reward, terminated"),
+        ("compute_reward", lambda self: (torch.zeros(4),) * 3, r"got 3 values; expected a tuple"),
+        (
+            "pre_physics_step",
+            lambda self, actions: setattr(self.sim, "ctrl", actions[0]),
+            r"self.sim.ctrl: got shape \(1,\)",
+        ),
+    ],
+)
+def test_the_first_step_names_the_method_that_returns_something_wrong(method, wrong, message):
+    with pytest.raises(EnvError, match=rf"^Slide\.{method}: {message}"):
+        one_step(build(**{method: wrong}))
+
+
+def test_the_check_is_made_once():
+    """It costs nothing after the first step: a later mistake is not looked for."""
+    task = build()
+    one_step(task)
+    assert task._checked
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """A task in a file of its own, with its model beside it, in a folder that is not the current one."""
+    (tmp_path / "rail.xml").write_text(MODEL)
+    (tmp_path / "rail_task.py").write_text(
+        "from test_own_tasks import Slide\nclass Rail(Slide):\n    asset = 'rail.xml'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(__file__).rpartition("/")[0])
+    return tmp_path
+
+
+def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
+    import importlib
+
+    rail = importlib.import_module("rail_task").Rail
+    assert one_step(build(rail)).reward.shape == (4,)  # a subclass elsewhere takes its parent's model
+    (written / "rail.xml").unlink()
+    with pytest.raises(
+        EnvError, match=r"Slide\.asset: got 'rail.xml'; expected an MJCF file in .*or.*assets"
+    ):
+        build(rail)
+    (written / "rail.xml").write_text("<mujoco><nonsense/></mujoco>")
+    with pytest.raises(EnvError, match=r"Slide\.asset: MuJoCo cannot load the model: .*nonsense"):
+        build(rail)
