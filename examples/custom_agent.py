@@ -11,6 +11,11 @@ You learn where PPO can be changed without rewriting its loop:
 and how ``register_builder`` makes the agent an ``algo.name`` whose ``Config`` is checked like any built-in one.
 
     python examples/custom_agent.py --epochs 50 --target-speed 1.5
+
+From the command line, in the folder of this file:
+
+    manybody train task=Ant import_modules=[custom_agent] train.params.algo.name=paced
+        train.params.config.target_speed=1.5
 """
 
 import argparse
@@ -73,19 +78,18 @@ class PacedAgent(manybody.A2CAgent):
         return losses
 
 
-def build_runner() -> manybody.Runner:
-    """A runner that knows the agent; its policies are played like PPO's."""
-    runner = manybody.build_runner()
+def register(runner: manybody.Runner) -> None:
+    """Make the agent an ``algo.name``; its policies are played like PPO's. ``import_modules`` calls this function."""
     runner.algo_factory.register_builder(
         "paced", lambda **kwargs: PacedAgent(**kwargs), schema=PacedAgent.Config
     )
     runner.player_factory.register_builder("paced", lambda **kwargs: manybody.PpoPlayerContinuous(**kwargs))
-    return runner
 
 
 def train(epochs: int, num_envs: int, target_speed: float, train_dir: str = "runs") -> manybody.A2CAgent:
     """Train Ant's own configuration with another algorithm; the agent."""
-    runner = build_runner()
+    runner = manybody.build_runner()
+    register(runner)
     config = "train.params.config"
     tree = compose(
         [

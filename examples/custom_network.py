@@ -67,9 +67,11 @@ class ResidualBuilder(manybody.NetworkBuilder):
     Network = ResidualNetwork
 
 
+manybody.register_network("residual", ResidualBuilder)
+
+
 def train(epochs: int, num_envs: int, blocks: int, train_dir: str = "runs") -> manybody.A2CAgent:
     """Train Cartpole's own configuration with another network; the agent."""
-    manybody.register_network("residual", ResidualBuilder)
     config = "train.params.config"
     tree = compose(
         [

@@ -5,6 +5,10 @@ environments), how ``register_task`` makes it an ``env_name`` like any other, an
 
     python examples/custom_task.py --epochs 60
 
+From the command line, in the folder of this file, with the settings of cfg/train/PPO.yaml:
+
+    manybody train task=custom_task:Reacher num_envs=256 max_iterations=60
+
 Everything is a tensor with one row per environment: N environments, observations (N, O), actions (N, A).
 """
 

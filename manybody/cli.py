@@ -10,7 +10,8 @@ from manybody.interrupts import ending_at_once
 USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
 
   manybody train task=Ant num_envs=4096 max_iterations=500 seed=7 experiment=walk1 ...
-      Train. Any key of the configuration tree can follow as key=value, e.g.
+      Train. A task of your own is named by its module: task=my_tasks:MyRobot.
+      Any key of the configuration tree can follow as key=value, e.g.
       train.params.config.learning_rate=1e-3; several values and --multirun run one after the other.
       checkpoint=<run folder> goes on in that run, checkpoint=<file> in a new one.
   manybody train --file some_rl_games.yaml [params.config.gamma=0.98 num_envs=64 max_iterations=10 seed=7 ...]
@@ -23,8 +24,8 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
   manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
       Write a checkpoint as one that RL Games 1.6 plays and goes on from.
-  manybody tasks
-      List the tasks with their sizes.
+  manybody tasks [my_tasks]
+      List the tasks with their sizes; also those of a module of your own.
   manybody motion info | view | convert | record ...
       Motion clips to imitate: see, convert and record them; 'manybody motion help' says more.
 
@@ -37,8 +38,16 @@ training because its numbers stayed broken (the last good weights are saved); 13
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Exits with 2 when the command or its configuration is wrong."""
+    if arguments is None:
+        find_modules_here()
     with ending_at_once():
         _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def find_modules_here() -> None:
+    """Let Python find modules in the current folder, as ``python -m`` does; a console script does not by itself."""
+    if not sys.flags.safe_path and not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
 
 
 def _run(words: list[str]) -> None:
@@ -60,6 +69,13 @@ def _run(words: list[str]) -> None:
         from manybody import __version__
 
         print(__version__)
+    elif command == "train" and not [text for text in rest if text not in ("--multirun", "-m")]:
+        print(
+            f"train: expected what to train, such as 'manybody train task=Ant'\n\n{USAGE}",
+            end="",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     elif command == "train":
         print(
             "manybody: loading ...", flush=True
@@ -73,7 +89,7 @@ def _run(words: list[str]) -> None:
 
         play(rest)
     elif command == "tasks":
-        _tasks()
+        _tasks(rest)
     else:
         print(
             f"manybody: no command {command!r}; expected train, play, import, export, tasks or motion\n\n{USAGE}",
@@ -83,24 +99,35 @@ def _run(words: list[str]) -> None:
         raise SystemExit(2)
 
 
-def _tasks() -> None:
+def _tasks(modules: Sequence[str]) -> None:
+    """List the tasks, those of installed plugins and of ``modules`` (``my_tasks`` or ``my_tasks:MyRobot``) included."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from manybody.tasks import TASKS
+    from manybody.engine import console
+    from manybody.plugins import load_installed
+    from manybody.tasks import TASKS, tasks_in
 
+    load_installed()
+    listed = dict(TASKS)
+    for name in modules:
+        try:
+            listed |= tasks_in(name.removeprefix("import_modules=").strip("[]"))
+        except ValueError as error:
+            console.error(f"tasks: {error}")
+            raise SystemExit(2) from None
     table = Table("task", "observed", "actions", "num_envs", "episode", box=box.SIMPLE_HEAD)
-    for name, task in sorted(TASKS.items()):
+    for name, task in sorted(listed.items()):
         size = task.summary()
         episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
         table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
-    console = Console()
-    console.print(table)
+    screen = Console()
+    screen.print(table)
     variants = sorted(
         file.stem for file in (Path(__file__).parent / "cfg/task").glob("*.yaml") if file.stem not in TASKS
     )
-    console.print(f"  with other settings: {', '.join(variants)}")
+    screen.print(f"  with other settings: {', '.join(variants)}")
 
 
 if __name__ == "__main__":

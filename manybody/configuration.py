@@ -15,6 +15,7 @@ from manybody.config.launch import COPIES, SHORT_KEYS
 from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
 from manybody.motion.errors import chosen_by
 from manybody.motion.shipped import anchored
+from manybody.plugins import add_folders, folders_of
 from manybody.preflight import identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
 from manybody.runner import build_runner, task_config
@@ -62,6 +63,7 @@ def configure(words: Words, file: str | None = None, folder: Path | None = None)
         notify(notice)
     try:
         if folder is not None:
+            add_folders(load_run(folder).get("import_path", ()))
             composed = _under(load_run(folder), words.words, file, folder)
         else:
             composed = compose_file(file, words.words) if file else compose_tree(_in_full(words.words))
@@ -149,9 +151,16 @@ PASSING: Mapping[str, Any] = {"checkpoint": "", "sigma": "", "test": False}
 def record(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """What a run keeps of its configuration: all but what was about this launch alone.
 
-    Files of motions are named by their whole paths: a run may be played from another folder than it was started in.
+    Files of motions and the folders of the user's modules are named by their whole paths: a run may be played from
+    another folder than it was started in.
     """
     kept = {**cfg, **{key: nothing for key, nothing in PASSING.items() if key in cfg}}
+    own = parse_launch({key: kept[key] for key in ("import_modules", "import_path") if key in kept})
+    folders = dict.fromkeys(
+        [*own.import_path, *folders_of([*own.import_modules, str(kept.get("task_name"))])]
+    )
+    if folders:
+        kept["import_path"] = list(folders)
     env = (kept.get("task") or {}).get("env") or {}
     if "motion_file" in env:
         with chosen_by("task.env.motion_file"):

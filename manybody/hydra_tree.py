@@ -1,6 +1,7 @@
 """IsaacGymEnvs' Hydra tree: from ``key=value`` words to one resolved configuration."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,10 +9,15 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import ValidationError
 
-from manybody.config import ConfigError, Problem
+from manybody.config import ConfigError, Problem, load_yaml, parse_launch
 from manybody.config.errors import did_you_mean, nearest, notify
 from manybody.config.launch import suggestion
+from manybody.config.types import opened
+from manybody.plugins import add_folders, import_module
+from manybody.tasks import MujocoTask, import_task, task_class
+from manybody.tasks.base import folder_of
 from manybody.words import Word, read
 
 CFG = Path(__file__).parent / "cfg"
@@ -70,8 +76,10 @@ def compose_tree(words: Sequence[Word]) -> Composed:
 
     for name, resolver in RESOLVERS.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
+    problems = import_own(words)
     groups, values = split(words)
-    chosen, problems = _chosen(groups)
+    chosen, unknown_choices = _chosen(groups)
+    problems += unknown_choices
     with initialize_config_dir(str(CFG), version_base="1.3"):
         opened, unknown = _opened(hydra_compose("config", chosen), values)
         problems += unknown
@@ -84,6 +92,28 @@ def compose_tree(words: Sequence[Word]) -> Composed:
     return Composed({**tree, "command": [word.text for word in words]}, problems)
 
 
+def import_own(settings: Iterable[Word] | Mapping[str, Any]) -> list[Problem]:
+    """Import the modules that ``import_modules`` names; a problem for each that cannot be imported.
+
+    Args:
+        settings: of a command line, or of a configuration.
+    """
+    if not isinstance(settings, Mapping):
+        settings = {word.key: word.value for word in settings}
+    problems: list[Problem] = []
+    with collecting(problems):
+        launch = parse_launch(
+            {key: settings[key] for key in ("import_modules", "import_path") if key in settings}
+        )
+        add_folders(launch.import_path)
+        for name in launch.import_modules:
+            try:
+                import_task(name) if ":" in name else import_module(name)
+            except ValueError as error:
+                problems.append(Problem("import_modules", str(error)))
+    return problems
+
+
 def split(words: Sequence[Word]) -> tuple[list[Word], list[Word]]:
     """Words that choose a file (``task=Ant``), and the rest."""
     names = {path.name for path in CFG.iterdir() if path.is_dir()}
@@ -92,16 +122,77 @@ def split(words: Sequence[Word]) -> tuple[list[Word], list[Word]]:
 
 def _chosen(groups: Sequence[Word]) -> tuple[list[str], list[Problem]]:
     """The choices of files, and which of them do not exist; the nearest one stands in for those."""
-    chosen, problems = [], []
+    chosen: list[str] = []
+    problems: list[Problem] = []
     for word in groups:
-        known = sorted(path.stem for path in (CFG / word.key).glob("*.yaml"))
+        known = _files(word.key)
         choice = str(word.value)
+        own: list[str] | None = None
         if choice not in known:
-            what = f"given {choice!r}; expected one of {', '.join(known)}{did_you_mean(choice, known)}"
-            problems.append(Problem(word.key, what))
+            with collecting(problems):
+                own = _own_choice(word.key, choice, known)
+        if own is not None:
+            named = word.key == "task" and any(other.key == "train" for other in groups)
+            chosen += [override for override in own if not (named and override.startswith("train="))]
+            continue
         stand_in = choice if choice in known else nearest(choice, known)
         chosen += [f"{word.key}={stand_in}"] if stand_in else []
     return chosen, problems
+
+
+def _own_choice(group: str, choice: str, known: Sequence[str]) -> list[str]:
+    """The choices for a task that has no file in ``cfg``, or for a YAML file of the user's.
+
+    Hydra finds both in its ``ConfigStore``, as if they were files of the group.
+
+    Raises:
+        ConfigError: ``choice`` is neither.
+    """
+    if group == "train" and choice.endswith((".yaml", ".yml")):
+        return [f"train={_stored('train', choice, opened(load_yaml(Path(choice).expanduser())))}"]
+    if group != "task":
+        what = f"given {choice!r}; expected one of {', '.join(known)}, or a YAML file{did_you_mean(choice, known)}"
+        raise ConfigError([Problem(group, what)])
+    try:
+        task = task_class(choice)
+    except ValueError as error:
+        raise ConfigError([Problem("task", str(error).removeprefix("task: "))]) from None
+    label = task.__name__ if ":" in choice else choice
+    files = [folder / task.train for folder in folder_of(task)] if task.train.endswith(".yaml") else []
+    train = next((str(file) for file in files if file.is_file()), task.train)
+    return [
+        f"task={_stored('task', choice, _task_section(choice, task))}",
+        f"++train.params.config.name='${{resolve_default:{label},${{experiment}}}}'",
+        *([f"train={train}"] if train in _files("train") else _own_choice("train", train, _files("train"))),
+    ]
+
+
+def _files(group: str) -> list[str]:
+    return sorted(path.stem for path in (CFG / group).glob("*.yaml"))
+
+
+def _stored(group: str, name: str, content: Mapping[str, Any]) -> str:
+    """Put ``content`` where Hydra finds it in ``group``; the name under which it does."""
+    from hydra.core.config_store import ConfigStore
+
+    stored = re.sub(r"\W", "_", name)
+    ConfigStore.instance().store(stored, OmegaConf.create(dict(content)), group=group)
+    return stored
+
+
+def _task_section(name: str, task: type[MujocoTask]) -> dict[str, Any]:
+    """What a file in ``cfg/task`` would hold for a task: the defaults of its schema."""
+    section: dict[str, Any] = {"env": {}, "sim": {}}
+    with contextlib.suppress(ValidationError):  # keys without a default are reported with everything else
+        section = task.Config.model_validate({"name": name}).model_dump()
+    envs = task.Config.model_fields["env"].default.numEnvs
+    copied = {"numEnvs": f"${{resolve_default:{envs},${{...num_envs}}}}"}
+    return {
+        **section,
+        "name": name,
+        "physics_engine": "${..physics_engine}",
+        "env": {**section["env"], **copied},
+    }
 
 
 def _opened(base: DictConfig, words: Sequence[Word]) -> tuple[list[str], list[Problem]]:

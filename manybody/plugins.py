@@ -113,7 +113,7 @@ def folders_of(modules: Iterable[str]) -> list[str]:
     Args:
         modules: names, or ``module:Name``.
     """
-    installed = [Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")]
+    standard = sysconfig.get_path("stdlib")
     found = {}
     for name in modules:
         root = name.partition(":")[0].partition(".")[0]
@@ -123,7 +123,8 @@ def folders_of(modules: Iterable[str]) -> list[str]:
             continue
         path = Path(os.path.abspath(file))
         folder = path.parent.parent if path.name == "__init__.py" else path.parent
-        if not any(folder.is_relative_to(place) for place in installed):
+        installed = {"site-packages", "dist-packages"} & set(folder.parts)
+        if not installed and not folder.is_relative_to(standard):
             found[str(folder)] = True
     return list(found)
 

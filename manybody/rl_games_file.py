@@ -5,7 +5,7 @@ from typing import Any
 
 from manybody.config import ConfigError, LaunchConfig, Problem, load_yaml
 from manybody.config.launch import SHORT_KEYS, suggestion
-from manybody.hydra_tree import Composed
+from manybody.hydra_tree import Composed, import_own
 from manybody.words import Word
 
 SHORT: Mapping[str, str] = {
@@ -19,7 +19,7 @@ SHORT: Mapping[str, str] = {
 """Keys of the command line that stand somewhere in the file."""
 
 ROOT = (
-    *("test", "checkpoint", "sigma", "torch_deterministic", "headless"),
+    *("import_modules", "import_path", "test", "checkpoint", "sigma", "torch_deterministic", "headless"),
     *("video", "capture_video", "capture_video_freq", "capture_video_len"),
 )
 """Keys of the command line that are about this launch."""
@@ -58,7 +58,7 @@ def set_words(cfg: dict[str, Any], words: Iterable[Word]) -> Composed:
             continue
         if key != "checkpoint":
             cfg["command"].append(word.text)
-    return Composed(cfg, problems)
+    return Composed(cfg, [*import_own(cfg), *problems])
 
 
 def _unknown(key: str) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import yaml
 
-from manybody import tasks
+from manybody import plugins, tasks
 from manybody.algos import a2c, amp, rnd, sac
-from manybody.config import ConfigError, Params, Problem, dump, parse_params, parse_section
+from manybody.config import ConfigError, Params, Problem, dump, parse_launch, parse_params, parse_section
 from manybody.config.errors import did_you_mean
 from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import keep_freed_memory, set_threads
@@ -20,7 +20,8 @@ from manybody.engine.console import say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
-from manybody.envs.registration import register, registered
+from manybody.envs.registration import WORLDS, register, registered
+from manybody.hydra_tree import import_own
 from manybody.model_builder import ModelBuilder
 from manybody.preflight import Start, playing_problems, starting_point, training_problems
 from manybody.registry import ObjectFactory
@@ -46,6 +47,8 @@ class Runner:
         a2c.register(self)
         rnd.register(self)
         sac.register(self)
+        plugins.load_installed()
+        plugins.register_with(self)
 
     def reset(self) -> None:
         """Nothing to do; RL Games' scripts call it."""
@@ -62,7 +65,11 @@ class Runner:
             ConfigError: lists everything that is wrong.
         """
         self.load_config(self.parse(yaml_config, training))
-        self.run_config: dict[str, Any] = {**yaml_config, "params": dump(self.params)}
+        self.run_config: dict[str, Any] = {
+            **yaml_config,
+            **_own_modules(yaml_config, str(self.params.config.get("env_name"))),
+            "params": dump(self.params),
+        }
 
     def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
         """Validate a configuration, as :meth:`load` does, and change nothing.
@@ -70,12 +77,14 @@ class Runner:
         Raises:
             ConfigError: lists everything that is wrong.
         """
-        register_tasks()
-        builder = ModelBuilder()
         if not isinstance(yaml_config, Mapping) or "params" not in yaml_config:
             raise ConfigError(
                 [Problem("params", "missing; an RL Games configuration has everything below 'params'")]
             )
+        _refuse(import_own(yaml_config))
+        plugins.register_with(self)
+        register_tasks(yaml_config["params"])
+        builder = ModelBuilder()
         params = parse_params(
             yaml_config["params"],
             algorithms=self.algo_factory.schemas,
@@ -216,11 +225,29 @@ def has_device(device: str) -> bool:
     return backend.is_available() and (wanted.index or 0) < backend.device_count()
 
 
-def register_tasks() -> None:
-    """Make every known task an ``env_name``; a name that a user registered as an environment stays theirs."""
+def register_tasks(params: Any = None) -> None:
+    """Make every known task an ``env_name``; a name that a user registered as an environment stays theirs.
+
+    Args:
+        params: the settings of a run; a task that their ``env_name`` names as ``module:Class`` is known too.
+    """
+    config: Any = params.get("config") if hasattr(params, "get") else None
+    env_name = config.get("env_name") if hasattr(config, "get") else None
+    if isinstance(env_name, str) and ":" in env_name and env_name.partition(":")[0] not in WORLDS:
+        tasks.find_task(env_name)  # or it is one of Gymnasium's ids, which have a colon too
     for name in tasks.TASKS:
         if name not in registered():
             register(name, partial(_make_task, name))
+
+
+def _own_modules(cfg: Mapping[str, Any], env_name: str) -> dict[str, list[str]]:
+    """What a run keeps so that another process finds the user's task that it trains on."""
+    modules = list(parse_launch({"import_modules": cfg.get("import_modules", ())}).import_modules)
+    task = tasks.TASKS.get(env_name)
+    if task is not None and ":" not in env_name and not task.__module__.startswith("manybody."):
+        modules = list(dict.fromkeys([*modules, plugins.home_of(task)]))
+    folders = plugins.folders_of([*modules, env_name] if ":" in env_name else modules)
+    return {"import_modules": modules, "import_path": folders} if modules or folders else {}
 
 
 def _make_task(

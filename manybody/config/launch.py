@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from manybody.config.base import Section
 from manybody.config.errors import nearest
@@ -15,6 +15,13 @@ from manybody.config.sac import SACConfig
 from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
 
 Count = Annotated[Whole, Field(ge=1)]
+
+
+def _several(value: Any) -> Any:
+    """One name, or a list of names."""
+    if value in (None, ""):
+        return ()
+    return (value,) if isinstance(value, str) else value
 
 
 class LaunchConfig(Section):
@@ -29,6 +36,11 @@ class LaunchConfig(Section):
     """The training file; none with a plain RL Games file."""
     task_name: Annotated[Text | None, NoneWord] = None
     """The task's registered name."""
+    import_modules: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
+    """Modules of one's own to import first: they register tasks, agents, networks or environments. Kept with the
+    run."""
+    import_path: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
+    """Folders in which such modules are looked for after everywhere else. A run keeps the folder of its modules."""
     experiment: Any = ""
     """Name of the run."""
     num_envs: Any = ""

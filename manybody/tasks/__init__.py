@@ -1,12 +1,13 @@
 """Robot tasks by name: ``make('Ant', num_envs=4096)``, and ``register_task`` for your own."""
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from manybody.config import parse_section
 from manybody.config.task import TaskConfig
-from manybody.plugins import PluginError, import_object, load_installed
+from manybody.plugins import PluginError, import_module, import_object, load_installed
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole
@@ -14,7 +15,16 @@ from manybody.tasks.humanoid import Humanoid
 from manybody.tasks.humanoid_amp import HumanoidAMP
 from manybody.tasks.humanoid_amp_heading import HumanoidAMPHeading
 
-__all__ = ["TASKS", "MujocoTask", "find_task", "make", "make_config", "register_task", "task_class"]
+__all__ = [
+    "TASKS",
+    "MujocoTask",
+    "find_task",
+    "import_task",
+    "make",
+    "make_config",
+    "register_task",
+    "task_class",
+]
 
 TASKS: dict[str, type[MujocoTask]] = {
     "Ant": Ant,
@@ -56,6 +66,33 @@ def task_class(name: str) -> type[MujocoTask]:
         f"task: got '{name}', but the tasks are {', '.join(sorted(TASKS))}.{hint} "
         "A task of your own is named module:Class, or registered by a module in import_modules"
     )
+
+
+def import_task(path: str) -> None:
+    """Register the task that ``module:Class`` names under the name of its class and of its configuration.
+
+    Raises:
+        ValueError: no such task.
+    """
+    found = task_class(path)
+    for name in {found.__name__, str(found.Config.model_fields["name"].default)}:
+        TASKS.setdefault(name, found)
+
+
+def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
+    """The tasks that a user's module defines, by the ``module:Class`` that names each, or the one that it names.
+
+    Raises:
+        ValueError: the module cannot be imported.
+    """
+    if ":" in module:
+        return {module: task_class(module)}
+    before = set(TASKS)
+    found = vars(import_module(module)).values()
+    own = [cls for cls in found if isinstance(cls, type) and issubclass(cls, MujocoTask)]
+    concrete = [cls for cls in own if cls.__module__ == module and not inspect.isabstract(cls)]
+    named = {name: TASKS[name] for name in TASKS.keys() - before}
+    return named | {f"{module}:{cls.__name__}": cls for cls in concrete if cls not in named.values()}
 
 
 def find_task(name: str) -> type[MujocoTask] | None:
