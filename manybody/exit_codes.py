@@ -9,6 +9,7 @@ from manybody.config import ConfigError, ConfigWarning
 from manybody.engine import console
 from manybody.engine.checkpoint import CheckpointError
 from manybody.engine.guard import TrainingAbortedError
+from manybody.engine.play_guard import NonFiniteError
 from manybody.engine.run_folder import RunFolderError
 from manybody.envs.registration import EnvError
 from manybody.motion.errors import MotionError
@@ -19,13 +20,14 @@ def exit_codes() -> Iterator[None]:
     """Around a command: what went wrong in words, and the exit code that says whose turn it is.
 
     Raises:
-        SystemExit: 2, the command, its configuration or a file that it names cannot be used; 3, the guard
+        SystemExit: 2, the command, its configuration or a file that it names cannot be used, or playing met only
+            non-finite values; 3, the guard
             stopped training because its numbers stayed broken; 130, interrupted outside training.
     """
     try:
         with plain_notices():
             yield
-    except (ConfigError, RunFolderError, CheckpointError, EnvError, MotionError) as error:
+    except (ConfigError, RunFolderError, CheckpointError, EnvError, MotionError, NonFiniteError) as error:
         console.error(str(error))
         raise SystemExit(2) from None
     except TrainingAbortedError as error:

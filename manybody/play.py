@@ -10,6 +10,7 @@ from manybody.config import ConfigError, Params, Problem, parse_launch
 from manybody.configuration import check, check_playable, configure, is_tree, load_run, root_of, settings_of
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say
+from manybody.engine.play_guard import left_out_text
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.runner import build_runner, has_device, override_sigma, register_tree, set_deterministic
 from manybody.words import given, read
@@ -127,9 +128,11 @@ def _play(
     say(f"playing {checkpoint}")
     with _closing(player.env):
         result = player.run()
+    left_out = getattr(player, "left_out", 0)
     say(
         f"mean return {result.mean_reward:.1f} +- {result.std_reward:.1f}, "
         f"episode length {result.mean_steps:.1f} steps, over {result.games} games"
+        + (f", {left_out_text(left_out)}" if left_out else "")
     )
     if ("video" in wanted and asked.video) or ("capture_video" in wanted and asked.capture_video):
         from manybody.media.motion import imitates, strip_beside

@@ -16,9 +16,10 @@ from manybody.algos.sac.models import PARTS, model_state
 from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, to_env_actions
 from manybody.config import ConfigError, Problem, dump, load_yaml
 from manybody.configuration import check, record, settings_of
-from manybody.engine.adoption import central_value_state, counter, number, policy_state
+from manybody.engine.adoption import best_return, central_value_state, counter, policy_state
 from manybody.engine.archive import CheckpointError
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
+from manybody.engine.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.run_checkpoints import of_kind
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.files import TEMPORARY
@@ -114,9 +115,10 @@ def as_ours(path: str | os.PathLike) -> dict[str, Any]:
         state["assymetric_vf_nets"] = central_value_state(weights)
     for key in moved:
         state.pop(key, None)
+    check_values(state, path, WEIGHTS)  # moments that are not finite are left behind by training
     for key in ("epoch", "frame"):
         state[key] = counter(weights, key, path)
-    state["last_mean_rewards"] = number(weights, "last_mean_rewards", path, NO_REWARD)
+    state["last_mean_rewards"] = best_return(weights, path, NO_REWARD)
     return state
 
 
@@ -193,13 +195,14 @@ def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]
     """A checkpoint of ours under the keys that RL Games' ``get_full_state_weights`` writes, with numbers of Python.
 
     Raises:
-        CheckpointError: RL Games has no such algorithm, or a part is missing.
+        CheckpointError: RL Games has no such algorithm, a part is missing, or its values are not finite.
     """
     algo = state.get("algo")
     if algo in OURS_ALONE:
         what = "an algorithm that RL Games has"
         raise CheckpointError(path, "algo", repr(algo), what, "It cannot be played there.")
-    best = number(state, "last_mean_rewards", path, NO_REWARD)
+    check_values(state, path, (*WEIGHTS, *OPTIMIZERS))
+    best = best_return(state, path, NO_REWARD)
     common = {
         "epoch": counter(state, "epoch", path),
         "frame": counter(state, "frame", path),

@@ -180,3 +180,41 @@ def test_help_needs_no_pytorch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("manybody import CHECKPOINT.pth") and done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("key", ["model", "optimizer"])
+def test_non_finite_values_are_refused_by_every_command(run, trained, key):
+    state = trained.get_full_state_weights()
+    run("export", "ours.pth", "theirs.pth")
+    theirs = torch.load("theirs.pth", weights_only=True)
+    name = "a2c_network.mu.bias" if key == "model" else "exp_avg_sq"
+    for given, file in ((state, "bad.pth"), (theirs, "their_bad.pth")):
+        part = given["model"] if key == "model" else given["optimizer"]["state"][0]
+        part[name].view(-1)[0] = float("nan")
+        torch.save(given, file)
+    file = ["--file", "toy.yaml"]
+    told = f"{name}: found 1 of"
+    for line in (
+        refused(run, "export", "bad.pth", "out.pth"),
+        refused(run, "train", *file, "checkpoint=bad.pth"),
+    ):
+        assert line.startswith("error: bad.pth: ") and told in line
+    if key == "model":  # playing and importing need no moments
+        assert told in refused(run, "train", *file, "test=True", "checkpoint=bad.pth")
+        assert told in refused(run, "train", *file, "checkpoint=their_bad.pth")
+        for words in (["out.pth"], ["run", "toy.yaml"]):
+            line = refused(run, "import", "their_bad.pth", *words)
+            assert line.startswith("error: their_bad.pth: ") and told in line
+
+
+def test_a_best_return_that_is_not_finite_is_refused(run, trained):
+    state = torch.load("ours.pth", weights_only=True)
+    torch.save({**state, "last_mean_rewards": float("nan")}, "bad.pth")
+    assert "bad.pth: last_mean_rewards: found nan" in refused(run, "export", "bad.pth", "out.pth")
+
+
+def test_playing_an_environment_that_returns_nothing_finite(run, trained):
+    """``faulty`` breaks one observation of row 3; with its one game left out, the mean is that of the others."""
+    words = ["--file", "toy.yaml", "test=True", "checkpoint=ours.pth", "params.config.env_name=faulty"]
+    out = run("train", *words, "games_num=40")
+    assert "over 39 games, 1 game with non-finite values left out" in out and "nan" not in out

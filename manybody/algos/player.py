@@ -10,12 +10,13 @@ from torch import Tensor
 from manybody.config import Params
 from manybody.data.tree import tree_map
 from manybody.engine.console import say
+from manybody.engine.play_guard import PlayGuard, left_out_text
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
 
 
 class PlayResult(NamedTuple):
-    """What playing measured, over all finished games."""
+    """What playing measured, over all finished games that hold finite values alone."""
 
     games: int
     mean_reward: float
@@ -49,6 +50,8 @@ class BasePlayer(ABC):
         self.is_deterministic: bool = self.player_config.deterministic
         self.print_stats: bool = self.player_config.print_stats
         self.max_steps = 108_000 // 4  # RL Games' limit of one game, in steps
+        self.left_out = 0
+        """Games of the last :meth:`run` that held non-finite values and were not counted."""
 
     @abstractmethod
     def restore(self, fn: str) -> None:
@@ -75,6 +78,14 @@ class BasePlayer(ABC):
         masks: Any = obs["action_masks"] if "action_masks" in obs else self.env.get_action_masks()
         return self.get_masked_action(obs, masks, self.is_deterministic)
 
+    def unsound(self, actions: Tensor, guard: PlayGuard) -> Tensor:
+        """(N,) bool: the rows whose ``actions``, just chosen, the policy did not compute from finite values."""
+        return guard.broken_rows(actions)
+
+    def watched(self, step: Step) -> dict[str, Any]:
+        """Hook: what of ``step``, besides observations, has to be finite for its games to count; by key, (N, ...)."""
+        return {"reward": step.reward}
+
     def env_reset(self) -> Obs:
         """Start new episodes; the first observation, on the player's device."""
         return self.on_device(self.env.reset())
@@ -95,11 +106,15 @@ class BasePlayer(ABC):
         """Play, print and return the statistics.
 
         Every environment contributes its first games, as many as the others (or one more, where ``games_num`` does
-        not divide): counting whichever games end first would favour short ones.
+        not divide): counting whichever games end first would favour short ones. A game in which an observation or a
+        reward is NaN, infinite or above 1e15 ends there and is left out of the statistics; the first is reported.
 
         Args:
             on_step: called after every step; a true answer ends playing.
-            quiet: print nothing.
+            quiet: print no statistics.
+
+        Raises:
+            NonFiniteError: the policy's actions are not finite, or every game was left out.
         """
         envs = self.rows
         rows = torch.arange(envs, device=self.device)
@@ -108,28 +123,39 @@ class BasePlayer(ABC):
         steps = torch.zeros(envs, device=self.device, dtype=torch.float64)
         games = torch.zeros(envs, device=self.device, dtype=torch.long)
         total = torch.zeros(3, device=self.device, dtype=torch.float64)  # return, squared return, length
-        obs = self.env_reset()
+        left_out = torch.zeros((), device=self.device, dtype=torch.long)
+        guard = PlayGuard(str(self.config.env_name), envs, self.device)
+        obs, stopped = guard.reset(self.env_reset()), False
         self.reset()
         for _ in range(self.max_steps * int(wanted.max())):
-            step = self.env_step(self.choose(obs))
-            obs = step.obs
+            actions = self.choose(obs)
+            guard.check_actions(self.unsound(actions, guard))
+            step = self.env_step(actions)
             reward = step.reward.to(self.device)
             rewards += reward if reward.ndim == 1 else reward[:, 0]
             steps += 1
             done = step.done.to(self.device)
             self.forget(done)
-            finished = done & (games < wanted)
+            obs, ended, spoilt = guard.after_step(step.obs, done, self.watched(step), step.final_obs)
+            finished = ended & (games < wanted)
+            counted = finished & ~spoilt
             total += torch.stack(
-                [torch.where(finished, x, 0).sum() for x in (rewards, rewards.square(), steps)]
+                [torch.where(counted, x, 0).sum() for x in (rewards, rewards.square(), steps)]
             )
             games += finished
+            left_out += (finished & spoilt).sum()
             rewards = torch.where(done, 0, rewards)
             steps = torch.where(done, 0, steps)
             if on_step is not None and on_step(step):
+                stopped = True
                 break
             if (games >= wanted).all():  # the host decides whether to go on, once a step
                 break
-        return self._result(int(games.sum()), total, quiet)
+        self.left_out = int(left_out)
+        played = int(games.sum()) - self.left_out
+        if self.left_out and not played and not stopped:
+            raise guard.nothing_left(self.left_out)
+        return self._result(played, total, quiet)
 
     def _result(self, games: int, total: Tensor, quiet: bool) -> PlayResult:
         mean, square, length = (total / max(games, 1)).tolist()
@@ -138,6 +164,6 @@ class BasePlayer(ABC):
             return result
         if self.print_stats:
             say(f"reward: {result.mean_reward:.2f} +- {result.std_reward:.2f} steps: {result.mean_steps:.1f}")
-            say(f"games: {games}")
+            say(f"games: {games}{f', {left_out_text(self.left_out)}' if self.left_out else ''}")
         say(f"av reward: {result.mean_reward} av steps: {result.mean_steps}")
         return result

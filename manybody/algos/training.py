@@ -9,7 +9,7 @@ from torch import Tensor
 
 from manybody.algos.interaction import EnvAlgorithm
 from manybody.algos.run import EpochMetrics, Run
-from manybody.engine.adoption import counter, number, policy_state
+from manybody.engine.adoption import best_return, counter, policy_state
 from manybody.engine.checkpoint import (
     check_algorithm,
     check_state_dict,
@@ -17,6 +17,7 @@ from manybody.engine.checkpoint import (
     require,
 )
 from manybody.engine.console import warn
+from manybody.engine.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.random_state import rng_state, set_rng_state
 from manybody.engine.run_folder import RunFolder
 
@@ -106,6 +107,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             CheckpointError: it does not fit.
         """
         self.set_weights(weights, path)
+        check_values(weights, path, WEIGHTS)
         counter(weights, "epoch", path)
         counter(weights, "frame", path)
         return []
@@ -175,6 +177,7 @@ class TrainableAlgorithm(EnvAlgorithm):
         if "algo" not in weights:
             self._begin_from(weights, set_epoch, path)
             return
+        check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
         self.set_learner_state(weights, path)
         self.init_tensors()
         self.set_memory_state(weights, path)
@@ -198,6 +201,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             self.adopt(weights, path)
             return
         check_algorithm(self.params.algo.name, weights, path)
+        check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
         self.set_learner_state(weights, path)
         for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
             require(weights, part, path)
@@ -207,7 +211,7 @@ class TrainableAlgorithm(EnvAlgorithm):
         anew = ["episodes", *self.adopt(weights, path)]
         if set_epoch:
             self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
-            self.last_mean_rewards = number(weights, "last_mean_rewards", path, float("-inf"))
+            self.last_mean_rewards = best_return(weights, path, float("-inf"))
         env_state = weights.get("env_state")
         if env_state is not None and not self.vec_env.restores_exactly:
             self.vec_env.set_env_state(env_state)  # of RL Games' protocol, as the one that gave it

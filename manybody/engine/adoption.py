@@ -72,6 +72,19 @@ def number(weights: Mapping[str, Any], key: str, path: str, default: float) -> f
     return value
 
 
+def best_return(weights: Mapping[str, Any], path: str, default: float) -> float:
+    """The best mean return of a checkpoint; -inf where no episode had ended.
+
+    Raises:
+        CheckpointError: it is NaN, infinite or no number: no later policy could be better.
+    """
+    key = "last_mean_rewards"
+    value = number(weights, key, path, default)
+    if not value < math.inf:
+        raise CheckpointError(path, key, repr(value), "a finite number", "The file is damaged.")
+    return value
+
+
 def counter(weights: Mapping[str, Any], key: str, path: str) -> int:
     """A count of a checkpoint; 0 where it has none, as in files of RL Games up to 1.1.
 

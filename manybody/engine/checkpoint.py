@@ -21,6 +21,7 @@ from manybody.engine.archive import (
     uncompiled,
     with_arrays,
 )
+from manybody.engine.finite import check_values
 from manybody.files import write_whole
 
 FORMAT = 1
@@ -234,10 +235,11 @@ def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike
 def check_state_dict(
     expected: Mapping[str, Tensor], given: Mapping[str, Any], path: str | os.PathLike
 ) -> None:
-    """Compare parameter names and shapes before ``load_state_dict``.
+    """Compare parameter names and shapes before ``load_state_dict``, and refuse non-finite values.
 
     Raises:
-        CheckpointError: lists every missing, unexpected and mismatching parameter, with both shapes.
+        CheckpointError: lists every missing, unexpected and mismatching parameter, with both shapes; or names the
+            first one whose values cannot be computed with.
     """
     if not isinstance(given, Mapping):
         what = "named parameters"
@@ -264,6 +266,7 @@ def check_state_dict(
             "Use the network section and the task that the checkpoint was trained with:\n  "
             + "\n  ".join([*problems[:MOST_TOLD], *(["..."] if len(problems) > MOST_TOLD else [])]),
         )
+    check_values(given, path)
 
 
 def _networks(names: Iterable[Any]) -> set[str]:

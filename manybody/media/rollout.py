@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from manybody.engine.console import warn
+from manybody.engine.play_guard import NonFiniteError
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import Step
 from manybody.media.curve import plot_curve
@@ -58,7 +59,11 @@ def record_video(player: Any, path: Path) -> Path | None:
         steps += 1
         return steps >= wanted
 
-    player.run(on_step=watch, quiet=True)
+    try:
+        player.run(on_step=watch, quiet=True)
+    except NonFiniteError as error:
+        warn(f"no video: {error}")
+        return None
     fps = 1.0 / (env.dt * every)
     film, options = np.stack(qpos), {"title": player.config.name, "returns": np.array(returns)}
     if imitates(env):

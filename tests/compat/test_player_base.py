@@ -8,6 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from toy import ToyEnv
+from toy_env import Fault, FaultyEnv
 from toy_players import discrete, given, raw
 
 from manybody.compat.environments import LegacyEnv, legacy_env
@@ -15,6 +16,7 @@ from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, Pp
 from manybody.compat.rl_games.common.player import BasePlayer, Tally
 from manybody.config import ConfigError
 from manybody.engine.checkpoint import CheckpointError, save_checkpoint
+from manybody.engine.play_guard import NonFiniteError
 from manybody.envs import registration
 from manybody.envs.base import EnvSpec
 from manybody.envs.env_configurations import configurations
@@ -233,6 +235,49 @@ def test_masks_and_matches_in_the_loop(capsys):
     out = capsys.readouterr().out
     assert out.count("steps: 1.0 w: 1.0") == 4  # both environments end in every step
     assert "winrate: 1.0" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("key", ["obs", "reward"])
+@pytest.mark.parametrize("single", [True, False])
+def test_non_finite_values_are_reported_and_left_out(key, single, capsys):
+    """Of arrays and of tensors, of one environment and of many: step 3 is one of a first game of five steps."""
+    faulty = FaultyEnv(Fault(key, np.nan, row=0, first=2, last=2), num_envs=1 if single else 8)
+    env = legacy_env(faulty)
+    player = PpoPlayerContinuous(raw(**given(env, player={"games_num": 2 if single else 16})))
+    result = player.run()
+    out, err = capsys.readouterr()
+    assert f"toy: {key} of row 0 at step 3: got nan; expected finite" in err and err.count("\n") == 1
+    assert "1 game with non-finite values left out" in out and "nan" not in out
+    assert result.games == (1 if single else 15)
+
+
+def test_nothing_but_non_finite_values_has_no_mean():
+    faulty = FaultyEnv(*(Fault("reward", np.inf, row=row, first=0, last=10**6) for row in range(8)))
+    player = PpoPlayerContinuous(raw(**given(legacy_env(faulty), player={"games_num": 16})))
+    with pytest.raises(NonFiniteError, match="All 16 games"):
+        player.run()
+
+
+def test_policies_that_are_not_finite_stop_playing():
+    player = PpoPlayerContinuous(raw(**given(legacy_env(ToyEnv()))))
+    player.model.a2c_network.mu.weight.data[0, 0] = np.nan
+    with pytest.raises(NonFiniteError, match="action of row 0 at step 1"):
+        player.run()
+    choosing = PpoPlayerDiscrete(discrete(spaces.Discrete(3)))
+    choosing.model.a2c_network.logits.bias.data[0] = np.nan
+    with pytest.raises(NonFiniteError, match="action of row 0 at step 1"):
+        choosing.run()
+
+
+def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
+    player = PpoPlayerContinuous(raw(**given()))
+    weights = player.get_weights()
+    weights["model"]["a2c_network.sigma"][0] = np.nan
+    save_checkpoint(tmp_path / "bad.pth", weights)
+    with pytest.raises(
+        CheckpointError, match=r"bad\.pth: a2c_network\.sigma: found 1 of 2 values not finite"
+    ):
+        player.restore(str(tmp_path / "bad.pth"))
 
 
 def test_agents_of_one_environment_are_one_game():

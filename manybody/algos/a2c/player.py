@@ -14,11 +14,12 @@ from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.adoption import policy_state
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
+from manybody.engine.play_guard import PlayGuard, not_chosen_from
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
-from manybody.nn.distributions import categorical
+from manybody.nn.distributions import categorical, joined
 
 
 class PpoPlayer(BasePlayer):
@@ -113,6 +114,9 @@ PPOPlayerContinuous = PpoPlayerContinuous
 class PpoPlayerDiscrete(PpoPlayer):
     """Plays ``a2c_discrete`` checkpoints."""
 
+    logits: Tensor | None = None
+    """(N, K or sum of K): what the last actions were drawn from."""
+
     @property
     def actions_num(self) -> int | tuple[int, ...]:
         """K, or the size of each head."""
@@ -121,10 +125,15 @@ class PpoPlayerDiscrete(PpoPlayer):
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
         """See :class:`BasePlayer`: the most likely action, or a sample; (N,) or (N, heads) int64."""
         out = self.act(obs)
+        self.logits = joined(out["logits"])
         if not is_deterministic:
             return out["actions"]
         sizes = self.actions_num
-        return categorical(out["logits"], sizes if isinstance(sizes, tuple) else None).mode()
+        return categorical(self.logits, sizes if isinstance(sizes, tuple) else None).mode()
+
+    def unsound(self, actions: Tensor, guard: PlayGuard) -> Tensor:
+        """See :class:`BasePlayer`: NaN among the logits, which any choice would hide; -inf forbids an action."""
+        return super().unsound(actions, guard) if self.logits is None else not_chosen_from(self.logits)
 
     def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:
         """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool.

@@ -12,6 +12,7 @@ from manybody.algos.player import PlayResult
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step
 from manybody.functional import adversarial
+from manybody.functional.stats import masked_mean, rows_sane
 from manybody.motion.imitation import imitation_error, still_error
 
 TRIALS = 32
@@ -64,16 +65,25 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
         """See :class:`BasePlayer`; looks at the motion."""
         step = super().env_step(actions)
         check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.env, self.env_info)))
-        logits = self.model.discriminate(step.extras["amp_obs"].to(self.device))
-        self.style += adversarial.style_reward(logits, self.config.disc_reward_scale).mean()
+        motion = step.extras["amp_obs"].to(self.device)
+        finite = rows_sane(motion)
+        logits = self.model.discriminate(motion.masked_fill(~finite.unsqueeze(1), 0.0))
+        style = adversarial.style_reward(logits, self.config.disc_reward_scale)
+        self.style += masked_mean(style.reshape(self.rows), finite)
         self.steps += 1
         bodies = step.extras.get("body_positions")
         if bodies is not None:
             trials = len(self.alive)
             self.seen.append(bodies[:trials].to(self.device))
+            self.going &= rows_sane(self.seen[-1])
             self.alive += self.going
             self.going &= ~step.done[:trials].to(self.device)
         return step
+
+    def watched(self, step: Step) -> dict[str, Any]:
+        """See :class:`BasePlayer`: the motion too."""
+        motion = {key: step.extras[key] for key in ("amp_obs", "body_positions") if key in step.extras}
+        return super().watched(step) | motion
 
     def imitation_error(self) -> float | None:
         """Mean over the trials' first episodes (m); None where the environment does not tell."""
@@ -84,5 +94,6 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
         errors = [
             min(imitation_error(motion[trial, :length], clip) for clip in clips)
             for trial, length in enumerate(self.alive.tolist())
+            if length
         ]
-        return sum(errors) / len(errors)
+        return sum(errors) / len(errors) if errors else None

@@ -19,8 +19,10 @@ from manybody.compat.rl_games.common.player import BasePlayer
 from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
 from manybody.engine.adoption import policy_state
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
+from manybody.engine.play_guard import PlayGuard, not_chosen_from
 from manybody.envs import spaces
 from manybody.functional.actions import rescale_actions
+from manybody.nn.distributions import joined
 
 __all__ = [
     "BasePlayer",
@@ -133,6 +135,9 @@ PPOPlayerContinuous = PpoPlayerContinuous
 class PpoPlayerDiscrete(_Player):
     """``algo.name: a2c_discrete``."""
 
+    logits: Tensor | None = None
+    """(N, sum of head sizes): what the last actions were drawn from."""
+
     def _look_at_actions(self) -> None:
         self._sizes = spaces.head_sizes(spaces.gymnasium_space(self.action_space))
         self.is_multi_discrete = type(self.action_space).__name__ != "Discrete"
@@ -155,12 +160,15 @@ class PpoPlayerDiscrete(_Player):
         refuse_blocked(self.env_name, spaces.blocked_rows(masks, self._sizes))
         return self._chosen(self._act(obs, action_masks=masks), is_deterministic)
 
+    def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
+        """See :class:`BasePlayer`: NaN among the logits, which any choice would hide; -inf forbids an action."""
+        return super().unsound(actions, guard) if self.logits is None else not_chosen_from(self.logits)
+
     def _chosen(self, out: Mapping[str, Any], is_deterministic: bool) -> Tensor:
+        self.logits = joined(out["logits"])
         if not is_deterministic:
             return self._given(out["actions"])
-        heads = out["logits"]
-        if isinstance(heads, Tensor):
-            heads = heads.split(self._sizes, dim=-1)
+        heads = self.logits.split(self._sizes, dim=-1)
         modes = torch.stack([head.argmax(dim=-1) for head in heads], dim=-1)
         return self._given(modes if self.is_multi_discrete else modes[..., 0])
 

@@ -14,9 +14,11 @@ from manybody.compat.environments import create_legacy_env
 from manybody.compat.evaluation import CheckpointWatch
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
 from manybody.compat.rl_games.common.env_configurations import configurations, get_env_info
+from manybody.compat.tally import Tally as Tally
 from manybody.config import ConfigError, Problem
 from manybody.data.tree import tree_map
 from manybody.engine.console import say, warn
+from manybody.engine.play_guard import PlayGuard
 from manybody.runner import has_device
 
 GAMES = 2000
@@ -247,10 +249,15 @@ class BasePlayer(CheckpointWatch):
         """Play ``games_num`` games, tell how they end, and return the statistics.
 
         Every environment contributes its first games, as many as the others (or one more, where ``games_num`` does
-        not divide): counting whichever games end first would favour short ones.
+        not divide): counting whichever games end first would favour short ones. A game in which an observation or a
+        reward is NaN, infinite or above 1e15 ends there and is left out of the statistics; the first is reported.
+
+        Raises:
+            NonFiniteError: the policy's actions are not finite, or every game was left out.
         """
         n_games = self.games_num * self.n_game_life
         tally: Tally | None = None
+        guard: PlayGuard | None = None
         self.wait_for_checkpoint()
         for _ in range(n_games):  # an environment alone is reset after each game
             obses = self.env_reset(self.env)
@@ -258,6 +265,8 @@ class BasePlayer(CheckpointWatch):
             self.init_rnn()
             tally = tally or Tally(envs, n_games)
             tally.begin()
+            guard = guard or PlayGuard(self.env_name, envs * self.num_agents, torch.device("cpu"))
+            obses = guard.reset(obses)
             masks = self._masks_of_env()
             for step in range(self.max_steps):
                 if self.evaluation and step % self.update_checkpoint_freq == 0:
@@ -266,19 +275,28 @@ class BasePlayer(CheckpointWatch):
                     action = self.get_action(obses, self.is_deterministic)
                 else:
                     action = self.get_masked_action(obses, masks(), self.is_deterministic)
+                guard.check_actions(self.unsound(action, guard))
                 obses, rewards, dones, infos = self.env_step(self.env, action)
                 self._render()
                 self._forget(dones)
                 first = slice(None, None, self.num_agents)  # of each environment's agents
-                line = tally.step(rewards[first].cpu(), dones[first].cpu().bool(), infos)
+                obses, ended, spoilt = guard.after_step(obses, dones.cpu().bool(), {"reward": rewards})
+                rewards = rewards[first].cpu()
+                line = tally.step(rewards, dones[first].cpu().bool(), infos, ended[first], spoilt[first])
                 if line and self.print_stats:
                     say(line)
-                if tally.is_complete or (envs == 1 and bool(dones.any())):
+                if tally.is_complete or (envs == 1 and bool(ended.any())):
                     break
             if tally.is_complete:
                 break
-        assert tally is not None, "games_num and n_game_life are at least 1"
+        assert tally is not None and guard is not None, "games_num and n_game_life are at least 1"
+        if tally.left_out and not tally.rewards:
+            raise guard.nothing_left(tally.left_out)
         return tally.result(self.n_game_life)
+
+    def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
+        """(N,) bool: the rows whose ``actions``, just chosen, the policy did not compute from finite values."""
+        return guard.broken_rows(actions)
 
     def _masks_of_env(self) -> Any:
         """What gives the masks of the next step; None where all actions are always allowed."""
@@ -302,66 +320,3 @@ class BasePlayer(CheckpointWatch):
         if self.is_rnn:
             going_on = (~dones.bool()).float().unsqueeze(-1).to(self.device)
             self.states = [state * going_on for state in self.states]
-
-
-class Tally:
-    """Returns and lengths of the games that count.
-
-    Args:
-        envs: environments, E.
-        games: how many games are wanted of all of them.
-    """
-
-    def __init__(self, envs: int, games: int) -> None:
-        self.wanted = games // envs + (torch.arange(envs) < games % envs).long()
-        self.played = torch.zeros(envs, dtype=torch.long)
-        self.rewards: list[Tensor] = []
-        self.lengths: list[Tensor] = []
-        self.wins: list[float] = []
-
-    def begin(self) -> None:
-        """All environments were reset."""
-        self.reward, self.length = torch.zeros(2, len(self.wanted), dtype=torch.float64)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all games that count have ended."""
-        return bool((self.played >= self.wanted).all())
-
-    def step(self, rewards: Tensor, dones: Tensor, infos: Any) -> str | None:
-        """Count a step; the line about the games that ended in it.
-
-        Args:
-            rewards: (E,).
-            dones: (E,) bool.
-            infos: ``battle_won`` or ``scores`` in it say how those games ended.
-        """
-        self.reward += rewards
-        self.length += 1
-        counts = dones & (self.played < self.wanted)
-        line = self._end(counts, infos) if counts.any() else None
-        self.reward[dones], self.length[dones] = 0.0, 0.0
-        return line
-
-    def _end(self, counts: Tensor, infos: Any) -> str:
-        self.played += counts
-        self.rewards.append(self.reward[counts])
-        self.lengths.append(self.length[counts])
-        line = f"reward: {float(self.rewards[-1].mean()):.2f} steps: {float(self.lengths[-1].mean()):.1f}"
-        told = [infos[key] for key in ("scores", "battle_won") if isinstance(infos, Mapping) and key in infos]
-        if told:
-            self.wins.append(float(torch.as_tensor(told[0]).float().mean()))
-            line += f" w: {self.wins[-1]}"
-        return line
-
-    def result(self, n_game_life: int) -> PlayResult:
-        """Tell and return the statistics; ``n_game_life`` episodes are one game."""
-        rewards = torch.cat([*self.rewards, torch.zeros(0, dtype=torch.float64)])
-        games = max(len(rewards), 1)
-        reward = float(rewards.sum()) / games * n_game_life
-        steps = float(sum(length.sum() for length in self.lengths)) / games * n_game_life
-        say(f"{float(rewards.sum())}")
-        wins = f" winrate: {sum(self.wins) / games * n_game_life}" if self.wins else ""
-        say(f"av reward: {reward} av steps: {steps}{wins}")
-        deviation = float(rewards.std(correction=0)) if len(rewards) else 0.0
-        return PlayResult(len(rewards), reward, deviation * n_game_life, steps)

@@ -1,0 +1,89 @@
+"""Counting games: the statistics of RL Games' players."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from manybody.algos.player import PlayResult
+from manybody.engine.console import say
+from manybody.engine.play_guard import left_out_text
+
+
+class Tally:
+    """Returns and lengths of the games that count.
+
+    Args:
+        envs: environments, E.
+        games: how many games are wanted of all of them.
+    """
+
+    def __init__(self, envs: int, games: int) -> None:
+        self.wanted = games // envs + (torch.arange(envs) < games % envs).long()
+        self.played = torch.zeros(envs, dtype=torch.long)
+        self.left_out = 0
+        self.rewards: list[Tensor] = []
+        self.lengths: list[Tensor] = []
+        self.wins: list[float] = []
+
+    def begin(self) -> None:
+        """All environments were reset."""
+        self.reward, self.length = torch.zeros(2, len(self.wanted), dtype=torch.float64)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all games that count have ended."""
+        return bool((self.played >= self.wanted).all())
+
+    def step(
+        self,
+        rewards: Tensor,
+        dones: Tensor,
+        infos: Any,
+        ended: Tensor | None = None,
+        spoilt: Tensor | None = None,
+    ) -> str | None:
+        """Count a step; the line about the games that ended in it.
+
+        Args:
+            rewards: (E,).
+            dones: (E,) bool.
+            infos: ``battle_won`` or ``scores`` in it say how those games ended.
+            ended: (E,) bool, the games that end here; by default those of ``dones``.
+            spoilt: (E,) bool, the games that do not count; by default none.
+        """
+        self.reward += rewards
+        self.length += 1
+        ended = dones if ended is None else ended
+        ended = ended & (self.played < self.wanted)
+        self.played += ended
+        counts = ended if spoilt is None else ended & ~spoilt
+        self.left_out += int((ended & ~counts).sum())
+        line = self._end(counts, infos) if counts.any() else None
+        self.reward[dones], self.length[dones] = 0.0, 0.0
+        return line
+
+    def _end(self, counts: Tensor, infos: Any) -> str:
+        self.rewards.append(self.reward[counts])
+        self.lengths.append(self.length[counts])
+        line = f"reward: {float(self.rewards[-1].mean()):.2f} steps: {float(self.lengths[-1].mean()):.1f}"
+        told = [infos[key] for key in ("scores", "battle_won") if isinstance(infos, Mapping) and key in infos]
+        if told:
+            self.wins.append(float(torch.as_tensor(told[0]).float().mean()))
+            line += f" w: {self.wins[-1]}"
+        return line
+
+    def result(self, n_game_life: int) -> PlayResult:
+        """Tell and return the statistics; ``n_game_life`` episodes are one game."""
+        rewards = torch.cat([*self.rewards, torch.zeros(0, dtype=torch.float64)])
+        games = max(len(rewards), 1)
+        reward = float(rewards.sum()) / games * n_game_life
+        steps = float(sum(length.sum() for length in self.lengths)) / games * n_game_life
+        say(f"{float(rewards.sum())}")
+        if self.left_out:
+            say(left_out_text(self.left_out))
+        wins = f" winrate: {sum(self.wins) / games * n_game_life}" if self.wins else ""
+        say(f"av reward: {reward} av steps: {steps}{wins}")
+        deviation = float(rewards.std(correction=0)) if len(rewards) else 0.0
+        return PlayResult(len(rewards), reward, deviation * n_game_life, steps)
