@@ -8,7 +8,17 @@ from typing import Any
 
 from manybody.engine.dashboard import Dashboard, EpochReport
 
-__all__ = ["Display", "EpochReport", "error", "fps_line", "notice", "restore_cursor", "say", "warn"]
+__all__ = [
+    "Display",
+    "EpochReport",
+    "error",
+    "fps_line",
+    "notice",
+    "progress",
+    "restore_cursor",
+    "say",
+    "warn",
+]
 
 _live: Any = None
 """The rich ``Live`` that is on the screen, or None."""
@@ -43,6 +53,14 @@ def notice(line: str) -> None:
     _notice = line
     if _live is None:
         _raw(2, f"{line}\n")
+
+
+def progress(line: str) -> None:
+    """Show ``line`` in the place of the one before; an empty one leaves nothing. Only on a terminal."""
+    if _is_terminal():
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(f"\r\x1b[K{line}")
+            sys.stdout.flush()
 
 
 def restore_cursor() -> None:

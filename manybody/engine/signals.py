@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 from manybody.engine import console
@@ -23,6 +23,30 @@ class StopRequest:
     def exit_code(self) -> int:
         """128 + the signal's number, as in shells: 130 after SIGINT, 143 after SIGTERM; 0 when none came."""
         return 128 + self.requested if self.requested is not None else 0
+
+
+@contextlib.contextmanager
+def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Gives a function that answers whether Ctrl-C was pressed while the block runs; the block then ends itself.
+
+    A second Ctrl-C does what it did before the block. Outside the main thread, where Python allows no handlers, the
+    answer is no.
+    """
+    pressed = False
+
+    def skip(number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(number, previous)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    previous = signal.signal(signal.SIGINT, skip)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextlib.contextmanager

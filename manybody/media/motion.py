@@ -73,7 +73,7 @@ def draw(model: mujoco.MjModel, qpos: np.ndarray, size: tuple[int, int]) -> list
     """
     with offscreen(model, size) as picture:
         cameras = views(model, qpos, FPS, "track", size)
-        return [picture(place, camera).copy() for place, camera in zip(qpos, cameras, strict=True)]
+        return [picture(place, camera) for place, camera in zip(qpos, cameras, strict=True)]
 
 
 def imitates(env: Any) -> bool:

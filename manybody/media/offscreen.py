@@ -26,8 +26,9 @@ INSTALL_GL = "install an off-screen OpenGL library (Debian/Ubuntu: apt-get insta
 SHADOW_MAP = 1024
 """Side of the shadow map, texels. MuJoCo's 4096 halves the frame rate on a CPU and looks the same."""
 
-MULTISAMPLES = 4
-"""Samples per pixel. None would take half the time, but the edges of thin limbs flicker."""
+OVERSAMPLING = 2
+"""Samples per pixel along each axis, against flickering edges of thin limbs. On a CPU the mean of the pixels of a
+larger picture takes about half the time of MuJoCo's multisampling."""
 
 CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
 """Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
@@ -46,15 +47,15 @@ def offscreen(
 ) -> Iterator[Callable[[np.ndarray, mujoco.MjvCamera], Frame]]:
     """An off-screen picture of ``size`` (width, height, pixels).
 
-    Gives a function from qpos ``(nq,)`` and camera to a frame, which the next call overwrites.
+    Gives a function from qpos ``(nq,)`` and camera to a frame.
 
     Raises:
         VideoError: no OpenGL library.
     """
-    width, height = size
+    width, height = (OVERSAMPLING * side for side in size)
     model = copy.copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-    model.vis.quality.offsamples, model.vis.quality.shadowsize = MULTISAMPLES, SHADOW_MAP
+    model.vis.quality.offsamples, model.vis.quality.shadowsize = 0, SHADOW_MAP
     data, rectangle = mujoco.MjData(model), mujoco.MjrRect(0, 0, width, height)
     scene, option, mark = mujoco.MjvScene(model, 10_000), mujoco.MjvOption(), mujoco.MjvPerturb()
     # A mirrored floor draws everything twice: a third of the time for little.
@@ -69,9 +70,16 @@ def offscreen(
             mujoco.mjv_updateScene(model, data, option, mark, camera, mujoco.mjtCatBit.mjCAT_ALL.value, scene)
             mujoco.mjr_render(rectangle, scene, context)
             mujoco.mjr_readPixels(pixels, None, rectangle, context)
-            return pixels[::-1]
+            return _mean_pixels(pixels[::-1])
 
         yield draw
+
+
+def _mean_pixels(picture: Frame) -> Frame:
+    """``picture``, smaller by :data:`OVERSAMPLING` along each axis."""
+    n = OVERSAMPLING
+    total = sum(picture[row::n, column::n].astype(np.uint16) for row in range(n) for column in range(n))
+    return (np.asarray(total) // n**2).astype(np.uint8)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ LOGGER = logging.getLogger(__name__)
 
 INSTALL_MEDIA = "pip install 'manybody[media]'"
 
+POLL_SECONDS = 0.1
+"""Between two looks at a process that renders."""
+
 
 def render_video(
     model: mujoco.MjModel,
@@ -38,6 +42,7 @@ def render_video(
     title: str = "",
     labels: Sequence[str] = (),
     returns: np.ndarray | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Path:
     """Render recorded positions to an mp4 that plays in browsers (H.264, yuv420p).
 
@@ -52,6 +57,7 @@ def render_video(
         title: a short line shown in the top left corner.
         labels: E short lines instead, each in the top left corner of its environment's tile.
         returns: ``(K,)`` or ``(E, K)`` return of the episode so far, shown beside the time.
+        progress: called with the number of frames that are done, after each.
 
     Returns:
         ``path``.
@@ -79,6 +85,8 @@ def render_video(
                 picture = draw(clip[k], cameras[e][k])
                 frame[y : y + tile[1], x : x + tile[0]] = _label(picture, labels[e], captions[e][k])
             write(_label(frame, top=title))
+            if progress is not None:
+                progress(k + 1)
     return target
 
 
@@ -95,6 +103,7 @@ def record_in_subprocess(
     returns: np.ndarray | None = None,
     time_limit: float = 180.0,
     report: Callable[[str], None] = LOGGER.warning,
+    watch: Callable[[int], bool] = lambda _: False,
 ) -> Path | None:
     """:func:`render_video` in a process of its own: whatever goes wrong there, the caller goes on.
 
@@ -113,6 +122,7 @@ def record_in_subprocess(
         returns: ``(K,)`` or ``(E, K)``.
         time_limit: seconds after which the rendering is stopped.
         report: takes the one line that says why there is no video and what to do.
+        watch: called several times a second with the number of frames that are done; true ends the rendering.
 
     Returns:
         ``path``, or None when there is no video.
@@ -128,7 +138,7 @@ def record_in_subprocess(
             if returns is not None:
                 np.save(job / "returns.npy", np.asarray(returns, np.float64), allow_pickle=False)
             (job / "options.json").write_text(json.dumps(options), encoding="utf-8")
-            failure = _run_job(job, target, time_limit)
+            failure = _run_job(job, target, time_limit, watch)
     except Exception as error:  # a full disk or an odd model must not end a training run either
         failure = f"{type(error).__name__}: {error}"
     if failure is None:
@@ -310,25 +320,33 @@ def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], came
         raise ValueError(f"camera: no {camera!r} in this model; 'track' or one of {names}")
 
 
-def _run_job(job: Path, target: Path, time_limit: float) -> str | None:
+def _run_job(job: Path, target: Path, time_limit: float, watch: Callable[[int], bool]) -> str | None:
     """Render the job folder in a new process; why there is no ``target``, or None."""
     # the child finds exactly the packages this process finds, wherever either was started
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with (
         (job / "stderr").open("w+b") as stderr,
+        (job / "stdout").open("w+b") as stdout,
         subprocess.Popen(
             [sys.executable, "-m", "manybody.media.video", str(job)],
             env=environment,
             stdin=subprocess.PIPE,  # open as long as this process lives, see _end_with_parent
-            stdout=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=stderr,
             start_new_session=True,  # Ctrl-C is the trainer's to handle
         ) as child,
     ):
+        end = time.monotonic() + time_limit
         try:
-            status = child.wait(time_limit)
-        except subprocess.TimeoutExpired:
-            return f"rendering took longer than {time_limit:g} s; ask for fewer frames or a smaller size"
+            while (status := child.poll()) is None:
+                # The child writes one character for each frame into the file.
+                if watch(os.fstat(stdout.fileno()).st_size):
+                    return "skipped"
+                if time.monotonic() > end:
+                    return (
+                        f"rendering took longer than {time_limit:g} s; ask for fewer frames or a smaller size"
+                    )
+                time.sleep(min(POLL_SECONDS, time_limit))
         finally:
             child.kill()
             _partial(target, child.pid).unlink(missing_ok=True)
@@ -351,6 +369,8 @@ def _main(job: Path) -> None:
     returns = job / "returns.npy"
     partial = _partial(Path(options["path"]), os.getpid())
     threading.Thread(target=_end_with_parent, args=(job, partial), daemon=True).start()
+    frames_done = os.dup(1)
+    os.dup2(2, 1)  # what a graphics driver has to say is no frame
     render_video(
         mujoco.MjModel.from_binary_path(str(job / "model.mjb")),
         np.load(job / "qpos.npy"),
@@ -361,6 +381,7 @@ def _main(job: Path) -> None:
         title=options["title"],
         labels=options["labels"],
         returns=np.load(returns) if returns.exists() else None,
+        progress=lambda _: os.write(frames_done, b"."),
     )
 
 
