@@ -141,7 +141,8 @@ def _play(
         others = [word for word in words if word.partition("=")[0].lstrip("+") not in SIZES]
         player = load_player(folder, checkpoint, [*others, "num_envs=1"])
         with _closing(player.env):
-            video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
+            path = folder.videos / f"{checkpoint.stem}.mp4"
+            video = record_video(player, path, asked.video_seconds, asked.video_camera)
             if video:
                 say(f"video: {video}")
             if video and imitates(player.env):

@@ -20,7 +20,7 @@ SHORT: Mapping[str, str] = {
 
 ROOT = (
     *("import_modules", "import_path", "test", "checkpoint", "sigma", "torch_deterministic", "headless"),
-    *("video", "capture_video", "capture_video_freq", "capture_video_len"),
+    *("video", "video_seconds", "video_camera", "capture_video", "capture_video_freq", "capture_video_len"),
 )
 """Keys of the command line that are about this launch."""
 

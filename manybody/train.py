@@ -4,19 +4,22 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from manybody.interrupts import ending_at_once
 
 with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  # the imports take seconds
     from manybody.config import ConfigError, Params, Problem, dump, parse_launch
+    from manybody.config.launch import VIDEO_SECONDS
     from manybody.configuration import check, configure, is_tree, record, root_of
-    from manybody.engine.console import say
+    from manybody.engine.console import say, warn
     from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
     from manybody.engine.run_folder import RunFolder, RunFolderError
+    from manybody.engine.signals import skip_on_interrupt
     from manybody.exit_codes import exit_codes
     from manybody.hydra_tree import collecting
-    from manybody.play import prepare_play
+    from manybody.play import load_player, prepare_play
     from manybody.runner import build_runner, register_tree, set_deterministic
     from manybody.words import Words, given, jobs, read
 
@@ -42,7 +45,7 @@ def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserve
     if settings.capture_video:
         from manybody.media.capture import VideoObserver
 
-        camera = VideoObserver(settings.capture_video_freq, settings.capture_video_len)
+        camera = VideoObserver(settings.capture_video_freq, settings.capture_video_len, settings.video_camera)
         observer = MultiObserver([observer or IsaacAlgoObserver(), camera])
     runner = build_runner(observer)
     runner.load_config(params)
@@ -53,30 +56,52 @@ def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserve
         kept = {"task_name": params.config.get("env_name"), "params": dump(runner.params)}
         runner.run_config = {**runner.run_config, **kept}
     agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
-    show_results(agent, settings.video)
+    show_results(agent, settings.video, settings.video_seconds, settings.video_camera)
     return agent
 
 
-def show_results(agent: Any, film: bool = True) -> None:
-    """Draw the learning curve of a finished run, film its best policy if asked, and say where everything lies.
+def show_results(
+    agent: Any, film: bool = True, seconds: float = VIDEO_SECONDS, camera: str | None = None
+) -> None:
+    """Report where the results of a finished run lie, then film its best policy.
 
-    Trouble here costs pictures, nothing else.
+    Trouble here costs pictures, nothing else; Ctrl-C skips the video.
+
+    Args:
+        agent: after training.
+        film: whether to film.
+        seconds: length of the video.
+        camera: a camera of the task's model; None: the default one.
     """
-    from manybody.media.rollout import draw_curve, record_video
-    from manybody.play import load_player
-
     folder = agent.run.folder
+    with skip_on_interrupt() as skipped:
+        checkpoint = summarise(folder)
+        if not checkpoint or not film:
+            return
+        from manybody.media.rollout import record_video
+
+        try:
+            player = load_player(folder, checkpoint, ["num_envs=1"])
+            path = folder.videos / f"{checkpoint.stem}.mp4"
+            video = None if skipped() else record_video(player, path, seconds, camera)
+        except Exception as error:
+            warn(f"no video: {type(error).__name__}: {error}")
+            return
+        if video:
+            say(f"video:           {video}")
+
+
+def summarise(folder: RunFolder) -> Path | None:
+    """Draw the learning curve of a run and report where everything lies; returns the best checkpoint, if any."""
+    from manybody.media.rollout import draw_curve
+
     checkpoint = folder.best() or folder.newest()
-    video = None
-    if checkpoint and film:
-        player = load_player(folder, checkpoint, ["num_envs=1"])
-        video = record_video(player, folder.videos / f"{checkpoint.stem}.mp4")
     say(f"\nrun folder:      {folder.path}")
-    found = (("best checkpoint", checkpoint), ("video", video), ("learning curve", draw_curve(folder)))
-    for what, where in found:
+    for what, where in (("best checkpoint", checkpoint), ("learning curve", draw_curve(folder))):
         if where:
             say(f"{what + ':':<16} {where}")
     say(f"play it again:   manybody play {folder.path}")
+    return checkpoint
 
 
 def prepare(texts: Sequence[str], file: str | None = None) -> Callable[[], Any]:

@@ -7,7 +7,10 @@ from manybody.config import Problem
 from manybody.config.errors import shown
 from manybody.config.launch import answer
 
-TEXTS = ("checkpoint", "experiment")
+SPELLINGS = {"video.camera": "video_camera", "video.seconds": "video_seconds"}
+"""What a key may be called on a command line, and what it is called in the configuration."""
+
+TEXTS = ("checkpoint", "experiment", "video_camera")
 """Keys whose value is text even where it looks like a number or like Hydra's syntax."""
 
 
@@ -43,7 +46,7 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
         several: ``--multirun`` is on: a word may hold several values.
     """
     result = Words([], [], [])
-    for text in texts:
+    for text in map(_respelled, texts):
         key, equals, given = text.partition("=")
         key = key.lstrip("+~")
         said = answer(key, given)
@@ -71,7 +74,12 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
 
 def given(texts: Iterable[str]) -> dict[str, str]:
     """Key to value, both as typed."""
-    return {key.lstrip("+~"): value for key, _, value in (text.partition("=") for text in texts)}
+    return {key.lstrip("+~"): value for key, _, value in (_respelled(text).partition("=") for text in texts)}
+
+
+def _respelled(text: str) -> str:
+    key, equals, value = text.partition("=")
+    return f"{SPELLINGS.get(key, key)}{equals}{value}"
 
 
 def jobs(words: Sequence[Word]) -> list[list[str]]:

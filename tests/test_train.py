@@ -1,5 +1,7 @@
 """``manybody train`` up to the first epoch: what is composed, what is refused, and how."""
 
+import signal
+
 import pytest
 import torch
 import yaml
@@ -8,6 +10,7 @@ from toy_env import toy_params
 from manybody import train
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder
+from manybody.train import show_results
 
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = [
@@ -198,3 +201,44 @@ def test_the_saved_configuration_is_the_resolved_tree(tmp_path):
     assert saved["command"] == [*SMALL, "experiment=a", "seed=5"]
     assert saved["task_name"] == "Cartpole" and saved["task"]["env"]["numEnvs"] == 64
     assert saved["train"]["params"]["seed"] == agent.params.seed == 5
+
+
+def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path, capsys, monkeypatch):
+    from manybody.media import rollout
+
+    agent = train.main([*SMALL, "experiment=a"])
+    before_film = []
+
+    def film(player, path, seconds, camera):
+        before_film.append(capsys.readouterr().out)
+        assert (player.env.num_envs, path.parent, seconds, camera) == (
+            1,
+            agent.run.folder.videos,
+            2.5,
+            "side",
+        )
+        return path
+
+    monkeypatch.setattr(rollout, "record_video", film)
+    show_results(agent, True, 2.5, "side")
+    (summary,) = before_film
+    assert all(line in summary for line in ("run folder: ", "best checkpoint: ", "play it again: "))
+    assert "curve.png" in summary and agent.run.folder.curve_file.is_file()
+    assert capsys.readouterr().out.startswith("video: ")
+
+    def broken(*_):
+        raise RuntimeError("no disk")
+
+    monkeypatch.setattr(rollout, "record_video", broken)
+    show_results(agent)
+    assert capsys.readouterr().err == "warning: no video: RuntimeError: no disk\n"
+
+
+def test_ctrl_c_before_the_film_skips_it(tmp_path, capsys, monkeypatch):
+    from manybody.media import rollout
+
+    agent = train.main([*SMALL, "experiment=a"])
+    monkeypatch.setattr(rollout, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(rollout, "record_video", lambda *_: pytest.fail("filmed"))
+    show_results(agent)
+    assert "play it again" in capsys.readouterr().out

@@ -14,6 +14,9 @@ from manybody.config.ppo import PPOConfig
 from manybody.config.sac import SACConfig
 from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
 
+VIDEO_SECONDS = 5.0
+"""Length of the film of a policy. Five seconds take less than fifteen to render on two cores."""
+
 Count = Annotated[Whole, Field(ge=1)]
 
 
@@ -69,6 +72,11 @@ class LaunchConfig(Section):
     """Train in several processes."""
     video: Flag = True
     """Film the best policy when training ends."""
+    video_seconds: Annotated[Number, Field(gt=0)] = VIDEO_SECONDS
+    """Length of the film, in seconds. On the command line also ``video.seconds``."""
+    video_camera: Annotated[Text | None, NoneWord] = None
+    """The camera of the task's model that films; null: ``track``, or the model's default. On the command line also
+    ``video.camera``."""
     capture_video: Flag = False
     """Record videos while training."""
     capture_video_freq: Count = 1464

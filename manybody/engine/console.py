@@ -13,6 +13,7 @@ __all__ = [
     "EpochReport",
     "error",
     "fps_line",
+    "is_terminal",
     "notice",
     "progress",
     "restore_cursor",
@@ -57,7 +58,7 @@ def notice(line: str) -> None:
 
 def progress(line: str) -> None:
     """Show ``line`` in the place of the one before; an empty one leaves nothing. Only on a terminal."""
-    if _is_terminal():
+    if is_terminal():
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.write(f"\r\x1b[K{line}")
             sys.stdout.flush()
@@ -117,7 +118,7 @@ class Display:
         """Show something at once: the title, and that the run is being built."""
         if not self.print_stats:
             return
-        if _is_terminal():
+        if is_terminal():
             self._open(title)
         else:
             say(title)
@@ -169,7 +170,8 @@ class Display:
         _live.start(refresh=True)
 
 
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether standard output is a screen on which lines can be drawn again."""
     try:
         return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     except (AttributeError, ValueError):

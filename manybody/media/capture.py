@@ -21,9 +21,11 @@ class VideoObserver(AlgoObserver):
     Args:
         frequency: environment steps from the start of one video to the start of the next.
         length: environment steps in a video.
+        camera: a camera of the task's model; None: the default one.
     """
 
-    def __init__(self, frequency: int, length: int) -> None:
+    def __init__(self, frequency: int, length: int, camera: str | None = None) -> None:
+        self.camera = camera or "track"
         self.frequency = frequency
         self.length = length
         self.steps = 0
@@ -53,7 +55,7 @@ class VideoObserver(AlgoObserver):
         job = threading.Thread(
             target=record_in_subprocess,
             args=(self.env.sim.model, clip, path, 1.0 / self.env.dt),
-            kwargs={"report": warn},
+            kwargs={"report": warn, "camera": self.camera},
         )
         job.start()
         self.threads = [*(thread for thread in self.threads if thread.is_alive()), job]

@@ -33,6 +33,9 @@ larger picture takes about half the time of MuJoCo's multisampling."""
 CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
 """Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
 
+MUJOCOS_DIRECTION = (90.0, -45.0)
+"""Degrees: azimuth and elevation of a model that says nothing about them."""
+
 FRAMING = 1.25
 """Room around the robot, as a multiple of the distance at which it just fills the height of the frame."""
 
@@ -89,7 +92,7 @@ def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujo
     Raises:
         VideoError: there is none, or it does not start.
     """
-    backend, window = _gl_backend(), None
+    backend, window = gl_backend(), None
     try:
         try:
             window = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
@@ -121,7 +124,7 @@ BACKENDS = ("egl", "osmesa", "glfw", "cgl")
 """Modules of ``mujoco`` that ``MUJOCO_GL`` can name."""
 
 
-def _gl_backend() -> str:
+def gl_backend() -> str:
     """The module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first there is.
 
     Raises:
@@ -206,18 +209,27 @@ def _smooth(path: np.ndarray, half: int) -> np.ndarray:
 def views(
     model: mujoco.MjModel, clip: np.ndarray, fps: float, camera: str, size: tuple[int, int]
 ) -> list[mujoco.MjvCamera]:
-    """One camera for each of the K frames of ``clip`` ``(K, nq)``, drawn at ``size`` (width, height)."""
+    """One camera for each of the K frames of ``clip`` ``(K, nq)``, drawn at ``size`` (width, height).
+
+    Where the model has no ``camera``, its default one (MJCF: ``visual/global``, ``cameraid``) is used, and without
+    that one a free camera in the direction of ``visual/global`` (``azimuth``, ``elevation``).
+    """
     named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+    overall = model.vis.global_
+    named = named if named >= 0 else overall.cameraid
     if named >= 0:
         view = mujoco.MjvCamera()
         view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, named
         return [view] * len(clip)
     views = []
     lookat, distance = camera_path(model, clip, fps)
+    direction = overall.azimuth, overall.elevation
+    if direction == MUJOCOS_DIRECTION:
+        direction = CAMERA_AZIMUTH, CAMERA_ELEVATION
     distance /= min(1.0, size[0] / size[1])  # the field of view is that of the height
     for point in lookat:
         view = mujoco.MjvCamera()
         view.lookat[:], view.distance = point, distance
-        view.azimuth, view.elevation = CAMERA_AZIMUTH, CAMERA_ELEVATION
+        view.azimuth, view.elevation = direction
         views.append(view)
     return views

@@ -76,7 +76,7 @@ def render_video(
         raise ValueError(f"labels: {len(labels)} given, {len(clips)} expected, one for each environment")
     columns, rows = _grid(len(clips))
     tile = (size[0] // columns, size[1] // rows)
-    with offscreen(model, tile) as draw, _writer(target, size, fps) as write:
+    with offscreen(model, tile) as draw, open_video(target, size, fps) as write:
         cameras = [views(model, clip, fps, camera, tile) for clip in clips]
         for k in range(clips.shape[1]):
             frame = np.zeros((size[1], size[0], 3), np.uint8)
@@ -188,8 +188,8 @@ def contact_sheet(
 
 
 @contextmanager
-def _writer(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
-    """Encodes the frames it is given; ``target`` appears when all went well."""
+def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
+    """Gives a function that encodes a frame of ``size``; ``target`` appears when all went well."""
     encoder = _media("imageio_ffmpeg")
     with _whole(target) as partial:
         with closing(

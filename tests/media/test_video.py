@@ -113,6 +113,42 @@ def test_record_in_subprocess_makes_the_same_video(gl, tmp_path):
     assert path == tmp_path / "a.mp4" and said == [] and len(video.read_video(path)) == 3
 
 
+def test_whoever_watches_a_rendering_sees_its_frames_and_may_end_it(gl, tmp_path):
+    seen: list[int] = []
+
+    def watch(done: int) -> bool:
+        seen.append(done)
+        return done > 3
+
+    said: list[str] = []
+    film = ball(), moves(np.zeros(2_000)), tmp_path / "a.mp4", 30, SIZE
+    assert record_in_subprocess(*film, report=said.append, watch=watch) is None
+    assert said == ["no video: skipped"] and list(tmp_path.iterdir()) == []
+    assert seen == sorted(seen) and 3 < seen[-1] < 2_000 and seen[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("visual", "azimuth", "elevation", "fixed"),
+    [
+        ("", offscreen.CAMERA_AZIMUTH, offscreen.CAMERA_ELEVATION, None),
+        ('<visual><global azimuth="10" elevation="-70"/></visual>', 10.0, -70.0, None),
+        ('<visual><global cameraid="1"/></visual>', None, None, 1),
+    ],
+)
+def test_the_default_view_of_a_model_is_honoured(visual, azimuth, elevation, fixed):
+    cameras = '<camera name="top" pos="0 0 5"/><camera name="side" pos="0 -5 1" xyaxes="1 0 0 0 0 1"/>'
+    model = mujoco.MjModel.from_xml_string(
+        BALL.format(camera=cameras).replace("<worldbody>", f"{visual}<worldbody>")
+    )
+    (view,) = offscreen.views(model, moves(np.zeros(1)), 30, "track", SIZE)
+    if fixed is None:
+        assert (view.azimuth, view.elevation) == (azimuth, elevation)
+    else:
+        assert view.type == mujoco.mjtCamera.mjCAMERA_FIXED and view.fixedcamid == fixed
+    (view,) = offscreen.views(model, moves(np.zeros(1)), 30, "top", SIZE)
+    assert view.type == mujoco.mjtCamera.mjCAMERA_FIXED and view.fixedcamid == 0
+
+
 def failing(tmp_path: Path, **options) -> str:
     said: list[str] = []
     qpos = options.pop("qpos", moves(np.zeros(3)))
@@ -150,7 +186,7 @@ def test_a_backend_that_does_not_start_names_the_package(monkeypatch, backend, w
 def test_a_setting_that_gives_no_pictures_is_named(monkeypatch, value):
     monkeypatch.setenv("MUJOCO_GL", value)
     with pytest.raises(VideoError, match=f"MUJOCO_GL: got '{value}'; expected one of egl, osmesa, glfw, cgl"):
-        offscreen._gl_backend()
+        offscreen.gl_backend()
 
 
 def test_no_gl_library_at_all(monkeypatch):
@@ -161,7 +197,7 @@ def test_no_gl_library_at_all(monkeypatch):
     monkeypatch.setattr(offscreen.platform, "system", lambda: "Linux")
     monkeypatch.setattr(offscreen.ctypes, "CDLL", missing)
     with pytest.raises(VideoError, match=r"libEGL nor libOSMesa.*apt-get install libegl1"):
-        offscreen._gl_backend()
+        offscreen.gl_backend()
 
 
 def test_osmesa_is_the_second_choice(monkeypatch):
@@ -172,7 +208,7 @@ def test_osmesa_is_the_second_choice(monkeypatch):
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(offscreen.platform, "system", lambda: "Linux")
     monkeypatch.setattr(offscreen.ctypes, "CDLL", only_osmesa)
-    assert offscreen._gl_backend() == "osmesa"
+    assert offscreen.gl_backend() == "osmesa"
 
 
 def test_missing_package_says_what_to_install():
