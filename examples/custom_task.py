@@ -14,6 +14,7 @@ Everything is a tensor with one row per environment: N environments, observation
 
 import argparse
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,9 +112,15 @@ class Reacher(manybody.MujocoTask):
         qpos = torch.cat([start, fingertip(goal)], dim=1)
         self.sim.reset(mask, qpos, torch.zeros_like(qpos))
 
-    def extras(self) -> dict[str, Tensor]:
-        """Scalars given here appear in TensorBoard under their name."""
-        return {"distance": self.to_target.norm(dim=1).mean()}
+    def extras(self) -> dict[str, Any]:
+        """What appears among the metrics: in TensorBoard, in metrics.jsonl and on the screen.
+
+        A tensor (N,) is averaged over the environments and steps of an epoch. In ``episode``, the value of an
+        environment counts in the step that ends its episode, so that the metric is about the ends alone.
+        """
+        distance = self.to_target.norm(dim=1)
+        cost = self.cfg.env.actionCost * self.actions.square().sum(dim=1)
+        return {"distance": distance, "effort": cost, "episode": {"final_distance": distance}}
 
 
 def params(epochs: int, num_envs: int) -> dict:

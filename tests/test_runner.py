@@ -209,13 +209,17 @@ class Talkative(ToyEnv):
             "scores": torch.arange(8.0),
             "episode": {"height": torch.tensor([2.0, 4.0])},
             "level": torch.tensor(7.0),
+            "row": torch.arange(8),
+            "lost": torch.tensor(3),
         }
         return step._replace(extras=extras)
 
 
-def test_the_default_observers_write_scores_and_what_tasks_report(tmp_path):
-    observer = MultiObserver([DefaultAlgoObserver(), IsaacAlgoObserver()])
-    (line,) = metrics(train(tmp_path, Talkative(), observer=observer, max_epochs=1))
+@pytest.mark.parametrize("make", [DefaultAlgoObserver, IsaacAlgoObserver, AlgoObserver])
+def test_what_environments_report_is_logged_whichever_observer_there_is(tmp_path, make):
+    (line,) = metrics(train(tmp_path, Talkative(), MultiObserver([make(), Recorder()]), max_epochs=1))
+    assert line["row/frame"] == line["row/iter"] == line["row/time"] == 3.5  # the mean of 0 to 7
+    assert line["lost/frame"] == 8 * 3  # a count, in each of eight steps
     assert line["Episode/height"] == 3.0  # the mean of 2 and 4
     assert line["level/frame"] == line["level/iter"] == line["level/time"] == 7.0
     # Within eight steps every environment ends an episode; environments 4, 3, 2 and 7, whose first ones end in the

@@ -12,6 +12,7 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.rollout import Field, FieldTree
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import bf16_pays
+from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import AverageMeter
 from manybody.engine.observers import AlgoObserver
@@ -107,6 +108,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.game_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
         self.game_shaped_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
         self.game_lengths = AverageMeter((), self.games_to_track, self.ppo_device)
+        self.extras_metrics = ExtrasMetrics(self.rows, self.num_agents, self.games_to_track, self.ppo_device)
         self.obs: Obs = {}
         self.epoch_extras: dict[str, Tensor] = {}
 
@@ -200,6 +202,8 @@ class EnvAlgorithm(BaseAlgorithm):
         self.game_rewards.update(self.current_rewards, finished)
         self.game_shaped_rewards.update(self.current_shaped_rewards, finished)
         self.game_lengths.update(self.current_lengths, finished)
+        if not self.algo_observer.logs_extras:
+            self.extras_metrics.add(step.extras, finished)
         self.algo_observer.process_infos(step.extras, step.done)
         going_on = 1.0 - step.done.float()
         self.current_rewards *= going_on.unsqueeze(1)
@@ -210,5 +214,6 @@ class EnvAlgorithm(BaseAlgorithm):
         """Forget the episode statistics."""
         for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
             meter.clear()
+        self.extras_metrics.clear()
         self.last_mean_rewards = float("-inf")
         self.algo_observer.after_clear_stats()

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,16 @@ from torch import Tensor
 
 from manybody.config import ConfigError, Problem
 from manybody.engine.console import Display, EpochReport, say, warn
+from manybody.engine.extras import scalar_tags
 from manybody.engine.guard import TrainingAbortedError
 from manybody.engine.metrics import read_to_host
 from manybody.engine.run_checkpoints import Checkpoints, Kind
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.engine.signals import StopRequest, graceful_stop
 from manybody.engine.writers import NullWriter, RunWriter, Writer
+
+EXTRAS = "extras/"
+"""Beginning of the names of what the environment reported, among all that comes to the host."""
 
 
 class EpochMetrics(NamedTuple):
@@ -101,10 +106,12 @@ class Run:
         """Everything that happens between two epochs; the one place where values come to the host."""
         agent = self.agent
         self.elapsed = time.perf_counter() - self._clock
+        extras = {f"{EXTRAS}{name}": value for name, value in agent.extras_metrics.take().items()}
         read = read_to_host(
             {
                 **metrics.scalars,
                 **agent.epoch_extras,
+                **extras,
                 "reward": agent.game_rewards.mean[0],
                 "shaped_reward": agent.game_shaped_rewards.mean[0],
                 "length": agent.game_lengths.mean,
@@ -114,11 +121,14 @@ class Run:
             }
         )
         agent.epoch_extras = {}
+        reported = {tag.removeprefix(EXTRAS): read.pop(tag) for tag in extras}
+        reported = {name: value for name, value in reported.items() if not math.isnan(value)}
         self._write(metrics, read)
+        self._write_extras(reported)
         healthy = self._apply_guard(metrics, read)
         played = read["games"] > 0
         self.mean_reward = read["reward"] if played else float("-inf")
-        self.display.epoch(self._report(metrics, read, played))
+        self.display.epoch(self._report(metrics, read, reported, played))
         agent.algo_observer.after_print_stats(agent.frame, agent.epoch_num, self.elapsed)
         self.writer.end_epoch(agent.epoch_num, agent.frame, self.elapsed)
         if healthy:
@@ -175,7 +185,15 @@ class Run:
                 for suffix, x in (("step", frame), ("iter", epoch), ("time", self.elapsed)):
                     self.writer.add_scalar(f"{group}/{suffix}", value, x)
 
-    def _report(self, metrics: EpochMetrics, read: dict[str, float], played: bool) -> EpochReport:
+    def _write_extras(self, reported: dict[str, float]) -> None:
+        """What the environment reported, under RL Games' tags."""
+        for name, value in reported.items():
+            for tag, x in scalar_tags(name, self.agent.frame, self.agent.epoch_num, self.elapsed).items():
+                self.writer.add_scalar(tag, value, x)
+
+    def _report(
+        self, metrics: EpochMetrics, read: dict[str, float], reported: dict[str, float], played: bool
+    ) -> EpochReport:
         agent = self.agent
         self.best_seen = max(self.best_seen, agent.last_mean_rewards, self.mean_reward)
         scalars = {tag.split("/", 1)[1]: x for tag, x in read.items() if tag.startswith(("losses/", "info/"))}
@@ -192,7 +210,7 @@ class Run:
             reward=read["reward"] if played else None,
             episode_length=read["length"] if played else None,
             best_reward=self.best_seen if self.best_seen > float("-inf") else None,
-            scalars=scalars,
+            scalars={**reported, **scalars},
         )
 
     def _save_best(self) -> None:

@@ -157,6 +157,7 @@ class TrainableAlgorithm(EnvAlgorithm):
                 "game_rewards": self.game_rewards.state_dict(),
                 "game_shaped_rewards": self.game_shaped_rewards.state_dict(),
                 "game_lengths": self.game_lengths.state_dict(),
+                "extras": self.extras_metrics.state_dict(),
                 "current_rewards": self.current_rewards,
                 "current_shaped_rewards": self.current_shaped_rewards,
                 "current_lengths": self.current_lengths,
@@ -225,6 +226,8 @@ class TrainableAlgorithm(EnvAlgorithm):
         statistics = require(weights, "statistics", path)
         for name in ("game_rewards", "game_shaped_rewards", "game_lengths"):
             getattr(self, name).load_state_dict(statistics[name])
+        if "extras" in statistics:
+            self.extras_metrics.load_state_dict(statistics["extras"])
         state = weights.get("env_state")
         dones = require(weights, "interaction", path)["dones"]
         if state is None or dones.shape != self.dones.shape:

@@ -24,6 +24,7 @@ from manybody.compat.settings import legacy_config, plain, record, without_objec
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Problem
 from manybody.engine.console import say
+from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard
 from manybody.engine.run_folder import RunFolder
 from manybody.runner import has_device
@@ -213,6 +214,9 @@ class LegacyAgent(AgentState):
         if self.normalize_advantage and self.normalize_rms_advantage:
             momentum = self.config.typed.adv_rms_momentum
             self.advantage_mean_std = GeneralizedMovingStats((1,), momentum=momentum).to(device)
+        self.extras_metrics = ExtrasMetrics(
+            self.num_actors * self.num_agents, self.num_agents, window, torch.device(device)
+        )
         self.guard = Guard(self.config.typed.guard, self.num_actors * self.num_agents, torch.device(device))
         self.epoch_num = self.frame = self.curr_frames = 0
         self.play_time = self.update_time = 0.0

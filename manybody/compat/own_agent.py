@@ -96,6 +96,8 @@ def translated(observer: Any, config: LegacyConfig) -> AlgoObserver:
 class ClientObserver(AlgoObserver):
     """A client's observer: told of rows by number, and of the agent under RL Games' attributes."""
 
+    logs_extras = True
+
     def __init__(self, observer: Any, config: LegacyConfig) -> None:
         self.observer = observer
         self.config = config

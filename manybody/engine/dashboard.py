@@ -29,7 +29,8 @@ class EpochReport:
     """Mean length of the latest episodes, steps."""
     best_reward: float | None
     scalars: dict[str, float] = field(default_factory=dict)
-    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
+    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ...; what the environment reported
+    under its keys, about episodes under ``Episode/<key>``."""
 
     @property
     def done(self) -> float:

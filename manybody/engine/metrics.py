@@ -70,10 +70,12 @@ class EpochMeans:
 
 
 def read_to_host(scalars: Mapping[str, Tensor]) -> dict[str, float]:
-    """The epoch's one read: all scalars in a single transfer."""
+    """The epoch's one read: all scalars in a single transfer, from whichever device the first that is no CPU is."""
     if not scalars:
         return {}
-    values = torch.stack([value.detach().double().reshape(()) for value in scalars.values()])
+    devices = [value.device for value in scalars.values()]
+    device = next((one for one in devices if one.type != "cpu"), devices[0])
+    values = torch.stack([value.detach().to(device, torch.float64).reshape(()) for value in scalars.values()])
     return dict(zip(scalars, values.tolist(), strict=True))  # waits for the device, once an epoch
 
 

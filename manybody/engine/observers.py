@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from manybody.engine.metrics import AverageMeter, read_to_host
+from manybody.engine.metrics import AverageMeter
 
 
 class AlgoObserver:
     """The null observer; subclass and override. Every hook is called once where its name says."""
+
+    logs_extras: bool = False
+    """This observer writes what environments report on its own, so that the agent does not."""
 
     def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:
         """Before anything is built or written."""
@@ -19,7 +21,10 @@ class AlgoObserver:
         """The agent is complete."""
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """After each environment step: its extras and the (N,) bool mask of environments whose episode ended."""
+        """After each environment step: its extras, and which rows' episodes ended, (N,) bool.
+
+        They are logged without an observer's help, as ``Step.extras`` says.
+        """
 
     def after_steps(self) -> None:
         """The rollout is complete."""
@@ -43,6 +48,7 @@ class MultiObserver(AlgoObserver):
 
     def __init__(self, observers: list[AlgoObserver]) -> None:
         self.observers = observers
+        self.logs_extras = any(observer.logs_extras for observer in observers)
 
     def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:  # noqa: D102
         for observer in self.observers:
@@ -77,74 +83,29 @@ class MultiObserver(AlgoObserver):
 
 
 class DefaultAlgoObserver(AlgoObserver):
-    """Writes ``scores/{mean,iter,time}``, the mean of ``extras['scores']`` over finished episodes."""
+    """The observer of a run that names none.
+
+    It adds nothing: what environments report is logged whichever observer is in use.
+    """
 
     def after_init(self, algo: Any) -> None:
-        """Learn where to write."""
+        """Keep the agent, for subclasses."""
         self.algo = algo
-        self.game_scores = AverageMeter((), algo.games_to_track, algo.device)
 
-    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """Average the scores of the episodes that ended."""
-        scores = infos.get("scores")
-        if isinstance(scores, Tensor) and scores.shape == done_indices.shape:
-            self.game_scores.update(scores, done_indices)
-
-    def after_clear_stats(self) -> None:
-        """Forget the scores too."""
-        self.game_scores.clear()
-
-    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Write the scores, once any exist."""
-        read = read_to_host({"mean": self.game_scores.mean, "size": self.game_scores.current_size})
-        if read["size"] > 0:
-            for suffix, x in (("mean", frame), ("iter", epoch_num), ("time", total_time)):
-                self.algo.writer.add_scalar(f"scores/{suffix}", read["mean"], x)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The running score."""
-        return self.game_scores.state_dict()
+    @property
+    def game_scores(self) -> AverageMeter:
+        """Mean of ``extras['scores']`` over finished episodes."""
+        return self.algo.extras_metrics.scores
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state_dict`."""
-        if state:
+        """Take over the scores of a checkpoint in which the observer kept them."""
+        if "current_size" in state:
             self.game_scores.load_state_dict(state)
 
 
 class IsaacAlgoObserver(AlgoObserver):
-    """Writes what Isaac-style tasks report.
-
-    ``extras['episode']``, a mapping of tensors, becomes ``Episode/<key>``, averaged over the rollout's reports;
-    every scalar among the other extras becomes ``<key>/{frame,iter,time}``, its last value of the epoch.
-    """
+    """The observer of ``manybody train``; like :class:`DefaultAlgoObserver` it adds nothing."""
 
     def after_init(self, algo: Any) -> None:
-        """Learn where to write."""
+        """Keep the agent, for subclasses."""
         self.algo = algo
-        self.episode_terms: dict[str, list[Tensor]] = {}
-        self.scalars: dict[str, Tensor] = {}
-
-    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """Keep references only; nothing is read from the device here."""
-        for key, value in infos.get("episode", {}).items():
-            self.episode_terms.setdefault(key, []).append(torch.as_tensor(value).float().mean())
-        for key, value in infos.items():
-            if isinstance(value, bool | int | float) or (isinstance(value, Tensor) and value.ndim == 0):
-                self.scalars[key] = torch.as_tensor(value)
-
-    def after_clear_stats(self) -> None:
-        """Forget what was collected."""
-        self.episode_terms.clear()
-        self.scalars.clear()
-
-    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Write and forget."""
-        means = {key: torch.stack(values).mean() for key, values in self.episode_terms.items()}
-        read = read_to_host({f"Episode/{key}": value for key, value in means.items()} | self.scalars)
-        for key, value in read.items():
-            if key in self.scalars:
-                for suffix, x in (("frame", frame), ("iter", epoch_num), ("time", total_time)):
-                    self.algo.writer.add_scalar(f"{key}/{suffix}", value, x)
-            else:
-                self.algo.writer.add_scalar(key, value, epoch_num)
-        self.after_clear_stats()

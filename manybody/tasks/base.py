@@ -141,8 +141,12 @@ class MujocoTask(VecEnv):
         """
         return self.compute_observations()
 
-    def extras(self) -> dict[str, Tensor]:
-        """Metrics of the step just taken, device tensors by name."""
+    def extras(self) -> dict[str, Any]:
+        """Metrics of the step just taken, before any reset, device tensors by name.
+
+        (N,) tensors are averaged over the epoch; those in a mapping ``episode`` count where an episode ends. All rules:
+        ``manybody.Step.extras``.
+        """
         return {}
 
     @classmethod

@@ -1,6 +1,7 @@
 """Every example runs, briefly, and does what its first line says."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -50,6 +51,12 @@ def test_the_arm_of_the_custom_task_learns_to_reach(tmp_path):
     # An arm that stays where it starts gets some 100 x exp(-10 x 0.15) = 22.
     assert agent.run.mean_reward > 32.0
     assert agent.run.folder.newest().is_file()
+    first, *_, last = map(json.loads, agent.run.folder.metrics_file.read_text().splitlines())
+    assert {"distance/frame", "effort/frame", "unstable_envs/frame"} <= set(first)
+    # Episodes last 100 steps, an epoch 20: none has ended in the first. They end nearer than they are on average.
+    assert (
+        "Episode/final_distance" not in first and 0 < last["Episode/final_distance"] < last["distance/frame"]
+    )
 
 
 def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():

@@ -18,6 +18,8 @@ class AlgoObserver(observers.AlgoObserver):
     bool. What a subclass overrides always gets rows.
     """
 
+    logs_extras = True
+
     def __init__(self) -> None:
         pass
 
