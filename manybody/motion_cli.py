@@ -72,8 +72,11 @@ def main(words: Sequence[str]) -> None:
     if command not in commands:
         error(f"manybody motion: no command {command!r}; expected info, view, convert or record")
         raise SystemExit(2)
+    from manybody.exit_codes import plain_notices
+
     try:
-        commands[command](rest)
+        with plain_notices():
+            commands[command](rest)
     except (MotionError, OSError) as problem:
         error(str(problem))
         raise SystemExit(2) from None

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import reprlib
+import warnings
 from collections.abc import Iterator
 
 
@@ -18,15 +19,32 @@ class MotionError(ValueError):
         self.path = path
 
 
+class MotionNotice(UserWarning):
+    """Something in a motion file that was passed over: file, and what."""
+
+
+def notice(what: str) -> None:
+    """Warn with a :class:`MotionNotice` about the file of the surrounding :func:`read_from`."""
+    place = f"{_reading[-1]}: " if _reading else ""
+    warnings.warn(plain(f"{place}{what}"), MotionNotice, stacklevel=2)
+
+
+_reading: list[str] = []
+"""The files that are being read; the last is the innermost."""
+
+
 @contextlib.contextmanager
 def read_from(path: str | os.PathLike) -> Iterator[None]:
-    """Errors raised inside that name no file yet name ``path``."""
+    """Errors raised inside that name no file yet name ``path``, and so do notices."""
+    _reading.append(os.fspath(path))
     try:
         yield
     except MotionError as error:
         if error.path is not None:
             raise
         raise MotionError(error.field, error.given, error.expected, error.advice, path) from None
+    finally:
+        _reading.pop()
 
 
 @contextlib.contextmanager

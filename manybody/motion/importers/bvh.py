@@ -11,16 +11,17 @@ import torch
 
 from manybody.functional.rotations import quat_about, quat_multiply
 from manybody.motion.clip import Clip
-from manybody.motion.errors import MotionError, read_from, shown
+from manybody.motion.errors import MotionError, notice, read_from, shown
 from manybody.motion.files import read_text
 from manybody.motion.importers.axes import NOT_STATED, quats_z_up, z_up
+from manybody.motion.importers.root_bone import Figure, rigid
 
 _CHANNELS = {
     f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")
 }
 """Channel's name in small letters to its kind and axis."""
-_RIGID = 0.01
-"""How far a joint may move against its parent, as a part of its distance, and still count as fixed."""
+_ROWS = 10
+"""Rows of numbers whose digits are counted."""
 
 
 @dataclass
@@ -36,8 +37,10 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
 
     A joint's rotation is the product of its channels' rotations from left to right, angles in degrees; the root's
     position channels are its place in the world (Meredith and Maddock 2001, *Motion capture file formats explained*).
-    Where other joints have position channels too, these take the place of their offset and must not change: bones
-    are rigid here. End sites have no joint and are dropped.
+    Where other joints have position channels too, these take the place of their offset and must not change but in
+    their last digits: bones are rigid here. Hips that move under a bone on the ground become the root
+    (:func:`~manybody.motion.importers.root_bone.rigid`). End sites have no joint and are dropped. What was passed over
+    is a :class:`~manybody.motion.errors.MotionNotice`.
 
     Args:
         path: the file.
@@ -57,13 +60,14 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
         reader = _Reader(text)
         joints = reader.hierarchy()
         frame_time, values = reader.motion(sum(len(joint.channels) for joint in joints))
-        root, offsets, rotations = _poses(joints, values)
+        figure, offsets = rigid(_figure(joints, values), reader.digit)
+        root, rotations = figure.places[:, 0], figure.rotations
         if up == "y":
             root, offsets, rotations = z_up(root), z_up(offsets), quats_z_up(rotations)
         return Clip(
             fps=1 / frame_time,
-            body_names=[joint.name for joint in joints],
-            parents=[joint.parent for joint in joints],
+            body_names=figure.names,
+            parents=figure.parents,
             local_rotations=rotations,
             root_translation=root * scale,
             licence=licence,
@@ -71,38 +75,22 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
         )
 
 
-def _poses(joints: list[_Joint], values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The root's positions (T, 3), offsets (B, 3) and local rotations (T, B, 4) in the file's axes and units."""
-    offsets = np.array([joint.offset for joint in joints])
+def _figure(joints: list[_Joint], values: np.ndarray) -> Figure:
+    """The joints with their places and rotations in every frame."""
+    places = np.tile([joint.offset for joint in joints], (len(values), 1, 1))
     rotations = torch.zeros(len(values), len(joints), 4, dtype=torch.float64)
     rotations[..., 0] = 1.0
-    root, column = np.tile(offsets[0], (len(values), 1)), 0
+    column = 0
     for body, joint in enumerate(joints):
-        place = np.tile(offsets[body], (len(values), 1))
         for kind, axis in joint.channels:
             if kind == "position":
-                place[:, axis] = values[:, column]
+                places[:, body, axis] = values[:, column]
             else:
                 turn = quat_about(axis, torch.from_numpy(np.radians(values[:, column])))
                 rotations[:, body] = quat_multiply(rotations[:, body], turn)
             column += 1
-        if body == 0:
-            root = place
-        else:
-            offsets[body] = _rigid(joint.name, place)
-    return root, offsets, rotations.numpy()
-
-
-def _rigid(name: str, place: np.ndarray) -> np.ndarray:
-    """The middle of a joint's places (T, 3) against its parent."""
-    middle: np.ndarray = place.mean(axis=0)
-    moved = np.linalg.norm(place - middle, axis=-1)
-    if moved.max() > _RIGID * max(float(np.linalg.norm(middle)), 1e-6):
-        given = f"a bone that stretches by {moved.max():.4g} in frame {int(moved.argmax())}"
-        raise MotionError(
-            f"joint {shown(name)}", given, "rigid bones", "Export the motion without stretching."
-        )
-    return middle
+    parents = [joint.parent for joint in joints]
+    return Figure([joint.name for joint in joints], parents, places, rotations.numpy())
 
 
 class _Reader:
@@ -113,6 +101,8 @@ class _Reader:
             (number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()
         ]
         self.next = 0
+        self.digit = 0.0
+        """What one unit in the last digit of the numbers is worth, once they are read; 0 for whole numbers."""
 
     def refuse(self, given: str, expected: str, advice: str = "") -> NoReturn:
         number = self.lines[max(self.next - 1, 0)][0] if self.lines else 1
@@ -131,6 +121,14 @@ class _Reader:
         if words[0].upper() != word:
             self.refuse(shown(" ".join(words)), word)
         return words[1:]
+
+    def entry(self, name: str) -> list[str]:
+        """What follows ``name:`` in the next line, which must begin with it; blanks about the colon do not matter."""
+        line = " ".join(self.line(f"{name}:"))
+        key, colon, rest = line.partition(":")
+        if not colon or key.lower().split() != name.lower().split():
+            self.refuse(shown(line), f"{name}: and a number")
+        return rest.split()
 
     def numbers(self, words: list[str], count: int) -> list[float]:
         """``count`` finite numbers."""
@@ -208,22 +206,24 @@ class _Reader:
         if channels == 0:
             self.refuse("a skeleton without channels", "at least one")
         self.keyword("MOTION")
-        words = self.keyword("FRAMES:")
-        (frames,) = self.numbers(words, 1)
-        words = self.keyword("FRAME")
-        if not words or words[0].lower() != "time:":
-            self.refuse(shown(" ".join(words)), "Frame Time: and seconds")
-        (seconds,) = self.numbers(words[1:], 1)
+        (frames,) = self.numbers(self.entry("Frames"), 1)
+        (seconds,) = self.numbers(self.entry("Frame Time"), 1)
         if not seconds > 0:
             self.refuse(f"{seconds} s", "a time of a frame above 0")
+        decimals = [
+            len(word.partition(".")[2]) for _, words in self.lines[self.next :][:_ROWS] for word in words
+        ]
+        self.digit = 10.0 ** -max(decimals, default=0) if any(decimals) else 0.0
         rows = [
             self.numbers(self.line(f"{frames:g} frames"), channels)
             for _ in range(len(self.lines) - self.next)
         ]
-        if len(rows) != frames:
+        if abs(len(rows) - frames) > 1:
             self.refuse(
                 f"{len(rows)} frames", f"{frames:g}, as the file says", "The file is cut off or edited."
             )
+        if len(rows) != frames:  # some programs count the rest pose
+            notice(f"its header counts {frames:g} frames; {len(rows)} are there and read")
         if len(rows) < 2:
             self.refuse(f"{len(rows)} frames", "at least 2", "A clip must move.")
         return seconds, np.array(rows)

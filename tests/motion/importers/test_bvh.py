@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from manybody.functional.rotations import quat_exp, quat_multiply
-from manybody.motion.errors import MotionError
+from manybody.motion.errors import MotionError, MotionNotice
 from manybody.motion.importers import read_motion
 from manybody.motion.importers.bvh import load_bvh
 
@@ -75,6 +75,26 @@ def test_position_channels_of_a_joint_take_the_place_of_its_offset(tmp_path):
         load(tmp_path, moving)
 
 
+def test_noise_in_the_last_digits_is_no_stretching(tmp_path):
+    # Two digits: a place may be off by 0.01, more than 1 % of a bone of 0.4 and of one of no length.
+    channels = "CHANNELS 6 Xposition Yposition Zposition"
+    noisy = TEXT.replace("OFFSET 0 10 0\n    CHANNELS 3", f"OFFSET 0 0.4 0\n    {channels}")
+    noisy = noisy.replace("-20 1\n    CHANNELS 3", f"-20 1\n    {channels}")
+    noisy = noisy.replace("0 0 0  0 0 0\n1", "0.00 0.40 0.00 0 0 0  0 0 0 0 0 0\n1")
+    noisy = noisy.replace("10 20 30  0 0 0\n", "0.01 0.41 0.00 10 20 30  0.01 0 0 0 0 0\n")
+    np.testing.assert_allclose(load(tmp_path, noisy, up="z").offsets[1:], [[0.005, 0.405, 0], [0.005, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "frames"),
+    [("Frames: 2", "Frames: 3", 2), ("Frames: 2", "Frames: 1", 2), ("Frames: 2", "Frames:2", None)],
+)
+def test_a_count_that_is_off_by_one_is_read_with_a_notice(tmp_path, old, new, frames, recwarn):
+    assert load(tmp_path, TEXT.replace(old, new).replace("Time: 0.04", "Time:\t0.04")).frames == 2
+    assert [type(warning.message) for warning in recwarn] == ([MotionNotice] if frames else [])
+    assert all("m.bvh: its header counts" in str(warning.message) for warning in recwarn)
+
+
 def test_the_ending_chooses_this_reader_and_line_ends_do_not_matter(tmp_path):
     (tmp_path / "m.bvh").write_bytes(TEXT.replace("\n", "\r\n").encode())
     assert read_motion(tmp_path / "m.bvh").frames == 2
@@ -98,7 +118,8 @@ def test_the_ending_chooses_this_reader_and_line_ends_do_not_matter(tmp_path):
         ("JOINT Chest\n  {", "JOINT Chest {", "line 7: found 'OFFSET 0 10 0', expected {"),
         ("      OFFSET 0 5 0", "      JOINT Toe", "line 12: found 'JOINT Toe', expected OFFSET or }"),
         ("}\nMOTION", "MOTION", "line 20: found 'MOTION', expected OFFSET, CHANNELS"),
-        ("Frames: 2", "Frames: 3", "line 25: found 2 frames, expected 3"),
+        ("Frames: 2", "Frames: 4", "line 25: found 2 frames, expected 4"),
+        ("Frames: 2", "Frames 2", "line 22: found 'Frames 2', expected Frames: and a number"),
         ("Frames: 2", "Frames: two", "line 22: found 'two'"),
         (
             TEXT[TEXT.index("Frames: 2") :],
