@@ -19,7 +19,8 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
   manybody play [run folder | checkpoint] [task=Ant] [num_envs=64] [games_num=100] [deterministic=True] [video=True]
       Play a policy; without a path, the best one of the newest run (of the task). The settings are those of the run
       under those of the command line, whose keys are training's: seed=3, task.env.episodeLength=300, ...
-      manybody train test=True checkpoint=... is the same.
+      manybody train test=True checkpoint=... is the same. --file some_rl_games.yaml: the configuration of a checkpoint
+      that has no run folder.
   manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
       Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
   manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]

@@ -13,7 +13,7 @@ from manybody.engine.console import say
 from manybody.engine.play_guard import left_out_text
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.runner import build_runner, has_device, override_sigma, register_tree, set_deterministic
-from manybody.words import given, read
+from manybody.words import given, read, take_file
 
 SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
 DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
@@ -42,7 +42,7 @@ def prepare_play(path: str | None, words: Sequence[str], file: str | None = None
     try:
         cfg, params = _configured(folder.path, words, file)
     except ConfigError:
-        if not folder.config_file.is_file():
+        if not folder.config_file.is_file() and not read(words).problems:
             load_checkpoint(checkpoint)  # a damaged file explains more than a run folder that is not there
         raise
     return partial(_play, folder, checkpoint, cfg, params, words)
@@ -78,7 +78,10 @@ def _configured(folder: Path, words: Sequence[str], file: str | None = None) -> 
     wanted = given(words)
     recorded: dict[str, Any] | None = None
     if (folder / "config.yaml").is_file() or not (file or "task" in wanted):
-        recorded = load_run(folder)
+        try:
+            recorded = load_run(folder)
+        except ConfigError as error:
+            raise ConfigError([*read(words).problems, *error.problems]) from None
     composed = configure(read(words), file, folder if recorded is not None else None)
     cfg = composed.cfg
     if cfg is not None:
@@ -155,20 +158,21 @@ def _closing(env: Any) -> AbstractContextManager[Any]:
     return closing(env) if hasattr(env, "close") else nullcontext()
 
 
-def parse(texts: Sequence[str]) -> tuple[str | None, list[str]]:
-    """The path, if any, and the settings of a ``manybody play`` command line.
+def parse(texts: Sequence[str]) -> tuple[str | None, list[str], str | None]:
+    """The path, if any, the settings and the RL Games file, if any, of a ``manybody play`` command line.
 
     Raises:
         ConfigError: lists the paths that are too many.
     """
+    file, texts = take_file(texts)
     paths = [text for text in texts if not text.startswith("-") and ("=" not in text or Path(text).exists())]
     words = [text for text in texts if text not in paths]
     named = given(words).get("checkpoint")
     paths = [*([named] if named else []), *paths]
     if len(paths) > 1:
         what = "a second path; expected one run folder or checkpoint"
-        raise ConfigError([Problem(path, what) for path in paths[1:]])
-    return (paths[0] if paths else None), words
+        raise ConfigError([*read(words).problems, *(Problem(path, what) for path in paths[1:])])
+    return (paths[0] if paths else None), words, file
 
 
 def main(texts: Sequence[str]) -> Any:

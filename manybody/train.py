@@ -21,7 +21,7 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.hydra_tree import collecting
     from manybody.play import load_player, prepare_play
     from manybody.runner import build_runner, register_tree, set_deterministic
-    from manybody.words import Words, given, jobs, read
+    from manybody.words import Words, given, jobs, read, take_file
 
 __all__ = ["build_runner", "launch", "main", "prepare", "show_results"]
 
@@ -145,13 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> Any:
 def _main(words: list[str]) -> Any:
     multirun = [flag for flag in ("--multirun", "-m") if flag in words]
     words = [word for word in words if word not in multirun]
-    file = None
-    if "--file" in words:
-        at = words.index("--file")
-        if len(words) <= at + 1:
-            raise ConfigError([Problem("--file", "expected the path of an RL Games YAML file after it")])
-        file = words[at + 1]
-        words = words[:at] + words[at + 2 :]
+    file, words = take_file(words)
     if not multirun:
         return prepare(words, file)()
     sweep = read(words, several=True)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from manybody.config import Problem
-from manybody.config.errors import shown
+from manybody.config import ConfigError, Problem
+from manybody.config.errors import nearest, shown
 from manybody.config.launch import answer
 
+FILE = "--file"
+"""The option that names an RL Games file to take the configuration from."""
+OPTIONS = (FILE, "--multirun", "--help")
 SPELLINGS = {"video.camera": "video_camera", "video.seconds": "video_seconds"}
 """What a key may be called on a command line, and what it is called in the configuration."""
 
@@ -52,9 +55,7 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
         said = answer(key, given)
         word = None if text.startswith("-") or said else _parse(text, key, given)
         if text.startswith("-"):
-            name = key.lstrip("-").replace("-", "_")
-            what = f"unknown option; settings are key=value without dashes, such as {name}={given or 'True'}"
-            result.problems.append(Problem(key, what))
+            result.problems.append(Problem(key, _unknown_option(key, given)))
         elif said and said.refused:
             result.problems.append(Problem(key, f"given {shown(given)}; {said.why}"))
         elif said:
@@ -70,6 +71,36 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
         else:
             result.words.append(word)
     return result
+
+
+def take_file(texts: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The path in ``--file PATH`` or ``--file=PATH``, if there is one, and the other words.
+
+    Raises:
+        ConfigError: the path is missing, or there are two.
+    """
+    files, others = [], []
+    rest = iter(texts)
+    for text in rest:
+        if text == FILE or text.startswith(f"{FILE}="):
+            file = next(rest, "") if text == FILE else text.partition("=")[2]
+            if not file or file.startswith("-"):
+                what = f"given {shown(file)}; expected the path of an RL Games YAML file after it"
+                raise ConfigError([Problem(FILE, what)])
+            files.append(file)
+        else:
+            others.append(text)
+    if len(files) > 1:
+        raise ConfigError([Problem(FILE, f"given {', '.join(files)}; expected one file")])
+    return (files[0] if files else None), others
+
+
+def _unknown_option(option: str, given: str) -> str:
+    similar = nearest(option.lstrip("-"), [known.lstrip("-") for known in OPTIONS])
+    if similar:
+        return f"unknown option; did you mean '--{similar}'?"
+    name = option.lstrip("-").replace("-", "_")
+    return f"unknown option; settings are key=value without dashes, such as {name}={given or 'True'}"
 
 
 def given(texts: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+import yaml
 from toy_env import task_params
 
 from manybody import play, train
@@ -137,6 +138,32 @@ def test_a_checkpoint_without_its_run_is_played_by_what_the_command_line_says(at
     (tmp_path / "some.pth").write_bytes((at / "runs" / "old" / "nn" / "old.pth").read_bytes())
     assert "so it is unknown what was trained" in refused(str(tmp_path / "some.pth"))
     assert play.main([str(tmp_path / "some.pth"), "task=Cartpole", "games_num=2"]).games == 2
+
+
+def test_a_file_says_what_a_checkpoint_without_its_run_plays(at, tmp_path, refused):
+    """Written ``--file X`` or ``--file=X``, before or after the path, as with ``manybody train``."""
+    checkpoint, file = str(tmp_path / "some.pth"), str(tmp_path / "cartpole.yaml")
+    (tmp_path / "some.pth").write_bytes((at / "runs" / "old" / "nn" / "old.pth").read_bytes())
+    params = yaml.safe_load((at / "runs" / "old" / "config.yaml").read_text())["train"]["params"]
+    params["config"]["env_name"] = "Cartpole"
+    (tmp_path / "cartpole.yaml").write_text(yaml.safe_dump({"params": params}))
+    games = ["games_num=2", "seed=3"]
+    results = [
+        play.main(["--file", file, f"checkpoint={checkpoint}", *games]),
+        play.main([checkpoint, "--file", file, *games]),
+        play.main([f"--file={file}", checkpoint, *games]),
+        train.main([f"--file={file}", "test=True", f"checkpoint={checkpoint}", *games]),
+    ]
+    assert results[0].games == 2 and all(result == results[0] for result in results)
+    for words in ([checkpoint, f"--fil={file}"], [checkpoint, "--fil", file]):
+        assert "--fil: unknown option; did you mean '--file'?" in refused(*words)
+    assert "--fil: unknown option; did you mean '--file'?" in refused(f"--fil={file}", command=train.main)
+    for words in (["--file"], ["--file="], ["--file", "--video"]):
+        assert "--file: given" in refused(*words) and "expected the path" in refused(
+            *words, command=train.main
+        )
+    assert f"--file: given {file}, b.yaml; expected one file" in refused("--file", file, "--file=b.yaml")
+    assert "no such file" in refused("--file=none.yaml", checkpoint)
 
 
 WRONG = {
