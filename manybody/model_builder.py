@@ -1,14 +1,18 @@
 """``ModelBuilder``: names in a configuration to recipes for networks and models.
 
-Rooms provide what ships with the library; ``register_model`` and ``register_network`` are for users, and win.
+Algorithms provide what ships with the library; ``register_model`` and ``register_network`` are for users, and win.
 """
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
 from manybody.config.algorithm import NameConfig
+from manybody.plugins import load_installed
 from manybody.registry import ObjectFactory
 
+SHIPPED = ("manybody.algos.a2c", "manybody.algos.amp", "manybody.algos.rnd", "manybody.algos.sac")
+"""Modules that provide networks and models. The factories import them by name, because they import this module."""
 _provided: tuple[dict[str, tuple[Any, Any]], dict[str, tuple[Any, Any]]] = ({}, {})
 NETWORK_REGISTRY: dict[str, tuple[Any, Any]] = {}
 MODEL_REGISTRY: dict[str, tuple[Any, Any]] = {}
@@ -30,6 +34,13 @@ def register_model(name: str, target_class: Callable[[Any], Any], schema: type |
     MODEL_REGISTRY[name] = (target_class, schema)
 
 
+def load_shipped() -> None:
+    """Make known what ships with the library and what installed packages add, whatever was imported before."""
+    for module in SHIPPED:
+        importlib.import_module(module)
+    load_installed()
+
+
 def provide_network(name: str, target_class: Callable[[], Any], schema: type | None) -> None:
     """Register a network that ships with the library; a user's registration of the same name wins."""
     _provided[0][name] = (target_class, schema)
@@ -45,6 +56,7 @@ class NetworkFactory(ObjectFactory):
 
     def __init__(self) -> None:
         super().__init__("network")
+        load_shipped()
         for name, (target, schema) in (_provided[0] | NETWORK_REGISTRY).items():
             self.register_builder(name, target, schema)
 
@@ -60,6 +72,7 @@ class ModelFactory(ObjectFactory):
 
     def __init__(self) -> None:
         super().__init__("model")
+        load_shipped()
         for name, (target, schema) in (_provided[1] | MODEL_REGISTRY).items():
             self.register_builder(name, lambda network, target=target: target(network), schema)
 

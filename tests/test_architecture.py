@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "envs": {"envs", "data"},
     "tasks": {"tasks", "envs", "sim", "motion", "functional", "config", "plugins"},
     "engine": {"engine", "files", "functional", "data", "config"},
-    "model_builder": {"model_builder", "registry", "config"},
+    "model_builder": {"model_builder", "registry", "config", "plugins"},
     "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
 }
 ROOF = {
