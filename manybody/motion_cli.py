@@ -332,7 +332,7 @@ def _record(words: Sequence[str]) -> None:
     from manybody.play import find_run, load_player, parse
 
     with exit_codes():
-        run, settings = parse([word for word in options.words if word not in outs])
+        run, settings, _ = parse([word for word in options.words if word not in outs])
         folder, checkpoint = find_run(run, settings)
         player = load_player(folder, checkpoint, [*settings, "num_envs=1", "deterministic=True"])
         step = getattr(player.env, "dt", 0.0)
