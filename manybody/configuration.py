@@ -16,7 +16,7 @@ from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, spli
 from manybody.motion.errors import chosen_by
 from manybody.motion.shipped import anchored
 from manybody.plugins import add_folders, folders_of
-from manybody.preflight import identity, playing_problems, training_problems
+from manybody.preflight import camera_problems, identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
 from manybody.runner import build_runner, task_config
 from manybody.words import Word, Words, given, read
@@ -209,7 +209,8 @@ def check(
         if is_tree(cfg):
             task_config(cfg)
     with collecting(problems):
-        parse_launch(root_of(cfg))
+        launch = parse_launch(root_of(cfg))
+        problems += camera_problems(launch.video_camera, _task_name(cfg))
     below: list[Problem] = []
     settings: Any = settings_of(cfg)
     with collecting(below):
@@ -227,6 +228,15 @@ def check(
     if problems:
         raise ConfigError(_as_written(cfg, problems, composed.spelled))
     return settings
+
+
+def _task_name(cfg: Mapping[str, Any]) -> str:
+    """The task of a Hydra tree, or what may be one in an RL Games file."""
+    if is_tree(cfg):
+        return str(cfg.get("task_name"))
+    settings = settings_of(cfg)
+    config = settings.get("config") if isinstance(settings, Mapping) else None
+    return str(config.get("env_name")) if isinstance(config, Mapping) else ""
 
 
 def check_playable(

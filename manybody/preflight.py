@@ -10,6 +10,7 @@ from manybody.config import ConfigError, Problem, Section, load_yaml
 from manybody.config.errors import shown
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name
+from manybody.tasks import task_class
 
 Settings = Mapping[str, Any] | Section
 """What stands under ``params``, validated or as it was written: wrong values are passed over here."""
@@ -96,6 +97,20 @@ def playing_problems(settings: Settings, sigma: Any, environments: Collection[st
     if sigma not in (None, ""):
         problems += _sigma_problems(settings, sigma)
     return problems
+
+
+def camera_problems(camera: str | None, task: str) -> list[Problem]:
+    """A problem where the model of ``task`` lacks the camera that is to film it; none where nothing is known of it."""
+    if camera in (None, "track"):
+        return []
+    try:
+        known = task_class(task).cameras()
+    except (ValueError, AttributeError):  # no such task, or one that makes its model on its own
+        return []
+    if camera in known:
+        return []
+    expected = f"one of {', '.join(known)}" if known else f"none: the model of {task} has no cameras"
+    return [Problem("video.camera", f"given {shown(camera)}; expected {expected}")]
 
 
 def _sigma_problems(settings: Settings, sigma: Any) -> list[Problem]:

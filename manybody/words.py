@@ -110,7 +110,8 @@ def given(texts: Iterable[str]) -> dict[str, str]:
 
 def _respelled(text: str) -> str:
     key, equals, value = text.partition("=")
-    return f"{SPELLINGS.get(key, key)}{equals}{value}"
+    plain = key.lstrip("+~")
+    return f"{key.removesuffix(plain)}{SPELLINGS.get(plain, plain)}{equals}{value}" if plain else text
 
 
 def jobs(words: Sequence[Word]) -> list[list[str]]:

@@ -4,10 +4,13 @@ import pytest
 import yaml
 from toy_env import toy_params
 
+from manybody import tasks
 from manybody.config import ConfigError
 from manybody.configuration import check_playable, configure
 from manybody.hydra_tree import compose
-from manybody.words import read
+from manybody.preflight import camera_problems
+from manybody.tasks.cartpole import Cartpole
+from manybody.words import given, read
 
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = [
@@ -293,3 +296,25 @@ def test_what_of_amp_acts_while_training_only(tmp_path):
     told = {problem.path: problem.message for problem in check_playable(tree, composed, words, None)}
     assert set(told) == {word.split("=")[0] for word in words}
     assert set(told.values()) == {"acts while training only; leave it out to play"}
+
+
+def test_a_camera_of_the_model_films_by_either_name(tmp_path):
+    for word in ("video.camera=track", "+video.camera=track", "video_camera=track"):
+        assert configure(read(["task=Ant", word, "video.seconds=2"])).cfg["video_camera"] == "track"
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({"params": toy_params()}))
+    assert configure(read(["video.camera=12"]), str(tmp_path / "a.yaml")).cfg["video_camera"] == "12"
+    assert given(["video.camera=side"]) == {"video_camera": "side"}
+
+
+def test_an_unknown_camera_is_refused_with_those_of_the_model(refused, tmp_path, monkeypatch):
+    class Filmed(Cartpole):
+        asset = """<mujoco><worldbody><camera name="side"/><camera name="top"/></worldbody></mujoco>"""
+
+    monkeypatch.setitem(tasks.TASKS, "Cartpole", Filmed)
+    told = "video.camera: given 'sid'; expected one of side, top"
+    assert told in refused("task=Cartpole", "video.camera=sid")
+    content = {"params": toy_params(env_name="Cartpole")}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    assert told in refused("--file", "a.yaml", "video.camera=sid")
+    assert camera_problems("top", "Cartpole") == camera_problems("track", "Cartpole") == []
+    assert camera_problems("sid", "an environment of another library") == []

@@ -274,29 +274,43 @@ class MujocoTask(VecEnv):
         self.actions = self.actions.masked_fill(mask.unsqueeze(1), 0.0)
         self.reset_where(mask)
 
-    def _load_model(self) -> mujoco.MjModel:
+    @classmethod
+    def cameras(cls) -> list[str]:
+        """Names of the model's cameras.
+
+        Raises:
+            EnvError: the model cannot be loaded.
+        """
+        model = cls._load_asset()
+        return [model.camera(number).name for number in range(model.ncam)]
+
+    @classmethod
+    def _load_asset(cls) -> mujoco.MjModel:
         try:
-            if isinstance(self.asset, str) and self.asset.lstrip().startswith("<"):
-                model = mujoco.MjModel.from_xml_string(self.asset)
-            else:
-                model = mujoco.MjModel.from_xml_path(str(self._asset_file()))
+            if isinstance(cls.asset, str) and cls.asset.lstrip().startswith("<"):
+                return mujoco.MjModel.from_xml_string(cls.asset)
+            return mujoco.MjModel.from_xml_path(str(cls._asset_file()))
         except ValueError as error:
             reason = " ".join(str(error).split())
-            raise EnvError(f"{type(self).__name__}.asset: MuJoCo cannot load the model: {reason}") from None
+            raise EnvError(f"{cls.__name__}.asset: MuJoCo cannot load the model: {reason}") from None
+
+    def _load_model(self) -> mujoco.MjModel:
+        model = self._load_asset()
         model.opt.timestep = self.cfg.sim.dt / self.cfg.sim.substeps
         model.opt.gravity = self.cfg.sim.gravity
         return model
 
-    def _asset_file(self) -> Path:
+    @classmethod
+    def _asset_file(cls) -> Path:
         """The model's file, looked up beside the class that names it; those of the built-in tasks in ``assets``."""
-        owner = next(cls for cls in type(self).__mro__ if "asset" in vars(cls))
+        owner = next(base for base in cls.__mro__ if "asset" in vars(base))
         folders = [*folder_of(owner), ASSETS]
         for folder in folders:
-            if (folder / self.asset).is_file():
-                return folder / self.asset
+            if (folder / cls.asset).is_file():
+                return folder / cls.asset
         places = " or ".join(map(str, folders))
         raise EnvError(
-            f"{type(self).__name__}.asset: got {str(self.asset)!r}; expected an MJCF file in {places}, "
+            f"{cls.__name__}.asset: got {str(cls.asset)!r}; expected an MJCF file in {places}, "
             "an absolute path, or the text of a model"
         )
 
