@@ -13,6 +13,7 @@ from manybody.config import ConfigError, LaunchConfig, Params, Problem, load_yam
 from manybody.config.errors import notify
 from manybody.config.launch import COPIES, SHORT_KEYS
 from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
+from manybody.interpolation import is_reference
 from manybody.motion.errors import chosen_by
 from manybody.motion.shipped import anchored
 from manybody.plugins import add_folders, folders_of
@@ -73,7 +74,7 @@ def configure(words: Words, file: str | None = None, folder: Path | None = None)
     if composed.cfg is not None and is_tree(composed.cfg):
         homes = {key: f"train.params.{home}" for key, home in SHORT_KEYS.items()}
     spelled = {homes[word.key]: word.key for word in words.words if word.key in homes}
-    return Composed(composed.cfg, [*words.problems, *composed.problems], spelled)
+    return Composed(composed.cfg, [*words.problems, *composed.problems], {**composed.spelled, **spelled})
 
 
 def _in_full(words: Sequence[Word]) -> list[Word]:
@@ -224,6 +225,7 @@ def check(
     problems += [
         replace(problem, path=f"{prefix}{problem.path}") if problem.path.startswith("params") else problem
         for problem in below
+        if not (composed.problems and is_reference(_at(cfg, problem.path)))  # it is among them
     ]
     if problems:
         raise ConfigError(_as_written(cfg, problems, composed.spelled))

@@ -2,36 +2,26 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 
 from manybody.config import ConfigError, Problem, load_yaml, parse_launch
 from manybody.config.errors import did_you_mean, nearest, notify
 from manybody.config.launch import suggestion
 from manybody.config.types import opened
+from manybody.interpolation import CFG, register_resolvers
 from manybody.plugins import add_folders, import_module
 from manybody.tasks import MujocoTask, import_task, task_class
 from manybody.tasks.base import folder_of
 from manybody.words import Word, read
 
-CFG = Path(__file__).parent / "cfg"
 GROUPS = ("task", "train")
 OPEN_SECTIONS = ("train.params.", "task.")
 """Below these, any key may be set on the command line: the gate knows more keys than the YAML files spell out."""
-
-RESOLVERS: dict[str, Callable[..., Any]] = {
-    "eq": lambda x, y: str(x).lower() == str(y).lower(),
-    "contains": lambda x, y: str(x).lower() in str(y).lower(),
-    "if": lambda condition, a, b: a if condition else b,
-    "resolve_default": lambda default, arg: default if arg == "" else arg,
-}
-"""IsaacGymEnvs' OmegaConf resolvers."""
 
 
 class Composed(NamedTuple):
@@ -73,9 +63,10 @@ def compose_tree(words: Sequence[Word]) -> Composed:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    for name, resolver in RESOLVERS.items():
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    register_resolvers()
     problems = import_own(words)
     groups, values = split(words)
     chosen, unknown_choices = _chosen(groups)
@@ -174,6 +165,7 @@ def _files(group: str) -> list[str]:
 def _stored(group: str, name: str, content: Mapping[str, Any]) -> str:
     """Put ``content`` where Hydra finds it in ``group``; the name under which it does."""
     from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
 
     stored = re.sub(r"\W", "_", name)
     ConfigStore.instance().store(stored, OmegaConf.create(dict(content)), group=group)
@@ -195,7 +187,7 @@ def _task_section(name: str, task: type[MujocoTask]) -> dict[str, Any]:
     }
 
 
-def _opened(base: DictConfig, words: Sequence[Word]) -> tuple[list[str], list[Problem]]:
+def _opened(base: Mapping[Any, Any], words: Sequence[Word]) -> tuple[list[str], list[Problem]]:
     """The overrides, allowed to add keys below :data:`OPEN_SECTIONS`, and what is wrong with the others."""
     problems: list[Problem] = []
     opened = []
@@ -215,9 +207,9 @@ def _opened(base: DictConfig, words: Sequence[Word]) -> tuple[list[str], list[Pr
     return opened, problems
 
 
-def _has(cfg: DictConfig, path: str) -> bool:
+def _has(cfg: Mapping[Any, Any], path: str) -> bool:
     *parents, last = path.split(".")
     node: Any = cfg
     for parent in parents:
-        node = node[parent] if isinstance(node, DictConfig) and parent in node else None
-    return isinstance(node, DictConfig) and last in node
+        node = node[parent] if isinstance(node, Mapping) and parent in node else None
+    return isinstance(node, Mapping) and last in node

@@ -12,6 +12,8 @@ from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say
 from manybody.engine.play_guard import left_out_text
 from manybody.engine.run_folder import RunFolder, RunFolderError
+from manybody.preflight import first_checkpoint
+from manybody.rl_games_file import compose_file
 from manybody.runner import build_runner, has_device, override_sigma, register_tree, set_deterministic
 from manybody.words import given, read, take_file
 
@@ -38,6 +40,8 @@ def play_run(path: str | None = None, words: Sequence[str] = (), file: str | Non
 
 def prepare_play(path: str | None, words: Sequence[str], file: str | None = None) -> Callable[[], Any]:
     """Check everything about a :func:`play_run`; returns what does it."""
+    if file and not path:
+        path = first_checkpoint(settings_of(compose_file(file, read(words).words).cfg or {}) or {})
     folder, checkpoint = find_run(path, words)
     try:
         cfg, params = _configured(folder.path, words, file)

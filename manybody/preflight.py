@@ -25,6 +25,33 @@ class Start(NamedTuple):
     """The run folder to go on in; None: a new one."""
 
 
+def first_checkpoint(settings: Settings, checkpoint: Any = None) -> Any:
+    """The checkpoint that a run starts from: the given one, else ``load_path`` where ``load_checkpoint`` is true.
+
+    Raises:
+        ConfigError: ``load_checkpoint`` is true, and there is no path.
+    """
+    loads = str(settings.get("load_checkpoint")).strip().lower() in ("true", "yes", "on", "1")
+    if checkpoint or not loads:
+        return checkpoint
+    path = _text(settings, "load_path")
+    if path is None:
+        what = "missing; expected the path of a checkpoint, because load_checkpoint is true"
+        raise ConfigError([Problem("params.load_path", what)])
+    return path
+
+
+def without_start(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that a run keeps: it resumes from its own checkpoints, not from the one it began with."""
+    kept = dict(cfg)
+    if isinstance(kept.get("train"), Mapping):
+        kept["train"] = without_start(kept["train"])
+    if isinstance(kept.get("params"), Mapping) and kept["params"].get("load_checkpoint"):
+        left_out = ("load_checkpoint", "load_path")
+        kept["params"] = {key: value for key, value in kept["params"].items() if key not in left_out}
+    return kept
+
+
 def starting_point(config: Settings, checkpoint: Any) -> Start:
     """What ``checkpoint`` means to a run: a folder is gone on in, a file is the beginning of a new run.
 
@@ -63,11 +90,13 @@ def training_problems(
             load_function(stop_fn)
         except ConfigError as error:
             problems += error.problems
+    start = Start(None, None)
     try:
-        start = starting_point(config, checkpoint)
+        start = starting_point(config, first_checkpoint(settings, checkpoint))
     except RunFolderError as error:
-        problems.append(Problem("checkpoint", str(error)))
-        start = Start(None, None)
+        problems.append(Problem("checkpoint" if checkpoint else "params.load_path", str(error)))
+    except ConfigError as error:
+        problems += error.problems
     name, experiment = _text(config, "name"), _text(config, "full_experiment_name")
     train_dir = _text(config, "train_dir") or "runs"
     for text, key in {name: "params.config.name", experiment: "experiment"}.items():  # of equal ones, once

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 
 from manybody.algos.sac.models import PARTS, model_state
@@ -23,9 +21,9 @@ from manybody.engine.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.run_checkpoints import of_kind
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.files import TEMPORARY
-from manybody.hydra_tree import RESOLVERS
+from manybody.interpolation import resolved
 from manybody.play import load_player
-from manybody.rl_games_file import set_words
+from manybody.rl_games_file import compose_content
 from manybody.runner import has_device
 from manybody.tasks import TASKS
 from manybody.words import read
@@ -125,7 +123,7 @@ def as_ours(path: str | os.PathLike) -> dict[str, Any]:
 def _run_config(file: str, words: Sequence[str]) -> dict[str, Any]:
     """What the run folder keeps of an RL Games file under the words, checked as for playing."""
     given = read(words)
-    composed = set_words({**_content(file), "command": []}, given.words)
+    composed = compose_content(_content(file), given.words)
     composed.problems.extend(given.problems)
     cfg = composed.cfg
     assert cfg is not None
@@ -153,25 +151,14 @@ def _content(file: str) -> dict[str, Any]:
     train = content.get("train")
     if "params" in content or not isinstance(train, dict):
         return content
-    for name, resolver in RESOLVERS.items():
-        OmegaConf.register_new_resolver(name, resolver, replace=True)
-    try:
-        tree: Any = OmegaConf.to_container(OmegaConf.create(_unlocated(content)), resolve=True)
-    except OmegaConfBaseException as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ConfigError([Problem(getattr(error, "full_key", None) or "", f"{file}: {reason}")]) from None
+    tree, problems = resolved(content, {})
+    if problems:
+        raise ConfigError(problems)
     params = tree["train"].get("params")
     task = tree.get("task_name") or (tree.get("task") or {}).get("name")
     if isinstance(params, dict) and isinstance(params.get("config"), dict) and task in TASKS:
         params["config"]["env_name"] = task
     return {"params": params}
-
-
-def _unlocated(node: Any) -> Any:
-    """What was read from a file in types that OmegaConf takes."""
-    if isinstance(node, dict):
-        return {key: _unlocated(value) for key, value in node.items()}
-    return [_unlocated(value) for value in node] if isinstance(node, list) else node
 
 
 # --- to RL Games -----------------------------------------------------------------------------------------------------

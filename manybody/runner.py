@@ -23,8 +23,16 @@ from manybody.envs.base import VecEnv
 from manybody.envs.registration import WORLDS, register, registered
 from manybody.hydra_tree import import_own
 from manybody.model_builder import ModelBuilder
-from manybody.preflight import Start, playing_problems, starting_point, training_problems
+from manybody.preflight import (
+    Start,
+    first_checkpoint,
+    playing_problems,
+    starting_point,
+    training_problems,
+    without_start,
+)
 from manybody.registry import ObjectFactory
+from manybody.rl_games_file import open_content
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
 """What ``Runner.run`` reads."""
@@ -57,13 +65,15 @@ class Runner:
         """Validate a configuration and seed everything.
 
         Args:
-            yaml_config: ``{'params': {...}}`` as in an RL Games file. Further keys are kept for the run's
-                ``config.yaml``.
+            yaml_config: ``{'params': {...}}`` as in an RL Games file. ``${...}`` in it is resolved; ``seed``,
+                ``num_envs`` and the like beside ``params`` act as on a command line. Further keys are kept for the
+                run's ``config.yaml``.
             training: False for playing alone, where rules on batch sizes do not matter.
 
         Raises:
             ConfigError: lists everything that is wrong.
         """
+        yaml_config = open_content(yaml_config)
         self.load_config(self.parse(yaml_config, training))
         self.run_config: dict[str, Any] = {
             **yaml_config,
@@ -72,7 +82,7 @@ class Runner:
         }
 
     def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
-        """Validate a configuration, as :meth:`load` does, and change nothing.
+        """Validate a configuration without references, as :meth:`load` does, and change nothing.
 
         Raises:
             ConfigError: lists everything that is wrong.
@@ -141,7 +151,7 @@ class Runner:
         """
         checkpoint, sigma = args.get("checkpoint"), args.get("sigma")
         _refuse(training_problems(self.params, self.run_config, checkpoint, sigma, self._environments(args)))
-        start = starting_point(self.params.config, checkpoint)
+        start = starting_point(self.params.config, first_checkpoint(self.params, checkpoint))
         agent = self.algo_factory.create(
             self.algo_name,
             base_name="run",
@@ -171,8 +181,9 @@ class Runner:
         sigma = args.get("sigma")
         _refuse(playing_problems(self.params, sigma, self._environments(args)))
         player = self.create_player(**_given(args, "vec_env"))
-        if args.get("checkpoint"):
-            player.restore(str(RunFolder.resolve(args["checkpoint"])[1]))
+        checkpoint = first_checkpoint(self.params, args.get("checkpoint"))
+        if checkpoint:
+            player.restore(str(RunFolder.resolve(checkpoint)[1]))
         override_sigma(player.model, sigma)
         say("Started to play")
         return player.run()
@@ -199,7 +210,8 @@ class Runner:
         """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
         whole = folder.config_file.with_suffix(".new")
         try:
-            whole.write_text(yaml.safe_dump(self.run_config, sort_keys=False), encoding="utf-8")
+            kept = without_start(self.run_config)
+            whole.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
             whole.replace(folder.config_file)
         except OSError as error:
             raise RunFolderError(

@@ -9,6 +9,7 @@ from manybody.config import DiscretePPOConfig, PPOConfig, parse_section
 from manybody.config.base import Section
 from manybody.config.types import opened
 from manybody.engine.run_folder import RunFolder
+from manybody.preflight import without_start
 
 CLIENTS_OWN = ("population_based_training", "pbt_idx")
 """Keys that a client's observer acts on; this library by itself refuses them."""
@@ -95,4 +96,5 @@ def data_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def record(folder: RunFolder, params: Mapping[str, Any]) -> None:
     """Leave the settings, plain data, beside the run."""
-    folder.config_file.write_text(yaml.safe_dump({"params": dict(params)}, sort_keys=False), encoding="utf-8")
+    kept = without_start({"params": dict(params)})
+    folder.config_file.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")

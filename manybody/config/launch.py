@@ -152,6 +152,8 @@ def answer(key: str, value: object) -> Answer | None:
     if root in IDLE_KEYS:
         return Answer(False, IDLE_KEYS[root])
     if root in ABSENT_KEYS:
+        if isinstance(value, Mapping):  # Isaac Lab's block, which is switched off by default
+            value = value.get("enabled", True)
         return Answer(key == root and str(value).strip().lower() not in _NOTHING, ABSENT_KEYS[root])
     return None
 

@@ -55,9 +55,9 @@ class Params(Section):
     config: Any
     """The algorithm's settings: a ``PPOConfig``, another registered schema, or a ``ForeignSection``."""
     load_checkpoint: Flag = False
-    """Kept for IsaacGymEnvs and Isaac Lab files, whose scripts pass the checkpoint as an argument."""
+    """Start from the checkpoint ``load_path``, as ``checkpoint=<path>`` on the command line, which wins."""
     load_path: Annotated[Text | None, NoneWord] = None
-    """Kept for IsaacGymEnvs and Isaac Lab files, like ``load_checkpoint``."""
+    """A checkpoint file or a run folder; it acts with ``load_checkpoint: True`` only, which requires it."""
     env: FreeMapping = ForeignSection()
     """Kept for Isaac Lab files, whose wrapper reads its clipping ranges here."""
 

@@ -45,6 +45,8 @@ def check_env_name(env_name: str) -> None:
 
     near = difflib.get_close_matches(env_name, [*registered(), *gymnasium.registry], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    if env_name == "rlgpu":
+        hint = "; IsaacGymEnvs calls every task so: write the task's name instead"
     known = ", ".join(registered())
     worlds = "; ".join(f"'{prefix}:<{name}>'" for prefix, name in WORLDS.items())
     raise EnvError(

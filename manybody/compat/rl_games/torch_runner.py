@@ -19,6 +19,8 @@ from manybody.compat.settings import plain
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say, warn
+from manybody.preflight import first_checkpoint
+from manybody.rl_games_file import open_content
 
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 
@@ -57,12 +59,12 @@ class Runner:
         """Nothing to do; scripts call it."""
 
     def load(self, yaml_config: Mapping[str, Any]) -> None:
-        """Take a configuration, ``{'params': {...}}``, and seed everything.
+        """Take a configuration, ``{'params': {...}}``, and seed everything; ``${...}`` in it is resolved.
 
         Raises:
             ConfigError: lists everything that is wrong with the settings of an algorithm of ours.
         """
-        self.default_config: dict[str, Any] = plain(copy.deepcopy(yaml_config["params"]))
+        self.default_config: dict[str, Any] = plain(copy.deepcopy(open_content(yaml_config)["params"]))
         name = self.default_config["algo"]["name"]
         if name in BUILT_IN and self.algo_factory.builders[name] is BUILT_IN[name]:
             typed_params(self.default_config)
@@ -111,7 +113,7 @@ class Runner:
             SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
         """
         say("Started to train")
-        args = dict(args)
+        args = self._started(args)
         name = str(args.get("checkpoint") or "")
         if name and not name.endswith(".pth") and self.params.get("load_checkpoint") is False:
             # RL Games 1.1 had such names as defaults, and a flag beside them.
@@ -130,11 +132,20 @@ class Runner:
     def run_play(self, args: Mapping[str, Any]) -> Any:
         """Play; returns the player. ``args`` as in :meth:`run_train`."""
         say("Started to play")
+        args = self._started(args)
         player = self.create_player()
         _restore(player, args)
         _override_sigma(player, args)
         player.run()
         return player
+
+    def _started(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        """``args`` with the checkpoint that the configuration names in ``load_path``, where they name none.
+
+        Raises:
+            ConfigError: ``load_checkpoint`` is true without a path.
+        """
+        return {**args, "checkpoint": first_checkpoint(self.params, args.get("checkpoint"))}
 
     def create_player(self) -> Any:
         """A player for the loaded configuration, with fresh weights until ``restore``."""
