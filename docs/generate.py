@@ -239,8 +239,6 @@ def old_keys() -> str:
                 refused.append(f"| {key} | {one_line(why)} |")
     for path, spellings in legacy.OLD_VALUES.items():
         renamed += [f"| `{'.'.join(path)}: {old}` | `{new}` |" for old, new in spellings.items() if old]
-    for path, values in legacy.REFUSED_VALUES.items():
-        refused += [f"| `{'.'.join(path)}: {old}` | write {one_line(why)} |" for old, why in values.items()]
     for kind, names in legacy.NOT_YET.items():
         listed = ", ".join(f"`{name}`" for name in sorted(names))
         if listed:

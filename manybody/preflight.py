@@ -9,7 +9,7 @@ from manybody.algos.run import load_function
 from manybody.config import ConfigError, Problem, Section, load_yaml
 from manybody.config.errors import shown
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
-from manybody.envs.registration import EnvError, check_env_name
+from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type
 from manybody.tasks import task_class
 
 Settings = Mapping[str, Any] | Section
@@ -117,12 +117,14 @@ def training_problems(
 def playing_problems(settings: Settings, sigma: Any, environments: Collection[str] = ()) -> list[Problem]:
     """Everything that would stop playing later; see :func:`training_problems`."""
     problems = []
-    env_name = _text(_section(settings, "config"), "env_name")
+    config = _section(settings, "config")
+    env_name, vecenv_type = _text(config, "env_name"), _text(config, "vecenv_type")
     if env_name is not None and env_name not in environments:
         try:
-            check_env_name(env_name)
+            check_vecenv_type(env_name, vecenv_type) if vecenv_type else check_env_name(env_name)
         except EnvError as error:
-            problems.append(Problem("params.config.env_name", str(error).removeprefix("env_name: ")))
+            key = "env_name" if str(error).startswith("env_name: ") else "vecenv_type"
+            problems.append(Problem(f"params.config.{key}", str(error).removeprefix("env_name: ")))
     if sigma not in (None, ""):
         problems += _sigma_problems(settings, sigma)
     return problems

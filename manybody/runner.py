@@ -13,14 +13,14 @@ import yaml
 from manybody import plugins, tasks
 from manybody.algos import a2c, amp, rnd, sac
 from manybody.config import ConfigError, Params, Problem, dump, parse_launch, parse_params, parse_section
-from manybody.config.errors import did_you_mean
+from manybody.config.errors import did_you_mean, notify
 from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
-from manybody.envs.registration import WORLDS, register, registered
+from manybody.envs.registration import WORLDS, register, registered, use_vecenv_type
 from manybody.hydra_tree import import_own
 from manybody.model_builder import ModelBuilder
 from manybody.preflight import (
@@ -36,6 +36,11 @@ from manybody.rl_games_file import open_content
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
 """What ``Runner.run`` reads."""
+OBSERVERS: Mapping[str, type[AlgoObserver]] = {
+    **dict.fromkeys(("default", "DefaultAlgoObserver"), DefaultAlgoObserver),
+    **dict.fromkeys(("isaac", "IsaacAlgoObserver"), IsaacAlgoObserver),
+}
+"""What ``config.algo_observer`` may name."""
 CARRIED = ("file", "seed", "tf", "num_actors", "track", "wandb_project_name", "wandb_entity")
 """What else RL Games' own script passes to it; the script has used it before."""
 
@@ -51,6 +56,8 @@ class Runner:
         self.algo_factory = ObjectFactory("algorithm")
         self.player_factory = ObjectFactory("player")
         self.algo_observer = algo_observer or DefaultAlgoObserver()
+        self.chooses_observer = algo_observer is None
+        """Whether ``config.algo_observer`` acts: the script has given none."""
         self.seed: int | None = None
         a2c.register(self)
         rnd.register(self)
@@ -114,12 +121,23 @@ class Runner:
         self.params = params.model_copy(update={"seed": seed})
         self.algo_name = params.algo.name
         self.seed = seed
+        self._take_names(params.config)
         say(f"self.seed = {seed}")
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         set_threads(params.torch_threads)
         keep_freed_memory()
+
+    def _take_names(self, config: Any) -> None:
+        """Obey RL Games' ``vecenv_type`` and ``algo_observer``, which name a class."""
+        kind, env_name, observer = (config.get(key) for key in ("vecenv_type", "env_name", "algo_observer"))
+        if kind and not use_vecenv_type(str(env_name), str(kind)):
+            notify(f"params.config.vecenv_type: has no effect: {env_name} is registered, and made so")
+        if observer and self.chooses_observer:
+            self.algo_observer = OBSERVERS[observer]()
+        elif observer:
+            notify("params.config.algo_observer: has no effect: an observer is given to the runner")
 
     def run(self, args: Mapping[str, Any]) -> Any:
         """Train, or play if ``args['play']``; ``args`` also carries what these take.
@@ -223,7 +241,9 @@ class Runner:
 
 def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
     """A :class:`Runner` with everything registered that ships with the library."""
-    runner = Runner(algo_observer or IsaacAlgoObserver())
+    runner = Runner(algo_observer)
+    if algo_observer is None:
+        runner.algo_observer = IsaacAlgoObserver()
     amp.register(runner)
     return runner
 

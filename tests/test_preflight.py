@@ -104,3 +104,20 @@ def test_a_notice_points_at_the_line_that_loads():
     with pytest.warns(ConfigWarning, match="ignore_dead_batches") as notices:
         Runner().load({"params": toy_params(ignore_dead_batches=True)})
     assert notices[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("env_name", "kind", "said"),
+    [
+        (
+            "mine",
+            "MANISKILL",
+            "vecenv_type: given 'MANISKILL'; expected one of ENVPOOL, GYMNASIUM, MJLAB, RAY",
+        ),
+        ("mine", "RAY", "env_name: no environment 'mine'"),  # it makes copies of something that must be known
+    ],
+)
+def test_a_vecenv_type_that_is_not_there_is_refused(tmp_path, env_name, kind, said):
+    with pytest.raises(ConfigError, match=rf"params.config.{said}"):
+        load(tmp_path, env_name=env_name, vecenv_type=kind).run({"train": True})
+    assert list(tmp_path.iterdir()) == []

@@ -85,7 +85,8 @@ def test_keys_about_the_launch_act(file):
 
 def test_a_reference_follows_the_command_line(file):
     path = file(
-        {"num_envs": "${resolve_default:16,''}"}, config={"minibatch_size": "${.num_actors}", "name": "${.env_name}"}
+        {"num_envs": "${resolve_default:16,''}"},
+        config={"minibatch_size": "${.num_actors}", "name": "${.env_name}"},
     )
     assert settings(path).config.minibatch_size == 16
     params = settings(path, "params.config.num_actors=8").config

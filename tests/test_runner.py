@@ -8,11 +8,12 @@ import torch
 from toy import ToyEnv
 from toy_env import stop_at_two, toy_params
 
-from manybody.config import ConfigError
+from manybody.config import ConfigError, ConfigWarning
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver, MultiObserver
 from manybody.engine.run_folder import RunFolder
-from manybody.runner import Runner
+from manybody.envs import registration, vecenv
+from manybody.runner import Runner, build_runner
 
 BATCH = 64  # toy_params: 8 steps of 8 environments
 EPISODE = 5
@@ -332,3 +333,35 @@ def test_parameters_are_read_and_changed_by_their_key(tmp_path):
             KeyError, match="horizon_length: cannot change during training; those that can: learning_rate"
         ):
             method("horizon_length")
+
+
+# --- classes by RL Games' names --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("isaac", IsaacAlgoObserver), ("DefaultAlgoObserver", DefaultAlgoObserver)]
+)
+def test_the_configuration_names_the_observer(tmp_path, name, kind):
+    runner = build_runner()
+    runner.load({"params": toy_params(algo_observer=name)})
+    assert type(runner.algo_observer) is kind
+    given = AlgoObserver()
+    with pytest.warns(
+        ConfigWarning, match="algo_observer: has no effect: an observer is given to the runner"
+    ):
+        assert load(tmp_path, given, algo_observer=name).algo_observer is given
+
+
+def test_the_configuration_names_the_type_of_the_environments(tmp_path, monkeypatch):
+    monkeypatch.setattr(registration, "configurations", known := {})
+    monkeypatch.setattr(vecenv, "configurations", known)
+    monkeypatch.setitem(
+        vecenv.vecenv_config, "TOY", lambda name, num_actors, seed=None, **_: ToyEnv(num_actors)
+    )
+    runner = load(tmp_path, env_name="mine", vecenv_type="TOY", max_epochs=1)
+    assert isinstance(runner.run({"train": True}).vec_env, ToyEnv) and known == {
+        "mine": {"vecenv_type": "TOY"}
+    }
+    with pytest.warns(ConfigWarning, match="vecenv_type: has no effect: Cartpole is registered"):
+        load(tmp_path, env_name="Cartpole", vecenv_type="RLGPU")
+    assert "Cartpole" not in known

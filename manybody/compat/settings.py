@@ -7,6 +7,7 @@ import yaml
 
 from manybody.config import DiscretePPOConfig, PPOConfig, parse_section
 from manybody.config.base import Section
+from manybody.config.legacy import OLD_VALUES
 from manybody.config.types import opened
 from manybody.engine.run_folder import RunFolder
 from manybody.preflight import without_start
@@ -29,6 +30,8 @@ class LegacyConfig(dict[str, Any]):
             known = self.typed.get(key)
             if isinstance(value, str) and not isinstance(known, str) and known is not None:
                 self[key] = known  # YAML 1.1 reads 3e-4 as text
+            elif isinstance(value, str) and value in OLD_VALUES.get(("config", key), ()):
+                self[key] = known
 
     def __missing__(self, key: str) -> Any:
         return self.typed[key]

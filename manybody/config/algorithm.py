@@ -118,6 +118,15 @@ class AlgorithmConfig(Section):
     """The environment's registered name (``rlgpu`` in IsaacGymEnvs' files)."""
     env_config: FreeMapping = ForeignSection()
     """Arguments for creating the environment; its keys belong to the environment."""
+    vecenv_type: Annotated[Text | None, NoneWord] = None
+    """Who makes the environments, where ``env_name`` is not registered: RL Games' ``RAY``, ``GYMNASIUM``, ``ENVPOOL``
+    or ``MJLAB``, or a type of one's own (``vecenv.register``)."""
+    algo_observer: Annotated[
+        Literal["default", "isaac", "DefaultAlgoObserver", "IsaacAlgoObserver"] | None, NoneWord
+    ] = None
+    """What the run reports of the environment's extras, where no observer is given to ``Runner``: ``default``, the
+    mean of ``scores``; ``isaac``, ``episode`` and all scalars. None: ``isaac`` on the command line, ``default`` in
+    ``Runner``."""
     num_actors: Count
     """Number of environments that run side by side (N)."""
     reward_shaper: Annotated[RewardShaperConfig, EmptyBlock] = RewardShaperConfig()

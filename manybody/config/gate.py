@@ -10,8 +10,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from manybody.config.base import Section
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, notify, shown
-from manybody.config.legacy import OLD_VALUES, REFUSED_VALUES, TABLE, NoEffect, Path, Refused, Renamed
-from manybody.config.types import opened
+from manybody.config.legacy import OLD_VALUES, TABLE, WHAT_RL_GAMES_DOES, NoEffect, Path, Refused, Renamed
+from manybody.config.types import ForeignSection, opened
 from manybody.config.yaml import LocatedDict
 
 _BOUNDS = {"gt": "above {:g}", "ge": "at least {:g}", "lt": "below {:g}", "le": "at most {:g}"}
@@ -57,7 +57,7 @@ class Gate:
         path = self.origins.get(path, path)
         self.problems.append(Problem(self.dotted(path), message, self.location(path)))
 
-    def notice(self, path: Path, message: str) -> None:
+    def notice(self, path: tuple[Any, ...], message: str) -> None:
         """Note something that works, but not as its author may think."""
         path = self.origins.get(path, path)
         place = self.location(path)
@@ -105,6 +105,12 @@ class Gate:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         strangers = [entry["loc"] for entry in errors if entry["type"] == "extra_forbidden"]
+        switched_off = {loc: block for loc in strangers if (block := _switched_off(schema, values, loc))}
+        if switched_off:
+            for loc, block in switched_off.items():
+                self.notice((*path, *loc), f"has no effect: only a block that is called '{block}' acts")
+                del (_block(values, loc[:-1]) or {})[loc[-1]]
+            return self.section(schema, values, path, private_keys)
         if private_keys and strangers:
             for loc in strangers:
                 del (_block(values, loc[:-1]) or {})[loc[-1]]
@@ -141,14 +147,16 @@ class Gate:
                 case NoEffect(why):
                     self.notice(place, f"has no effect: {why}")
                 case Refused(why):
-                    if value not in (None, False, "None", "", {}, []):
+                    if not _asks_for_nothing(value):
                         self.complain(place, why)
         for full, spellings in OLD_VALUES.items():
             block = _block(values, full[depth:-1]) if full[:depth] == spelled else None
             value = _ABSENT if block is None else block.get(full[-1], _ABSENT)
             if block is not None and isinstance(value, str | None) and value in spellings:
                 block[full[-1]] = spellings[value]
-                self.notice((*path, *full[depth:]), f"given {shown(value)}, taken for '{spellings[value]}'")
+                also = f"; {WHAT_RL_GAMES_DOES[value]}" if value in WHAT_RL_GAMES_DOES else ""
+                taken = f"given {shown(value)}, taken for '{spellings[value]}'{also}"
+                self.notice((*path, *full[depth:]), taken)
 
     def _rename(self, full: Path, to: str, value: Any, block: dict[str, Any], is_field: bool) -> None:
         if to in block:
@@ -199,7 +207,7 @@ def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> st
     if kind == "literal_error":
         allowed = str(context["expected"])
         suggestion = did_you_mean(given, re.findall(r"'([^']*)'", allowed))
-        return REFUSED_VALUES.get(full, {}).get(str(given), allowed + suggestion)
+        return allowed + suggestion
     if kind in _OUT_OF_BOUNDS:
         loc = entry["loc"]
         while isinstance(loc[-1], int):  # an item of a list: the list's field has the bounds
@@ -271,6 +279,22 @@ def _items(annotation: Any) -> Any:
     if typing.get_origin(annotation) is dict:
         return arguments[1]
     return next(filter(None, map(_items, arguments)), None)
+
+
+def _switched_off(schema: type[Section], values: Any, loc: tuple[Any, ...]) -> str | None:
+    """The block that somebody has renamed so that it does not act (``rnn1``); None: ``loc`` is no such block."""
+    match = re.fullmatch(r"_*(.+?)(_*\d+|_+|_?(off|old|unused|disabled|bak|backup))", str(loc[-1]))
+    owner = _schema_at(schema, loc[:-1])
+    block = _block(values, loc)
+    field = owner.model_fields.get(match[1]) if match and owner and block is not None else None
+    if match is None or field is None:
+        return None
+    is_block = _inner(field.annotation) is not None or field.annotation is ForeignSection
+    return match[1] if is_block else None
+
+
+def _asks_for_nothing(value: Any) -> bool:
+    return value in (None, False, {}, []) or str(value).strip().lower() in ("none", "", "false", "no", "off")
 
 
 def _inner(annotation: Any) -> type[BaseModel] | None:

@@ -29,7 +29,7 @@ class NoEffect:
 
 @dataclass(frozen=True)
 class Refused:
-    """A key that cannot be obeyed. Values that ask for nothing (null, false, empty) are dropped in
+    """A key that cannot be obeyed. Values that ask for nothing (null, false, 0, empty) are dropped in
     silence.
     """
 
@@ -89,17 +89,19 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "import_modules"): Refused(
         f"importing modules by configuration {_NOT_YET}; import them before running"
     ),
-    ("config", "vecenv_type"): Refused(f"choosing the vecenv by configuration {_NOT_YET}; register env_name"),
-    ("config", "algo_observer"): Refused("an observer is an argument: Runner(algo_observer)"),
     ("config", "default_env_config"): Refused("write its keys into env_config"),
     ("config", "player", "determenistic"): Renamed("deterministic"),
     ("config", "player", "evaluation"): Refused(f"the checkpoint-watching player {_NOT_YET}"),
+    ("config", "player", "device_name"): NoEffect("RL Games reads it nowhere; write device"),
     ("config", "player", "update_checkpoint_freq"): NoEffect("it acts with player.evaluation only"),
     ("config", "player", "dir_to_monitor"): NoEffect("it acts with player.evaluation only"),
     ("config", "player", "balance_env_rewards"): Refused(f"balancing games between environments {_NOT_YET}"),
     ("config", "determenistic"): NoEffect("RL Games reads it nowhere; write player.deterministic"),
     # params.network
     ("network", "lstm"): NoEffect(_NEVER_READ),
+    ("network", "inputs"): NoEffect(
+        "IsaacGymEnvs' environments read it, not this network; it sees the whole observation"
+    ),
     ("network", "joint_obs_actions"): NoEffect(_NEVER_READ),
     ("network", "rnn"): Refused("soft_actor_critic keeps no state between steps"),
     ("network", "cnn"): Refused("soft_actor_critic has no convolutions"),
@@ -132,23 +134,27 @@ OLD_VALUES: Mapping[Path, Mapping[Any, str]] = {
         "None": "constant",
         "none": "constant",
         "identity": "constant",
+        "fixed": "constant",
+        "polynom_decay": "constant",
     },
+    ("config", "bound_loss_type"): {"regularization": "regularisation"},
     ("config", "central_value_config", "lr_schedule"): {
         None: "constant",
         "None": "constant",
         "none": "constant",
         "identity": "constant",
         "adaptive": "constant",
+        "fixed": "constant",
     },
 }
 """Values that are spelled otherwise here; they are replaced, with a notice."""
 
-REFUSED_VALUES: Mapping[Path, Mapping[Any, str]] = {
-    ("config", "lr_schedule"): {
-        "fixed": "'constant': RL Games knows no 'fixed' and silently keeps the rate constant",
-    },
+WHAT_RL_GAMES_DOES: Mapping[Any, str] = {
+    "fixed": "RL Games does not know the word and keeps the rate constant too",
+    "polynom_decay": "RL Games does not know the word and keeps the rate constant too",
+    "regularization": "RL Games does not know this spelling and adds no such loss, as bounds_loss_coef: 0 does",
 }
-"""Values that RL Games takes without a word for something else: what is expected instead."""
+"""Old value to what is worth knowing about it."""
 
 NOT_YET: Mapping[str, frozenset[str]] = {
     "algo": frozenset(),

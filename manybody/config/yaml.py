@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from manybody.config.errors import ConfigError, Problem
+from manybody.config.errors import ConfigError, Problem, notify
 
 MAX_BYTES = 256 * 1024
 """Larger files are refused unread; the largest RL Games configuration has under 20 kB."""
@@ -158,12 +158,14 @@ class _Builder:
             key = self.build(key_node)
             if not isinstance(key, str | int) or isinstance(key, bool):
                 _refuse(self.file, key_node.start_mark, f"the key {key!r} is not text; put it in quotes")
+            value = self.build(value_node)
             if key in own:
-                first = own.lines[key]
-                _refuse(
-                    self.file, key_node.start_mark, f"the key '{key}' is there twice, first in line {first}"
-                )
-            own[key] = self.build(value_node)
+                line = key_node.start_mark.line + 1
+                twice = f"the key '{key}' is there twice, first in line {own.lines[key]}"
+                if type(value) is not type(own[key]) or value != own[key]:
+                    _refuse(self.file, line, twice)
+                notify(f"{self.file}:{line}: {twice}, with the same value")
+            own[key] = value
             own.lines[key] = key_node.start_mark.line + 1
         for key in inherited.keys() - own.keys():
             own[key] = inherited[key]

@@ -54,6 +54,34 @@ def check_env_name(env_name: str) -> None:
     )
 
 
+def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
+    """Check that ``env_name`` can be made as ``vecenv_type``, RL Games' key of that name, says.
+
+    Raises:
+        EnvError: it cannot; lists the types, or the names where the type needs a known one.
+    """
+    from manybody.envs.vecenv import vecenv_config
+
+    if vecenv_type not in vecenv_config and env_name not in _creators:
+        known = ", ".join(sorted(vecenv_config))
+        raise EnvError(f"given {vecenv_type!r}; expected one of {known} (add yours with vecenv.register)")
+    if vecenv_type == "RAY" or env_name in _creators:
+        check_env_name(env_name)
+
+
+def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
+    """Make ``env_name`` build as ``vecenv_type`` from now on; False: it is registered, and its creator makes it."""
+    from manybody.envs.vecenv import vecenv_config
+
+    if env_name in _creators:
+        return False
+    known = configurations.get(env_name, {})
+    copies = vecenv_type == "RAY" and "env_creator" not in known  # of what Gymnasium has, as without a type
+    if vecenv_type in vecenv_config and not copies:
+        configurations[env_name] = {**known, "vecenv_type": vecenv_type}
+    return True
+
+
 def _gymnasium_has(env_name: str) -> bool:
     """Whether Gymnasium knows the id, after packages that announce its namespace (MinAtar) have registered theirs.
 

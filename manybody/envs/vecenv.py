@@ -41,7 +41,20 @@ def _envpool(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
     return rl_games_envpool(config_name, num_actors, **env_config)
 
 
-vecenv_config: dict[str, VecEnvCreator] = {"RAY": _copies, "GYMNASIUM": _gymnasium, "ENVPOOL": _envpool}
+def _mjlab(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
+    """Type ``MJLAB``: the mjlab task ``env_config.task_name``, with actions in ±1, as RL Games has them."""
+    from manybody.envs.mjlab import from_task
+
+    task = env_config.pop("task_name", config_name)
+    return from_task(task, num_actors, **{"clip_actions": 1.0, **env_config})
+
+
+vecenv_config: dict[str, VecEnvCreator] = {
+    "RAY": _copies,
+    "GYMNASIUM": _gymnasium,
+    "ENVPOOL": _envpool,
+    "MJLAB": _mjlab,
+}
 """Type to creator."""
 
 

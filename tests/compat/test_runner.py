@@ -87,7 +87,7 @@ def test_the_settings_lie_beside_the_run(settings):
 
 def test_wrong_settings_are_told_without_those_that_nobody_reads(settings):
     with pytest.raises(ConfigError) as error:
-        Runner().load(settings(lr_schedule="polynom_decay", whatever=1))
+        Runner().load(settings(lr_schedule="adaptve", whatever=1))
     assert [problem.path for problem in error.value.problems] == ["params.config.lr_schedule"]
 
 

@@ -106,11 +106,58 @@ def test_a_wrong_value_is_blamed_on_the_name_that_was_written(example):
         parse_params(example)
 
 
-@pytest.mark.parametrize("value", [None, "None", "identity"])
+@pytest.mark.parametrize("value", [None, "None", "identity", "fixed", "polynom_decay"])
 def test_schedules_that_mean_constant(example, value):
     example["config"]["lr_schedule"] = value
     with pytest.warns(ConfigWarning, match="params.config.lr_schedule: given .* taken for 'constant'"):
         assert parse_params(example).config.lr_schedule == "constant"
+
+
+def test_the_american_spelling_means_what_it_says(example):
+    example["config"] |= {"bound_loss_type": "regularization", "bounds_loss_coef": 0.1}
+    with pytest.warns(
+        ConfigWarning, match="taken for 'regularisation'; RL Games does not know this spelling"
+    ):
+        assert parse_params(example).config.bound_loss_type == "regularisation"
+
+
+@pytest.mark.parametrize("value", [False, 0, None, "False", "no", "none", ""])
+def test_what_is_switched_off_needs_no_notice(example, value):
+    example["network"] |= {"require_rewards": value, "require_last_actions": value}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parse_params(example)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "block"),
+    [
+        *(("network", key, "rnn") for key in ("rnn1", "rnn_2", "_rnn_", "rnn_off")),
+        ("network", "mlp_old", "mlp"),
+        ("config", "central_value_config1", "central_value_config"),
+        ("config", "env_config_", "env_config"),
+    ],
+)
+def test_a_renamed_section_is_switched_off(example, section, key, block):
+    plain = parse_params(example)
+    example[section][key] = {"units": "anything"}
+    said = rf"{section}.{key}: has no effect: only a block that is called '{block}' acts"
+    with pytest.warns(ConfigWarning, match=said):
+        assert parse_params(example) == plain
+
+
+@pytest.mark.parametrize("key", ["rnnn", "rrn1", "rnn_3_layers", "gamma1"])
+def test_a_misspelled_section_is_refused(example, key):
+    example["network"][key] = {"name": "lstm", "units": 8}
+    with pytest.raises(ConfigError, match=rf"network.{key}: unknown key"):
+        parse_params(example)
+
+
+def test_a_switched_off_section_does_not_hide_what_is_wrong(example):
+    example["network"] |= {"rnn1": {"name": "lstm"}, "seperate": True}
+    with pytest.raises(ConfigError) as error:
+        parse_params(example)
+    assert [problem.path for problem in error.value.problems] == ["params.network.seperate"]
 
 
 def test_isaac_extras_are_tolerated(example):

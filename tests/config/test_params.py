@@ -76,7 +76,6 @@ def test_numbers_come_as_their_kind(example):
         ("clip_value", 2, "true or false"),
         ("clip_value", "maybe", "true or false"),
         ("lr_schedule", "adaptve", "did you mean 'adaptive'?"),
-        ("lr_schedule", "fixed", "'constant'"),
         ("schedule_type", "standart", "did you mean 'standard'?"),
         ("bound_loss_type", "bounds", "'bound' or 'regularisation'; did you mean 'bound'?"),
         ("guard", "quaratine", "did you mean 'quarantine'?"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.config import ConfigError, load_yaml
+from manybody.config import ConfigError, ConfigWarning, load_yaml
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_merging_a_list_of_blocks_the_earlier_wins(write):
 
 REFUSED = {
     "duplicate key": ("a: 1\nb: 2\na: 3\n", 3, "'a' is there twice, first in line 1"),
-    "nested duplicate key": ("x:\n  a: 1\n  a: 1\n", 3, "'a' is there twice, first in line 2"),
+    "nested duplicate key": ("x:\n  a: 1\n  a: True\n", 3, "'a' is there twice, first in line 2"),
     "tab": ("a:\n\tb: 1\n", 2, "tab"),
     "tab in a continued text": ("a: one\n \ttwo\n", 2, "tab"),
     "python object": (
@@ -149,3 +149,10 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text):
         assert isinstance(load_yaml(path), dict)
     except ConfigError as error:
         assert str(path) in str(error)
+
+
+def test_a_key_that_is_there_twice_with_the_same_value_is_noticed(write):
+    path = write("x:\n  ppo: True\n  name: a\n  ppo: True\n")
+    said = r":4: the key 'ppo' is there twice, first in line 2, with the same value"
+    with pytest.warns(ConfigWarning, match=said):
+        assert load_yaml(path) == {"x": {"ppo": True, "name": "a"}}

@@ -9,6 +9,8 @@ from gymnasium import spaces
 from lab_env import LabCfg, MjlabLikeEnv
 from toy import toy_params
 
+from manybody.engine.observers import IsaacAlgoObserver
+from manybody.envs import registration, vecenv
 from manybody.envs.base import EnvError
 from manybody.envs.registration import create_vec_env
 from manybody.runner import Runner
@@ -118,3 +120,17 @@ def test_training(installed, auto_reset, tmp_path):
     agent = runner.run({"train": True})
     # 16 steps end 5 episodes of row 0, each 3 long, and 3 of each other row, each 5 long.
     assert agent.epoch_num == 2 and agent.game_lengths.mean.item() == pytest.approx((5 * 3 + 9 * 5) / 14)
+
+
+def test_a_file_of_rl_games_names_the_task_in_its_env_config(installed, tmp_path, monkeypatch):
+    monkeypatch.setattr(registration, "configurations", configurations := {})
+    monkeypatch.setattr(vecenv, "configurations", configurations)
+    config = {"env_name": "mjlab_lab", "vecenv_type": "MJLAB", "algo_observer": "isaac", "num_actors": 4}
+    sizes = {"minibatch_size": 16, "max_epochs": 1, "train_dir": str(tmp_path)}
+    env_config = {"task_name": "Mjlab-Lab", "device": "cpu"}
+    runner = Runner()
+    runner.load({"params": toy_params(**config, **sizes, env_config=env_config)})
+    assert isinstance(runner.algo_observer, IsaacAlgoObserver)
+    agent = runner.run({"train": True})
+    assert agent.vec_env.spec.observation_space.shape == (2,)  # the group actor
+    assert agent.vec_env.spec.state_space.shape == (3,)  # the group critic

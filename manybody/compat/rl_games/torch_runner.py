@@ -14,11 +14,12 @@ from manybody.compat.own_agent import typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
 from manybody.compat.rl_games.common import object_factory, tr_helpers
-from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
+from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.compat.settings import plain
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say, warn
+from manybody.envs.registration import use_vecenv_type
 from manybody.preflight import first_checkpoint
 from manybody.rl_games_file import open_content
 
@@ -53,6 +54,7 @@ class Runner:
         ):
             self.player_factory.register_builder(name, lambda player=player, **kwargs: player(**kwargs))
         self.algo_observer = algo_observer or DefaultAlgoObserver()
+        self.chooses_observer = algo_observer is None
         self.model_builder = _Registers()
 
     def reset(self) -> None:
@@ -85,6 +87,10 @@ class Runner:
         np.random.seed(self.seed % 2**32)
         random.seed(self.seed)
         config = params["config"]
+        if config.get("vecenv_type"):
+            use_vecenv_type(str(config["env_name"]), str(config["vecenv_type"]))
+        if self.chooses_observer and "isaac" in str(config.get("algo_observer")).lower():
+            self.algo_observer = IsaacAlgoObserver()
         if isinstance(config.get("env_config"), dict):
             config["env_config"].setdefault("seed", self.seed)
         shaper = config.get("reward_shaper") or {}
