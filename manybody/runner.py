@@ -134,9 +134,9 @@ class Runner:
         kind, env_name, observer = (config.get(key) for key in ("vecenv_type", "env_name", "algo_observer"))
         if kind and not use_vecenv_type(str(env_name), str(kind)):
             notify(f"params.config.vecenv_type: has no effect: {env_name} is registered, and made so")
-        if observer and self.chooses_observer:
+        if observer in OBSERVERS and self.chooses_observer:
             self.algo_observer = OBSERVERS[observer]()
-        elif observer:
+        elif observer in OBSERVERS:
             notify("params.config.algo_observer: has no effect: an observer is given to the runner")
 
     def run(self, args: Mapping[str, Any]) -> Any:
