@@ -21,6 +21,9 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       under those of the command line, whose keys are training's: seed=3, task.env.episodeLength=300, ...
       manybody train test=True checkpoint=... is the same. --file some_rl_games.yaml: the configuration of a checkpoint
       that has no run folder.
+  manybody compare RUN RUN ... [threshold=400] [picture=compare.png]
+      What runs differ in, what they reached and when, as a table and one picture. The folder of a sweep counts as
+      all its runs.
   manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
       Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
   manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
@@ -89,11 +92,16 @@ def _run(words: list[str]) -> None:
         from manybody.play import main as play
 
         play(rest)
+    elif command == "compare":
+        from manybody.compare import main as compare
+
+        compare(rest)
     elif command == "tasks":
         _tasks(rest)
     else:
         print(
-            f"manybody: no command {command!r}; expected train, play, import, export, tasks or motion\n\n{USAGE}",
+            f"manybody: no command {command!r}; expected train, play, compare, import, export, tasks or motion\n\n"
+            f"{USAGE}",
             end="",
             file=sys.stderr,
         )

@@ -18,10 +18,10 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.engine.run_folder import RunFolder, RunFolderError
     from manybody.engine.signals import skip_on_interrupt
     from manybody.exit_codes import exit_codes
-    from manybody.hydra_tree import collecting
     from manybody.play import load_player, prepare_play
     from manybody.runner import build_runner, register_tree, set_deterministic
-    from manybody.words import Words, given, jobs, read, take_file
+    from manybody.sweep import run_sweep
+    from manybody.words import Words, given, read, take_file
 
 __all__ = ["build_runner", "launch", "main", "prepare", "show_results"]
 
@@ -148,23 +148,7 @@ def _main(words: list[str]) -> Any:
     file, words = take_file(words)
     if not multirun:
         return prepare(words, file)()
-    sweep = read(words, several=True)
-    problems = list(sweep.problems)
-    prepared = []
-    for job in jobs(sweep.words):  # every job is checked before the first one starts
-        with collecting(problems):
-            prepared.append((job, prepare(job, file)))
-    named = [name for name in (given(job).get("experiment") for job, _ in prepared) if name]
-    for name in {name for name in named if named.count(name) > 1}:
-        what = f"{named.count(name)} runs would share this folder; leave it out, or give as many names"
-        problems.append(Problem("experiment", f"given {name!r}; {what}"))
-    if problems:
-        raise ConfigError(dict.fromkeys(problems))
-    results = []
-    for number, (job, run) in enumerate(prepared, 1):
-        say(f"job {number} of {len(prepared)}: {' '.join(job)}")
-        results.append(run())
-    return results
+    return run_sweep(words, lambda job: prepare(job, file), Path(file).stem if file else "Ant")
 
 
 if __name__ == "__main__":

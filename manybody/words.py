@@ -122,6 +122,16 @@ def jobs(words: Sequence[Word]) -> list[list[str]]:
     return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
 
 
+def as_typed(word: Word) -> dict[str, str]:
+    """The values of a ``word`` for ``--multirun``: as Hydra writes each to as it was typed (``0.001`` to ``1e-3``)."""
+    typed = {}
+    for item in word.value.split(","):
+        override = _override(f"{word.key}={item}")
+        if override is not None and not override.is_sweep_override():
+            typed[override.get_value_element_as_str()] = item
+    return typed
+
+
 def _parse(text: str, key: str, given: str) -> Word | None:
     override = _override(text)
     quoted = f"{text.partition('=')[0]}='{given}'"

@@ -35,7 +35,8 @@ MAY_IMPORT = {
 }
 ROOF = {
     *("runner", "train", "play", "cli", "media", "__main__", "exit_codes", "interrupts"),
-    *("words", "hydra_tree", "rl_games_file", "interpolation", "configuration", "preflight", "motion_cli"),
+    *("words", "hydra_tree", "rl_games_file", "interpolation", "configuration"),
+    *("preflight", "motion_cli", "sweep", "compare"),
     *("checkpoint_cli", "rl_games_checkpoint"),
 }
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}

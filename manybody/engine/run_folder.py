@@ -241,7 +241,8 @@ def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
         RunFolderError: there is none.
     """
     written = []
-    for nn in Path(train_dir).glob("*/nn"):
+    runs = Path(train_dir)
+    for nn in (*runs.glob("*/nn"), *runs.glob("*/*/nn")):  # those of a sweep lie one folder deeper
         times = [file.stat().st_mtime_ns for file in nn.glob("*.pth")]
         if times:
             written.append((max(times), nn.parent))

@@ -133,14 +133,19 @@ def plot_curve(
         small[-1].set_xlabel("environment frames")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.stem}.partial{target.suffix}")
-        try:
-            figure.savefig(partial)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
+        return save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: str | Path) -> Path:
+    """Write a matplotlib figure to ``path``, whole or not at all; returns the path."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.stem}.partial{target.suffix}")
+    try:
+        figure.savefig(partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
     return target
 
 
@@ -151,18 +156,18 @@ def _plot_return(axes: "Axes", runs: dict[str, Metrics]) -> None:
     several = len(runs) > 1
     axes.set_title("Mean return per episode", fontsize=10, color=INK)
     axes.set_xlabel("environment frames")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _si(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
     axes.yaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
     )
     ended = False
     for (name, run), color in zip(runs.items(), itertools.cycle(PALETTE)):
-        frames, returns = _series(run, RETURN)
+        frames, returns = series(run, RETURN)
         if not len(returns):
             continue
         ended, best = True, int(returns.argmax())
         label = f"{name} (best {_number_text(returns[best])})"
-        _line(
+        line(
             axes,
             frames,
             returns,
@@ -181,14 +186,14 @@ def _plot_return(axes: "Axes", runs: dict[str, Metrics]) -> None:
                 markersize=8,
                 zorder=5,
             )
-            words = [f"best {_number_text(returns[best])}", f"{_si(frames[best])} frames"]
-            at, clock = _series(run, "time")
+            words = [f"best {_number_text(returns[best])}", f"{si(frames[best])} frames"]
+            at, clock = series(run, "time")
             words += [_duration(float(np.interp(frames[best], at, clock)))] if len(at) else []
             axes.set_title(" · ".join(words), loc="right", fontweight="normal", color=GREY)
     if several and ended:
-        grid, low, mean, high = _band(runs, RETURN)
+        grid, low, mean, high = band(runs, RETURN)
         axes.fill_between(grid, low, high, color=GREY, alpha=0.15, linewidth=0, label="lowest to highest")
-        _line(axes, grid, mean, INK, width=2.2, label="mean")
+        line(axes, grid, mean, INK, width=2.2, label="mean")
         axes.legend(loc="upper left")
     if not ended:
         axes.text(0.5, 0.5, "no episode has ended yet", transform=axes.transAxes, ha="center", color=GREY)
@@ -196,7 +201,7 @@ def _plot_return(axes: "Axes", runs: dict[str, Metrics]) -> None:
 
 def _clock_axis(axes: "Axes", runs: dict[str, Metrics]) -> None:
     """Wall-clock time along the top of ``axes``, the mean over the runs."""
-    frames, _, clock, _ = _band(runs, "time")
+    frames, _, clock, _ = band(runs, "time")
     if len(frames) < 2 or not (np.diff(frames) > 0).all() or not (np.diff(clock) > 0).all():
         return
     top = axes.twiny()
@@ -247,8 +252,8 @@ def _plot_panel(
     axes.set_title(heading, loc=side, color=color)
     if axes.get_yscale() == "linear":
         axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _si(value)))
-    grid, low, mean, high = _band(runs, tag) if len(runs) > 1 else _single(runs, tag)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
+    grid, low, mean, high = band(runs, tag) if len(runs) > 1 else _single(runs, tag)
     if not len(grid):
         axes.text(
             0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8
@@ -256,14 +261,14 @@ def _plot_panel(
         axes.set_yticks([])
         return
     axes.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
-    _line(axes, grid, mean, color, width=1.2)
+    line(axes, grid, mean, color, width=1.2)
 
 
 def _plot_beside(
     axes: "Axes", runs: dict[str, Metrics], tag: str, heading: str, color: str, *, log: bool = False
 ) -> None:
     """A second quantity in the panel ``axes``, on its own scale at the right; nothing where no run has it."""
-    values = np.concatenate([_series(run, tag)[1] for run in runs.values()])
+    values = np.concatenate([series(run, tag)[1] for run in runs.values()])
     if not len(values):
         return
     right = axes.twinx()
@@ -272,7 +277,7 @@ def _plot_beside(
     _plot_panel(right, runs, tag, heading, color, side="right")
 
 
-def _line(
+def line(
     axes: "Axes",
     x: np.ndarray,
     y: np.ndarray,
@@ -294,7 +299,7 @@ def _line(
     )
 
 
-def _series(run: Metrics, tag: str) -> tuple[np.ndarray, np.ndarray]:
+def series(run: Metrics, tag: str) -> tuple[np.ndarray, np.ndarray]:
     """Frames and values ``(points,)`` where both are known; frames fall back to epochs, then line numbers."""
     values = run.get(tag, np.empty(0))
     x = run.get("frame", run.get("epoch", np.arange(len(values), dtype=np.float64)))
@@ -302,20 +307,20 @@ def _series(run: Metrics, tag: str) -> tuple[np.ndarray, np.ndarray]:
     return x[: len(values)][known], values[known]
 
 
-def _band(runs: dict[str, Metrics], tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def band(runs: dict[str, Metrics], tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Frames, lowest, mean and highest ``(points,)`` over the runs, where all of them have values."""
-    series = [s for s in (_series(run, tag) for run in runs.values()) if len(s[0])]
-    if not series:
+    known = [s for s in (series(run, tag) for run in runs.values()) if len(s[0])]
+    if not known:
         return (np.empty(0),) * 4
-    first, last = max(frames[0] for frames, _ in series), min(frames[-1] for frames, _ in series)
+    first, last = max(frames[0] for frames, _ in known), min(frames[-1] for frames, _ in known)
     grid = np.linspace(first, max(first, last), 400)
-    table = np.stack([np.interp(grid, frames, values) for frames, values in series])
+    table = np.stack([np.interp(grid, frames, values) for frames, values in known])
     return grid, table.min(axis=0), table.mean(axis=0), table.max(axis=0)
 
 
 def _single(runs: dict[str, Metrics], tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """:func:`_band` of the only run, at the frames it recorded."""
-    frames, values = _series(next(iter(runs.values())), tag)
+    """:func:`band` of the only run, at the frames it recorded."""
+    frames, values = series(next(iter(runs.values())), tag)
     return frames, values, values, values
 
 
@@ -336,7 +341,7 @@ def _number_text(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _si(value: float) -> str:
+def si(value: float) -> str:
     """A number in few characters: 33.5M, 120k, 4.2, 0.008."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:

@@ -76,7 +76,7 @@ def test_band_is_the_range_over_the_frames_that_all_runs_have(tmp_path):
     # Returns 10·e and 10·e + 2 over frames 100..400 and 100..300: they share 300, where they are 30 and 32.
     files = [write_run(tmp_path / "a", 4, seed=0), write_run(tmp_path / "b", 3, seed=2)]
     runs = {str(file): read_metrics(file) for file in files}
-    frames, low, mean, high = curve._band(runs, curve.RETURN)
+    frames, low, mean, high = curve.band(runs, curve.RETURN)
     assert (frames[0], frames[-1]) == (100, 300)
     assert (low[-1], mean[-1], high[-1]) == (30, 31, 32)
 
@@ -99,7 +99,7 @@ def test_no_file_and_a_missing_file(tmp_path):
     [(33_554_432, "33.6M"), (120_000, "120k"), (4.2, "4.2"), (0.008, "0.008"), (-0.012, "-0.012")],
 )
 def test_short_numbers(value, text):
-    assert curve._si(value) == text
+    assert curve.si(value) == text
 
 
 @pytest.mark.parametrize(
