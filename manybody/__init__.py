@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from manybody.tasks import make as make
     from manybody.tasks import register_task as register_task
     from manybody.train import build_runner as build_runner
+    from manybody.train import train as train
 
 __version__ = "0.1.0"
 
@@ -57,6 +58,7 @@ _HOMES = {
     "register_model": "manybody.model_builder",
     "register_network": "manybody.model_builder",
     "register_task": "manybody.tasks",
+    "train": "manybody:train",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 
@@ -64,6 +66,8 @@ __all__ = [*sorted(_HOMES), "__version__"]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'manybody' has no attribute {name!r}")
+    if name == "train":  # the module, which can be called
+        return importlib.import_module("manybody.train")
     module, _, attribute = _HOMES[name].partition(":")
     return getattr(importlib.import_module(module), attribute or name)
 

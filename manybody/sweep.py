@@ -135,7 +135,7 @@ def _file_name(text: str) -> str:
 def _notice_schedule(words: Sequence[Word], prepared: Sequence[Job]) -> None:
     """Say where a swept learning rate is only where an adaptive schedule starts from."""
     swept = [word.key for word in words if word.several and word.key.rpartition(".")[2] == "learning_rate"]
-    params = [getattr(job.start, "args", (None, None))[1] for job in prepared]
+    params: list[Any] = [getattr(job.start, "args", (None, None))[1] for job in prepared]
     if swept and any(p.config.get("lr_schedule") == "adaptive" for p in params if hasattr(p, "config")):
         key = swept[0].replace("learning_rate", "lr_schedule")
         warn(

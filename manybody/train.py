@@ -5,12 +5,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from manybody.interrupts import ending_at_once
 
 with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  # the imports take seconds
-    from manybody.config import ConfigError, Params, Problem, dump, parse_launch
+    from manybody.config import Params, dump, parse_launch
     from manybody.config.launch import VIDEO_SECONDS
     from manybody.configuration import check, configure, is_tree, record, root_of
     from manybody.engine.console import say, warn
@@ -19,11 +20,13 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.engine.signals import skip_on_interrupt
     from manybody.exit_codes import exit_codes
     from manybody.play import load_player, prepare_play
+    from manybody.plugins import home_of
     from manybody.runner import build_runner, register_tree, set_deterministic
     from manybody.sweep import run_sweep
+    from manybody.tasks import register_task
     from manybody.words import Words, given, read, take_file
 
-__all__ = ["build_runner", "launch", "main", "prepare", "show_results"]
+__all__ = ["build_runner", "launch", "main", "prepare", "show_results", "train"]
 
 
 def launch(cfg: Mapping[str, Any], observer: AlgoObserver | None = None) -> Any:
@@ -104,6 +107,37 @@ def summarise(folder: RunFolder) -> Path | None:
     return checkpoint
 
 
+def train(task: str | type, *overrides: str, **settings: Any) -> Any:
+    """Train a task with its preset, as ``manybody train task=…`` does. ``manybody.train(...)`` is this function.
+
+    Args:
+        task: the name of a task, ``module:Class``, or a subclass of :class:`~manybody.MujocoTask`.
+        overrides: further settings as on the command line, ``'train.params.config.gamma=0.98'``.
+        settings: the same for keys without a dot: ``max_iterations=60, num_envs=512, video=False``.
+
+    Returns:
+        The agent. Its run folder, ``agent.run.folder.path``, holds what the command line leaves there.
+
+    Raises:
+        ConfigError: lists everything that is wrong; nothing was created on disk.
+        SystemExit: a signal ended training; a checkpoint was written.
+    """
+    if isinstance(task, type):
+        name = home_of(task)
+        register_task(name, task)
+        task = name
+    return prepare([f"task={task}", *overrides, *(f"{key}={_as_typed(x)}" for key, x in settings.items())])()
+
+
+def _as_typed(value: Any) -> str:
+    """A Python value as it is typed on a command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_as_typed(item)}" for key, item in value.items()) + "}"
+    return f"[{','.join(map(_as_typed, value))}]" if isinstance(value, list | tuple) else str(value)
+
+
 def prepare(texts: Sequence[str], file: str | None = None) -> Callable[[], Any]:
     """Check a command line, down to the last word, and nothing else.
 
@@ -150,6 +184,15 @@ def _main(words: list[str]) -> Any:
         return prepare(words, file)()
     return run_sweep(words, lambda job: prepare(job, file), Path(file).stem if file else "Ant")
 
+
+class _Callable(ModuleType):
+    """This module can be called: ``manybody.train(...)`` trains, although ``manybody.train`` is also the entry."""
+
+    def __call__(self, task: str | type, *overrides: str, **settings: Any) -> Any:
+        return train(task, *overrides, **settings)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     with ending_at_once():
