@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from manybody import play, train
+from manybody import play, sweep, train
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,6 +50,7 @@ def test_train_commands_are_understood(command, monkeypatch, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     words = [word for word in shlex.split(command)[2:] if not word.startswith(("test=", "checkpoint="))]
     monkeypatch.setattr(train, "launch_checked", lambda *_: None)
+    monkeypatch.setattr(sweep, "_print_table", lambda runs: None)
     train.main(words)
 
 
