@@ -57,6 +57,14 @@ class Section(BaseModel):
         """
         yield from ()
 
+    def remarks(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What the author of these settings should know although they are valid; override it where there is such.
+
+        Yields:
+            The path of a key below this section, and a sentence.
+        """
+        yield from ()
+
     @model_validator(mode="after")
     def _keep_rules(self, info: ValidationInfo) -> Self:
         """Apply the rules, unless the validation context is ``{'training': False}``: playing needs none."""

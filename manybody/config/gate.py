@@ -101,9 +101,13 @@ class Gate:
         if isinstance(values, dict):
             self._translate(schema, values, path, path if spelled is None else spelled)
         try:
-            return schema.model_validate(values, context={"training": self.training})
+            section = schema.model_validate(values, context={"training": self.training})
         except ValidationError as error:
             errors = error.errors(include_url=False)
+        else:
+            for key, what in section.remarks():
+                self.notice((*path, *key), what)
+            return section
         strangers = [entry["loc"] for entry in errors if entry["type"] == "extra_forbidden"]
         switched_off = {loc: block for loc in strangers if (block := _switched_off(schema, values, loc))}
         if switched_off:

@@ -139,6 +139,14 @@ class OnPolicyConfig(AlgorithmConfig):
     use_diagnostics: Flag = False
     """Log explained variance, clip fractions and normaliser statistics."""
 
+    def remarks(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Which of the two sizes of a minibatch acts, where both are given."""
+        for path, section in (((), self), (("central_value_config",), self.central_value_config)):
+            if section is not None and None not in (section.minibatch_size, section.minibatch_size_per_env):
+                what = f"has no effect: minibatch_size {section.minibatch_size} is given too and wins"
+                yield (*path, "minibatch_size_per_env"), what
+        yield from super().remarks()
+
     @property
     def batch_size(self) -> int:
         """Samples per update with one agent per environment: T · N."""

@@ -191,6 +191,28 @@ def test_notices_and_problems_name_the_line(example_text, tmp_path):
         parse_params(load_yaml(path)["params"])
 
 
+def test_of_two_sizes_of_a_minibatch_one_acts(example):
+    """The batch is 16 x 8 = 128; 4 samples of each of 8 environments would be 32."""
+    critic = {"network": {"name": "actor_critic", "central_value": True, "mlp": example["network"]["mlp"]}}
+    critic |= {"mini_epochs": 1, "learning_rate": 1e-3, "clip_value": True, "normalize_input": True}
+    sizes = {"minibatch_size": 64, "minibatch_size_per_env": 4}
+    example["config"] |= {**sizes, "central_value_config": critic | sizes}
+    with pytest.warns(ConfigWarning) as told:
+        assert parse_params(example).config.resolved_minibatch_size == 64
+    said = "minibatch_size_per_env: has no effect: minibatch_size 64 is given too and wins"
+    assert [str(notice.message) for notice in told] == [
+        f"params.config.{said}",
+        f"params.config.central_value_config.{said}",
+    ]
+    for key in sizes:
+        one = {
+            "config": {k: v for k, v in example["config"].items() if k not in (key, "central_value_config")}
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            parse_params(example | one)
+
+
 def test_a_block_with_nothing_in_it_is_that_of_the_defaults(example):
     example["config"] |= {"player": None, "reward_shaper": None}
     config = parse_params(example).config
