@@ -105,8 +105,8 @@ class Gate:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         else:
-            for key, what in section.remarks():
-                self.notice((*path, *key), what)
+            for place, remark in section.remarks():
+                self.notice((*path, *place), remark)
             return section
         strangers = [entry["loc"] for entry in errors if entry["type"] == "extra_forbidden"]
         switched_off = {loc: block for loc in strangers if (block := _switched_off(schema, values, loc))}

@@ -29,6 +29,7 @@ import numpy as np
 from manybody.files import write_whole
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import MAX_BYTES, read_array_header, read_bytes
+from manybody.motion.foreign import refuse_keys
 
 FORMAT = 1
 """Version of the layout that this code writes."""
@@ -177,6 +178,8 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            if "format" not in entries:
+                refuse_keys(sorted(entries))
             for key in _REQUIRED:
                 if key not in entries:
                     given = f"only {', '.join(sorted(map(shown, entries))[:12]) or 'an empty archive'}"

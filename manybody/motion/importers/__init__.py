@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from manybody.motion import foreign
 from manybody.motion.clip import Clip, load_clip
-from manybody.motion.errors import MotionError
+from manybody.motion.errors import MotionError, read_from
+from manybody.motion.files import read_bytes, read_text
 from manybody.motion.importers.bvh import load_bvh
 from manybody.motion.importers.deepmimic import load_deepmimic
 from manybody.motion.importers.skeleton_motion import load_skeleton_motion
@@ -23,10 +25,17 @@ def read_motion(path: str | os.PathLike) -> Clip:
     """The clip in a file of any known format. A BVH file is taken to be in metres with y up.
 
     Raises:
-        MotionError: the ending is unknown; whatever its reader finds wrong.
+        MotionError: the format is not one of these; names it where it is known. Whatever the reader finds wrong.
     """
-    reader = READERS.get(Path(path).suffix.lower())
-    if reader is None:
-        given = f"the ending {Path(path).suffix!r}"
-        raise MotionError("file", given, f"one of {', '.join(READERS)}", "Convert the file.", path)
-    return reader(path)
+    ending = Path(path).suffix.lower()
+    reader = READERS.get(ending)
+    if reader is not None:
+        return reader(path)
+    with read_from(path):
+        if ending in (".pkl", ".pickle", ".p"):
+            foreign.refuse_pickle(read_bytes(path))
+        if ending == ".csv":
+            foreign.refuse_table(read_text(path))
+        said = f", {foreign.ENDINGS[ending]}" if ending in foreign.ENDINGS else ""
+        given = f"the ending {Path(path).suffix!r}{said}"
+        raise MotionError("file", given, foreign.READABLE, "Convert the file.")

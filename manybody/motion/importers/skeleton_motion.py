@@ -11,6 +11,7 @@ import numpy as np
 from manybody.motion.clip import Clip, without_repeats
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_array_header, read_bytes
+from manybody.motion.foreign import refuse_keys, refuse_shape
 from manybody.motion.importers.axes import NOT_STATED
 from manybody.motion.importers.pickled import UnpickledError, read_pickle
 
@@ -40,6 +41,8 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
     content = read_bytes(path)
     with read_from(path):
         motion = _Fields("", _unpickled(content))
+        if "skeleton_tree" not in motion.values:
+            refuse_keys(sorted(motion.values))
         tree = _Fields("skeleton_tree.", motion["skeleton_tree"])
         if motion["is_local"] is not True:
             advice = "Save the motion with local rotations."
@@ -81,6 +84,7 @@ def _unpickled(content: bytes) -> Any:
     stream = io.BytesIO(content)
     shape, _, dtype = read_array_header(stream, "file", "a SkeletonMotion .npy", "Is it another format?")
     if dtype.kind != "O" or shape != ():
+        refuse_shape(shape)
         given = f"an array of {dtype} with shape {shape}"
         raise MotionError("file", given, "a pickled dict", "This is no SkeletonMotion.")
     try:
