@@ -105,12 +105,20 @@ def test_the_best_policy_is_saved_from_save_best_after_on(tmp_path):
     assert best["last_mean_rewards"] == max(line["rewards/step"] for line in metrics(agent)[2:])
 
 
-def test_old_periodic_checkpoints_go(tmp_path):
-    agent = train(tmp_path, max_epochs=6, save_frequency=1, keep_checkpoints=2)
+@pytest.mark.parametrize(
+    ("keep", "kept"), [({}, 7), ({"keep_checkpoints": "None"}, 7), ({"keep_checkpoints": 2}, 2)]
+)
+def test_periodic_checkpoints_stay_unless_their_number_is_given(tmp_path, keep, kept):
+    agent = train(tmp_path, max_epochs=7, save_frequency=1, **keep)
     epochs = sorted(
         int(re.search(r"_ep_(\d+)_", name)[1]) for name in files(agent) if name.startswith("last_")
     )
-    assert epochs == [5, 6]
+    assert epochs == list(range(8 - kept, 8))  # up to epoch 7
+
+
+def test_the_number_of_periodic_checkpoints_is_a_whole_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"keep_checkpoints: given 0"):
+        train(tmp_path, keep_checkpoints=0)
 
 
 def test_episodes_start_anew_every_so_many_epochs(tmp_path):

@@ -173,8 +173,8 @@ class AlgorithmConfig(Section):
     """Save ``last_*`` every so many epochs; 0: only at the end."""
     save_best_after: Annotated[Whole, Field(ge=0)] = 100
     """Epochs before the best policy is saved for the first time."""
-    keep_checkpoints: Count = 5
-    """*New.* How many periodic ``last_*`` files stay; older ones are deleted."""
+    keep_checkpoints: Annotated[Count | None, NoneWord] = None
+    """*New.* How many ``last_*`` files stay; older ones are deleted. None: all stay."""
     train_dir: Text = "runs"
     """Folder in which run folders are made."""
     full_experiment_name: Annotated[Text | None, NoneWord] = None
