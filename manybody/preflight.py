@@ -1,6 +1,7 @@
 """What can be known to be wrong with a run before anything is built or written."""
 
 import contextlib
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple
 from manybody.algos.run import load_function
 from manybody.config import ConfigError, Problem, Section, load_yaml
 from manybody.config.errors import shown
+from manybody.engine.adoption import counter
+from manybody.engine.checkpoint import CheckpointError, load_checkpoint
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type
 from manybody.tasks import task_class
@@ -105,12 +108,47 @@ def training_problems(
         except RunFolderError as error:
             problems.append(Problem("", str(error)))
             experiment = None
+    if start.checkpoint is not None:
+        with contextlib.suppress(CheckpointError):  # loading it reports everything that is wrong with it
+            problems += over(config, load_checkpoint(start.checkpoint, mapped=True), start.checkpoint)
     if start.folder is not None:
         return [*problems, *_other_run(start.folder, cfg)]
     try:
         RunFolder.check_new(train_dir, "run", experiment or "")
     except RunFolderError as error:
         problems.append(Problem("", str(error)))
+    return problems
+
+
+def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLike) -> list[Problem]:
+    """Find the limits of a training that are reached where it would resume.
+
+    Args:
+        config: what stands under ``params.config``.
+        state: the content of ``checkpoint``.
+        checkpoint: the file, for messages.
+
+    Returns:
+        A problem for each limit that has to be raised.
+
+    Raises:
+        CheckpointError: a counter of the checkpoint is no number.
+    """
+    path = os.fspath(checkpoint)
+    done: dict[str, tuple[float, str]] = {
+        "max_epochs": (counter(state, "epoch", path), f"the epoch at which {path} was saved"),
+        "max_frames": (counter(state, "frame", path), f"the frame at which {path} was saved"),
+    }
+    with contextlib.suppress(KeyError, TypeError, IndexError):  # a file of RL Games has no statistics
+        returns = state["statistics"]["game_rewards"]
+        if returns["current_size"] > 0:
+            done["score_to_win"] = (float(returns["mean"][0]), f"the mean return of {path}")
+    problems = []
+    for key, (reached, what) in done.items():
+        limit = _number(config.get(key))
+        if limit is not None and reached >= limit and (limit > 0 or key == "score_to_win"):
+            told = f"given {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
+            problems.append(Problem(f"params.config.{key}", told))
     return problems
 
 
@@ -181,6 +219,14 @@ def _other_run(folder: RunFolder, cfg: Settings) -> list[Problem]:
 def _section(settings: Settings, key: str) -> Any:
     section = settings.get(key)
     return section if hasattr(section, "get") else {}
+
+
+def _number(value: Any) -> float | None:
+    """``value`` as a number; None for no limit, and for what is reported as wrong elsewhere."""
+    try:
+        return None if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _text(config: Any, key: str) -> str | None:

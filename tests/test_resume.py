@@ -1,13 +1,14 @@
 """A run that was stopped and went on is the run that was never stopped: bit for bit, on the CPU."""
 
 import json
+import re
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 from toy_env import differences, task_params
 
+from manybody.config import ConfigError
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.observers import AlgoObserver
 from manybody.runner import Runner
@@ -143,16 +144,38 @@ def test_the_best_return_is_not_forgotten(tmp_path):
     assert best.stat().st_mtime_ns == written  # nothing that is worse took its place
 
 
-def test_a_run_that_is_over_says_so_and_saves_nothing(tmp_path, capsys):
-    config = task_params("Cartpole", 64, tmp_path, max_epochs=2)
-    agent = train(config)
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ({"max_epochs": 2}, "max_epochs: given 2; expected more than 2, the epoch at which"),
+        (
+            {"max_epochs": 1, "max_frames": 2048},
+            "max_epochs: given 1; expected more than 2, the epoch at which",
+        ),
+        (
+            {"max_epochs": -1, "max_frames": 2048},
+            "max_frames: given 2048; expected more than 2048, the frame at which",
+        ),
+        (
+            {"max_epochs": 9, "score_to_win": 0.5},
+            "score_to_win: given 0.5; expected more than ",
+        ),
+    ],
+)
+def test_a_run_that_is_over_is_refused_before_anything_is_made(tmp_path, limit, expected):
+    agent = train(task_params("Cartpole", 64, tmp_path / "runs", max_epochs=2))  # 2 x 64 x 16 frames
     agent.run.folder.close()
-    files = sorted(Path(agent.run.folder.nn).iterdir())
-    capsys.readouterr()
-    again = train(config, checkpoint=agent.run.folder.path)
-    out = capsys.readouterr().out
-    assert again.epoch_num == 2 and sorted(agent.run.folder.nn.iterdir()) == files
-    assert "MAX EPOCHS NUM!" in out and "before any env terminated" not in out
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    for start in (agent.run.folder.path, checkpoint(agent, 2)):
+        with pytest.raises(ConfigError, match=re.escape(f"params.config.{expected}")) as error:
+            train(task_params("Cartpole", 64, tmp_path / "runs", **limit), checkpoint=start)
+        assert f"{checkpoint(agent, 2)}" in str(error.value) and ". Raise it to train longer" in str(
+            error.value
+        )
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
+    unlimited = {"max_epochs": 3, "max_frames": 10**6, "score_to_win": 1e6}
+    resumed = train(task_params("Cartpole", 64, tmp_path / "runs", **unlimited), checkpoint=start)
+    assert resumed.epoch_num == 3
 
 
 def test_without_the_counters_training_starts_at_zero_with_the_weights(tmp_path):

@@ -58,8 +58,13 @@ def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(
     )
     assert (third.epoch_num, third.gamma) == (3, 0.98)
     third.run.folder.close()
-    fourth = train.main(["checkpoint=runs/a"])  # what was changed stays changed
-    assert (fourth.epoch_num, fourth.max_epochs, fourth.gamma) == (3, 3, 0.98)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        train.main(["checkpoint=runs/a"])  # what was changed stays changed
+    assert stop.value.code == 2
+    assert "max_iterations: given 3; expected more than 3, the epoch at which" in capsys.readouterr().err
+    fourth = train.main(["checkpoint=runs/a", "max_iterations=4"])
+    assert (fourth.epoch_num, fourth.gamma) == (4, 0.98)
 
 
 def test_a_run_folder_of_another_task_is_refused(refused, tmp_path):
@@ -128,7 +133,9 @@ def of_a_file(tmp_path):
     return agent.run.folder
 
 
-def test_a_run_of_a_file_goes_on_with_the_file_or_without(of_a_file, capsys):
+def test_a_run_of_a_file_goes_on_with_the_file_or_without(of_a_file, refused):
+    assert "max_epochs: given 1; expected more than 1, the epoch at" in refused("checkpoint=runs/a")
+    assert "max_iterations: given 1" in refused("--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=1")
     second = train.main(["checkpoint=runs/a", "max_iterations=2", "params.config.gamma=0.9"])
     third = train.main(["--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=3"])
     for epochs, agent in ((2, second), (3, third)):
@@ -157,8 +164,10 @@ def test_another_file_cannot_go_on_in_a_run(of_a_file, refused, tmp_path):
 
 def test_sigma_is_about_one_launch(tmp_path):
     train.main([*SMALL, "experiment=a", "sigma=-1"])
-    again = train.main(["checkpoint=runs/a", "max_iterations=1"])
-    saved = load_checkpoint(again.run.folder.newest())["model"]["a2c_network.sigma"]
+    (file,) = (tmp_path / "runs" / "a" / "nn").iterdir()
+    saved = load_checkpoint(file)["model"]["a2c_network.sigma"]
+    still = ["train.params.config.learning_rate=1e-12", "train.params.config.lr_schedule=constant"]
+    again = train.main(["checkpoint=runs/a", "max_iterations=2", *still])
     assert float(saved) != -1 and torch.equal(again.model.a2c_network.sigma, saved)
 
 

@@ -122,9 +122,9 @@ def _refused(path: Path, found: str) -> CheckpointError:
     return CheckpointError(path, "file", _shown(found), whole, "It was not loaded.")
 
 
-def _checked(path: Path, file: BinaryIO, size: int) -> None:
+def _checked(path: Path, file: BinaryIO, size: int, tensors: bool = True) -> None:
     try:
-        problem = check_archive(file, size)
+        problem = check_archive(file, size, tensors)
     except Exception as error:  # zipfile and pickletools raise a dozen types on damaged input
         problem = f"a damaged archive ({type(error).__name__}: {error})"
     if problem is not None:
@@ -142,11 +142,16 @@ def verify_checkpoint(path: str | os.PathLike) -> None:
         _checked(Path(path), file, size)
 
 
-def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
+def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
     """Read what ``save_checkpoint`` wrote, or an RL Games file, onto the CPU. No code in the file runs.
 
     The archive's checksums and names are verified first. Where the file is damaged and an intact one lies
     beside it, the message offers that one.
+
+    Args:
+        path: the file.
+        mapped: leave tensors in the file until they are read, without verifying their checksums: for a look at a few
+            numbers of a file that may be large.
 
     Returns:
         The state; numpy scalars of RL Games files as Python numbers.
@@ -158,11 +163,12 @@ def load_checkpoint(path: str | os.PathLike) -> dict[str, Any]:
     try:
         file, size = open_archive(path)
         with file:
-            _checked(path, file, size)
+            _checked(path, file, size, tensors=not mapped)
             file.seek(0)
+            source = path if mapped else file
             try:
                 with torch.serialization.safe_globals(NUMPY_STAND_INS):
-                    state = torch.load(file, map_location="cpu", weights_only=True)
+                    state = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
             except Exception as error:
                 raise _refused(path, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from None
         problem = check_tensors(state)

@@ -106,6 +106,23 @@ def test_a_device_that_is_not_there(settings):
         trained(params)
 
 
+@pytest.mark.parametrize("params", [toy_params, sac_params])
+def test_a_checkpoint_at_a_limit_is_refused_before_anything_is_made(settings, tmp_path, params):
+    settings()  # registers the environment
+    config = {"params": params(env_name="toy", max_epochs=2)}
+    trained(copy.deepcopy(config))
+    (file,) = tmp_path.glob("runs/*/nn/last_*_ep_2_*.pth")
+    before = sorted(tmp_path.rglob("*"))
+    for limits, key in (({}, "max_epochs"), ({"max_epochs": -1, "max_frames": 1}, "max_frames")):
+        again = copy.deepcopy(config)
+        again["params"]["config"] |= limits
+        with pytest.raises(
+            ConfigError, match=rf"params.config.{key}: given .* at which .*{file.name} was saved"
+        ):
+            trained(again, args={"checkpoint": str(file)})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_a_name_that_was_a_default_in_1_1_is_no_checkpoint(settings):
     assert trained(settings() | {}, args={"checkpoint": ""}).epoch_num == 2
     params = settings()

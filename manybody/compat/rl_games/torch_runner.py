@@ -16,11 +16,12 @@ from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, reg
 from manybody.compat.rl_games.common import object_factory, tr_helpers
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.compat.settings import plain
+from manybody.config import ConfigError
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say, warn
 from manybody.envs.registration import use_vecenv_type
-from manybody.preflight import first_checkpoint
+from manybody.preflight import first_checkpoint, over
 from manybody.rl_games_file import open_content
 
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
@@ -116,6 +117,7 @@ class Runner:
 
         Raises:
             CheckpointError: the checkpoint is missing or broken; nothing was made.
+            ConfigError: the checkpoint stands at a limit of training; nothing was made.
             SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
         """
         say("Started to train")
@@ -125,7 +127,7 @@ class Runner:
             # RL Games 1.1 had such names as defaults, and a flag beside them.
             args["checkpoint"] = None if not os.path.exists(name) else name
         if args.get("checkpoint"):
-            load_checkpoint(args["checkpoint"])  # before a run folder is made
+            self._check(args["checkpoint"], bool(args.get("load_critic_only")))
         agent = self._create(self.algo_factory, base_name="run")
         _restore(agent, args)
         _override_sigma(agent, args)
@@ -156,6 +158,15 @@ class Runner:
     def create_player(self) -> Any:
         """A player for the loaded configuration, with fresh weights until ``restore``."""
         return self._create(self.player_factory)
+
+    def _check(self, checkpoint: str, critic_only: bool) -> None:
+        """Find out before a run folder is made whether training can resume from ``checkpoint``."""
+        state = load_checkpoint(checkpoint)
+        name, builders = self.algo_name, self.algo_factory.builders
+        built_in = name in BUILT_IN and builders[name] is BUILT_IN[name]
+        problems = over(self.params["config"], state, checkpoint) if built_in and not critic_only else []
+        if problems:  # a client's own agent may count from zero
+            raise ConfigError(problems)
 
     def _create(self, factory: Any, **kwargs: Any) -> Any:
         """What is registered for the algorithm; a class of RL Games 1.1 gets its configuration alone."""
