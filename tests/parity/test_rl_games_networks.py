@@ -95,7 +95,9 @@ def test_training_outputs_are_equal(variant, training, build_both):
     result = ours({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
     expected = theirs({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
     for name in ("prev_neglogp", "values", "entropy", "mus", "sigmas"):
-        torch.testing.assert_close(result[name], expected[name], atol=1e-6, rtol=1e-6)
+        # Where sigma is small, a log-probability is a sum of terms around 1,000: ten roundings of float32 are 1.2e-6.
+        rtol = 2e-6 if name == "prev_neglogp" else 1e-6
+        torch.testing.assert_close(result[name], expected[name], atol=1e-6, rtol=rtol)
     assert set(result) == set(expected)
 
 
