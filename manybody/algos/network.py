@@ -57,6 +57,14 @@ class BaseNetwork(nn.Module):
         """The state an episode starts with; None for feed-forward networks."""
         return None
 
+    def eval_actor(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and raw spread, (M, A) each, from obs (M, *input_shape); for continuous feed-forward networks.
+
+        It runs the whole network; one whose actor can be run alone does it at less cost.
+        """
+        mu, sigma = self({"obs": obs})[:2]
+        return mu, sigma.expand_as(mu)
+
     def get_value_layer(self) -> nn.Module | None:
         """The last layer of the critic."""
         return getattr(self, "value", None)

@@ -12,6 +12,7 @@ import torch
 from manybody import tasks
 from manybody.algos.network import BaseNetwork
 from manybody.config import ConfigWarning, load_yaml
+from manybody.hydra_tree import compose
 from manybody.model_builder import NETWORK_REGISTRY
 from manybody.runner import Runner
 
@@ -110,6 +111,38 @@ def test_the_custom_network_is_built_from_its_own_keys(tmp_path):
     network = agent.model.a2c_network
     assert isinstance(network, BaseNetwork)
     assert len(network.trunk) == 1 + 3 + 1  # the first layer, the blocks, the last activation
+
+
+@pytest.mark.parametrize("of", ["manybody", "rl_games"])
+def test_an_agent_and_a_network_of_ones_own_train_together(of, tmp_path):
+    """Also where the network is written for RL Games' interface and returns a plain tuple."""
+    agents, networks = example("custom_agent"), example("custom_network")
+    if of == "rl_games":
+        from manybody.compat.rl_games.algos_torch.network_builder import NetworkBuilder
+
+        class Network(networks.ResidualNetwork, NetworkBuilder.BaseNetwork):
+            def forward(self, input_dict):
+                return tuple(super().forward(input_dict))
+
+        networks.ResidualBuilder.Network = Network
+    runner = Runner()
+    agents.register(runner)
+    tree = compose(["task=Ant", "num_envs=4", "max_iterations=1", "train.params.algo.name=paced"])
+    params = tree["train"]["params"]
+    params["network"] = {"name": "residual", "width": 8, "blocks": 1}
+    params["config"] |= {
+        "env_name": "Ant",
+        "target_speed": 1.0,
+        "minibatch_size": 32,
+        "train_dir": str(tmp_path),
+    }
+    runner.load({"params": params})
+    agent = runner.run({"train": True})
+    (line,) = map(json.loads, agent.run.folder.metrics_file.read_text().splitlines())
+    assert line["losses/smoothness"] > 0
+    obs = torch.ones(3, 60)
+    network = agent.model.a2c_network
+    torch.testing.assert_close(network.eval_actor(obs), tuple(network({"obs": obs})[:2]))
 
 
 @pytest.mark.parametrize(
