@@ -16,7 +16,7 @@ from manybody.config import ConfigError, Params, Problem, dump, parse_launch, pa
 from manybody.config.errors import did_you_mean, notify
 from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import keep_freed_memory, set_threads
-from manybody.engine.console import say
+from manybody.engine.console import log, say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
@@ -122,7 +122,7 @@ class Runner:
         self.algo_name = params.algo.name
         self.seed = seed
         self._take_names(params.config)
-        say(f"self.seed = {seed}")
+        (say if params.seed is None else log)(f"self.seed = {seed}")
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
@@ -180,7 +180,7 @@ class Runner:
             **_given(args, "vec_env"),
         )
         override_sigma(agent.model, sigma)
-        say("Started to train")
+        log("Started to train")
         agent.train()
         if agent.run.stop.requested is not None:
             raise SystemExit(agent.run.stop.exit_code)
@@ -203,7 +203,7 @@ class Runner:
         if checkpoint:
             player.restore(str(RunFolder.resolve(checkpoint)[1]))
         override_sigma(player.model, sigma)
-        say("Started to play")
+        log("Started to play")
         return player.run()
 
     def create_player(self, vec_env: VecEnv | None = None) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from manybody.config import ConfigError, Problem
-from manybody.engine.console import Display, EpochReport, say, warn
+from manybody.engine.console import Display, EpochReport, log, say, warn
 from manybody.engine.extras import scalar_tags
 from manybody.engine.guard import TrainingAbortedError
 from manybody.engine.metrics import read_to_host
@@ -210,7 +210,8 @@ class Run:
             reward=read["reward"] if played else None,
             episode_length=read["length"] if played else None,
             best_reward=self.best_seen if self.best_seen > float("-inf") else None,
-            scalars={**reported, **scalars},
+            scalars=scalars,
+            terms=reported,
         )
 
     def _save_best(self) -> None:
@@ -220,7 +221,7 @@ class Run:
             return
         before, agent.last_mean_rewards = agent.last_mean_rewards, self.mean_reward
         if self.checkpoints and self._save(agent.name, "best"):
-            say(f"saving next best rewards:  [{self.mean_reward:.2f}]")
+            log(f"saving next best rewards:  [{self.mean_reward:.2f}]")
         elif self.checkpoints:
             agent.last_mean_rewards = before  # the next epoch tries again
 
@@ -239,7 +240,7 @@ class Run:
         if self.stop_reason.startswith("MAX") and self.mean_reward == float("-inf"):
             say("WARNING: Max epochs reached before any env terminated at least once")
         if self.stop_reason not in ("", "signal"):
-            say(self.stop_reason)
+            (log if self.stop_reason.startswith("MAX") else say)(self.stop_reason)
         return bool(self.stop_reason)
 
     def _save_periodically(self) -> None:

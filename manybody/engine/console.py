@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import logging
 import os
 import sys
 from typing import Any
@@ -14,12 +15,15 @@ __all__ = [
     "error",
     "fps_line",
     "is_terminal",
+    "log",
     "notice",
     "progress",
     "restore_cursor",
     "say",
     "warn",
 ]
+
+LOGGER = logging.getLogger("manybody")
 
 _live: Any = None
 """The rich ``Live`` that is on the screen, or None."""
@@ -33,6 +37,14 @@ def say(line: str) -> None:
         _live.console.print(line, markup=False, highlight=False, soft_wrap=True)
     else:
         _write(sys.stdout, line)
+
+
+def log(line: str) -> None:
+    """Print one of RL Games' lines where a script may read it; on a terminal it goes to the logger ``manybody``."""
+    if is_terminal():
+        LOGGER.info("%s", line)
+    else:
+        say(line)
 
 
 def warn(line: str) -> None:

@@ -2,6 +2,8 @@
 
 import itertools
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +31,9 @@ class EpochReport:
     """Mean length of the latest episodes, steps."""
     best_reward: float | None
     scalars: dict[str, float] = field(default_factory=dict)
-    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ...; what the environment reported
-    under its keys, about episodes under ``Episode/<key>``."""
+    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
+    terms: dict[str, float] = field(default_factory=dict)
+    """What the environment reported under its keys, about episodes under ``Episode/<key>``."""
 
     @property
     def done(self) -> float:
@@ -50,6 +53,12 @@ _LABELS = {
     "a_loss": "actor loss",
     "c_loss": "critic loss",
 }
+_SETTINGS = ("e_clip", "lr_mul", "entropy_coef", "cval_lr", "unstable_envs")
+"""Scalars that are shown only once they have changed: most runs hold them constant."""
+_VALUE = 9
+"""Columns of the value of a scalar."""
+_NAMES = (25, 13)
+"""Columns of the name of a scalar, at most: where there is room, and elsewhere."""
 _LABEL_WIDTH = 17
 """Columns of a name and its value at the left of the curve and of the bar."""
 _TAIL = 10
@@ -64,6 +73,7 @@ class Dashboard:
         self._first: EpochReport | None = None
         self._report: EpochReport | None = None
         self._rewards: list[float] = []
+        self._changed: set[str] = set()
         self._began = time.monotonic()
 
     def update(self, report: EpochReport) -> None:
@@ -71,6 +81,10 @@ class Dashboard:
         if report.reward is not None:
             self._rewards.append(report.reward)
         self._first = self._first or report
+        first = {**self._first.scalars, **self._first.terms}
+        self._changed |= {
+            name for name, value in {**report.scalars, **report.terms}.items() if first.get(name, 0) != value
+        }
         self._report = report
 
     def render(self, width: int, height: int, notice: str = "") -> Any:
@@ -112,17 +126,15 @@ class Dashboard:
         """The blocks in reading order, the most dispensable ones left out until the rest fits."""
         from rich.text import Text
 
-        blocks = {
-            "head": self._head(report, width, 12 if height >= 30 else 6 if height >= 16 else 3),
-            "speed": _speed(report, width),
-            "scalars": _scalars(report.scalars, width),
-            "progress": _progress(report, width, self._seconds_left(report)),
-        }
-        for name in ("scalars", "speed", "progress"):
-            if sum(len(block) + 1 for block in blocks.values()) - 1 > height:
-                del blocks[name]
+        head = self._head(report, width, 12 if height >= 30 else 6 if height >= 16 else 3)
+        speed, progress = _speed(report, width), _progress(report, width, self._seconds_left(report))
+        room = height - sum(len(block) + 1 for block in (head, speed, progress))
+        blocks = [head, speed, self._scalars(report, width, room), progress]
+        for block in (speed, progress):
+            if sum(len(block) + 1 for block in blocks if block) - 1 > height:
+                blocks.remove(block)
         lines: list[Any] = []
-        for block in filter(None, blocks.values()):
+        for block in filter(None, blocks):
             lines += ([Text()] if lines else []) + block
         return lines
 
@@ -131,6 +143,32 @@ class Dashboard:
         assert self._first is not None
         covered = report.done - self._first.done
         return (report.seconds - self._first.seconds) * (1.0 - report.done) / covered if covered > 0 else None
+
+    def _scalars(self, report: EpochReport, width: int, rows: int) -> list[Any]:
+        """Main figures of learning, then the task's own terms, then the rest, in at most ``rows`` lines."""
+        from rich.text import Text
+
+        scalars = {**report.scalars, **report.terms}
+        order = [*_LABELS, *report.terms, *report.scalars]
+        shown = [name for name in dict.fromkeys(order) if name in scalars]
+        shown = [name for name in shown if name not in _SETTINGS or name in self._changed]
+        labels = _labels(shown)
+        if not shown or rows < 1:
+            return []
+        widest = max(map(len, labels.values()))
+        for limit in _NAMES:
+            columns = min(widest + 1 if widest > _NAMES[-1] else _NAMES[-1], limit)
+            room = rows * _per_row(width, columns + _VALUE)
+            if room >= len(shown):
+                break
+        names = shown if room >= len(shown) else shown[: room - 1]
+        cells = [
+            Text.assemble((_cut(labels[name], columns), "dim"), f"{_small(scalars[name]):>{_VALUE}}")
+            for name in names
+        ]
+        if len(names) < len(shown):
+            cells.append(Text(f"+{len(shown) - len(names)} more", style="dim"))
+        return _columns(cells, width, columns + _VALUE)
 
     def _head(self, report: EpochReport, width: int, rows: int) -> list[Any]:
         """Return, best and length beside the curve of the return."""
@@ -172,15 +210,14 @@ def _speed(report: EpochReport, width: int) -> list[Any]:
     return [bar, *_columns(legends, width, 22)]
 
 
-def _scalars(scalars: dict[str, float], width: int) -> list[Any]:
-    """Losses, KL, learning rate."""
-    from rich.text import Text
-
-    cells = [
-        Text.assemble((f"{_LABELS.get(name, name.replace('_', ' ')):<13}", "dim"), f"{_small(value):>9}")
-        for name, value in scalars.items()
-    ]
-    return _columns(cells, width, 22)
+def _labels(names: Iterable[str]) -> dict[str, str]:
+    """What scalars are called on the screen: their last part, where no other has the same."""
+    last = {name: name.rpartition("/")[2] for name in names}
+    count = Counter(last.values())
+    return {
+        name: _LABELS.get(name, (short if count[short] == 1 else name).replace("_", " "))
+        for name, short in last.items()
+    }
 
 
 def _columns(cells: list[Any], width: int, cell: int) -> list[Any]:
@@ -189,8 +226,17 @@ def _columns(cells: list[Any], width: int, cell: int) -> list[Any]:
 
     for text in cells:
         text.pad_right(max(0, cell - text.cell_len))
-    count = max(1, (width + 4) // (cell + 4))
+    count = _per_row(width, cell)
     return [Text("    ").join(cells[start : start + count]) for start in range(0, len(cells), count)]
+
+
+def _per_row(width: int, cell: int) -> int:
+    return max(1, (width + 4) // (cell + 4))
+
+
+def _cut(name: str, columns: int) -> str:
+    """``name`` in exactly ``columns`` characters."""
+    return f"{name if len(name) <= columns else name[: columns - 1] + '…':<{columns}}"
 
 
 def _progress(report: EpochReport, width: int, seconds_left: float | None) -> list[Any]:

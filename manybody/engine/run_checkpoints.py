@@ -83,7 +83,7 @@ class Checkpoints:
             self._report(path, error, last_chance)
             return None
         self._warned = False
-        console.say(f"=> saving checkpoint '{path}'")
+        console.log(f"=> saving checkpoint '{path}'")
         _become_newest(path, others)
         if kind == "last" and self.keep is not None:
             for old in list(filter(self._is_our_last, others))[max(0, self.keep - 1) :]:

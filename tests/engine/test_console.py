@@ -97,6 +97,17 @@ def test_warnings_go_to_standard_error(capsys):
     assert capsys.readouterr() == ("=> saving checkpoint 'x'\n", "warning: disk full\n")
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_rl_games_lines_are_printed_for_scripts_and_logged_on_a_terminal(
+    terminal, monkeypatch, capsys, caplog
+):
+    monkeypatch.setattr(console, "is_terminal", lambda: terminal)
+    with caplog.at_level("INFO", logger="manybody"):
+        console.log("=> saving checkpoint 'x'")
+    assert capsys.readouterr().out == ("" if terminal else "=> saving checkpoint 'x'\n")
+    assert caplog.messages == (["=> saving checkpoint 'x'"] if terminal else [])
+
+
 def test_a_reader_that_went_away_or_cannot_read_letters_does_not_stop_training(monkeypatch):
     class Gone(io.StringIO):
         def write(self, text):
@@ -142,6 +153,54 @@ def test_the_dashboard_shows_every_figure():
     ):
         assert re.search(text, picture), text
     assert "▁" in picture and "█" in picture
+
+
+SETTINGS = {"e_clip": 0.2, "lr_mul": 1.0, "entropy_coef": 0.0}
+TERMS = {
+    "Episode/rew_forward": 1.5,
+    "Episode/rew_alive_and_upright": 0.25,
+    "speed": 2.0,
+    "unstable_envs": 0.0,
+}
+
+
+def test_the_dashboard_shows_the_tasks_own_terms_and_no_constants():
+    dashboard = Dashboard("Ant")
+    for epoch in (1, 2):
+        dashboard.update(report(epoch, scalars={"kl": 0.01, **SETTINGS}, terms=TERMS))
+    picture = drawn(dashboard, 80)
+    for text in (
+        r"KL +0\.0100",
+        r"rew forward +1\.5000",
+        r"rew alive and upright +0\.2500",
+        r"speed +2\.0000",
+    ):
+        assert re.search(text, picture), text
+    assert all(text not in picture for text in ("e clip", "lr mul", "entropy coef", "unstable", "Episode"))
+    dashboard.update(
+        report(3, scalars={"kl": 0.01, **SETTINGS, "e_clip": 0.1}, terms={**TERMS, "unstable_envs": 3.0})
+    )
+    picture = drawn(dashboard, 80)
+    assert re.search(r"e clip +0\.1000", picture) and re.search(r"unstable envs +3\.0000", picture)
+    assert "lr mul" not in picture
+
+
+def test_terms_that_do_not_fit_are_counted():
+    # 60 x 18: 54 columns and 15 lines inside. Head 3, speed 3, progress 2, three blank lines: 4 lines of 2 cells.
+    terms = {f"Episode/term_number_{number:02d}_long": float(number) for number in range(30)}
+    dashboard = Dashboard("Ant")
+    dashboard.update(report(scalars={"kl": 0.01}, terms=terms))
+    picture = drawn(dashboard, 60, 18)
+    assert re.search(r"KL +0\.0100", picture) and "+24 more" in picture  # 31 - 7
+    assert re.search(r"term number … +5\.0000", picture) and "6.0000" not in picture
+    assert re.search("frames/s", picture) and re.search("epoch 7 of 500", picture)
+
+
+def test_terms_of_one_name_are_told_apart():
+    dashboard = Dashboard("Ant")
+    dashboard.update(report(scalars={}, terms={"Episode_Reward/time_out": 1.0, "Episode_End/time_out": 2.0}))
+    picture = drawn(dashboard, 120)
+    assert "Episode Reward/time out" in picture and "Episode End/time out" in picture
 
 
 @pytest.mark.parametrize("height", [3, 5, 10, 16, 24, 40])

@@ -19,7 +19,7 @@ from manybody.compat.settings import plain
 from manybody.config import ConfigError
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
-from manybody.engine.console import say, warn
+from manybody.engine.console import log, warn
 from manybody.envs.registration import use_vecenv_type
 from manybody.preflight import first_checkpoint, over
 from manybody.rl_games_file import open_content
@@ -80,7 +80,7 @@ class Runner:
         params["seed"] = self.seed
         self.local_rank = self.global_rank = 0
         self.world_size = 1
-        say(f"self.seed = {self.seed}")
+        log(f"self.seed = {self.seed}")
         self.algo_params = params["algo"]
         self.algo_name = self.algo_params["name"]
         self.exp_config = None
@@ -120,7 +120,7 @@ class Runner:
             ConfigError: the checkpoint stands at a limit of training; nothing was made.
             SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
         """
-        say("Started to train")
+        log("Started to train")
         args = self._started(args)
         name = str(args.get("checkpoint") or "")
         if name and not name.endswith(".pth") and self.params.get("load_checkpoint") is False:
@@ -139,7 +139,7 @@ class Runner:
 
     def run_play(self, args: Mapping[str, Any]) -> Any:
         """Play; returns the player. ``args`` as in :meth:`run_train`."""
-        say("Started to play")
+        log("Started to play")
         args = self._started(args)
         player = self.create_player()
         _restore(player, args)

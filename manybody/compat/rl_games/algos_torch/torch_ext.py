@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from manybody.engine import checkpoint
-from manybody.engine.console import say, warn
+from manybody.engine.console import log, say, warn
 from manybody.functional import policy
 
 numpy_to_torch_dtype_dict = {
@@ -96,7 +96,7 @@ def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
 
 def save_checkpoint(filename: str, state: Mapping[str, Any]) -> None:
     """:func:`safe_save` to ``<filename>.pth``, announced on the console."""
-    say(f"=> saving checkpoint '{filename}.pth'")
+    log(f"=> saving checkpoint '{filename}.pth'")
     safe_save(state, f"{filename}.pth")
 
 
