@@ -250,7 +250,7 @@ def old_keys() -> str:
         ("Renamed", "The value moves to the new key, with a notice.", "| old | new |", renamed),
         (
             "Without effect",
-            "Accepted, with a notice where it is not a matter of course.",
+            "Ignored. A notice is printed unless ignoring the key is harmless.",
             "| key | why |",
             silent,
         ),
@@ -298,7 +298,7 @@ def page() -> str:
     """The whole page."""
     sections = [
         INTRODUCTION,
-        "## Launch\n\nAt the root of the tree. An empty default means: what the task's or the training file says.\n",
+        "## Launch\n\nAt the root of the tree. Empty defaults come from the task or training YAML.\n",
         table(launch.LaunchConfig, skip=("task", "train", "command")),
         "\n## `params`\n",
         table(params.Params, "params."),

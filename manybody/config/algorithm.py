@@ -92,9 +92,9 @@ class PlayerConfig(Section):
     """How a trained policy is played."""
 
     render: Flag = False
-    """Kept for RL Games files; there is no viewer here, ``manybody play video=True`` films instead."""
+    """No effect: there is no viewer here; ``manybody play video=True`` films instead."""
     render_sleep: NotNegative = 0.002
-    """Kept for RL Games files, like ``render``."""
+    """No effect."""
     games_num: Count = 100
     """Episodes to play before the statistics are printed. RL Games plays 2000 (1.6.1) or 10⁹ (1.6.5)."""
     n_game_life: Count = 1
@@ -164,10 +164,10 @@ class AlgorithmConfig(Section):
     """Finished episodes in the moving mean of return and length."""
 
     guard: Literal["quarantine", "skip", "rollback", "abort"] = "quarantine"
-    """*New.* What happens when NaN or infinity shows up. ``quarantine``: neutralise the samples of that
-    environment and leave out minibatches whose gradient is not finite. ``skip``: leave out the whole update
-    of an epoch whose data were not finite. ``rollback``: return to the weights and optimiser of the last good
-    epoch. ``abort``: save and stop."""
+    """*New.* What happens when NaN or infinity shows up. ``quarantine``: replace the values of that
+    environment in this step by zeros and end its episode there; leave out minibatches whose gradient is not
+    finite. ``skip``: leave out the whole update of an epoch whose data were not finite. ``rollback``: return
+    to the weights and optimiser of the last good epoch. ``abort``: save and stop."""
 
     save_frequency: Annotated[Whole, Field(ge=0)] = 0
     """Save ``last_*`` every so many epochs; 0: only at the end."""

@@ -173,7 +173,7 @@ class HumanoidAMPEnvConfig(EnvConfig):
     hybridInitProb: float = Field(default=0.5, ge=0, le=1)
     """Share of the episodes that ``Hybrid`` begins in a clip."""
     numAMPObsSteps: int = Field(default=2, ge=2)
-    """Control steps that the discriminator sees at once."""
+    """Control steps in one input of the discriminator."""
     localRootObs: bool = False
     """Observe the root's rotation against its heading, instead of against the world."""
     contactBodies: tuple[str, ...] = ("right_foot", "left_foot")
