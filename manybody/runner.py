@@ -45,6 +45,15 @@ CARRIED = ("file", "seed", "tf", "num_actors", "track", "wandb_project_name", "w
 """What else RL Games' own script passes to it; the script has used it before."""
 
 
+class TrainingStopped(SystemExit):
+    """A signal ended training, and a checkpoint was written. Left alone, it ends the process with 130 or 143."""
+
+    def __init__(self, agent: Any) -> None:
+        super().__init__(agent.run.stop.exit_code)
+        self.agent = agent
+        """As it stands."""
+
+
 class Runner:
     """Loads a configuration, then trains or plays what it describes.
 
@@ -165,7 +174,7 @@ class Runner:
 
         Raises:
             ConfigError: everything that would stop this training; nothing was written.
-            SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
+            TrainingStopped: a signal ended training; a checkpoint was written.
         """
         checkpoint, sigma = args.get("checkpoint"), args.get("sigma")
         _refuse(training_problems(self.params, self.run_config, checkpoint, sigma, self._environments(args)))
@@ -183,7 +192,7 @@ class Runner:
         log("Started to train")
         agent.train()
         if agent.run.stop.requested is not None:
-            raise SystemExit(agent.run.stop.exit_code)
+            raise TrainingStopped(agent)
         return agent
 
     def run_play(self, args: Mapping[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The entry: IsaacGymEnvs' Hydra tree in, a trained or played policy out. ``python -m manybody.train task=Ant ...``."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -21,7 +22,7 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.exit_codes import exit_codes
     from manybody.play import load_player, prepare_play
     from manybody.plugins import home_of
-    from manybody.runner import build_runner, register_tree, set_deterministic
+    from manybody.runner import TrainingStopped, build_runner, register_tree, set_deterministic
     from manybody.sweep import run_sweep
     from manybody.tasks import register_task
     from manybody.words import Words, given, read, take_file
@@ -58,7 +59,13 @@ def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserve
     else:
         kept = {"task_name": params.config.get("env_name"), "params": dump(runner.params)}
         runner.run_config = {**runner.run_config, **kept}
-    agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
+    try:
+        agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
+    except TrainingStopped as stop:
+        folder = stop.agent.run.folder
+        summarise(folder)
+        say(f"resume it:       manybody train {shlex.quote(f'checkpoint={folder.path}')}")
+        raise
     show_results(agent, settings.video, settings.video_seconds, settings.video_camera)
     return agent
 
@@ -103,7 +110,7 @@ def summarise(folder: RunFolder) -> Path | None:
     for what, where in (("best checkpoint", checkpoint), ("learning curve", draw_curve(folder))):
         if where:
             say(f"{what + ':':<16} {where}")
-    say(f"play it again:   manybody play {folder.path}")
+    say(f"play it again:   manybody play {shlex.quote(str(folder.path))}")
     return checkpoint
 
 

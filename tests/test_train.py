@@ -110,6 +110,27 @@ def test_the_guard_ends_training_with_exit_code_3_and_a_checkpoint(tmp_path, cap
     assert f"The last good weights are in {file}" in err and load_checkpoint(file)["epoch"] == 2
 
 
+def test_an_interrupted_run_reports_its_results_and_the_command_that_resumes_it(tmp_path, capsys):
+    words = ["train.params.config.stop_fn=toy_env:interrupt_in_the_first_epoch", "max_iterations=5"]
+    with pytest.raises(SystemExit) as stop:
+        train.main([*SMALL, *words, "experiment=a b", "video=True"])
+    folder = tmp_path / "runs" / "a b"
+    (last,) = (folder / "nn").iterdir()  # stopped after the second epoch
+    assert stop.value.code == 130 and "_ep_2_" in last.name
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        f"run folder:      {folder}",
+        f"best checkpoint: {last}",
+        f"learning curve:  {folder / 'curve.png'}",
+        f"play it again:   manybody play '{folder}'",
+        f"resume it:       manybody train 'checkpoint={folder}'",
+    ]
+    assert not list((folder / "videos").iterdir())
+    assert (
+        train.main([f"checkpoint={folder}", "train.params.config.stop_fn=None", "max_iterations=3"]).epoch_num
+        == 3
+    )
+
+
 def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt

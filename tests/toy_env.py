@@ -1,5 +1,6 @@
 """A toy environment whose numbers break where a test says so, and small runs of the real tasks."""
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,6 +86,13 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
         )
         return [] if same else [path]
     return [] if type(one) is type(other) and one == other else [path]
+
+
+def interrupt_in_the_first_epoch(agent: Any) -> bool:
+    """A ``stop_fn`` that presses Ctrl-C."""
+    if agent.epoch_num == 1:
+        signal.raise_signal(signal.SIGINT)
+    return False
 
 
 def stop_at_two(agent: Any) -> bool:
