@@ -2,13 +2,17 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import time
 from pathlib import Path
 
 from manybody.engine.run_checkpoints import Checkpoints
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 _MAX_NAME = 160
 """Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward."""
@@ -210,9 +214,11 @@ class RunFolder:
         Checkpoints(self.nn).clean()
 
     def _acquire(self) -> None:
-        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        follow_no_link = getattr(os, "O_NOFOLLOW", 0)
+        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | follow_no_link, 0o666)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
             os.close(lock)
@@ -224,7 +230,7 @@ class RunFolder:
             pass  # some network file systems have no locks: better a run without one than none
         with contextlib.suppress(OSError):
             os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            os.write(lock, f"{os.getpid()}\n".encode())
         self._lock = lock
 
 

@@ -51,7 +51,7 @@ def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Collect SIGINT, SIGTERM and SIGUSR1 while the block runs; the previous handlers return afterwards.
+    """Collect SIGINT, SIGTERM and SIGUSR1 (if any) while the block runs; the previous handlers return afterwards.
 
     The first SIGINT or SIGTERM sets ``requested``; a second one ends the process at once. Outside the main
     thread, where Python allows no handlers, nothing is collected.
@@ -74,7 +74,9 @@ def graceful_stop() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: save}
+    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if hasattr(signal, "SIGUSR1"):  # Windows has none
+        handlers[signal.SIGUSR1] = save
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield request
