@@ -52,6 +52,8 @@ def compose_content(content: dict[str, Any], words: Iterable[Word]) -> Composed:
     words = list(words)
     typed = {word.key: "" if word.removes else word.value for word in words}
     root, problems = ({}, []) if "train" in content else keys_beside(content)
+    if "defaults" in content:  # what is missing stands in the other files
+        return Composed(None, problems)
     composed = set_words({**content, "command": []}, words)
     assert composed.cfg is not None
     outside = {**root, **{key: value for key, value in typed.items() if "." not in key}}

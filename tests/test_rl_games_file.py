@@ -10,7 +10,8 @@ from manybody import train
 from manybody.config import ConfigError, ConfigWarning
 from manybody.configuration import check, configure
 from manybody.engine.run_folder import RunFolder
-from manybody.preflight import first_checkpoint
+from manybody.preflight import first_checkpoint, without_start
+from manybody.rl_games_checkpoint import _run_config
 from manybody.rl_games_file import compose_content
 from manybody.runner import Runner
 from manybody.words import read
@@ -59,22 +60,32 @@ def test_root_keys_act_as_on_a_command_line(file):
 
 
 def test_keys_that_cannot_act_are_refused_in_one_go(file):
-    beside = {"sead": 7, "defaults": ["other"], "test": True, "task": "Ant", "num_envs": "many", "horovod": 1}
+    beside = {"sead": 7, "test": True, "task": "Ant", "num_envs": "many", "horovod": 1}
     told = problems(file(beside))
-    assert [line.partition(":")[0] + ":" + line.split(":")[1][:2] for line in told] == [
-        *("sead (FILE:1)", "defaults (FILE:2)", "test (FILE:4)", "task (FILE:5)", "horovod (FILE:7)"),
-        "num_envs (FILE:6)",
+    assert [line.partition("): ")[0] + ")" for line in told] == [
+        *("sead (FILE:1)", "test (FILE:2)", "task (FILE:3)", "horovod (FILE:5)"),
+        "num_envs (FILE:4)",
     ]
     assert "did you mean 'seed'?" in told[0]
-    assert "manybody train task=… train=…" in told[1] and "write out" in told[1]
-    assert "test=True on the command line" in told[2]
+    assert "test=True on the command line" in told[1]
     assert told[-1].endswith("given 'many'; expected a whole number")
 
 
+def test_a_list_of_defaults_is_refused_alone(tmp_path):
+    path = tmp_path / "kuka.yaml"
+    path.write_text("defaults:\n  - KukaPPO\nparams:\n  config: {minibatch_size: 32768}\n")
+    (told,) = problems(str(path))
+    assert told.startswith(
+        f"defaults ({path}:1): given ['KukaPPO'], a list of files".replace(str(path), "FILE")
+    )
+    assert "manybody train task=… train=…" in told and "write out what those files hold" in told
+
+
+@pytest.mark.filterwarnings("ignore:wandb", "ignore:asymmetric")
 @pytest.mark.parametrize("block", [{"enabled": False, "policy_idx": 0}, "no_pbt", None])
 def test_keys_that_ask_for_nothing_are_noticed(file, block):
     with pytest.warns(ConfigWarning, match=r"pbt \(.*file.yaml:1\): has no effect"):
-        settings(file({"pbt": block, "wandb_activate": False}))
+        settings(file({"pbt": block, "wandb_activate": False, "asymmetric_obs": True}))
     assert "pbt (FILE:1)" in problems(file({"pbt": {"enabled": True}}))[0]
 
 
@@ -178,3 +189,26 @@ def test_a_runner_starts_from_load_path(file):
 def test_what_a_file_holds_is_composed_without_a_file():
     composed = compose_content({"params": {"seed": "${...seed}"}}, read(["seed=3"]).words)
     assert (composed.cfg["params"]["seed"], composed.problems) == (3, [])
+
+
+def test_the_tree_starts_from_load_path_too(tmp_path):
+    words = ["task=Cartpole", "train.params.load_checkpoint=True", "train.params.load_path=no.pth"]
+    with pytest.raises(ConfigError, match=r"train.params.load_path: no.pth: does not exist"):
+        check(configure(read(words)))
+    began = {"load_checkpoint": True, "load_path": "old.pth", "seed": 1}
+    assert without_start({"train": {"params": began}}) == {"train": {"params": {"seed": 1}}}
+
+
+def test_playing_a_file_plays_its_load_path(file):
+    first = trained(file(), "experiment=first")
+    best = first.run.folder.newest()
+    trained(file(), "experiment=newer")
+    run = train.prepare(["test=True"], file(load_checkpoint=True, load_path=str(best)))
+    assert best in run.args
+
+
+def test_an_imported_run_has_no_references(file):
+    config = _run_config(
+        file({"num_envs": 4}, {"name": "${.env_name}", "full_experiment_name": "${.name}"}), []
+    )
+    assert config["params"]["config"]["name"] == "toy" and config["params"]["config"]["num_actors"] == 4

@@ -96,6 +96,7 @@ IDLE_KEYS: Mapping[str, str] = {
     "solver_type": "solver settings are written in the task's model",
     "num_subscenes": "solver settings are written in the task's model",
     "hydra": "run folders are made by the training, not by Hydra",
+    "asymmetric_obs": "a critic that sees more than the policy is central_value_config",
     "wandb_group": "nothing is sent to Weights & Biases",
     "wandb_entity": "nothing is sent to Weights & Biases",
     "wandb_name": "nothing is sent to Weights & Biases",

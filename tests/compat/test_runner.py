@@ -13,7 +13,7 @@ from manybody.compat.rl_games.algos_torch import model_builder
 from manybody.compat.rl_games.algos_torch.a2c_continuous import A2CAgent
 from manybody.compat.rl_games.algos_torch.network_builder import NetworkBuilder
 from manybody.compat.rl_games.common import env_configurations, vecenv
-from manybody.compat.rl_games.common.algo_observer import AlgoObserver
+from manybody.compat.rl_games.common.algo_observer import AlgoObserver, IsaacAlgoObserver
 from manybody.compat.rl_games.torch_runner import Runner
 from manybody.config import ConfigError, ConfigWarning
 
@@ -192,3 +192,36 @@ def test_an_observer_of_soft_actor_critic_reads_its_own_settings(settings):
         agent = trained({"params": params}, observer)
     assert (observer.mine, agent.config["my_key"]) == (3, 3)
     assert observer.place == agent.experiment_dir
+
+
+def test_a_file_starts_from_its_load_path(settings):
+    first = trained(settings(full_experiment_name="one"))
+    params = settings(full_experiment_name="${.name}", name="two", num_actors="${....num_envs}")
+    params["num_envs"] = 8
+    params["params"] |= {"load_checkpoint": True, "load_path": str(first.run.folder.newest())}
+    params["params"]["config"]["max_epochs"] = 3
+    agent = trained(params)
+    assert (agent.epoch_num, agent.num_actors) == (3, 8)
+    assert {file.name.split("_ep_")[1][0] for file in agent.run.folder.nn.glob("last_*")} == {
+        "3"
+    }  # from 2 on
+    kept = yaml.safe_load(agent.run.folder.config_file.read_text())["params"]
+    assert agent.run.folder.path.name == "two" and not kept.get("load_checkpoint")
+    params["params"]["load_path"] = ""
+    with pytest.raises(ConfigError, match=r"params.load_path: missing"):
+        trained(params)
+
+
+def test_the_american_spelling_acts_as_the_notice_says(settings):
+    with pytest.warns(ConfigWarning, match="taken for 'regularisation'"):
+        agent = trained(settings(bound_loss_type="regularization", bounds_loss_coef=0.1))
+    assert agent.bound_loss_type == "regularisation"
+
+
+def test_the_configuration_names_observer_and_environments(settings):
+    params = settings(vecenv_type="TOY", algo_observer="isaac")
+    params["params"]["config"]["env_name"] = "mine"
+    runner = Runner()
+    runner.load(params)
+    assert type(runner.algo_observer) is IsaacAlgoObserver
+    assert env_configurations.configurations.pop("mine") == {"vecenv_type": "TOY"}
