@@ -199,7 +199,8 @@ def test_masks_that_are_wanted_must_come(monkeypatch):
     monkeypatch.setattr(FamilyEnv, "_masks", lambda self: torch.ones(4, 2, dtype=torch.bool))
     agent = make_agent(family_params(use_action_masks=True), env)
     with pytest.raises(
-        EnvError, match=r"environment 'family': action_masks: given shape \(4, 2\); expected \(4, 3\)"
+        EnvError,
+        match=r"environment 'family': reset\(\) action_masks: got the shape \(4, 2\); expected \(4, 3\)",
     ):
         agent.train()
 
@@ -292,3 +293,22 @@ def test_a_row_that_is_terminated_and_truncated_is_terminated():
         0, step._replace(terminated=both, truncated=both, reward=step.reward.unsqueeze(1))
     )
     assert clean.terminated.tolist() == both.tolist() and not clean.truncated.any()
+
+
+def test_a_mask_that_is_missing_in_a_step_is_refused_there(monkeypatch):
+    """Masks come in the observations of the first reset alone; the policy must not act without them."""
+    env = FamilyEnv()
+    step = env.step
+
+    def quiet(actions):
+        outcome = step(actions)
+        obs = {key: value for key, value in outcome.obs.items() if key != "action_masks"}
+        return outcome._replace(obs=obs)
+
+    monkeypatch.setattr(env, "step", quiet)
+    agent = make_agent(family_params(use_action_masks=True), env)
+    with pytest.raises(
+        EnvError, match=r"environment 'family': step\(\) action_masks: got none; expected \(4, 3\)"
+    ):
+        agent.train()
+    assert env.forbidden_choices == 0

@@ -12,12 +12,22 @@ from manybody.compat.agent import LegacyAgent
 from manybody.compat.rl_games.common.experience import ExperienceBuffer
 from manybody.data import rollout
 from manybody.data.tree import tree_map
+from manybody.envs.base import EnvError
 from manybody.functional.returns import gae
 
 
 def swap_and_flatten01(arr: Any) -> Any:
     """(N*T, ...) from (T, N, ...), all steps of row 0 first; None of None."""
     return None if arr is None else rollout.swap_and_flatten01(arr)
+
+
+def _time_outs(infos: Any, rows: int) -> Any:
+    """Which episodes were cut short (``rows``,), if ``infos`` say so: a dictionary, or one of each environment."""
+    if isinstance(infos, dict):
+        return infos.get("time_outs")
+    if infos and all(isinstance(info, dict) and "time_outs" in info for info in infos):
+        return np.array([info["time_outs"] for info in infos]).repeat(rows // len(infos))
+    return None
 
 
 class Collector(LegacyAgent):
@@ -128,7 +138,16 @@ class Collector(LegacyAgent):
         return self._ask(obs)
 
     def get_masked_action_values(self, obs: dict[str, Any], action_masks: Any) -> dict[str, Any]:
-        """:meth:`get_action_values` among what ``action_masks`` (N, choices) allows; discrete actions only."""
+        """:meth:`get_action_values` among what ``action_masks`` (N, choices) allows; discrete actions only.
+
+        Raises:
+            EnvError: there are none.
+        """
+        if action_masks is None:
+            raise EnvError(
+                f"environment '{self.env_name}': get_action_masks() gave none; expected (N, choices) before every "
+                "step, because use_action_masks is on"
+            )
         masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.ppo_device)
         return {**self._ask(obs, action_masks=masks), "action_masks": masks}
 
@@ -199,8 +218,9 @@ class Collector(LegacyAgent):
             rewards = self._keep_sane(n, rewards)
 
             shaped = self.rewards_shaper(rewards)
-            if self.value_bootstrap and "time_outs" in infos:
-                cut_short = self.cast_obs(infos["time_outs"]).to(self.ppo_device).unsqueeze(1).float()
+            time_outs = _time_outs(infos, len(rewards)) if self.value_bootstrap else None
+            if time_outs is not None:
+                cut_short = self.cast_obs(time_outs).to(self.ppo_device).unsqueeze(1).float()
                 shaped = shaped + self.gamma * answer["values"] * cut_short
             buffer.update_data("rewards", n, shaped)
             self._count(rewards, shaped, infos)

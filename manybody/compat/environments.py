@@ -10,6 +10,7 @@ from manybody.data.tree import tree_map
 from manybody.envs import registration, vecenv
 from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
 from manybody.envs.env_configurations import configurations
+from manybody.envs.infos import by_copy
 from manybody.envs.rl_games import IVecEnv, RLGamesVecEnv
 
 
@@ -23,13 +24,18 @@ class LegacyEnv(IVecEnv):
     Args:
         vec_env: the environments.
         device: where observations, rewards and dones are wanted; None: where the environments have them.
+        infos_by_env: infos are a list with one dictionary of each environment, as of single environments in RL Games
+            (type ``RAY``).
     """
 
     viewer = None
     """IsaacGymEnvs' window; there is none."""
 
-    def __init__(self, vec_env: VecEnv, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self, vec_env: VecEnv, device: torch.device | str | None = None, infos_by_env: bool = False
+    ) -> None:
         self.vec_env = vec_env
+        self.infos_by_env = infos_by_env
         self.rl_device = torch.device(vec_env.device if device is None else device)
         self.num_actors: int = vec_env.num_envs
         self._obs: Obs = {}
@@ -55,10 +61,11 @@ class LegacyEnv(IVecEnv):
         )
         return _shown(self._obs)
 
-    def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Any]:
         """``obs`` as in :meth:`reset`, ``rewards`` (N,) or (N, V), ``dones`` (N,) bool, ``infos``.
 
-        ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool: why an episode ended.
+        ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool: why an episode ended. With
+        ``infos_by_env`` they are a list with the same of each environment, in numbers of Python.
         """
         step: Step = self.vec_env.step(torch.as_tensor(actions, device=self.vec_env.device))
         self._obs = shown = self._moved(step.obs)
@@ -70,7 +77,8 @@ class LegacyEnv(IVecEnv):
             "time_outs": step.truncated.to(self.rl_device),
             "terminate": step.terminated.to(self.rl_device),
         }
-        return _shown(shown), step.reward.to(self.rl_device), self._done, infos
+        told = by_copy(infos, self.vec_env.num_envs) if self.infos_by_env else infos
+        return _shown(shown), step.reward.to(self.rl_device), self._done, told
 
     def reset_done(self) -> tuple[Any, Tensor]:
         """The observation to act on, and (K,) int64, the rows whose episode ended in the last step."""
@@ -144,16 +152,22 @@ def _shown(obs: Obs) -> Any:
     return parts if "states" in parts or isinstance(parts["obs"], Mapping) else parts["obs"]
 
 
-def legacy_env(env: Any, device: torch.device | str | None = None) -> Any:
+def legacy_env(env: Any, device: torch.device | str | None = None, infos_by_env: bool = False) -> Any:
     """Environments with the face that RL Games' clients know.
 
     Args:
         env: a :class:`VecEnv`, or an object of RL Games' protocol, which comes back as it is.
         device: see :class:`LegacyEnv`.
+        infos_by_env: see :class:`LegacyEnv`.
     """
     if isinstance(env, RLGamesVecEnv):
         return env.ivecenv
-    return LegacyEnv(env, device) if isinstance(getattr(env, "spec", None), EnvSpec) else env
+    return LegacyEnv(env, device, infos_by_env) if isinstance(getattr(env, "spec", None), EnvSpec) else env
+
+
+def has_single_envs(env_name: str) -> bool:
+    """Whether ``env_name`` is a configuration of single environments, of which RL Games hands infos on one by one."""
+    return configurations.get(env_name, {}).get("vecenv_type") == "RAY"
 
 
 def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, Any], seed: int = 0) -> Any:
@@ -169,7 +183,8 @@ def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, A
         EnvError: nobody knows the name, or the environment cannot be made.
     """
     if env_name in configurations:
-        return legacy_env(vecenv.create_vec_env(env_name, num_actors, **env_config))
+        made = vecenv.create_vec_env(env_name, num_actors, **env_config)
+        return legacy_env(made, infos_by_env=has_single_envs(env_name))
     from manybody.runner import register_tasks
 
     register_tasks()

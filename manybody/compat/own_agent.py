@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from manybody.compat.agent import experiment_name, open_folder
+from manybody.compat.environments import has_single_envs
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.run_face import NOTHING_YET
 from manybody.compat.settings import LegacyConfig, record, without_objects
@@ -17,6 +18,7 @@ from manybody.config.errors import notify
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.env_configurations import configurations
+from manybody.envs.infos import by_copy
 from manybody.envs.registration import create_vec_env
 from manybody.model_builder import ModelBuilder
 from manybody.runner import register_tasks
@@ -101,18 +103,20 @@ class ClientObserver(AlgoObserver):
     def __init__(self, observer: Any, config: LegacyConfig) -> None:
         self.observer = observer
         self.config = config
-        self.num_agents = 1
+        self.num_agents = self.num_envs = 1
+        self.infos_by_env = has_single_envs(str(config.get("env_name")))
 
     def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:  # noqa: D102
         self.observer.before_init(base_name, self.config, experiment_name)
 
     def after_init(self, algo: Any) -> None:  # noqa: D102
-        self.num_agents = algo.num_agents
+        self.num_agents, self.num_envs = algo.num_agents, algo.num_actors
         self.observer.after_init(AgentView(algo, self.config))
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
         """The client gets the numbers of the rows (K, 1), of each environment the first that is done."""
-        self.observer.process_infos(infos, done_indices.nonzero()[:: self.num_agents])
+        told = by_copy(infos, self.num_envs) if self.infos_by_env else infos
+        self.observer.process_infos(told, done_indices.nonzero()[:: self.num_agents])
 
     def after_steps(self) -> None:  # noqa: D102
         self.observer.after_steps()

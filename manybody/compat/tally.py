@@ -68,9 +68,9 @@ class Tally:
         self.rewards.append(self.reward[counts])
         self.lengths.append(self.length[counts])
         line = f"reward: {float(self.rewards[-1].mean()):.2f} steps: {float(self.lengths[-1].mean()):.1f}"
-        told = [infos[key] for key in ("scores", "battle_won") if isinstance(infos, Mapping) and key in infos]
-        if told:
-            self.wins.append(float(torch.as_tensor(told[0]).float().mean()))
+        scores = _scores(infos, counts)
+        if scores is not None:
+            self.wins.append(float(scores.mean()))
             line += f" w: {self.wins[-1]}"
         return line
 
@@ -87,3 +87,16 @@ class Tally:
         say(f"av reward: {reward} av steps: {steps}{wins}")
         deviation = float(rewards.std(correction=0)) if len(rewards) else 0.0
         return PlayResult(len(rewards), reward, deviation * n_game_life, steps)
+
+
+def _scores(infos: Any, counts: Tensor) -> Tensor | None:
+    """Scores of the games that end, ``counts`` (E,) bool, or the one of all; None where ``infos`` hold none."""
+    for key in ("scores", "battle_won"):
+        if isinstance(infos, Mapping) and key in infos:
+            scores = torch.as_tensor(infos[key]).cpu().float().reshape(-1)
+            return scores[counts] if len(scores) == len(counts) else scores.mean().reshape(1)
+        if isinstance(infos, list) and len(infos) == len(counts):
+            given = [info[key] for info, ends in zip(infos, counts, strict=True) if ends and key in info]
+            if given:
+                return torch.tensor([float(score) for score in given])
+    return None

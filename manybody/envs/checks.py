@@ -21,6 +21,8 @@ from manybody.envs.spaces import check_spaces, head_sizes, observation_dtype, to
 
 SCALARS = frozenset({bool, int, float, np.bool_, np.float32, np.float64, type(None)})
 """Types that say all there is to know of a value's layout."""
+PLAIN = SCALARS - {type(None)}
+"""Types of a number that need no second look."""
 LAYOUTS = 8
 """How many are remembered: an environment may give odd things beside what is checked, new ones in every step."""
 
@@ -210,7 +212,17 @@ class CheckedCopy(gymnasium.Wrapper):
                 self._check_step(f"{self._env_name}: step()", result)
                 self._passed.append(layout)
             self._unchecked.discard("step")
-        return result
+        return self._with_plain_numbers(result)
+
+    def _with_plain_numbers(self, result: Any) -> Any:
+        """``result`` with numbers in place of arrays and tensors with one element, which copies join differently."""
+        if not isinstance(result, tuple) or len(result) != len(STEP):
+            return result
+        if type(result[1]) in PLAIN and type(result[2]) in PLAIN and type(result[3]) in PLAIN:
+            return result
+        where = f"{self._env_name}: step()"
+        named = zip(STEP[1:4], result[1:4], strict=True)
+        return result[0], *(plain_number(f"{where} {name}", value) for name, value in named), result[4]
 
     def _check_step(self, where: str, result: Any) -> None:
         check_tuple(where, result, STEP)
@@ -239,6 +251,20 @@ def check_number(what: str, value: Any) -> None:
     array = _array(value)
     if array is None or array.size != 1 or array.dtype.kind not in "biuf":
         raise EnvError(f"{what}: got {told(value)}; expected one number")
+
+
+def plain_number(what: str, value: Any) -> bool | int | float:
+    """``value``, which may be an array or tensor with one element, as a number of Python.
+
+    Raises:
+        EnvError: it is something else.
+    """
+    if type(value) in PLAIN:
+        return value
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    check_number(what, value)
+    return np.asarray(value).item()
 
 
 def _array(value: Any) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.infos import in_tensors
 from manybody.envs.spaces import (
     check_spaces,
     environment_actions,
@@ -16,6 +17,9 @@ from manybody.envs.spaces import (
     numbers,
     observation_tensors,
 )
+
+BOOKKEEPING = ("env_id", "players", "terminated")
+"""Keys of EnvPool's infos by which it tells its copies apart, or that the step has anyway."""
 
 
 class EnvPoolEnv(VecEnv):
@@ -93,7 +97,8 @@ class EnvPoolEnv(VecEnv):
     def step(self, actions: Tensor) -> Step:
         """See :class:`VecEnv`."""
         batch = environment_actions(self.spec.action_space, actions)
-        observation, rewards, terminated, truncated, _ = self.env.step(batch)
+        observation, rewards, terminated, truncated, infos = self.env.step(batch)
+        infos = {key: value for key, value in infos.items() if key not in BOOKKEEPING}
         where = f"{self.env_name}: step()"
         obs = final_obs = self._obs("step()", observation)
         ended = flags(f"{where} terminated", terminated, self.num_envs)
@@ -103,7 +108,10 @@ class EnvPoolEnv(VecEnv):
             observation, _ = self.env.reset(rows.numpy())  # answers in the order asked
             first = self._obs("reset()", observation)
             obs = tree_map(lambda old, new: old.index_copy(0, rows, new), final_obs, first)
-        return Step(obs, numbers(f"{where} reward", rewards, torch.float32), ended, cut_short, final_obs, {})
+        extras = in_tensors(infos, self.device)
+        return Step(
+            obs, numbers(f"{where} reward", rewards, torch.float32), ended, cut_short, final_obs, extras
+        )
 
     def close(self) -> None:
         """Stop the threads."""

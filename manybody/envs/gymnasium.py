@@ -17,6 +17,7 @@ from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.envs.checks import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
 from manybody.envs.faults import is_gymnasiums, keep_traces
+from manybody.envs.infos import of_vector_env
 from manybody.envs.mask_velocity import MaskVelocityWrapper
 from manybody.envs.spaces import (
     action_masks,
@@ -46,7 +47,8 @@ class WrappedVectorEnv(VecEnv):
     ``reset_mask`` can be used in those two modes only where all its copies end together.
 
     Masks of discrete actions are taken from ``infos['action_mask']``, or from an observation
-    ``{'observation': ..., 'action_mask': ...}``.
+    ``{'observation': ..., 'action_mask': ...}``. All other infos become extras; where an episode ended, those of its
+    last step.
 
     It cannot save its state: a resumed run starts new episodes.
 
@@ -81,6 +83,10 @@ class WrappedVectorEnv(VecEnv):
         self.spec = EnvSpec(self._space, env.single_action_space)
         self._seed = seed
         self._masks_in_infos = False
+        self._masks = torch.zeros((self.num_envs, sum(head_sizes(env.single_action_space))), dtype=torch.bool)
+        self._held = torch.zeros(self.num_envs, dtype=torch.bool)
+        """Rows whose mask of the next step is known, where masks come in infos."""
+        self._last_call = "reset()"
         self._reset_mask_holds = False
         self._last_layout: Any = None
         keep_traces(env.unwrapped)
@@ -91,7 +97,9 @@ class WrappedVectorEnv(VecEnv):
         observation, infos = self._ask(where, RESET, self.env.reset, seed=self._seed)
         self._seed = None
         self._masks_in_infos = not self._mask_in_obs and "action_mask" in infos
-        return self._obs(where, observation, infos)
+        self._last_call = "reset()"
+        self._take_masks(where, infos, torch.ones(self.num_envs, dtype=torch.bool))
+        return self._with_masks(self._obs(where, observation))
 
     def step(self, actions: Tensor) -> Step:
         """See :class:`VecEnv`.
@@ -106,7 +114,9 @@ class WrappedVectorEnv(VecEnv):
         ended = flags(f"{where} terminated", terminated, self.num_envs)
         cut_short = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
         done = ended | cut_short
-        obs = self._obs(where, observation, infos)
+        obs = self._obs(where, observation)
+        self._last_call = "step()"
+        self._take_masks(where, infos, torch.ones(self.num_envs, dtype=torch.bool))
         final_obs: Obs | None = {"obs": obs["obs"]}
         if done.any():
             if self.mode == AutoresetMode.SAME_STEP:
@@ -114,7 +124,22 @@ class WrappedVectorEnv(VecEnv):
             else:
                 obs = self._restarted(obs, done)
         reward = numbers(f"{where} reward", rewards, torch.float32)
-        return Step(obs, reward, ended, cut_short, final_obs, {})
+        extras = of_vector_env(infos, done.numpy())
+        return Step(self._with_masks(obs), reward, ended, cut_short, final_obs, extras)
+
+    def get_action_masks(self) -> Tensor | None:
+        """See :class:`VecEnv`; asked for only where the observation holds no masks.
+
+        Raises:
+            EnvError: a row has no mask although others have, or had.
+        """
+        if not self._masks_in_infos:
+            return None
+        row = int((~self._held).int().argmax())
+        raise EnvError(
+            f"{self.env_name}: {self._last_call} infos['action_mask']: none of row {row}; expected one of each row in "
+            "every reset and step, because use_action_masks is on"
+        )
 
     @property
     def render_modes(self) -> Sequence[str]:
@@ -167,7 +192,7 @@ class WrappedVectorEnv(VecEnv):
             raise EnvError(f"{where} infos: got {told(result[-1])}; expected a dict")
         return result
 
-    def _obs(self, where: str, observation: Any, infos: Mapping[str, Any]) -> Obs:
+    def _obs(self, where: str, observation: Any) -> Obs:
         if self._mask_in_obs:
             if not isinstance(observation, Mapping) or {"observation", "action_mask"} - set(observation):
                 raise EnvError(
@@ -176,24 +201,32 @@ class WrappedVectorEnv(VecEnv):
             obs = observation_tensors(self._space, observation["observation"], f"{where} observation")
             masks = action_masks(observation["action_mask"], f"{where} observation['action_mask']")
             return {"obs": obs, "action_masks": masks}
-        obs = {"obs": observation_tensors(self._space, observation, f"{where} observation")}
-        if self._masks_in_infos:
-            obs["action_masks"] = torch.ones(
-                self.num_envs, sum(head_sizes(self.spec.action_space)), dtype=torch.bool
-            )
-            self._fill_masks(f"{where} infos['action_mask']", obs["action_masks"], infos)
-        return obs
+        return {"obs": observation_tensors(self._space, observation, f"{where} observation")}
 
-    def _fill_masks(self, what: str, all_masks: Tensor, infos: Mapping[str, Any]) -> None:
-        """Write the masks that ``infos`` holds into their rows; ``_action_mask`` says which rows have one."""
-        if "action_mask" in infos:
-            given = infos["action_mask"]
-            if not isinstance(given, np.ndarray) or len(given) != self.num_envs:
-                raise EnvError(f"{what}: got {told(given)}; expected an array {tuple(all_masks.shape)}")
-            rows = np.flatnonzero(infos.get("_action_mask", np.ones(self.num_envs)))
-            masks = action_masks(given[rows], what)
-            check_tensor(what, masks, (len(rows), all_masks.shape[1]), torch.bool)
-            all_masks[rows] = masks
+    def _take_masks(self, where: str, infos: Mapping[str, Any], rows: Tensor) -> None:
+        """Keep the masks that ``infos`` hold for ``rows`` (N,) bool; ``_action_mask`` says which rows have one."""
+        if not self._masks_in_infos:
+            return
+        self._held = self._held & ~rows
+        if "action_mask" not in infos:
+            return
+        what, given = f"{where} infos['action_mask']", infos["action_mask"]
+        if not isinstance(given, np.ndarray) or len(given) != self.num_envs:
+            raise EnvError(f"{what}: got {told(given)}; expected an array {tuple(self._masks.shape)}")
+        holds = infos.get("_action_mask", np.ones(self.num_envs, dtype=bool)) & rows.numpy()
+        if given.dtype == object:
+            holds = holds & np.array([mask is not None for mask in given])
+        held = np.flatnonzero(holds)
+        if len(held):
+            masks = action_masks(given[held], what)
+            check_tensor(what, masks, (len(held), self._masks.shape[1]), torch.bool)
+            self._masks[held] = masks
+            self._held[held] = True
+
+    def _with_masks(self, obs: Obs) -> Obs:
+        """``obs`` with the masks of infos where every row has one; :meth:`get_action_masks` says which has none."""
+        known = self._masks_in_infos and bool(self._held.all())
+        return {**obs, "action_masks": self._masks.clone()} if known else obs
 
     def _last(self, obs: Obs, infos: Mapping[str, Any], done: Tensor) -> Obs | None:
         """Last observations of ended episodes; None if the environment keeps them to itself."""
@@ -215,7 +248,9 @@ class WrappedVectorEnv(VecEnv):
         options = None if done.all() else {"reset_mask": done.numpy()}
         where = f"{self.env_name}: reset()"
         observation, infos = self._ask(where, RESET, self.env.reset, options=options)
-        new = self._obs(where, observation, infos)
+        self._last_call = "reset()"
+        self._take_masks(where, infos, done)
+        new = self._obs(where, observation)
         if not (self._reset_mask_holds or done.all()):
             pairs = zip(leaves(new["obs"]), leaves(obs["obs"]), strict=True)
             if not all(torch.allclose(x[~done], y[~done], 0.0, 0.0, equal_nan=True) for x, y in pairs):

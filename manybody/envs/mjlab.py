@@ -28,7 +28,7 @@ class MjlabEnv(IsaacLabEnv):
             return step._replace(final_obs=step.obs)
         observation, infos = self.env.reset(env_ids=rows)
         obs = self._obs("reset()", observation)
-        return step._replace(obs=obs, final_obs=step.obs, extras=self._extras(infos))
+        return step._replace(obs=obs, final_obs=step.obs, extras={**step.extras, **self._extras(infos)})
 
 
 def from_task(

@@ -12,7 +12,8 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from torch import Tensor
 
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.checks import check_number, check_tuple, check_value
+from manybody.envs.checks import check_number, check_tuple, check_value, plain_number
+from manybody.envs.infos import of_copies
 from manybody.envs.spaces import (
     action_masks,
     check_spaces,
@@ -113,21 +114,24 @@ class PettingZooEnv(VecEnv):
         rows = list(iterate(self._actions, environment_actions(self.spec.action_space, actions)))
         reward = torch.zeros(len(rows))
         terminated, truncated = torch.zeros(2, len(rows), dtype=torch.bool)
-        seen, over = [], []
+        seen, over, told_of = [], [], []
         for index, env in enumerate(self.envs):
             mine = dict(zip(self.agents, range(index * size, (index + 1) * size), strict=True))
             acting = list(env.agents)
             result = env.step({agent: rows[mine[agent]] for agent in acting})
             check_tuple(f"{self.env_name}: step()", result, ANSWER)
-            obs, rewards, terminations, truncations, _ = result
+            obs, rewards, terminations, truncations, infos = result
             seen.append(obs)
             try:
+                told_of += [infos.get(agent) for agent in self.agents]
                 for agent, value in rewards.items():
-                    reward[mine[agent]] = float(value)
+                    what = f"{self.env_name}: step() rewards of {agent!r}"
+                    reward[mine[agent]] = plain_number(what, value)
                 if not env.agents:
                     over.append(index)
                     for agent, row in mine.items():
-                        truncated[row] = truncations.get(agent, False) and not terminations.get(agent, False)
+                        final = bool(terminations.get(agent, False))
+                        truncated[row] = bool(truncations.get(agent, False)) and not final
                         terminated[row] = ~truncated[row]
             except (AttributeError, KeyError, TypeError, ValueError):
                 self._check("step()", index, result, acting)
@@ -137,7 +141,7 @@ class PettingZooEnv(VecEnv):
             seen[index] = self._reset(index)
         obs = self._obs("reset()", seen) if over else last
         final_obs = {key: value for key, value in last.items() if key != "action_masks"}
-        return Step(obs, reward, terminated, truncated, final_obs, {})
+        return Step(obs, reward, terminated, truncated, final_obs, of_copies(told_of, self.device))
 
     def _check(
         self, call: str, index: int, answer: Sequence[Any], agents: Iterable[str], finite: bool = False
@@ -160,7 +164,7 @@ class PettingZooEnv(VecEnv):
             for agent, value in given.items():
                 if what == "observations":
                     space = self.envs[index].observation_space(agent)
-                    check_value(f"{where} of {agent!r}", value, space, finite)
+                    check_value(f"{where} of {agent!r} in environment {index}", value, space, finite)
                 elif what != "infos":
                     check_number(f"{where} of {agent!r}", value)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.infos import in_tensors, of_copies
 from manybody.envs.spaces import check_spaces, flags, gymnasium_space, numbers, observation_tensors, told
 
 
@@ -21,7 +22,8 @@ class IVecEnv(ABC):
         """``obs, rewards, dones, infos``.
 
         ``obs`` (N, *shape), or ``{'obs': ..., 'states': (environments, S)}``; ``rewards`` (N,) or (N, V); ``dones``
-        (N,); ``infos`` a dict, whose ``time_outs`` (N,) says which episodes were only cut short. Environments reset
+        (N,); ``infos`` a dict, whose ``time_outs`` (N,) says which episodes were only cut short, or a list with one
+        dict of each environment, in which ``time_outs`` or gym's ``TimeLimit.truncated`` says it. Environments reset
         themselves.
         """
 
@@ -143,13 +145,10 @@ class RLGamesVecEnv(VecEnv):
             given = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
             raise EnvError(f"{where} gave {given}; expected obs, rewards, dones, infos")
         obs, rewards, dones, infos = result
-        infos = infos if isinstance(infos, Mapping) else {}
         rows = self.num_envs * self.spec.num_agents
         done = flags(f"{where} dones", dones, rows).to(self.device)
-        truncated = torch.zeros_like(done)
-        if "time_outs" in infos:
-            truncated = done & flags(f"{where} infos['time_outs']", infos["time_outs"], rows).to(self.device)
-        extras = {key: self._extra(value) for key, value in infos.items() if key != "time_outs"}
+        extras, cut_short = self._infos(where, infos, rows)
+        truncated = torch.zeros_like(done) if cut_short is None else done & cut_short
         reward = numbers(f"{where} rewards", rewards, torch.float32).to(self.device)
         return Step(self._obs("step()", obs), reward, done & ~truncated, truncated, None, extras)
 
@@ -162,9 +161,20 @@ class RLGamesVecEnv(VecEnv):
             parts["states"] = observation_tensors(self.spec.state_space, obs["states"], f"{where} 'states'")
         return parts
 
-    def _extra(self, value: Any) -> Any:
-        is_numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-        return torch.tensor(value, device=self.device) if is_numbers else value
+    def _infos(self, where: str, infos: Any, rows: int) -> tuple[dict[str, Any], Tensor | None]:
+        """Infos as extras, and (N,) bool, which episodes were cut short, if they say so."""
+        if isinstance(infos, Mapping):
+            extras, size = in_tensors(infos, self.device), rows
+        elif isinstance(infos, list | tuple | np.ndarray) and all(isinstance(x, Mapping) for x in infos):
+            extras, size = of_copies([*infos], self.device), len(infos)
+        else:
+            return {}, None
+        for key in ("time_outs", "TimeLimit.truncated"):
+            if key in extras:
+                extras.pop(f"_{key}", None)  # rows without it hold False
+                cut_short = flags(f"{where} infos[{key!r}]", extras.pop(key), size).to(self.device)
+                return extras, cut_short.repeat_interleave(rows // size)
+        return extras, None
 
     def get_action_masks(self) -> Tensor | None:
         """See :class:`VecEnv`."""

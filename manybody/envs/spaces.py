@@ -101,12 +101,14 @@ def numbers(what: str, value: Any, dtype: torch.dtype) -> Tensor:
 
 
 def flags(what: str, value: Any, rows: int) -> Tensor:
-    """``value`` as (rows,) bool, in its own memory.
+    """``value``, which may be (rows, 1), as (rows,) bool, in its own memory.
 
     Raises:
         EnvError: no numbers, or another shape, which torch would stretch without a word where it is (1,).
     """
     tensor = numbers(what, value, torch.bool)
+    if tensor.shape == (rows, 1):
+        tensor = tensor.squeeze(1)
     if tensor.shape != (rows,):
         raise EnvError(f"{what}: got the shape {tuple(tensor.shape)}; expected ({rows},), one of each row")
     return tensor

@@ -63,6 +63,16 @@ def register(config_name: str, func: VecEnvCreator) -> None:
     vecenv_config[config_name] = func
 
 
+def _called(creator: VecEnvCreator, config_name: str, num_actors: int, kwargs: dict[str, Any]) -> Any:
+    """What ``creator`` makes; the seed reaches it if it takes one (RL Games passes none without ``env_config``)."""
+    try:
+        return creator(config_name, num_actors, **kwargs)
+    except TypeError as error:
+        if "seed" not in kwargs or "unexpected keyword argument 'seed'" not in str(error):
+            raise
+    return creator(config_name, num_actors, **{key: value for key, value in kwargs.items() if key != "seed"})
+
+
 def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEnv:
     """The environments of the configuration ``config_name`` of ``env_configurations``.
 
@@ -75,5 +85,5 @@ def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEn
             f"env_name: the configuration {config_name!r} has vecenv_type {vecenv_type!r}; expected one of "
             f"{sorted(vecenv_config)} (add yours with vecenv.register)"
         )
-    env = vecenv_config[vecenv_type](config_name, num_actors, **kwargs)
+    env = _called(vecenv_config[vecenv_type], config_name, num_actors, kwargs)
     return env if isinstance(env, VecEnv) else RLGamesVecEnv(env, num_actors, config_name)

@@ -1,5 +1,6 @@
 """``GymnasiumVectorEnv``: any ``VecEnv`` with the face of ``gymnasium.vector.VectorEnv``, in NumPy."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -11,14 +12,17 @@ from gymnasium.vector.utils import batch_space
 from manybody.data.tree import tree_map
 from manybody.envs.base import Step, VecEnv
 
+ABOUT_EPISODES = ("episode", "log")
+"""Extras about episodes that ended, which belong into ``final_info`` alone."""
+
 
 class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
     """N environments for learners that speak Gymnasium.
 
     Environments reset themselves in the same step (``AutoresetMode.SAME_STEP``): where an episode ended,
     ``infos['_final_obs']`` (N,) is true and ``infos['final_obs']`` (N,) object holds its last observation
-    (O,), as with Gymnasium's own ``SyncVectorEnv``. Of an observation with several parts, the learner sees
-    ``obs``.
+    (O,), as with Gymnasium's own ``SyncVectorEnv``. Extras with a row of each environment are infos, those of ended
+    episodes again under ``infos['final_info']``. Of an observation with several parts, the learner sees ``obs``.
     """
 
     def __init__(self, env: VecEnv) -> None:
@@ -65,19 +69,36 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         self.env.close()
 
     def _infos(self, step: Step) -> dict[str, Any]:
-        infos: dict[str, Any] = {
-            name: _numpy(value)
-            for name, value in step.extras.items()
-            if isinstance(value, torch.Tensor) and value.shape[:1] == (self.num_envs,)
-        }
-        infos |= {f"_{name}": np.ones(self.num_envs, dtype=bool) for name in infos}
         done = _numpy(step.done)
-        if step.final_obs is not None and done.any():
-            last = _numpy(step.final_obs["obs"])
+        infos = self._by_row(step.extras)
+        if done.any():
             final_obs = np.full(self.num_envs, None, dtype=object)
-            for index in np.flatnonzero(done):
+            last = None if step.final_obs is None else _numpy(step.final_obs["obs"])
+            for index in np.flatnonzero(done) if last is not None else ():
                 final_obs[index] = tree_map(lambda x, index=index: x[index], last)
-            infos |= {"final_obs": final_obs, "_final_obs": done}
+            if last is not None:
+                infos |= {"final_obs": final_obs, "_final_obs": done}
+            if final := self._by_row(step.extras, done):
+                infos |= {"final_info": final, "_final_info": done}
+        return infos
+
+    def _by_row(self, extras: Mapping[str, Any], rows: np.ndarray | None = None) -> dict[str, Any]:
+        """Extras with a row of each environment, and which of ``rows`` (N,) hold a value; None: of all."""
+        infos: dict[str, Any] = {}
+        for key, value in extras.items():
+            if (key[:1] == "_" and key[1:] in extras) or (rows is None and key in ABOUT_EPISODES):
+                continue
+            held = np.ones(self.num_envs, dtype=bool) if rows is None else rows
+            if isinstance(extras.get(f"_{key}"), torch.Tensor):
+                held = held & _numpy(extras[f"_{key}"])
+            if isinstance(value, Mapping):
+                value = self._by_row(value, rows)
+            elif isinstance(value, torch.Tensor) and value.shape[:1] == (self.num_envs,):
+                value = _numpy(value)
+            else:
+                continue
+            if len(value):
+                infos |= {key: value, f"_{key}": held.copy()}
         return infos
 
 

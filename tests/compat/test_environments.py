@@ -1,10 +1,12 @@
 """Environments of this library through RL Games' protocol."""
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from toy import ToyEnv
 
+from manybody.compat.collect import _time_outs
 from manybody.compat.environments import LegacyEnv, create_legacy_env, legacy_env
 from manybody.envs import registration
 from manybody.envs.env_configurations import configurations
@@ -101,3 +103,41 @@ def test_by_name(names):
     assert isinstance(ours, LegacyEnv) and ours.reset().shape == (3, 3) and ours.length == 4
     assert create_legacy_env("Cartpole", 2, {"num_threads": 1}).reset().shape == (2, 4)
     assert create_legacy_env("Pendulum-v1", 2, {}).reset().shape == (2, 3)
+
+
+class Scored(gymnasium.Env):
+    """Episodes of two steps that are cut short."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(2, np.float32), {"scores": -1.0}
+
+    def step(self, action):
+        self.t += 1
+        return np.zeros(2, np.float32), 1.0, False, self.t == 2, {"scores": float(self.t), "name": "x"}
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    configuration = {"vecenv_type": "RAY", "env_creator": lambda **kw: Scored()}
+    monkeypatch.setitem(configurations, "scored", configuration)
+
+
+def test_single_environments_report_one_by_one_as_rl_games_has_it(scored):
+    env = create_legacy_env("scored", 2, {})
+    env.reset()
+    for expected in ({"scores": 1.0, "time_outs": False}, {"scores": 2.0, "time_outs": True}):
+        *_, infos = env.step(torch.zeros(2, 1))
+        assert infos == [{"name": "x", "terminate": False, **expected}] * 2
+
+
+def test_values_of_single_environments_reach_the_credit_of_a_truncation(scored):
+    infos = [{"time_outs": True}, {"time_outs": False}]
+    assert _time_outs(infos, 2).tolist() == [True, False]
+    assert _time_outs(infos, 4).tolist() == [True, True, False, False]
+    assert _time_outs([{}, {}], 2) is None and _time_outs([], 2) is None
+    assert _time_outs({"time_outs": 1}, 2) == 1

@@ -317,3 +317,17 @@ def test_a_player_follows_a_training(toys, tmp_path, capsys):
     assert "c.pth" in capsys.readouterr().err
     player._seen = (0, "")
     assert player.run().games == 4
+
+
+@pytest.mark.parametrize(
+    "infos",
+    [
+        {"scores": torch.tensor([9.0, 1.0, 3.0])},
+        [{"scores": 9.0}, {"scores": 1.0}, {"battle_won": 7, "scores": 3.0}],
+    ],
+)
+def test_scores_are_those_of_the_games_that_end(infos):
+    tally = Tally(3, 3)
+    tally.begin()
+    line = tally.step(torch.ones(3), torch.tensor([False, True, True]), infos)
+    assert line == "reward: 1.00 steps: 1.0 w: 2.0"  # (1 + 3) / 2

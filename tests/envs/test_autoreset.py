@@ -77,6 +77,49 @@ def test_masks_of_another_length_are_told(wrong):
         WrappedVectorEnv(env, env_name="mine").reset()
 
 
+class Forgetful(Counting):
+    """Gives no mask in step ``quiet`` of every episode."""
+
+    def __init__(self, length, quiet):
+        super().__init__(length, masks=True)
+        self.quiet = quiet
+
+    def _info(self):
+        return super()._info() if self.count != self.quiet else {}
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize(("quiet", "call"), [(0, "reset"), (1, "step"), (0, "first reset")])
+def test_one_row_without_a_mask_is_known(mode, quiet, call):
+    """Row 0 always gives masks; row 1 not in step ``quiet`` of its second episode (or of its first)."""
+
+    class Later(Forgetful):
+        def _info(self):
+            return super()._info() if self.episode or call == "first reset" else Counting._info(self)
+
+    made = [lambda: Counting(9, masks=True), lambda: Later(2, quiet)]
+    env = WrappedVectorEnv(SyncVectorEnv(made, autoreset_mode=mode), env_name="mine")
+    obs = env.reset()
+    steps = 0
+    while "action_masks" in obs:
+        obs = env.step(torch.zeros(2, dtype=torch.int64)).obs
+        steps += 1
+    # The first episode of row 1 ends in step 2, where the second begins.
+    assert steps == {"reset": 2, "step": 3, "first reset": 0}[call]
+    where = (
+        "reset" if "reset" in call and (call == "first reset" or mode != AutoresetMode.SAME_STEP) else "step"
+    )
+    with pytest.raises(
+        EnvError, match=rf"^mine: {where}\(\) infos\['action_mask'\]: none of row 1; expected"
+    ):
+        env.get_action_masks()
+
+
+def test_masks_that_come_too_late_are_none():
+    env = WrappedVectorEnv(SyncVectorEnv([lambda: Forgetful(3, 0)] * 2))
+    assert "action_masks" not in env.reset() and env.get_action_masks() is None
+
+
 class IgnoresTheMask(SyncVectorEnv):
     def reset(self, *, seed=None, options=None):
         return super().reset(seed=seed)

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 
 from manybody.envs.base import EnvError
-from manybody.envs.gymnasium import GymnasiumEnv
+from manybody.envs.gymnasium import GymnasiumEnv, WrappedVectorEnv, vectorized
 from manybody.envs.registration import create_vec_env
 
 
@@ -191,3 +191,52 @@ def test_ctrl_c_is_for_the_parent_alone():
     finally:
         env.close()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Wrapped(gymnasium.Env):
+    """Episodes of four steps of reward 1; from step ``late`` on its numbers come as ``kind`` makes them."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, kind, late):
+        self.kind, self.late = kind, late
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        kind = self.kind if self.t >= self.late else lambda value: value
+        return np.zeros(2, np.float32), kind(1.0), kind(self.t == 4), kind(False), {}
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize("late", [1, 3])
+@pytest.mark.parametrize(
+    "kind", [lambda x: np.array([x]), np.array, lambda x: torch.tensor([x]), torch.tensor]
+)
+def test_numbers_may_be_arrays_with_one_element(vectorization, late, kind):
+    env = WrappedVectorEnv(vectorized(lambda: Wrapped(kind, late), 2, vectorization, "wrapped"))
+    env.reset()
+    steps = [env.step(torch.zeros(2, dtype=torch.int64)) for _ in range(5)]
+    env.close()
+    assert [step.reward.tolist() for step in steps] == [[1.0, 1.0]] * 5
+    assert [step.terminated.tolist() for step in steps] == [[t == 3] * 2 for t in range(5)]
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("late", "kind"), [(1, lambda x: None), (3, lambda x: None), (3, lambda x: np.ones(2))]
+)
+def test_what_is_no_number_is_refused_in_any_step(vectorization, late, kind):
+    env = WrappedVectorEnv(vectorized(lambda: Wrapped(kind, late), 2, vectorization, "wrapped"))
+    env.reset()
+    with pytest.raises(
+        EnvError, match=r"^wrapped: step\(\) reward: got (None|an array .*); expected one number"
+    ):
+        for _ in range(3):
+            env.step(torch.zeros(2, dtype=torch.int64))
+    env.env.close(**({"terminate": True} if vectorization == "async" else {}))

@@ -101,7 +101,7 @@ def raises(_):
         (
             0,
             lambda x: x | {"b": np.zeros(3)},
-            r"observations of 'b': got an array \(3,\) .*; expected \(2,\)",
+            r"observations of 'b' in environment 0: got an array \(3,\) .*; expected \(2,\)",
         ),
         (0, lambda x: {"a": x["a"]}, "observations: none of 'b'; expected one of each agent that acts"),
         (0, lambda x: None, "observations: got None; expected a dict by agent"),
@@ -155,3 +155,47 @@ def test_simple_spread():
         create_vec_env("pettingzoo:mpe2.simple_spread_v3", 1, cycles=3)
     with pytest.raises(EnvError, match=r"the observation space of agent .*pad_observations_v0"):
         create_vec_env("pettingzoo:mpe2.simple_tag_v3", 1)
+
+
+def test_what_agents_report_comes_by_row():
+    class Reporting(Fading):
+        def step(self, actions):
+            *rest, _ = super().step(actions)
+            return (*rest, {agent: {"share": 0.5} for agent in actions if agent != "b"})
+
+    env = PettingZooEnv(Reporting, 2)
+    env.reset()
+    extras = env.step(ACTIONS).extras
+    assert (
+        extras["share"].tolist() == [0.5, 0.0, 0.5] * 2
+        and extras["_share"].tolist() == [True, False, True] * 2
+    )
+
+
+def test_a_missing_mask_is_refused():
+    class Quiet(Fading):
+        def step(self, actions):
+            obs, *rest = super().step(actions)
+            obs["b"] = {"observation": obs["b"]["observation"]}
+            return (obs, *rest)
+
+    env = PettingZooEnv(lambda: Quiet(masked=True), 2, env_name="quiet")
+    env.reset()
+    with pytest.raises(
+        EnvError, match=r"^quiet: step\(\) observations of 'b' in environment 0: no key 'action_mask'"
+    ):
+        env.step(ACTIONS)
+
+
+def test_numbers_may_be_arrays_with_one_element():
+    class Arrays(Fading):
+        def step(self, actions):
+            obs, *numbers, infos = super().step(actions)
+            return (obs, *({agent: np.array([x]) for agent, x in part.items()} for part in numbers), infos)
+
+    plain, arrays = PettingZooEnv(Fading, 2), PettingZooEnv(Arrays, 2)
+    plain.reset(), arrays.reset()
+    for _ in range(4):
+        expected, step = plain.step(ACTIONS), arrays.step(ACTIONS)
+        for name in ("reward", "terminated", "truncated"):
+            assert torch.equal(getattr(step, name), getattr(expected, name))

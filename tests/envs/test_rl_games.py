@@ -232,7 +232,7 @@ def test_what_is_missing_is_told():
         (2, np.ones(1), r"dones: got the shape \(1,\); expected \(2,\)"),
         (2, None, r"dones: got None; expected numbers"),
         (3, {"time_outs": np.ones(1)}, r"infos\['time_outs'\]: got the shape \(1,\); expected \(2,\)"),
-        (3, {"time_outs": torch.ones(2, 1)}, r"infos\['time_outs'\]: got the shape \(2, 1\)"),
+        (3, {"time_outs": torch.ones(2, 2)}, r"infos\['time_outs'\]: got the shape \(2, 2\)"),
     ],
 )
 def test_what_cannot_be_read_is_told(place, given, message):
@@ -263,3 +263,53 @@ def test_a_resumed_run_has_the_curriculum_and_begins_new_episodes(make_agent):
     resumed = make_agent(Curriculum())
     resumed.set_full_state_weights(agent.get_full_state_weights())
     assert resumed.vec_env.level == 3 and not resumed.resumed
+
+
+class Listing(Protocol):
+    """Its infos are a list with one dictionary of each environment, as of single environments in RL Games."""
+
+    def step(self, actions):
+        obs, rewards, dones, _ = super().step(actions)
+        cut = {"TimeLimit.truncated": True}
+        return obs, rewards[:, None], dones[:, None], [{"scores": 3.0, **cut}, {"scores": 5.0, "won": True}]
+
+
+def test_infos_of_each_environment():
+    env = RLGamesVecEnv(Listing(), 2)
+    env.reset()
+    one, two = (env.step(torch.zeros(2, dtype=torch.int64)) for _ in range(2))
+    assert one.extras["scores"].tolist() == [3.0, 5.0] and one.extras["_won"].tolist() == [False, True]
+    assert not one.done.any() and "TimeLimit.truncated" not in one.extras
+    assert (two.truncated.tolist(), two.terminated.tolist()) == ([True, False], [False, True])
+
+
+def test_infos_of_each_environment_of_several_agents():
+    env = RLGamesVecEnv(Listing(agents=2), 2)
+    env.reset()
+    env.step(torch.zeros(4, dtype=torch.int64))
+    assert env.step(torch.zeros(4, dtype=torch.int64)).truncated.tolist() == [True, True, False, False]
+
+
+def _strict(config_name, num_actors):
+    return Protocol()
+
+
+def _forwarding(config_name, num_actors, **kwargs):
+    return _strict(config_name, num_actors, **kwargs)
+
+
+@pytest.mark.parametrize("creator", [_strict, _forwarding])
+def test_a_creator_that_takes_no_seed_gets_none(creator):
+    vecenv.register("STRICT", creator)
+    env_configurations.register("strict", {"vecenv_type": "STRICT"})
+    assert isinstance(create_vec_env("strict", 2, seed=3).ivecenv, Protocol)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):
+        create_vec_env("strict", 2, seed=3, speed=1)
+
+
+def test_a_creator_that_takes_a_seed_gets_it():
+    given = []
+    vecenv.register("SEEDED", lambda config_name, num_actors, **kw: given.append(kw) or Protocol())
+    env_configurations.register("seeded", {"vecenv_type": "SEEDED"})
+    create_vec_env("seeded", 2, seed=3, speed=1)
+    assert given == [{"seed": 3, "speed": 1}]

@@ -1,6 +1,7 @@
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils import env_checker
 from gymnasium.utils.passive_env_checker import (
     check_action_space,
@@ -9,6 +10,7 @@ from gymnasium.utils.passive_env_checker import (
 )
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from toy import ToyEnv
 
 from manybody.envs.base import VecEnv
 from manybody.envs.vector import GymnasiumVectorEnv
@@ -118,3 +120,29 @@ def test_a_seed_for_an_environment_without_one_is_refused():
 
     with pytest.raises(ValueError, match=r"seed: got 3, but Unseeded has no seed"):
         GymnasiumVectorEnv(Unseeded()).reset(seed=3)
+
+
+def test_extras_are_infos_with_those_of_ended_episodes_apart():
+    class Reporting(ToyEnv):
+        def step(self, actions):
+            step = super().step(actions)
+            mask = torch.tensor([True, False])
+            return step._replace(
+                extras={
+                    "height": torch.tensor([1.0, 2.0]),
+                    "_height": mask,
+                    "episode": {"r": torch.tensor([3.0, 4.0])},
+                    "count": torch.tensor(5),
+                }
+            )
+
+    env = GymnasiumVectorEnv(Reporting(2, length=2))
+    env.reset()
+    *_, terminated, truncated, infos = env.step(np.zeros((2, 2), np.float32))
+    assert (terminated | truncated).tolist() == [False, True]
+    assert infos["height"].tolist() == [1.0, 2.0] and infos["_height"].tolist() == [True, False]
+    assert infos["_final_info"].tolist() == [False, True] and "count" not in infos
+    assert "episode" not in infos  # Gymnasium's own statistics have that name
+    final = infos["final_info"]
+    assert final["_height"].tolist() == [False, False]
+    assert final["episode"]["r"].tolist() == [3.0, 4.0] and final["episode"]["_r"].tolist() == [False, True]

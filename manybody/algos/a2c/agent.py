@@ -164,25 +164,19 @@ class DiscreteA2CBase(_OnPolicy):
                 f"environment '{self.config.env_name}' says which actions are allowed; with use_action_masks: False "
                 "the policy is not told, and takes others too"
             )
-        return self._with_masks(obs)
+        return self._with_masks(obs, "reset()")
 
     def env_step(self, actions: Tensor) -> Step:
         """See :class:`EnvAlgorithm`; with masks."""
         step = super().env_step(actions)
-        return step._replace(obs=self._with_masks(step.obs))
+        return step._replace(obs=self._with_masks(step.obs, "step()"))
 
-    def _with_masks(self, obs: Obs) -> Obs:
+    def _with_masks(self, obs: Obs, call: str) -> Obs:
         if not self.use_action_masks:
             return {key: value for key, value in obs.items() if key != "action_masks"}
         masks: Any = obs.get("action_masks")
         masks = self.vec_env.get_action_masks() if masks is None else masks
-        expected = (self.rows, sum(self._mask_sizes))
-        if masks is None or tuple(masks.shape) != expected:
-            given = "none" if masks is None else f"shape {tuple(masks.shape)}"
-            raise EnvError(
-                f"environment '{self.config.env_name}': action_masks: given {given}; expected {expected} bool, in "
-                "the observation or from get_action_masks(), because use_action_masks is on"
-            )
+        check_masks(self.config.env_name, call, masks, (self.rows, sum(self._mask_sizes)))
         return {**obs, "action_masks": masks.to(self.ppo_device, torch.bool)}
 
     def get_action_values(self, obs: Obs) -> dict[str, Any]:
@@ -213,6 +207,16 @@ def actions_num(space: Any) -> int | tuple[int, ...]:
     """What a network's head is built from: how many choices ``space`` gives; of several heads, of each."""
     sizes = head_sizes(space)
     return sizes[0] if isinstance(space, spaces.Discrete) else sizes
+
+
+def check_masks(env_name: str, call: str, masks: Any, expected: tuple[int, int]) -> None:
+    """Raise EnvError unless ``masks``, which ``call`` of the environment gave, have the shape ``expected``."""
+    if masks is None or tuple(masks.shape) != expected:
+        given = "none" if masks is None else f"the shape {tuple(masks.shape)}"
+        raise EnvError(
+            f"environment '{env_name}': {call} action_masks: got {given}; expected {expected} bool in every reset and "
+            "step, in the observation or from get_action_masks(), because use_action_masks is on"
+        )
 
 
 def refuse_blocked(env_name: str, blocked: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.algos.a2c.agent import actions_num, refuse_blocked
+from manybody.algos.a2c.agent import actions_num, check_masks, refuse_blocked
 from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
@@ -139,10 +139,11 @@ class PpoPlayerDiscrete(PpoPlayer):
         """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool.
 
         Raises:
-            EnvError: a row allows nothing.
+            EnvError: there are none, or a row allows nothing.
         """
-        masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.device)
         sizes = head_sizes(self.env_info["action_space"])
+        check_masks(self.config.env_name, "while playing,", action_masks, (self.rows, sum(sizes)))
+        masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.device)
         refuse_blocked(self.config.env_name, blocked_rows(masks, sizes))
         return self.get_action({**obs, "action_masks": masks}, is_deterministic)
 

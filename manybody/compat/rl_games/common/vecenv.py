@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from manybody.compat.environments import LegacyEnv, legacy_env
+from manybody.compat.environments import LegacyEnv, has_single_envs, legacy_env
 from manybody.compat.rl_games.common.ivecenv import IVecEnv
 from manybody.data.tree import tree_map
 from manybody.envs import vecenv
@@ -25,7 +25,8 @@ def create_vec_env(config_name: str, num_actors: int, **kwargs: Any) -> Any:
 
     What a client registered comes back as its creator made it.
     """
-    return legacy_env(vecenv.create_vec_env(config_name, num_actors, **kwargs))
+    made = vecenv.create_vec_env(config_name, num_actors, **kwargs)
+    return legacy_env(made, infos_by_env=has_single_envs(config_name))
 
 
 class RayVecEnv(LegacyEnv):
@@ -38,17 +39,17 @@ class RayVecEnv(LegacyEnv):
     """
 
     def __init__(self, config_name: str, num_actors: int, **kwargs: Any) -> None:
-        super().__init__(_copies(config_name, num_actors, **kwargs))
+        super().__init__(_copies(config_name, num_actors, **kwargs), infos_by_env=True)
         self.config_name = config_name
 
     def reset(self) -> Any:
         """See :class:`LegacyEnv`."""
         return _in_numpy(super().reset())
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any]:
         """See :class:`LegacyEnv`."""
         obs, rewards, dones, infos = super().step(actions)
-        return _in_numpy(obs), rewards.numpy(), dones.numpy(), _in_numpy(infos)
+        return _in_numpy(obs), rewards.numpy(), dones.numpy(), infos
 
     def get_action_masks(self) -> Any:
         """See :class:`LegacyEnv`."""
