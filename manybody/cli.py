@@ -131,7 +131,7 @@ def _tasks(modules: Sequence[str]) -> None:
         size = task.summary()
         episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
         table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
-    screen = Console()
+    screen = Console(markup=False, emoji=False)  # names are not formatted
     screen.print(table)
     variants = sorted(
         file.stem for file in (Path(__file__).parent / "cfg/task").glob("*.yaml") if file.stem not in TASKS

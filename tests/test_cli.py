@@ -237,6 +237,14 @@ def test_tasks_are_listed_with_their_sizes(capsys):
     assert sizes | {"Ant": ["60", "8"], "Cartpole": ["4", "1"], "Humanoid": ["108", "21"]} == sizes
 
 
+def test_names_of_tasks_are_not_formatted(capsys, monkeypatch):
+    from manybody import tasks
+
+    monkeypatch.setattr(tasks, "TASKS", {"[red]:x:{a}": tasks.TASKS["Ant"]})
+    cli.main(["tasks"])
+    assert "[red]:x:{a}" in capsys.readouterr().out
+
+
 def test_an_unknown_command_exits_with_2(capsys):
     with pytest.raises(SystemExit) as error:
         cli.main(["trian"])

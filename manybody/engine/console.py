@@ -165,7 +165,7 @@ class Display:
         from rich.control import Control
         from rich.live import Live
 
-        console, dashboard = Console(), Dashboard(title)
+        console, dashboard = Console(markup=False, emoji=False), Dashboard(title)
         _notice = ""
         shown = console.size
 

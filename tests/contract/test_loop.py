@@ -149,6 +149,24 @@ def test_extra_batch_reaches_every_minibatch_and_extra_losses_the_gradient(make_
     assert (mus - 0.5).abs().mean() < 0.1
 
 
+NAMES = ("{x}", "{mini_epoch}", "a{", "%s", "[bold]", ":smile:", "guardian/{}")
+
+
+def test_names_of_losses_are_never_formatted(make_agent, tmp_path, capsys):
+    class Agent(A2CAgent):
+        def extra_losses(self, minibatch, losses):
+            return {**losses, **{name: losses["a_loss"].detach() * 0 + 1.0 for name in NAMES}}
+
+    agent = make_agent(agent_class=Agent, mini_epochs=2, max_epochs=1, use_diagnostics=True)
+    written = {}
+    agent.run.writer.add_scalar = lambda tag, value, step: written.update({tag: value})
+    agent.train()
+    expected = [name if "/" in name else f"losses/{name}" for name in NAMES]
+    assert {tag: written.get(tag) for tag in expected} == dict.fromkeys(expected, 1.0)
+    clipped = sorted(tag for tag in written if "clip_frac" in tag)
+    assert clipped == ["diagnostics/clip_frac/0", "diagnostics/clip_frac/1"]
+
+
 def test_a_networks_own_loss_is_added_and_logged(make_agent):
     agent, plain = make_agent(mini_epochs=1), make_agent(mini_epochs=1)
     network = agent.model.a2c_network

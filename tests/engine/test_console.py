@@ -241,7 +241,7 @@ with graceful_stop(), Display() as display:
     display.start("Ant on cpu")
     time.sleep(0.3)
     display.epoch(EpochReport(7, 500, 458752, -1, 65536, 12.0, 0.5, 0.125, 0.375, 3215.4, 998.0, 3301.2))
-    console.say("=> saving checkpoint 'runs/[bold]/x.pth'")
+    console.say("=> saving checkpoint 'runs/[bold]/:x:.pth'")
     print("somebody else's line")
     time.sleep(0.5)
     MODE
@@ -279,7 +279,7 @@ def test_on_a_terminal_the_display_is_live_and_gives_the_cursor_back():
     output, code = on_a_terminal("raise RuntimeError('physics exploded')", "")
     assert code == 1 and "physics exploded" in output
     assert output.index("building") < output.index("3,215")
-    assert "=> saving checkpoint 'runs/[bold]/x.pth'" in output and "somebody else's line" in output
+    assert "=> saving checkpoint 'runs/[bold]/:x:.pth'" in output and "somebody else's line" in output
     assert output.rindex("\x1b[?25l") < output.rindex("\x1b[?25h")  # hidden, then shown again
 
 

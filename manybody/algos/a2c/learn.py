@@ -10,7 +10,7 @@ from torch import Tensor
 from manybody.algos.a2c.central_value import CentralValue, CentralValueTrain
 from manybody.algos.a2c.self_play import SelfPlay, SelfPlayManager
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
-from manybody.algos.a2c.update import PPOUpdate
+from manybody.algos.a2c.update import CLIP_FRACTION, PPOUpdate
 from manybody.algos.run import EpochMetrics, clone
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
@@ -222,7 +222,10 @@ class _OnPolicy(PPOUpdate):
                     "losses/entropy": result.entropy,
                     "losses/bounds_loss": result.b_loss,
                     "info/kl": result.kl,
-                    **{name.format(mini_epoch=mini_epoch): value for name, value in result.extra.items()},
+                    **{
+                        f"{name}/{mini_epoch}" if name == CLIP_FRACTION else name: value
+                        for name, value in result.extra.items()
+                    },
                 }
             )
         return kls

@@ -14,6 +14,9 @@ from manybody.functional import policy as policy_maths
 from manybody.functional.value import critic_loss
 from manybody.nn.distributions import Distribution
 
+CLIP_FRACTION = "diagnostics/clip_frac"
+"""Name of the share of clipped ratios, which is logged of each mini-epoch apart."""
+
 
 class PPOUpdate(A2CBase):
     """What :class:`A2CBase` collects becomes a better policy, minibatch by minibatch.
@@ -142,9 +145,7 @@ class PPOUpdate(A2CBase):
             loss = loss + value
             losses[name] = value
         if self.config.use_diagnostics:
-            losses["diagnostics/clip_frac/{mini_epoch}"] = policy_maths.clip_fraction(
-                old_neglogp, neglogp, self.e_clip
-            )
+            losses[CLIP_FRACTION] = policy_maths.clip_fraction(old_neglogp, neglogp, self.e_clip)
         return {"loss": loss, **losses}
 
     def extra_losses(self, minibatch: TrainBatch, losses: dict[str, Tensor]) -> dict[str, Tensor]:
