@@ -15,6 +15,7 @@ from toy_family import ACTION_SPACES, OBSERVATIONS, FamilyEnv, family_params
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, PpoPlayerContinuous, PpoPlayerDiscrete
 from manybody.algos.run import clone
 from manybody.config import ConfigError, parse_params
+from manybody.engine import precision
 from manybody.engine.checkpoint import CheckpointError
 from manybody.envs.base import EnvError
 
@@ -240,6 +241,22 @@ class BrokenStates(FamilyEnv):
 def test_broken_states_are_named(capsys):
     make_agent(family_params(central="mlp", max_epochs=1), BrokenStates()).train()
     assert "states of environment 1 at step 0" in capsys.readouterr().err
+
+
+def test_the_central_value_measures_and_keeps_its_precision(monkeypatch):
+    """Its network is another one than the policy's, and so is what pays."""
+    mapping = family_params(central="mlp")
+    mapping["config"]["central_value_config"]["mixed_precision"] = True
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "bf16_speed", lambda *_: 2.0)
+    agent = make_agent(mapping, FamilyEnv())
+    assert agent.central_value.mixed_precision and not agent.mixed_precision
+    agent.train()
+    monkeypatch.setattr(precision, "bf16_speed", lambda *_: 0.5)
+    other = make_agent(mapping, FamilyEnv())
+    assert not other.central_value.mixed_precision
+    other.set_full_state_weights(agent.get_full_state_weights())
+    assert other.central_value.mixed_precision and not other.mixed_precision
 
 
 def test_an_rl_games_checkpoint_brings_its_critic():

@@ -9,6 +9,7 @@ import torch
 from toy_env import differences, task_params
 
 from manybody.config import ConfigError
+from manybody.engine import precision
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.observers import AlgoObserver
 from manybody.runner import Runner
@@ -80,6 +81,26 @@ def test_2n_epochs_are_n_and_n_again(tmp_path, task, settings):
     ):
         assert part in moved
     assert lines(resumed.run.folder.path) == lines(whole.run.folder.path)[N:]
+
+
+@pytest.mark.parametrize("used", [True, False], ids=["bf16", "fp32"])
+def test_a_resumed_run_takes_the_precision_that_was_saved(tmp_path, monkeypatch, used):
+    """Although a measurement would now say the opposite."""
+
+    def measured(speed):
+        monkeypatch.setattr(precision, "bf16_speed", lambda *_: speed)
+
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    config = task_params("Cartpole", 16, tmp_path, max_epochs=2, save_frequency=1, mixed_precision=True)
+    measured(2.0 if used else 0.5)
+    whole = train(config)
+    assert whole.mixed_precision is used
+    measured(0.5 if used else 2.0)
+    resumed = train(config, checkpoint=checkpoint(whole, 1))
+    assert resumed.mixed_precision is used
+    final = [load_checkpoint(checkpoint(agent, 2)) for agent in (whole, resumed)]
+    assert differences(*final) == CLOCK
+    assert train(config).mixed_precision is not used  # a new run measures
 
 
 def test_a_run_folder_goes_on_in_place(tmp_path):

@@ -11,7 +11,6 @@ from manybody.algos.model import ObsShape
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.rollout import Field, FieldTree
 from manybody.data.tree import tree_map
-from manybody.engine.accelerate import bf16_pays
 from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import AverageMeter
@@ -93,7 +92,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.normalize_input: bool = config.normalize_input
         self.value_bootstrap: bool = config.value_bootstrap
         self.games_to_track: int = config.games_to_track
-        self.mixed_precision: bool = config.mixed_precision and bf16_pays(self.ppo_device)
+        self.mixed_precision = False  # decided when the model and the checkpoint are known
         self.rewards_shaper = RewardsShaper.from_config(config.reward_shaper)
         self.network = ModelBuilder().load(params)
         self.model: Any = None  # the live module; whoever learns builds it

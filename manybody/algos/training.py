@@ -18,6 +18,7 @@ from manybody.engine.checkpoint import (
 )
 from manybody.engine.console import warn
 from manybody.engine.finite import OPTIMIZERS, WEIGHTS, check_values
+from manybody.engine.precision import BF16, choose_bf16
 from manybody.engine.random_state import rng_state, set_rng_state
 from manybody.engine.run_folder import RunFolder
 
@@ -46,9 +47,21 @@ class TrainableAlgorithm(EnvAlgorithm):
         if state is not None:
             self.check(state, str(checkpoint))
         self.run = Run(self, folder)
+        if state is None:
+            self.choose_precision({})
         self.algo_observer.after_init(self)
         if state is not None:
             self.set_full_state_weights(state, path=str(checkpoint))
+
+    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """Decide whether updates run in bf16: as the run did that was saved, else as a measurement says."""
+        wanted, rows = self.config.mixed_precision, self.rows_per_update
+        self.mixed_precision = choose_bf16("mixed_precision", wanted, saved, BF16, self.model, rows)
+
+    @property
+    def rows_per_update(self) -> int:
+        """M, the rows of a minibatch; N where an algorithm does not say."""
+        return self.rows
 
     @property
     def writer(self) -> Any:
@@ -166,6 +179,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             "env_state": self.vec_env.get_env_state(),
             "observer": self.algo_observer.state_dict(),
             "rng": rng_state(),
+            **({BF16: self.mixed_precision} if self.config.mixed_precision else {}),
         }
 
     def set_full_state_weights(
@@ -175,6 +189,7 @@ class TrainableAlgorithm(EnvAlgorithm):
 
         Of RL Games' checkpoints, weights, normalisers, counters and optimisers are taken over.
         """
+        self.choose_precision(weights)
         if "algo" not in weights:
             self._begin_from(weights, set_epoch, path)
             return

@@ -139,7 +139,8 @@ class AlgorithmConfig(Section):
     multi_gpu: Flag = False
     """Train in several processes; not available in this version."""
     mixed_precision: Flag = False
-    """Run the network in bfloat16 under autocast; all else stays float32."""
+    """Run updates of the network in bfloat16 under autocast where a measurement at the start finds them faster; all
+    else stays float32. The log says which was taken, and a resumed run takes the same."""
     torch_compile: CompileMode = False
     """Compile the hot parts: false, true, or a mode of ``torch.compile``."""
 

@@ -24,14 +24,15 @@ def compiled(function: F, how: bool | str) -> F:
     return torch.compile(function, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore[return-value]
 
 
-def bf16_pays(device: torch.device) -> bool:
-    """Whether matrix products in bf16 run on units of their own; elsewhere a CPU emulates them at a loss."""
-    return device.type != "cpu" or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-
-
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]:
-    """bf16 matrix products inside the context when ``mixed_precision`` asks for them; fp32 elsewhere."""
+    """bf16 matrix products inside the context when ``enabled``; fp32 elsewhere."""
     return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else nullcontext()
+
+
+def autocast_off_cpu(device: str | torch.device, enabled: bool) -> AbstractContextManager[Any]:
+    """As :func:`autocast`, but float32 on a CPU: RL Games' rule, for agents with its interface."""
+    device = torch.device(device)
+    return autocast(device, enabled and device.type != "cpu")
 
 
 def keep_freed_memory() -> None:

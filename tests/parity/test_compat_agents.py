@@ -44,6 +44,7 @@ CASES = [
         "bound_loss_type": "regularisation",
     },
     {"mini_epochs": 2, "normalize_input": False, "clip_value": True, "normalize_value": False},
+    {"mini_epochs": 1, "normalize_input": True, "mixed_precision": True},  # float32 on a CPU in RL Games
 ]
 
 

@@ -24,6 +24,7 @@ from manybody.engine.checkpoint import check_state_dict, require
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam, LinearScheduler
+from manybody.engine.precision import CENTRAL_BF16, choose_bf16
 from manybody.envs.base import Obs
 from manybody.functional.value import critic_loss
 
@@ -63,6 +64,9 @@ class CentralValue:
     def updates(self) -> int:
         """Gradient steps per epoch."""
         return 0
+
+    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """Decide whether updates run in bf16: as the run did that was saved, else as a measurement says."""
 
     def learner_state(self) -> dict[str, Any]:
         """Weights and optimiser."""
@@ -183,6 +187,8 @@ class CentralValueTrain(CentralValue, nn.Module):
                 f"num_actors {num_actors}) that {self.seq_length} divides"
             )
             raise ConfigError([Problem(f"{PATH}.minibatch_size", what)])
+        self.minibatch_size: int = minibatch_size
+        self.mixed_precision = False  # decided when the checkpoint is known
         self.dataset = PPODataset(batch_size, minibatch_size, seq_length=self.seq_length)
         self.optimizer = GuardedAdam(
             self.model.parameters(), config.learning_rate, config.weight_decay, device
@@ -296,7 +302,7 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     def _update(self, minibatch: dict[str, Any]) -> Tensor:
         config = self.config
-        with autocast(self.device, config.mixed_precision):
+        with autocast(self.device, self.mixed_precision):
             values = self.model(
                 {
                     "is_train": True,
@@ -318,11 +324,17 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
+    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """See :class:`CentralValue`."""
+        key, wanted = f"{PATH}.mixed_precision", self.config.mixed_precision
+        self.mixed_precision = choose_bf16(key, wanted, saved, CENTRAL_BF16, self.model, self.minibatch_size)
+
     def learner_state(self) -> dict[str, Any]:
         """See :class:`CentralValue`; under RL Games' keys."""
         return {
             "assymetric_vf_nets": self.state_dict(),
             "assymetric_vf_optimizer": self.optimizer.state_dict(),
+            **({CENTRAL_BF16: self.mixed_precision} if self.config.mixed_precision else {}),
         }
 
     def set_weights(self, state: Mapping[str, Any], path: str) -> None:

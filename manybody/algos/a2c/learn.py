@@ -100,6 +100,16 @@ class _OnPolicy(PPOUpdate):
         self.self_play = SelfPlay() if section is None else SelfPlayManager(section, self)
         self.open_run(folder, checkpoint)
 
+    @property
+    def rows_per_update(self) -> int:
+        """See :class:`TrainableAlgorithm`."""
+        return self.minibatch_size
+
+    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """See :class:`TrainableAlgorithm`; the central value decides for itself."""
+        super().choose_precision(saved)
+        self.central_value.choose_precision(saved)
+
     def build_config(self) -> dict[str, Any]:
         """What the model is built from; agents with further networks add to it."""
         return {

@@ -132,6 +132,11 @@ class SACAgent(SACState):
         """What the policy's entropy is driven to."""
         return -self.target_entropy_coef * self.actions_num
 
+    @property
+    def rows_per_update(self) -> int:
+        """See :class:`TrainableAlgorithm`."""
+        return self.batch_size
+
     def init_tensors(self) -> None:
         """Forget the running episodes; what is remembered of them ends where it stands."""
         super().init_tensors()

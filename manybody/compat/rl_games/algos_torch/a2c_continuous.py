@@ -13,7 +13,7 @@ from manybody.compat.rl_games.common import a2c_common
 from manybody.compat.rl_games.common import common_losses as common_losses
 from manybody.compat.rl_games.common import datasets as datasets
 from manybody.compat.update import Updater
-from manybody.engine.accelerate import autocast
+from manybody.engine.accelerate import autocast_off_cpu
 from manybody.functional import policy as policy_maths
 
 __all__ = ["A2CAgent"]
@@ -62,7 +62,7 @@ class A2CAgent(Updater, a2c_common.ContinuousA2CBase):
     def calc_gradients(self, input_dict: dict[str, Any]) -> None:
         """Losses, gradients and an optimiser step; leaves its nine results in ``train_result``."""
         rnn_masks = input_dict.get("rnn_masks") if self.is_rnn else None
-        with autocast(torch.device(self.ppo_device), self.mixed_precision):
+        with autocast_off_cpu(self.ppo_device, self.mixed_precision):
             answer = self.ask(input_dict)
             mu, sigma = answer["mus"], answer["sigmas"]
             loss, a_loss, c_loss, entropy, b_loss, _ = self.calc_losses(

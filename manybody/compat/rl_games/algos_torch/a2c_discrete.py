@@ -12,7 +12,7 @@ from manybody.compat.rl_games.common import a2c_common
 from manybody.compat.rl_games.common import common_losses as common_losses
 from manybody.compat.rl_games.common import datasets as datasets
 from manybody.compat.update import Updater
-from manybody.engine.accelerate import autocast
+from manybody.engine.accelerate import autocast_off_cpu
 
 __all__ = ["DiscreteA2CAgent"]
 
@@ -27,7 +27,7 @@ class DiscreteA2CAgent(Updater, a2c_common.DiscreteA2CBase):
     def calc_gradients(self, input_dict: dict[str, Any]) -> None:
         """Losses, gradients and an optimiser step; leaves its six results in ``train_result``."""
         masks = {"action_masks": input_dict["action_masks"]} if self.use_action_masks else {}
-        with autocast(torch.device(self.ppo_device), self.mixed_precision):
+        with autocast_off_cpu(self.ppo_device, self.mixed_precision):
             answer = self.ask(input_dict, **masks)
             neglogp, old_neglogp = answer["prev_neglogp"], input_dict["old_logp_actions"]
             a_loss = self.actor_loss_func(

@@ -10,7 +10,7 @@ from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.rl_games.common import common_losses, datasets, schedulers
 from manybody.config import ConfigError, Problem
-from manybody.engine.accelerate import autocast
+from manybody.engine.accelerate import autocast_off_cpu
 
 __all__ = ["CentralValueTrain"]
 
@@ -231,7 +231,7 @@ class CentralValueTrain(nn.Module):
         }
         if self.is_rnn:
             asked["rnn_states"] = batch["rnn_states"]
-        with autocast(torch.device(self.ppo_device), self.mixed_precision):
+        with autocast_off_cpu(self.ppo_device, self.mixed_precision):
             values = self.model(asked)["values"]
             loss = self.calc_loss(batch["old_values"], values, batch["returns"], batch.get("rnn_masks"))
         self.optimizer.zero_grad(set_to_none=True)

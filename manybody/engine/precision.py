@@ -1,0 +1,116 @@
+"""Whether ``mixed_precision`` pays here: measured once per process and shape, and kept in checkpoints."""
+
+import functools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from manybody.engine.accelerate import autocast
+from manybody.engine.console import say
+
+BF16, CENTRAL_BF16 = "bf16", "central_value_bf16"
+"""Keys of a checkpoint: whether updates ran in bf16, where ``mixed_precision`` asks for it."""
+MOST_ROWS = 2048
+"""Rows that a measurement on a CPU takes; a minibatch may have more."""
+BUDGET = 0.05
+"""Seconds after which no further pass begins; at least two are measured."""
+
+Shapes = tuple[tuple[int, int], ...]
+"""Inputs and outputs of linear layers."""
+
+
+def choose_bf16(
+    key: str, wanted: bool, saved: Mapping[str, Any], mark: str, model: nn.Module, rows: int
+) -> bool:
+    """Decide whether updates run in bf16, and log what was taken.
+
+    A run that resumes takes what the run took that was saved, so that its numbers do not depend on a measurement.
+
+    Args:
+        key: the configuration key that asks for bf16, for the log.
+        wanted: its value; False decides.
+        saved: the checkpoint that is resumed, or nothing.
+        mark: where the checkpoint keeps the choice; earlier versions do not.
+        model: what is trained.
+        rows: M, rows of a minibatch.
+    """
+    if not wanted:
+        return False
+    if isinstance(saved.get(mark), bool):
+        say(f"{key}: {_name(saved[mark])} is used, as in the run that was saved")
+        return bool(saved[mark])
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    device = next(model.parameters()).device
+    if not has_bf16(device):
+        say(f"{key}: this CPU has no units for bf16; fp32 is used")
+        return False
+    shapes = tuple((layer.in_features, layer.out_features) for layer in layers)
+    speed = bf16_speed(shapes, rows, device, torch.get_num_threads())
+    pays = speed > 1.0
+    say(f"{key}: bf16 runs at {speed:.2f} of fp32's speed here; {_name(pays)} is used")
+    return pays
+
+
+def _name(bf16: bool) -> str:
+    return "bf16" if bf16 else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether a CPU says that it has units for bf16; others emulate it several times slower. True elsewhere."""
+    units = torch.cpu.get_capabilities()
+    return device.type != "cpu" or any(has is True for name, has in units.items() if "bf16" in name)
+
+
+@functools.cache
+def bf16_speed(shapes: Shapes, rows: int, device: torch.device, threads: int) -> float:
+    """The speed of bf16 over that of fp32, in forward and backward passes of linear layers; takes about 0.1 s.
+
+    The passes alternate, and the fastest of each counts, so that other load on the machine does not decide. Random
+    numbers are not drawn.
+
+    Args:
+        shapes: of the layers; one that fits the layer before it follows it.
+        rows: M.
+        device: where to measure.
+        threads: of PyTorch; the result depends on them.
+    """
+    if device.type == "cpu":
+        rows = min(rows, MOST_ROWS)
+    layers = [
+        (
+            torch.full((rows, inputs), 0.1, device=device),
+            torch.full((outputs, inputs), 0.1, device=device, requires_grad=True),
+        )
+        for inputs, outputs in shapes
+    ]
+    if not layers:
+        return 1.0
+    _seconds(layers, False)  # the first passes choose and build kernels
+    _seconds(layers, True)
+    times: dict[bool, list[float]] = {False: [], True: []}
+    ends = time.perf_counter() + BUDGET
+    while len(times[True]) < 2 or time.perf_counter() < ends:
+        for bf16, taken in times.items():
+            taken.append(_seconds(layers, bf16))
+    return min(times[False]) / min(times[True])
+
+
+def _seconds(layers: list[tuple[Tensor, Tensor]], bf16: bool) -> float:
+    """Of one forward and backward pass; each layer has an input of its own for where none fits."""
+    device = layers[0][0].device
+    began = time.perf_counter()
+    with autocast(device, bf16):
+        out, ends = layers[0][0], []
+        for x, weight in layers:
+            if out.shape[1] != x.shape[1]:
+                ends.append(out.sum(dtype=torch.float32))
+                out = x
+            out = functional.elu(functional.linear(out, weight))
+        loss = torch.stack([*ends, out.sum(dtype=torch.float32)]).sum()
+    gradients = torch.autograd.grad(loss, [weight for _, weight in layers])
+    gradients[0].sum().item()  # waits for the device
+    return time.perf_counter() - began
