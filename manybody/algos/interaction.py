@@ -126,6 +126,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.current_rewards = zeros.clone()
         self.current_shaped_rewards = zeros.clone()
         self.current_lengths = torch.zeros(self.rows, device=self.ppo_device)
+        self.shortened = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
         self.dones = torch.ones(self.rows, dtype=torch.uint8, device=self.ppo_device)
 
     # --- environment ---------------------------------------------------------------------------------------------
@@ -141,6 +142,14 @@ class EnvAlgorithm(BaseAlgorithm):
     def env_reset(self) -> Obs:
         """Start new episodes everywhere; the first observation, on the learner's device."""
         return self.on_device(self.vec_env.reset())
+
+    def start_episodes(self) -> None:
+        """Start new episodes everywhere, at random ages where the environment has them."""
+        self.init_tensors()
+        self.obs = self.env_reset()
+        shortened = self.vec_env.stagger_episodes()
+        if shortened is not None:
+            self.shortened = shortened.to(self.ppo_device).repeat_interleave(self.num_agents)
 
     def env_step(self, actions: Tensor) -> Step:
         """One step with sampled ``actions`` (N, A); everything on the learner's device, rewards (N, V)."""
@@ -193,11 +202,15 @@ class EnvAlgorithm(BaseAlgorithm):
         return {**obs, "obs": cleaned, "states": states}, broken | bad_states
 
     def count_episodes(self, step: Step, shaped: Tensor, broken: Tensor) -> None:
-        """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count."""
+        """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count.
+
+        Neither do shortened episodes that ran out of time: their returns are only a part. Those that failed are whole.
+        """
         self.current_rewards += step.reward
         self.current_shaped_rewards += shaped
         self.current_lengths += 1
-        finished = step.done & ~broken
+        finished = step.done & ~broken & ~(self.shortened & step.truncated)
+        self.shortened = self.shortened & ~step.done
         self.game_rewards.update(self.current_rewards, finished)
         self.game_shaped_rewards.update(self.current_shaped_rewards, finished)
         self.game_lengths.update(self.current_lengths, finished)

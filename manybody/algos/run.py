@@ -99,8 +99,7 @@ class Run:
         """Start new episodes where ``epochs_between_resets`` says so: after saving, so that a resumed run does too."""
         every = self.config.epochs_between_resets
         if every > 0 and self.agent.epoch_num > 0 and self.agent.epoch_num % every == 0:
-            self.agent.init_tensors()
-            self.agent.obs = self.agent.env_reset()
+            self.agent.start_episodes()
 
     def end_epoch(self, metrics: EpochMetrics) -> None:
         """Everything that happens between two epochs; the one place where values come to the host."""

@@ -88,8 +88,7 @@ class TrainableAlgorithm(EnvAlgorithm):
     def start_training(self) -> None:
         """Allocate and reset, unless a checkpoint has already done so."""
         if not self.resumed:
-            self.init_tensors()
-            self.obs = self.env_reset()
+            self.start_episodes()
 
     def update_epoch(self) -> int:
         """Count the epoch."""
@@ -148,12 +147,14 @@ class TrainableAlgorithm(EnvAlgorithm):
 
     def interaction_state(self) -> dict[str, Any]:
         """Where collecting stands between two steps."""
-        return {"obs": self.obs, "dones": self.dones}
+        return {"obs": self.obs, "dones": self.dones, "shortened": self.shortened}
 
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
         """The inverse of :meth:`interaction_state`."""
         self.obs = self.on_device(state["obs"])
         self.dones = state["dones"].to(self.ppo_device)
+        if "shortened" in state:  # earlier versions have none
+            self.shortened = state["shortened"].to(self.ppo_device)
 
     def get_full_state_weights(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here (at an epoch boundary)."""

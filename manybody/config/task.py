@@ -41,6 +41,10 @@ class EnvConfig(Section):
     """Number of environments N."""
     episodeLength: int = Field(default=1000, ge=1)
     """Control steps after which an episode is truncated. An episode has exactly this many steps."""
+    staggerEpisodes: bool = True
+    """Training only: the first episode of each environment begins at a random age, so that not all end in the same step
+    and mean returns have no false peaks every ``episodeLength`` steps. A first episode that runs out of time is not
+    counted. False: all environments begin at age 0."""
     clipObservations: float = Field(default=math.inf, gt=0, allow_inf_nan=True)
     """Observations are clamped to +- this."""
     clipActions: float = Field(default=1.0, gt=0)

@@ -112,6 +112,16 @@ class VecEnv(ABC):
                 environment's own affair.
         """
 
+    def stagger_episodes(self) -> Tensor | None:
+        """Shorten the episodes that have just begun by random numbers of steps, so that not all end in the same step.
+
+        Training calls it after it has reset all environments; playing never does. The default changes nothing.
+
+        Returns:
+            (N,) bool: whose episode is shorter than others. None: no one's.
+        """
+        return None
+
     def get_action_masks(self) -> Tensor | None:
         """(N, sum of head sizes) bool: which actions the next step allows. None: all, or see ``Obs``."""
         return None

@@ -47,7 +47,8 @@ class MujocoTask(VecEnv):
     with index lists.
 
     An episode has exactly ``episodeLength`` steps unless it terminates: Ant 1000, Cartpole 500. (Isaac Gym's
-    ``progress >= episodeLength - 1`` gives the same length, since its late reset spends one step more.)
+    ``progress >= episodeLength - 1`` gives the same length, since its late reset spends one step more.) Only the first
+    episodes of a training are shorter: :meth:`stagger_episodes`.
 
     Environments whose physics diverged are terminated: they keep their last finite observation as
     ``final_obs``, get ``unstable_reward`` and are counted in ``extras['unstable_envs']``.
@@ -110,6 +111,8 @@ class MujocoTask(VecEnv):
         """Seconds per control step."""
         self.progress_buf = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
         """(N,) control steps since the episode began."""
+        self.shortened_by = torch.zeros_like(self.progress_buf)
+        """(N,) control steps by which the running episode is shorter than ``episodeLength``; 0 after the first one."""
         self.actions = torch.zeros(self.num_envs, self.num_actions, device=self.device)
         """(N, A) the clipped actions of this step; zero at the start of an episode."""
         self.obs_buf = torch.zeros(self.num_envs, self.num_observations, device=self.device)
@@ -202,7 +205,7 @@ class MujocoTask(VecEnv):
         final_obs = torch.where(unstable.unsqueeze(1), self.obs_buf, final_obs)
         reward = torch.where(unstable, self.unstable_reward, reward)
         terminated = terminated | unstable
-        truncated = (self.progress_buf >= self.max_episode_length) & ~terminated
+        truncated = (self.progress_buf + self.shortened_by >= self.max_episode_length) & ~terminated
         extras = self.extras() | {"unstable_envs": unstable.sum()}
 
         done = terminated | truncated
@@ -218,11 +221,24 @@ class MujocoTask(VecEnv):
             check_outcome(f"{type(self).__name__}.compute_reward", outcome, self.num_envs)
         return obs, *outcome
 
+    def stagger_episodes(self) -> Tensor | None:
+        """See :class:`VecEnv`: each environment begins at a random age, 0 to ``episodeLength`` - 1 steps.
+
+        With ``env.staggerEpisodes: False`` nothing changes.
+        """
+        if not self.cfg.env.staggerEpisodes:
+            return None
+        self.shortened_by = torch.randint(
+            self.max_episode_length, (self.num_envs,), generator=self.generator, device=self.device
+        )
+        return self.shortened_by > 0
+
     def get_env_state(self) -> Mapping[str, Any]:
         """Everything needed to go on bit for bit: simulator, buffers, random numbers."""
         return {
             "sim": self.sim.state(),
             "buffers": {name: getattr(self, name).clone() for name in self.state_buffers},
+            "shortened_by": self.shortened_by.clone(),
             "generator": self.generator.get_state(),
         }
 
@@ -244,6 +260,10 @@ class MujocoTask(VecEnv):
         self.sim.set_state(state["sim"])
         for name in self.state_buffers:
             setattr(self, name, buffers[name].to(self.device, copy=True))
+        shortened = state.get(
+            "shortened_by", torch.zeros_like(self.progress_buf)
+        )  # earlier versions have none
+        self.shortened_by = shortened.to(self.device, copy=True)
         self.generator.set_state(state["generator"])
 
     def close(self) -> None:
@@ -270,6 +290,7 @@ class MujocoTask(VecEnv):
 
     def _start_episodes(self, mask: Tensor) -> None:
         self.progress_buf.masked_fill_(mask, 0)
+        self.shortened_by.masked_fill_(mask, 0)
         # Out of place: the learner may still hold the actions of the step.
         self.actions = self.actions.masked_fill(mask.unsqueeze(1), 0.0)
         self.reset_where(mask)

@@ -253,3 +253,63 @@ def test_summary():
     assert TASK_CLASSES["Humanoid"].summary() == (108, 21, 4096, 1000, 16.6)
     assert TASK_CLASSES["HumanoidAMP"].summary() == (105, 28, 4096, 300, 9.96)
     assert TASK_CLASSES["Cartpole"].summary() == (4, 1, 512, 500, 8.3)
+
+
+N, LENGTH = 400, 20
+
+
+def ends(task, steps):
+    """(N,) the step, from 1, in which each environment's next episode ends; one that falls counts as 0."""
+    when = torch.zeros(N, dtype=torch.long)
+    for count in range(1, steps + 1):
+        done = task.step(torch.zeros(N, 1)).done
+        when = torch.where(done & (when == 0), count, when)
+    return when
+
+
+def test_staggered_episodes_do_not_end_together():
+    """A cart that nothing pushes stays on its track for longer than 20 steps: every episode is truncated."""
+    task = make("Cartpole", num_envs=N, cfg={"env": {"episodeLength": LENGTH}})
+    task.reset()
+    shortened = task.stagger_episodes()
+    assert task.progress_buf.eq(0).all()  # a task that counts its steps counts them from 0
+    first = ends(task, LENGTH)
+    assert torch.equal(first < LENGTH, shortened)
+    share = torch.bincount(first, minlength=LENGTH + 1)[1:] / N
+    assert share.min() > 0.0 and share.max() < 0.15  # 1/20 on average, drawn 400 times: within 0.05 +- 0.05
+    again = ends(task, LENGTH)  # the second episode has its whole length, so it ends as many steps later
+    assert torch.equal(again, first)
+
+
+def test_all_episodes_end_together_without():
+    for settings in ({}, {"staggerEpisodes": False}):
+        task = make("Cartpole", num_envs=N, cfg={"env": {"episodeLength": LENGTH, **settings}})
+        task.reset()
+        if settings:
+            assert task.stagger_episodes() is None
+        assert (
+            ends(task, LENGTH).eq(LENGTH).all()
+        )  # a task alone, as in playing, and in training when switched off
+
+
+def test_ages_are_drawn_from_the_seed_and_saved():
+    def started(seed):
+        task = make("Cartpole", num_envs=N, seed=seed, cfg={"env": {"episodeLength": LENGTH}})
+        task.reset()
+        task.stagger_episodes()
+        return task
+
+    one, same, other = started(3), started(3), started(4)
+    assert torch.equal(one.shortened_by, same.shortened_by)
+    assert not torch.equal(one.shortened_by, other.shortened_by)
+    ends(one, 3)
+    saved = one.get_env_state()
+    rest = ends(one, LENGTH)
+    other.set_env_state(saved)
+    assert torch.equal(ends(other, LENGTH), rest)
+    del saved["shortened_by"]  # as earlier versions saved it
+    other.set_env_state(saved)
+    assert other.shortened_by.eq(0).all()
+    one.stagger_episodes()
+    one.reset()
+    assert one.shortened_by.eq(0).all()
