@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy import ToyEnv
 from toy_env import stop_at_two, toy_params
+from toy_sac import sac_params
 
 from manybody.config import ConfigError, ConfigWarning
 from manybody.engine.checkpoint import load_checkpoint
@@ -236,6 +237,23 @@ def test_what_environments_report_is_logged_whichever_observer_there_is(tmp_path
     assert line["scores/mean"] == line["scores/iter"] == line["scores/time"]
     ends = [*range(8), 4, 3, 2, 7]
     assert line["scores/mean"] == pytest.approx(sum(ends) / len(ends))
+
+
+def test_soft_actor_critic_logs_what_environments_report(tmp_path):
+    params = sac_params(train_dir=str(tmp_path), full_experiment_name="sac", max_epochs=1)
+    runner = Runner(AlgoObserver())
+    runner.load({"params": params})
+    (line,) = metrics(runner.run({"train": True, "vec_env": Talkative()}))
+    assert (line["row/frame"], line["lost/frame"], line["Episode/height"]) == (3.5, 4 * 3, 3.0)  # four steps
+
+
+def test_scores_survive_a_resume_bit_for_bit(make_agent):
+    agent, resumed = make_agent(env=Talkative(), max_epochs=1), make_agent(env=Talkative())
+    agent.train()
+    resumed.set_full_state_weights(agent.get_full_state_weights())
+    scores = agent.extras_metrics.state_dict()
+    assert scores["current_size"] == 12  # eight first episodes and four second ones
+    assert all(torch.equal(resumed.extras_metrics.state_dict()[name], scores[name]) for name in scores)
 
 
 # --- tags and lines ------------------------------------------------------------------------------------------------
