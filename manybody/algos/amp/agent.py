@@ -25,6 +25,9 @@ from manybody.functional.stats import LARGEST, rows_sane
 SOFT_BOUND = 1.0
 """Mean actions beyond it are penalised; PPO's is 1.1."""
 
+BROKEN_DEMOS = "guard/demonstrations"
+"""Metric: demonstrations of this epoch that were not finite."""
+
 
 class AMPAgent(A2CAgent):
     """``amp_continuous``: learns a discriminator of motions together with the policy that is to deceive it.
@@ -95,9 +98,28 @@ class AMPAgent(A2CAgent):
             error.add_note(f"in {where}, which is to give demonstrations")
             raise
         check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
-        if not rows_sane(demos).all():
-            raise EnvError(f"{where}: NaN or infinite, or above {LARGEST:.0e}; expected finite numbers")
-        return demos.to(self.ppo_device)
+        broken = ~rows_sane(demos)
+        if (
+            demos.device.type != "cpu"
+        ):  # reading it here would wait for the device: the epoch's one read tells
+            counted = self.epoch_extras.get(BROKEN_DEMOS, torch.zeros((), device=demos.device))
+            self.epoch_extras[BROKEN_DEMOS] = counted + broken.sum()
+        elif broken.any():
+            raise self._broken_demos(where)
+        return demos.masked_fill(broken.unsqueeze(1), 0.0).to(self.ppo_device)
+
+    def end_epoch(self, read: Mapping[str, float]) -> None:
+        """Stop where the environment gave demonstrations that are not finite.
+
+        Raises:
+            EnvError: it did.
+        """
+        super().end_epoch(read)
+        if read.get(BROKEN_DEMOS):
+            raise self._broken_demos(f"{self.config.env_name}: fetch_amp_obs_demo")
+
+    def _broken_demos(self, where: str) -> EnvError:
+        return EnvError(f"{where}: NaN or infinite, or above {LARGEST:.0e}; expected finite numbers")
 
     def env_step(self, actions: Tensor) -> Step:
         """See :class:`EnvAlgorithm`.
