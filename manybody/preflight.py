@@ -11,6 +11,7 @@ from manybody.config import ConfigError, Problem, Section, load_yaml
 from manybody.config.errors import shown
 from manybody.engine.adoption import counter
 from manybody.engine.checkpoint import CheckpointError, load_checkpoint
+from manybody.engine.metrics import enough_games
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type
 from manybody.tasks import task_class
@@ -141,7 +142,8 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
     }
     with contextlib.suppress(KeyError, TypeError, IndexError):  # a file of RL Games has no statistics
         returns = state["statistics"]["game_rewards"]
-        if returns["current_size"] > 0:
+        track, actors = _number(config.get("games_to_track")) or 100, _number(config.get("num_actors")) or 1
+        if returns["current_size"] >= enough_games(track, actors):
             done["score_to_win"] = (float(returns["mean"][0]), f"the mean return of {path}")
     problems = []
     for key, (reached, what) in done.items():

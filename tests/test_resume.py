@@ -10,7 +10,7 @@ from toy_env import differences, task_params
 
 from manybody.config import ConfigError
 from manybody.engine import precision
-from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.checkpoint import load_checkpoint, save_checkpoint
 from manybody.engine.observers import AlgoObserver
 from manybody.runner import Runner
 
@@ -197,6 +197,16 @@ def test_a_run_that_is_over_is_refused_before_anything_is_made(tmp_path, limit, 
     unlimited = {"max_epochs": 3, "max_frames": 10**6, "score_to_win": 1e6}
     resumed = train(task_params("Cartpole", 64, tmp_path / "runs", **unlimited), checkpoint=start)
     assert resumed.epoch_num == 3
+
+
+def test_a_checkpoint_of_before_episodes_were_counted_resumes(tmp_path):
+    config = task_params("Cartpole", 64, tmp_path, max_epochs=3, save_best_after=0, save_frequency=2)
+    agent = train(config)
+    state = load_checkpoint(checkpoint(agent, 2))
+    assert 0 < state.pop("best_games") <= state["statistics"]["game_rewards"].pop("finished")
+    save_checkpoint(tmp_path / "before.pth", state)
+    resumed = train(config, checkpoint=tmp_path / "before.pth")
+    assert resumed.epoch_num == 3 and resumed.run.mean_reward == agent.run.mean_reward
 
 
 def test_without_the_counters_training_starts_at_zero_with_the_weights(tmp_path):

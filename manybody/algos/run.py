@@ -14,7 +14,7 @@ from manybody.config import ConfigError, Problem
 from manybody.engine.console import Display, EpochReport, log, say, warn
 from manybody.engine.extras import scalar_tags
 from manybody.engine.guard import TrainingAbortedError
-from manybody.engine.metrics import read_to_host
+from manybody.engine.metrics import enough_games, read_to_host
 from manybody.engine.run_checkpoints import Checkpoints, Kind
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.engine.signals import StopRequest, graceful_stop
@@ -71,6 +71,12 @@ class Run:
         self.finished = False
         self.stop_reason = ""
         self.mean_reward = float("-inf")
+        self.games = 0.0
+        """Finished episodes that the mean return is about."""
+        self.finished_games = 0.0
+        """Finished episodes since training began."""
+        self.best_games = 0.0
+        """What ``finished_games`` was when the best policy was saved."""
         self.best_seen = float("-inf")
         self.stop: StopRequest = StopRequest()
         self._context = contextlib.ExitStack()
@@ -86,6 +92,7 @@ class Run:
         self._clock = time.perf_counter() - self.elapsed
         if self.agent.resumed and self.agent.game_rewards.current_size > 0:
             self.mean_reward = float(self.agent.game_rewards.mean[0])
+            self.games = float(self.agent.game_rewards.current_size)
         self.agent.guard.remember(clone(self.agent.learner_state()))
         self.finished = self._at_limit()  # a checkpoint may already be there
         return self
@@ -115,6 +122,7 @@ class Run:
                 "shaped_reward": agent.game_shaped_rewards.mean[0],
                 "length": agent.game_lengths.mean,
                 "games": agent.game_rewards.current_size,
+                "finished_games": agent.game_rewards.finished,
                 **{f"rewards{head}": value for head, value in enumerate(agent.game_rewards.mean[1:], 1)},
                 **agent.guard.counters(),
             }
@@ -126,6 +134,7 @@ class Run:
         self._write_extras(reported)
         healthy = self._apply_guard(metrics, read)
         played = read["games"] > 0
+        self.games, self.finished_games = read["games"], read["finished_games"]
         self.mean_reward = read["reward"] if played else float("-inf")
         self.display.epoch(self._report(metrics, read, reported, played))
         agent.algo_observer.after_print_stats(agent.frame, agent.epoch_num, self.elapsed)
@@ -133,6 +142,8 @@ class Run:
         if healthy:
             self._save_best()
         self.finished = self._at_limit()
+        if healthy and self.finished and not self.best_games and agent.last_mean_rewards == float("-inf"):
+            self._save_best(few=True)  # a run too short for more has a best policy too
         agent.end_epoch(read)
         if self.finished:
             self.save_last(last_chance=True)
@@ -213,21 +224,33 @@ class Run:
             terms=reported,
         )
 
-    def _save_best(self) -> None:
-        """RL Games' ``<name>.pth``: the weights with the best mean return so far."""
+    def _save_best(self, few: bool = False) -> None:
+        """RL Games' ``<name>.pth``: the weights with the best mean return so far.
+
+        The mean must be about enough episodes, and as many must have finished since the best so far, unless ``few``.
+        """
         agent = self.agent
         if self.mean_reward <= agent.last_mean_rewards or agent.epoch_num < self.config.save_best_after:
             return
-        before, agent.last_mean_rewards = agent.last_mean_rewards, self.mean_reward
+        if not few and (self.games < self._enough or self.finished_games - self.best_games < self._enough):
+            return
+        before = agent.last_mean_rewards, self.best_games
+        agent.last_mean_rewards, self.best_games = self.mean_reward, self.finished_games
         if self.checkpoints and self._save(agent.name, "best"):
             log(f"saving next best rewards:  [{self.mean_reward:.2f}]")
         elif self.checkpoints:
-            agent.last_mean_rewards = before  # the next epoch tries again
+            agent.last_mean_rewards, self.best_games = before  # the next epoch tries again
+
+    @property
+    def _enough(self) -> float:
+        agent = self.agent
+        return enough_games(agent.games_to_track, agent.num_actors * agent.num_agents)
 
     def _at_limit(self) -> bool:
-        """Apply the stop rules and say which one holds; none needs a finished episode but ``score_to_win``."""
+        """Apply the stop rules and log which one holds; only ``score_to_win`` needs finished episodes, and enough."""
         agent, config = self.agent, self.config
-        won = config.score_to_win is not None and self.mean_reward >= config.score_to_win
+        enough = self.games >= self._enough
+        won = config.score_to_win is not None and enough and self.mean_reward >= config.score_to_win
         rules = {
             "signal": self.stop.requested is not None,
             "Maximum reward achieved. Network won!": won,

@@ -166,6 +166,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             "frame": self.frame,
             "last_mean_rewards": self.last_mean_rewards,
             "best_seen": self.run.best_seen,
+            "best_games": self.run.best_games,
             "elapsed": self.run.elapsed,
             "statistics": {
                 "game_rewards": self.game_rewards.state_dict(),
@@ -203,6 +204,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             self.frame = require(weights, "frame", path)
             self.last_mean_rewards = require(weights, "last_mean_rewards", path)
             self.run.best_seen = weights.get("best_seen", self.last_mean_rewards)
+            self.run.best_games = weights.get("best_games", 0.0)
             self.run.elapsed = require(weights, "elapsed", path)
         self.resumed = self._restore_interaction(weights, path)
         self.algo_observer.load_state_dict(weights.get("observer", {}))

@@ -26,6 +26,11 @@ class _Meter:
     def current_size(self) -> Tensor:
         return torch.as_tensor(self._meter.current_size)
 
+    @property
+    def finished(self) -> Tensor:
+        """Episodes since training began; NaN, which no comparison refuses, of a client's own class without it."""
+        return torch.as_tensor(getattr(self._meter, "finished", float("nan")))
+
 
 class _Length(_Meter):
     @property

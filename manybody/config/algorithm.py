@@ -162,7 +162,8 @@ class AlgorithmConfig(Section):
     stop_fn: Annotated[ImportPath | None, NoneWord] = None
     """``package.module:function``, asked after each epoch whether to stop."""
     games_to_track: Count = 100
-    """Finished episodes in the moving mean of return and length."""
+    """Finished episodes in the moving mean of return and length. ``score_to_win`` and the best policy need as many as
+    there are environments (times agents), at least 10, at most this number; the next best policy needs as many more."""
 
     guard: Literal["quarantine", "skip", "rollback", "abort"] = "quarantine"
     """*New.* What happens when NaN or infinity shows up. ``quarantine``: replace the values of that

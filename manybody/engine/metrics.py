@@ -7,6 +7,17 @@ from torch import Tensor
 
 from manybody.functional.stats import known_empty, masked_mean
 
+_FEWEST = 10
+"""Finished episodes below which a mean return is luck, however few environments there are."""
+
+
+def enough_games(games_to_track: float, rows: float) -> float:
+    """How many finished episodes a mean return needs to count: one of each row, at least ten, at most the window.
+
+    Episodes that end first are the short ones; only when every row may have ended one, long ones count too.
+    """
+    return min(games_to_track, max(rows, _FEWEST))
+
 
 class AverageMeter:
     """Mean over about the last ``max_size`` finished episodes (RL Games' window-weighted mean), without a host read.
@@ -23,12 +34,16 @@ class AverageMeter:
         self.max_size = max_size
         self.mean = torch.zeros(shape, device=device)
         self.current_size = torch.zeros((), device=device)
+        self.finished = torch.zeros((), dtype=torch.int64, device=device)
+        """() episodes since training began; ``clear`` does not change it."""
 
     def update(self, values: Tensor, mask: Tensor) -> None:
         """Take in the rows of ``values`` (N, ...) where ``mask`` (N,) is true."""
         if known_empty(mask):
             return
-        size = mask.sum().clamp(0, self.max_size).float()
+        count = mask.sum()
+        self.finished = self.finished + count
+        size = count.clamp(0, self.max_size).float()
         kept = torch.minimum(self.max_size - size, self.current_size)
         total = kept + size
         mixed = (self.mean * kept + masked_mean(values.float(), mask) * size) / total.clamp_min(1.0)
@@ -36,18 +51,20 @@ class AverageMeter:
         self.current_size = total
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget the mean."""
         self.mean = torch.zeros_like(self.mean)
         self.current_size = torch.zeros_like(self.current_size)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Mean and size, for a checkpoint."""
-        return {"mean": self.mean, "current_size": self.current_size}
+        """Mean and counts, for a checkpoint."""
+        return {"mean": self.mean, "current_size": self.current_size, "finished": self.finished}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of :meth:`state_dict`."""
-        self.mean = state["mean"].to(self.mean.device).clone()
-        self.current_size = state["current_size"].to(self.mean.device).clone()
+        """The inverse of :meth:`state_dict`; earlier versions kept no ``finished``."""
+        device = self.mean.device
+        self.mean = state["mean"].to(device).clone()
+        self.current_size = state["current_size"].to(device).clone()
+        self.finished = state.get("finished", self.current_size).to(device, torch.int64).clone()
 
 
 class EpochMeans:

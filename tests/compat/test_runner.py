@@ -106,6 +106,13 @@ def test_a_device_that_is_not_there(settings):
         trained(params)
 
 
+def test_the_best_policy_counts_episodes(settings):
+    """Environment i starts in step i % 5 of 5: 12 episodes end in the first 8 steps, 25 in 16. Enough are 10."""
+    agent = trained(settings(save_best_after=0))
+    assert agent.run.finished_games == 25 and agent.run.best_games in (12, 25)
+    assert agent.run.folder.best() is not None
+
+
 @pytest.mark.parametrize("params", [toy_params, sac_params])
 def test_a_checkpoint_at_a_limit_is_refused_before_anything_is_made(settings, tmp_path, params):
     settings()  # registers the environment

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from manybody.engine.metrics import AverageMeter, EpochMeans, mean_of, read_to_host
+from manybody.engine.metrics import AverageMeter, EpochMeans, enough_games, mean_of, read_to_host
 
 CPU = torch.device("cpu")
 
@@ -36,6 +36,27 @@ def test_the_meter_survives_a_resume():
     meter.clear()
     assert other.mean.item() == 5.0 and other.current_size.item() == 1.0
     assert meter.mean.item() == 0.0 and meter.current_size.item() == 0.0
+
+
+def test_finished_episodes_are_counted_beyond_the_window_and_over_a_resume():
+    meter, other = AverageMeter((), 4, CPU), AverageMeter((), 4, CPU)
+    meter.update(torch.arange(10.0), torch.arange(10) < 7)
+    meter.clear()
+    meter.update(torch.arange(10.0), torch.arange(10) < 3)
+    assert (meter.finished.item(), meter.current_size.item()) == (10, 3)  # 7 + 3
+    other.load_state_dict(meter.state_dict())
+    assert other.finished.item() == 10
+    other.load_state_dict(
+        {"mean": torch.tensor(1.0), "current_size": torch.tensor(3.0)}
+    )  # of an earlier version
+    assert other.finished.item() == 3 and other.finished.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("window", "rows", "enough"), [(100, 4096, 100), (100, 16, 16), (100, 1, 10), (5, 1, 5), (5, 4096, 5)]
+)
+def test_a_mean_counts_after_an_episode_of_each_row(window, rows, enough):
+    assert enough_games(window, rows) == enough
 
 
 def test_epoch_means():

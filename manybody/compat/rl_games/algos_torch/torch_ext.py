@@ -233,12 +233,14 @@ class AverageMeter(nn.Module):
         super().__init__()
         self.max_size = max_size
         self.current_size = 0
+        self.finished = 0
         self.register_buffer("mean", torch.zeros(in_shape, dtype=torch.float32))
 
     def update(self, values: Tensor) -> None:
         """Take in ``values`` (k, ...); k may be 0."""
         if len(values) == 0:
             return
+        self.finished += len(values)
         size = min(len(values), int(self.max_size))
         kept = min(int(self.max_size) - size, self.current_size)
         self.current_size = kept + size
