@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -142,24 +142,9 @@ class WrappedVectorEnv(VecEnv):
         )
 
     @property
-    def render_modes(self) -> Sequence[str]:
-        """How the environment can draw itself."""
-        return self.env.metadata.get("render_modes") or ()
-
-    @property
-    def render_mode(self) -> str | None:
-        """How its copies draw themselves."""
-        return self.env.render_mode
-
-    @property
-    def render_fps(self) -> float | None:
-        """Steps per second of the environment's own time, hertz; None: unknown."""
-        return self.env.metadata.get("render_fps")
-
-    def render(self) -> Any:
-        """What ``render`` of the first copy gives: (height, width, 3) uint8 in the mode ``rgb_array``."""
-        frames = self.env.render()
-        return frames[0] if isinstance(frames, list | tuple) and frames else frames
+    def drawn(self) -> VectorEnv:
+        """What draws itself: it has ``metadata``, ``render_mode`` and ``render()``."""
+        return self.env
 
     def close(self) -> None:
         """Close the copies."""

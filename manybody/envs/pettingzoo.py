@@ -199,6 +199,11 @@ class PettingZooEnv(VecEnv):
                 masks.append(value["action_mask"] if self._masked else None)
         return rows, masks
 
+    @property
+    def drawn(self) -> Any:
+        """What draws itself: it has ``metadata``, ``render_mode`` and ``render()``."""
+        return self.envs[0]
+
     def close(self) -> None:
         """Close the copies."""
         for env in self.envs:

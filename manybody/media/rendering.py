@@ -1,10 +1,10 @@
-"""Videos of environments that draw themselves: Gymnasium's ``render()``."""
+"""Videos of environments that draw themselves: with Gymnasium's ``render()``, or PettingZoo's."""
 
 import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def film_rendering(
         raise VideoError(f"video.camera: got {camera!r}; expected none, as {_name(player)} draws itself")
     with _offscreen_gymnasium(), contextlib.ExitStack() as video:
         env = player.env = _drawing(player)
-        rate = float(getattr(env, "render_fps", None) or FPS)
+        rate = float(_metadata(_drawn(env)).get("render_fps") or FPS)
         every = max(1, round(rate / FPS))
         pictures = max(1, int(seconds * rate / every))
         write: Callable[[Frame], None] | None = None
@@ -74,16 +74,26 @@ def _name(player: Any) -> str:
     return str(player.config.env_name)
 
 
+def _drawn(env: Any) -> Any:
+    """What has the ``render()``: the environment, or the one of another library inside."""
+    return getattr(env, "drawn", env)
+
+
+def _metadata(drawn: Any) -> Mapping[str, Any]:
+    return getattr(drawn, "metadata", None) or {}
+
+
 def _drawing(player: Any) -> VecEnv:
     """An environment like the player's whose ``render()`` gives pictures."""
     env, name = player.env, _name(player)
-    if not callable(getattr(env, "render", None)):
-        raise VideoError(f"{name}: {type(env).__name__} has no render()")
-    modes = getattr(env, "render_modes", None)
-    if modes is None or getattr(env, "render_mode", None) == "rgb_array":
+    drawn = _drawn(env)
+    if not callable(getattr(drawn, "render", None)):
+        raise VideoError(f"{name}: {type(drawn).__name__} has no render()")
+    modes = _metadata(drawn).get("render_modes")
+    if (modes is None and drawn is env) or getattr(drawn, "render_mode", None) == "rgb_array":
         return env
-    if "rgb_array" not in modes:
-        raise VideoError(f"{name}: got render modes {list(modes)}; expected 'rgb_array' among them")
+    if "rgb_array" not in (modes or ()):
+        raise VideoError(f"{name}: got render modes {list(modes or ())}; expected 'rgb_array' among them")
     env_config = player.player_config.env_config or player.config.env_config
     settings = {"seed": player.params.seed, **env_config, "render_mode": "rgb_array"}
     try:
@@ -99,11 +109,13 @@ def _drawing(player: Any) -> VecEnv:
 def _picture(env: Any, name: str) -> Frame:
     """What ``env`` looks like, with even sides (as the encoder needs them)."""
     try:
-        frame = env.render()
+        frame = _drawn(env).render()
     except (
         Exception
     ) as error:  # a package or a display that is missing; the library of the environment says which
         raise VideoError(f"{name}: render() stopped with {type(error).__name__}: {error}") from error
+    if isinstance(frame, list | tuple) and frame:  # of each copy
+        frame = frame[0]
     if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise VideoError(f"{name}: got {got} from render(); expected a uint8 array (height, width, 3)")

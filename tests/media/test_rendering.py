@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from toy import ToyEnv
 
 pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
 
+from manybody.envs import registration
 from manybody.envs.registration import create_vec_env
 from manybody.media.rollout import record_video
 from manybody.media.video import read_video
@@ -74,6 +76,43 @@ def test_a_gymnasium_environment_is_filmed_in_its_own_pictures(vectorization, tm
     assert len(frames) == 3 and frames[0].shape == (240, 336, 3)
     assert all(np.abs(frame.astype(int) - GREEN).max() < 16 for frame in frames)
     assert "no video" not in "".join(capsys.readouterr())
+
+
+class Spread:
+    """As much of a PettingZoo ``ParallelEnv`` as is needed to draw it."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def render(self):
+        return np.full((240, 320, 3), RED, np.uint8)
+
+
+class Drawing(ToyEnv):
+    """A ``VecEnv`` that draws itself, or holds what does."""
+
+    def __init__(self, drawn=None):
+        super().__init__(1)
+        if drawn is not None:
+            self.drawn = drawn
+        else:
+            self.render = Spread("rgb_array").render
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_other_environments_that_draw_themselves_are_filmed_too(held, tmp_path, monkeypatch):
+    # Neither tells its rate: 30 pictures a second, 3 in 0.1 s.
+    def creator(num_actors, render_mode=None, **_):
+        return Drawing(Spread(render_mode) if held else None)
+
+    monkeypatch.setattr(registration, "_creators", {"drawing": creator})
+    player = Still()
+    player.config.env_name, player.env = "drawing", creator(1)
+    player.run = lambda on_step, quiet: [on_step(player.env.step(torch.zeros(1, 2))) for _ in range(3)]
+    frames = read_video(record_video(player, tmp_path / "a.mp4", 0.1))
+    assert len(frames) == 3 and np.abs(frames[0].astype(int) - RED).max() < 16
 
 
 @pytest.mark.parametrize(
