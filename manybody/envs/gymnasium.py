@@ -98,7 +98,7 @@ class WrappedVectorEnv(VecEnv):
         self._seed = None
         self._masks_in_infos = not self._mask_in_obs and "action_mask" in infos
         self._last_call = "reset()"
-        self._take_masks(where, infos, torch.ones(self.num_envs, dtype=torch.bool))
+        self._take_masks(where, infos)
         return self._with_masks(self._obs(where, observation))
 
     def step(self, actions: Tensor) -> Step:
@@ -116,7 +116,7 @@ class WrappedVectorEnv(VecEnv):
         done = ended | cut_short
         obs = self._obs(where, observation)
         self._last_call = "step()"
-        self._take_masks(where, infos, torch.ones(self.num_envs, dtype=torch.bool))
+        self._take_masks(where, infos)
         final_obs: Obs | None = {"obs": obs["obs"]}
         if done.any():
             if self.mode == AutoresetMode.SAME_STEP:
@@ -188,10 +188,14 @@ class WrappedVectorEnv(VecEnv):
             return {"obs": obs, "action_masks": masks}
         return {"obs": observation_tensors(self._space, observation, f"{where} observation")}
 
-    def _take_masks(self, where: str, infos: Mapping[str, Any], rows: Tensor) -> None:
-        """Keep the masks that ``infos`` hold for ``rows`` (N,) bool; ``_action_mask`` says which rows have one."""
+    def _take_masks(self, where: str, infos: Mapping[str, Any], rows: Tensor | None = None) -> None:
+        """Keep the masks that ``infos`` hold for ``rows`` (N,) bool, by default for all.
+
+        ``_action_mask`` says which rows have one.
+        """
         if not self._masks_in_infos:
             return
+        rows = torch.ones_like(self._held) if rows is None else rows
         self._held = self._held & ~rows
         if "action_mask" not in infos:
             return

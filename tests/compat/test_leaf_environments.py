@@ -135,7 +135,7 @@ def test_copies_of_one_environment(creator, cut):
     assert ends == ([False, True, False, True] if cut else [False, False, True, False])
     assert steps[0][1].tolist() == [0.0, 1.0]
     last = ends.index(True)
-    assert steps[last][3]["time_outs"].tolist() == [cut, cut]
+    assert [info["time_outs"] for info in steps[last][3]] == [cut, cut]
     assert steps[last][0].tolist() == [[0.0, 0.0]] * 2  # the new episode's first
     assert env.get_action_masks() is None
     env.close()
