@@ -174,10 +174,13 @@ def _another(saved: Mapping[str, Any], folder: Path) -> str:
 
 
 def _overlaid(saved: Any, before: Any, after: Any) -> Any:
-    """``saved`` with everything that differs between ``before`` and ``after``."""
+    """``saved`` with everything that differs between ``before`` and ``after``, and with what is newer than it."""
     if all(isinstance(node, dict) for node in (saved, before, after)):
         keys = {**saved, **after}
-        return {key: _overlaid(saved.get(key), before.get(key), after.get(key)) for key in keys}
+        return {
+            key: _overlaid(saved[key], before.get(key), after.get(key)) if key in saved else after[key]
+            for key in keys
+        }
     return after if before != after else saved
 
 

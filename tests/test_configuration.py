@@ -318,3 +318,13 @@ def test_an_unknown_camera_is_refused_with_those_of_the_model(refused, tmp_path,
     assert told in refused("--file", "a.yaml", "video.camera=sid")
     assert camera_problems("top", "Cartpole") == camera_problems("track", "Cartpole") == []
     assert camera_problems("sid", "an environment of another library") == []
+
+
+def test_a_run_of_an_earlier_version_lacks_keys_and_gets_their_defaults(tmp_path):
+    cfg = compose(["task=Cartpole"])
+    del cfg["video_seconds"], cfg["task"]["env"]["resetDist"]
+    cfg["task"]["env"]["maxEffort"] = 300.0
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(cfg))
+    played = configure(read(["seed=7"]), folder=tmp_path).cfg
+    assert (played["video_seconds"], played["task"]["env"]["resetDist"]) == (5.0, 3.0)
+    assert played["task"]["env"]["maxEffort"] == 300.0  # the run's own
