@@ -108,6 +108,18 @@ def test_isaac_observer_with_a_term_that_comes_later():
     assert agent.writer[:2] == [("Episode/r", 1.5, 1), ("Episode/late", 5.0, 1)]
 
 
+def test_isaac_observer_sums_counts_over_an_epoch():
+    observer, agent = algo_observer.IsaacAlgoObserver(), algo()
+    observer.after_init(agent)
+    for epoch, lost in ((1, (2, 0)), (2, (3, 4))):
+        for count in lost:
+            observer.process_infos({"unstable_envs": torch.tensor(count), "level": count}, rows())
+        observer.after_print_stats(epoch, epoch, 1.0)
+    written = {(tag, step): value for tag, value, step in agent.writer}
+    assert (written["unstable_envs/frame", 1], written["unstable_envs/frame", 2]) == (2, 7)
+    assert written["level/frame", 2] == 4  # the last one, as in RL Games
+
+
 class RLGPUAlgoObserver(algo_observer.AlgoObserver):
     """As IsaacGymEnvs has it: looks up rows one by one."""
 

@@ -109,7 +109,8 @@ class IsaacAlgoObserver(AlgoObserver):
     """Writes what Isaac's tasks report.
 
     ``infos['episode']``, a mapping of numbers and tensors, becomes ``Episode/<key>``, the mean over the rollout's
-    reports; every scalar among the other infos becomes ``<key>/{frame,iter,time}``, its last value.
+    reports; every scalar among the other infos becomes ``<key>/{frame,iter,time}``, its last value. A whole number in a
+    tensor is a count: it is summed over the steps of the epoch, where RL Games shows the last step.
     """
 
     def after_init(self, algo: Any) -> None:
@@ -118,6 +119,7 @@ class IsaacAlgoObserver(AlgoObserver):
         self.mean_scores = torch_ext.AverageMeter(1, algo.games_to_track).to(algo.ppo_device)
         self.ep_infos: list[Mapping[str, Any]] = []
         self.direct_info: dict[str, Any] = {}
+        self.counts: dict[str, Tensor] = {}
         self.writer = algo.writer
 
     def process_infos(self, infos: Any, done_indices: Tensor) -> None:
@@ -132,6 +134,9 @@ class IsaacAlgoObserver(AlgoObserver):
             self.ep_infos.append(infos["episode"])
         if infos:
             self.direct_info = {key: value for key, value in infos.items() if _is_scalar(value)}
+            for key, value in self.direct_info.items():
+                if isinstance(value, Tensor) and not (value.is_floating_point() or value.dtype == torch.bool):
+                    self.counts[key] = self.counts[key] + value if key in self.counts else value.clone()
 
     def after_clear_stats(self) -> None:
         """Forget the scores."""
@@ -147,6 +152,8 @@ class IsaacAlgoObserver(AlgoObserver):
         for key, values in reports.items():
             self.writer.add_scalar(f"Episode/{key}", torch.cat(values).mean(), epoch_num)
         self.ep_infos.clear()
+        self.direct_info |= self.counts
+        self.counts = {}
         for key, value in self.direct_info.items():
             for name, step in (("frame", frame), ("iter", epoch_num), ("time", total_time)):
                 self.writer.add_scalar(f"{key}/{name}", value, step)
