@@ -120,16 +120,16 @@ def _under(saved: dict[str, Any], words: Sequence[Word], file: str | None, folde
         for word in words
         if word.key not in GROUPS
     ]
-    base: dict[str, Any] = {"command": [], **saved}
-    if file:  # the file as it is now, under the words that the run was started with
-        fresh = compose_file(file, read(saved.get("command", ())).words)
-        if fresh.cfg is None:
-            return Composed(None, [*wrong, *fresh.problems])
-        if identity(fresh.cfg) != identity(saved):
-            wrong.append(Problem("--file", f"{file}: {_another(saved, folder)}"))
-        base = fresh.cfg
-    composed = set_words(base, words)
-    return Composed(composed.cfg, [*wrong, *composed.problems])
+    if not file:
+        composed = set_words({"command": [], **saved}, words)
+        return Composed(composed.cfg, [*wrong, *composed.problems])
+    began = read(
+        saved.get("command", ())
+    ).words  # the file as it is now, under the words of the run's first command
+    fresh, composed = compose_file(file, began), compose_file(file, [*began, *words])
+    if fresh.cfg is not None and identity(fresh.cfg) != identity(saved):
+        wrong.append(Problem("--file", f"{file}: {_another(saved, folder)}"))
+    return composed._replace(problems=[*wrong, *composed.problems])
 
 
 def _tree_under(saved: dict[str, Any], words: Sequence[Word], folder: Path) -> Composed:

@@ -135,6 +135,19 @@ def test_load_path_is_what_checkpoint_is_and_a_resumed_run_has_its_own(file):
     assert resumed.epoch_num == 3 and resumed.run.folder.path == second.run.folder.path
 
 
+def test_a_resumed_run_resolves_the_file_under_the_new_words(file):
+    """Eight environments of eight steps are a batch of 64, sixteen one of 128."""
+    path = file(config={"num_actors": "${....task.env.numEnvs}", "minibatch_size": "${.num_actors}"})
+    folder = trained(path, "experiment=first", "num_envs=8").run.folder.path
+    config = check(
+        configure(read([f"checkpoint={folder}", "num_envs=16", "max_iterations=2"]), path, folder)
+    ).config
+    assert (config.num_actors, config.minibatch_size) == (16, 16)
+    assert (config.full_experiment_name, config.max_epochs) == ("first", 2)
+    wrong = configure(read([f"checkpoint={folder}"]), file({"sead": 1}), folder)
+    assert [problem.path for problem in wrong.problems] == ["sead"]
+
+
 def test_the_command_line_wins_over_load_path(file):
     path = file(load_checkpoint=True, load_path="no.pth")
     for word in ("checkpoint=", "params.load_checkpoint=False"):

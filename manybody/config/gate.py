@@ -105,7 +105,7 @@ class Gate:
         except ValidationError as error:
             errors = error.errors(include_url=False)
         else:
-            for place, remark in section.remarks():
+            for place, remark in section.remarks() if self.training else ():
                 self.notice((*path, *place), remark)
             return section
         strangers = [entry["loc"] for entry in errors if entry["type"] == "extra_forbidden"]
