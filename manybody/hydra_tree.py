@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -80,7 +80,21 @@ def compose_tree(words: Sequence[Word]) -> Composed:
             reason = str(error).strip().partition("\n")[0]
             what = f"{reason} (in: {' '.join(word.text for word in words)})"
             return Composed(None, [*problems, Problem(getattr(error, "full_key", None) or "", what)])
+    replace_minibatches(tree["train"].get("params"), {word.key.removeprefix("train.") for word in words})
     return Composed({**tree, "command": [word.text for word in words]}, problems)
+
+
+def replace_minibatches(params: Any, keys: Container[str]) -> None:
+    """Let an override ``minibatch_size`` take the place of a file's ``minibatch_size_per_env``, which it outdoes.
+
+    Args:
+        params: the settings; changed in place.
+        keys: what the overrides set.
+    """
+    config = params.get("config") if isinstance(params, Mapping) else None
+    one, other = "params.config.minibatch_size", "params.config.minibatch_size_per_env"
+    if isinstance(config, dict) and one in keys and other not in keys:
+        config.pop("minibatch_size_per_env", None)
 
 
 def import_own(settings: Iterable[Word] | Mapping[str, Any]) -> list[Problem]:

@@ -8,7 +8,7 @@ from manybody.config import ConfigError, LaunchConfig, Problem, load_yaml
 from manybody.config.errors import notify, shown
 from manybody.config.launch import SHORT_KEYS, answer, suggestion
 from manybody.config.yaml import LocatedDict
-from manybody.hydra_tree import Composed, import_own
+from manybody.hydra_tree import Composed, import_own, replace_minibatches
 from manybody.interpolation import resolved
 from manybody.words import Word
 
@@ -123,8 +123,10 @@ def keys_beside(content: dict[str, Any], strangers: bool = False) -> tuple[dict[
 def set_words(cfg: dict[str, Any], words: Iterable[Word]) -> Composed:
     """``cfg`` with every word in its place, changed in place, and what has none."""
     problems: list[Problem] = []
+    keys = set()
     for word in words:
         key = SHORT.get(word.key, word.key)
+        keys.add(key)
         if key.startswith("params."):
             _put(cfg, key, word.value, removes=word.removes)
         elif key in ROOT:
@@ -136,6 +138,7 @@ def set_words(cfg: dict[str, Any], words: Iterable[Word]) -> Composed:
             cfg["command"].append(word.text)
         elif isinstance(cfg.get("params"), dict):  # what the file starts from gives way, to nothing too
             cfg["params"].pop("load_checkpoint", None)
+    replace_minibatches(cfg.get("params"), keys)
     return Composed(cfg, [*import_own(cfg), *problems])
 
 

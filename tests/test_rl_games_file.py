@@ -225,3 +225,13 @@ def test_an_imported_run_has_no_references(file):
         file({"num_envs": 4}, {"name": "${.env_name}", "full_experiment_name": "${.name}"}), []
     )
     assert config["params"]["config"]["name"] == "toy" and config["params"]["config"]["num_actors"] == 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_minibatch_size_on_the_command_line_replaces_the_other_of_the_file(file):
+    """A batch is 8 x 8 = 64; Cartpole's training file has minibatch_size_per_env."""
+    path = file(config={"minibatch_size": None, "minibatch_size_per_env": 4})
+    assert settings(path).config.resolved_minibatch_size == 32
+    assert settings(path, "params.config.minibatch_size=16").config.minibatch_size_per_env is None
+    words = ["task=Cartpole", "num_envs=64", "train.params.config.minibatch_size=512"]
+    assert check(configure(read(words))).config.minibatch_size_per_env is None
