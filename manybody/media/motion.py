@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from manybody.media.offscreen import Frame, offscreen, views
-from manybody.media.video import contact_sheet, read_video, render_video
+from manybody.media.video import contact_sheet, frame_rate, read_video, render_video
 from manybody.motion.clip import Clip
 from manybody.motion.imitation import pose_distances
 from manybody.motion.lib import MotionLib
@@ -127,7 +127,7 @@ def strip_beside(video: Path) -> Path:
     Raises:
         VideoError: the packages of the ``media`` extra are missing.
     """
-    frames = read_video(video)[: round(STRIP_SECONDS * FPS) + 1]
+    frames = read_video(video)[: round(STRIP_SECONDS * frame_rate(video)) + 1]
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
     height, width, _ = chosen[0].shape
     small = [

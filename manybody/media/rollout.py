@@ -25,6 +25,8 @@ SIZE = (480, 360)
 """Width and height of a video, pixels. With five seconds and FPS: about 7 s of rendering on two cores without a GPU."""
 SIDE_BY_SIDE = (640, 360)
 """Width and height of a video of motion and policy, pixels."""
+RENDERING = 2.0
+"""Seconds of rendering for each second of a video; with it, the film of a run takes less than 15 s."""
 TIME_LIMIT = 360.0
 """Seconds for rendering, on a machine that is busy with something else."""
 
@@ -109,7 +111,8 @@ def _film_task(
         fps,
         SIDE_BY_SIDE if film.ndim == 3 else SIZE,
         camera or "track",
-        time_limit=TIME_LIMIT,
+        budget=RENDERING * seconds,
+        time_limit=max(TIME_LIMIT, 10 * RENDERING * seconds),
         report=_raise,
         watch=lambda done: count(done, pictures),
         **options,

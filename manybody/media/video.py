@@ -1,6 +1,5 @@
 """Videos of recorded motion, encoded as H.264, in this process or safely in one of their own."""
 
-import importlib
 import json
 import logging
 import math
@@ -13,19 +12,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from manybody.media.labels import INSTALL_MEDIA, captions_of, labelled, media_package
 from manybody.media.offscreen import INSTALL_GL, Frame, VideoError, offscreen, views
 from manybody.sim import mujoco
 
 LOGGER = logging.getLogger(__name__)
 
-INSTALL_MEDIA = "pip install 'manybody[media]'"
+FEWEST = 10.0
+"""Pictures per second of a video, at least, however long they take."""
 
 POLL_SECONDS = 0.1
 """Between two looks at a process that renders."""
@@ -42,6 +43,7 @@ def render_video(
     title: str = "",
     labels: Sequence[str] = (),
     returns: np.ndarray | None = None,
+    budget: float = math.inf,
     progress: Callable[[int], object] | None = None,
 ) -> Path:
     """Render recorded positions to an mp4 that plays in browsers (H.264, yuv420p).
@@ -57,7 +59,8 @@ def render_video(
         title: a short line shown in the top left corner.
         labels: E short lines instead, each in the top left corner of its environment's tile.
         returns: ``(K,)`` or ``(E, K)`` return of the episode so far, shown beside the time.
-        progress: called with the number of frames that are done, after each.
+        budget: seconds that rendering may take, about; a slower machine draws fewer pictures a second, 10 at least.
+        progress: called with the number of frames that are done, after each picture.
 
     Returns:
         ``path``.
@@ -69,25 +72,40 @@ def render_video(
     target = Path(path)
     clips = np.asarray(qpos, dtype=np.float64)
     clips = clips[None] if clips.ndim == 2 else clips
-    captions = _captions(clips, fps, returns)
+    captions = captions_of(clips, fps, returns)
     labels = labels or [""] * len(clips)
     _check(model, clips, size, camera)
     if len(labels) != len(clips):
         raise ValueError(f"labels: {len(labels)} given, {len(clips)} expected, one for each environment")
     columns, rows = _grid(len(clips))
     tile = (size[0] // columns, size[1] // rows)
-    with offscreen(model, tile) as draw, open_video(target, size, fps) as write:
+    frames = clips.shape[1]
+    with ExitStack() as stack:
+        draw = stack.enter_context(offscreen(model, tile))
         cameras = [views(model, clip, fps, camera, tile) for clip in clips]
-        for k in range(clips.shape[1]):
+        every = _every(lambda: draw(clips[0, 0], cameras[0][0]), len(clips) * frames, fps, budget)
+        write = stack.enter_context(open_video(target, size, fps / every))
+        for k in range(0, frames, every):
             frame = np.zeros((size[1], size[0], 3), np.uint8)
             for e, clip in enumerate(clips):
                 x, y = (e % columns) * tile[0], (e // columns) * tile[1]
                 picture = draw(clip[k], cameras[e][k])
-                frame[y : y + tile[1], x : x + tile[0]] = _label(picture, labels[e], captions[e][k])
-            write(_label(frame, top=title))
+                frame[y : y + tile[1], x : x + tile[0]] = labelled(picture, labels[e], captions[e][k])
+            write(labelled(frame, top=title))
             if progress is not None:
-                progress(k + 1)
+                progress(min(k + every, frames))
     return target
+
+
+def _every(draw: Callable[[], Frame], pictures: int, fps: float, budget: float) -> int:
+    """Of how many frames one can be drawn, so that ``pictures`` take ``budget`` seconds and the video does not jerk."""
+    if math.isinf(budget):
+        return 1
+    draw()  # the first picture takes longer
+    began = time.monotonic()
+    draw(), draw()
+    wanted = math.ceil(pictures * (time.monotonic() - began) / 2 / budget)
+    return max(1, min(wanted, round(fps / FEWEST)))
 
 
 def record_in_subprocess(
@@ -101,6 +119,7 @@ def record_in_subprocess(
     title: str = "",
     labels: Sequence[str] = (),
     returns: np.ndarray | None = None,
+    budget: float = math.inf,
     time_limit: float = 180.0,
     report: Callable[[str], None] = LOGGER.warning,
     watch: Callable[[int], bool] = lambda _: False,
@@ -120,6 +139,7 @@ def record_in_subprocess(
         title: a short line.
         labels: E short lines.
         returns: ``(K,)`` or ``(E, K)``.
+        budget: seconds.
         time_limit: seconds after which the rendering is stopped.
         report: takes the one line that says why there is no video and what to do.
         watch: called several times a second with the number of frames that are done; true ends the rendering.
@@ -129,7 +149,7 @@ def record_in_subprocess(
     """
     target = Path(path).absolute()
     options = {"path": str(target), "fps": float(fps), "size": list(size), "camera": camera}
-    options |= {"title": title, "labels": list(labels)}
+    options |= {"title": title, "labels": list(labels), "budget": budget}
     try:
         with tempfile.TemporaryDirectory(prefix="manybody-video-") as folder:
             job = Path(folder)
@@ -183,14 +203,14 @@ def contact_sheet(
         y, x = (i // columns) * height, (i % columns) * width
         sheet[y : y + height, x : x + width] = frame
     with _whole(Path(path)) as partial:
-        _media("PIL.Image").fromarray(sheet).save(partial, format="PNG")
+        media_package("PIL.Image").fromarray(sheet).save(partial, format="PNG")
     return Path(path)
 
 
 @contextmanager
 def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
     """Gives a function that encodes a frame of ``size``; ``target`` appears when all went well."""
-    encoder = _media("imageio_ffmpeg")
+    encoder = media_package("imageio_ffmpeg")
     with _whole(target) as partial:
         with closing(
             encoder.write_frames(
@@ -244,57 +264,16 @@ def _partial(target: Path, process: int) -> Path:
     return target.with_name(f".{target.stem}.{process}.partial{target.suffix}")
 
 
+def frame_rate(path: Path) -> float:
+    """Pictures per second of a video file."""
+    return float(next(media_package("imageio_ffmpeg").read_frames(str(path)))["fps"])
+
+
 def read_video(path: Path) -> list[Frame]:
     """All frames of a video file."""
-    reader = _media("imageio_ffmpeg").read_frames(str(path))
+    reader = media_package("imageio_ffmpeg").read_frames(str(path))
     width, height = next(reader)["size"]
     return [np.frombuffer(raw, np.uint8).reshape(height, width, 3) for raw in reader]
-
-
-def _media(module: str) -> Any:
-    """A package of the ``media`` extra.
-
-    Raises:
-        VideoError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise VideoError(f"{module} is not installed ({error}); {INSTALL_MEDIA}") from error
-
-
-def _captions(clips: np.ndarray, fps: float, returns: np.ndarray | None) -> list[list[str]]:
-    """The line at the bottom of each of the E × K pictures: time, and the return so far."""
-    times = [f"{k / fps:.1f} s" for k in range(clips.shape[1])]
-    if returns is None:
-        return [times] * len(clips)
-    table = np.atleast_2d(np.asarray(returns, np.float64))
-    if table.shape != clips.shape[:2]:
-        raise ValueError(
-            f"returns: shape {table.shape} given, (environments, frames) = {clips.shape[:2]} expected"
-        )
-    return [
-        [f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in table
-    ]
-
-
-def _label(picture: Frame, top: str = "", bottom: str = "") -> Frame:
-    """``picture`` with a line in its top left or bottom left corner, on a dark rounded strip."""
-    if not top and not bottom:
-        return picture
-    image = _media("PIL.Image").fromarray(np.ascontiguousarray(picture))
-    pen = _media("PIL.ImageDraw").Draw(image, "RGBA")
-    text_height = max(11, image.height // 30)
-    font = _media("PIL.ImageFont").load_default(size=text_height)
-    margin, pad = text_height * 0.8, text_height * 0.5
-    for text, anchor, y in ((top, "la", margin + pad), (bottom, "ls", image.height - margin - pad)):
-        if text:
-            left, above, right, below = pen.textbbox((margin + pad, y), text, font=font, anchor=anchor)
-            pen.rounded_rectangle(
-                (left - pad, above - pad, right + pad, below + pad), radius=pad, fill=(16, 20, 28, 150)
-            )
-            pen.text((margin + pad, y), text, font=font, anchor=anchor, fill=(255, 255, 255, 235))
-    return np.asarray(image)
 
 
 def _grid(count: int) -> tuple[int, int]:
@@ -339,7 +318,7 @@ def _run_job(job: Path, target: Path, time_limit: float, watch: Callable[[int], 
         end = time.monotonic() + time_limit
         try:
             while (status := child.poll()) is None:
-                # The child writes one character for each frame into the file.
+                # The child's file is as long as frames are done.
                 if watch(os.fstat(stdout.fileno()).st_size):
                     return "skipped"
                 if time.monotonic() > end:
@@ -381,7 +360,8 @@ def _main(job: Path) -> None:
         title=options["title"],
         labels=options["labels"],
         returns=np.load(returns) if returns.exists() else None,
-        progress=lambda _: os.write(frames_done, b"."),
+        budget=options["budget"],
+        progress=lambda done: os.write(frames_done, b"." * (done - os.lseek(frames_done, 0, os.SEEK_CUR))),
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
 
 from manybody.media import offscreen, video
+from manybody.media.labels import media_package
 from manybody.media.offscreen import VideoError, camera_path
 from manybody.media.video import contact_sheet, record_in_subprocess, render_video
 
@@ -111,6 +112,30 @@ def test_record_in_subprocess_makes_the_same_video(gl, tmp_path):
     film = ball(), moves(np.zeros(3)), tmp_path / "a.mp4", 30, SIZE
     path = record_in_subprocess(*film, labels=["ball"], report=said.append)
     assert path == tmp_path / "a.mp4" and said == [] and len(video.read_video(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget", "every"),
+    # 10 pictures of 1/128 s take 0.078125 s, 1.25 and 5 times the last two; the first picture does not count.
+    [(float("inf"), 1), (0.1, 1), (0.0625, 2), (0.015625, 5), (0.001, 6)],  # 60 / 6 is 10 a second
+)
+def test_a_slow_renderer_draws_fewer_pictures(budget, every, monkeypatch):
+    clock = [0.0]
+
+    def draw():
+        clock[0] += 0.25 if clock[0] == 0 else 1 / 128
+
+    monkeypatch.setattr(video.time, "monotonic", lambda: clock[0])
+    assert video._every(draw, 10, 60.0, budget) == every
+
+
+def test_fewer_pictures_are_a_video_of_the_same_length(gl, tmp_path, monkeypatch):
+    # 9 frames at 30 a second; of every 4 one is drawn: 0, 4 and 8, at 7.5 a second.
+    monkeypatch.setattr(video, "_every", lambda *_: 4)
+    done: list[int] = []
+    path = render_video(ball(), moves(np.zeros(9)), tmp_path / "a.mp4", 30, SIZE, progress=done.append)
+    assert done == [4, 8, 9] and len(video.read_video(path)) == 3
+    assert video.frame_rate(path) == pytest.approx(7.5)
 
 
 def test_whoever_watches_a_rendering_sees_its_frames_and_may_end_it(gl, tmp_path):
@@ -213,7 +238,7 @@ def test_osmesa_is_the_second_choice(monkeypatch):
 
 def test_missing_package_says_what_to_install():
     with pytest.raises(VideoError, match=r"pip install 'manybody\[media\]'"):
-        video._media("imageio_that_is_not_there")
+        media_package("imageio_that_is_not_there")
 
 
 def test_a_slow_rendering_is_stopped(tmp_path):
