@@ -191,7 +191,8 @@ def test_a_type_may_make_a_vec_env_of_ours():
 def test_what_is_missing_is_told():
     env_configurations.register("typeless", {"env_creator": gymnasium.make})
     with pytest.raises(
-        EnvError, match=r"'typeless' has vecenv_type None; expected one of \['ENVPOOL', 'GYMNASIUM', 'RAY'\]"
+        EnvError,
+        match=r"'typeless' has vecenv_type None; expected one of \['ENVPOOL', 'GYMNASIUM', 'MJLAB', 'RAY'\]",
     ):
         create_vec_env("typeless", 1)
     with pytest.raises(
