@@ -18,9 +18,8 @@ from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd
 from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
 from manybody.compat.rl_games.common import common_losses, schedulers
 from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics, PpoDiagnostics
-from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
 from manybody.compat.run_face import NOTHING_YET, RunFace
-from manybody.compat.settings import legacy_config, plain, record, without_objects
+from manybody.compat.settings import legacy_config, plain, record, rewards_shaper, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Problem
 from manybody.engine.console import say
@@ -136,8 +135,7 @@ class LegacyAgent(AgentState):
         self.use_smooth_clamp = typed.use_smooth_clamp
         smooth, plain_loss = common_losses.smoothed_actor_loss, common_losses.actor_loss
         self.actor_loss_func = smooth if self.use_smooth_clamp else plain_loss
-        shaper = config.get("reward_shaper") or {}
-        self.rewards_shaper = shaper if callable(shaper) else DefaultRewardsShaper(**shaper)
+        self.rewards_shaper = rewards_shaper(config.get("reward_shaper"))
         self.mixed_precision = typed.mixed_precision
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.mixed_precision and torch.cuda.is_available())
         self.last_lr: Any = typed.learning_rate

@@ -1,13 +1,17 @@
 """What an agent of RL Games' kind keeps in checkpoints, and what may change while it trains."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm
 from manybody.compat.run_face import NOTHING_YET
 from manybody.compat.settings import LegacyConfig
-from manybody.engine.checkpoint import check_state_dict, require
+from manybody.engine.adoption import best_return, counter, number
+from manybody.engine.archive import CheckpointError
+from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
+from manybody.engine.finite import check_values
 
 CHANGEABLE = (
     "grad_norm",
@@ -19,6 +23,28 @@ CHANGEABLE = (
     "mini_epochs_num",
 )
 """What ``get_param`` and ``set_param`` know besides ``e_clip``, ``kl_threshold`` and ``learning_rate``."""
+
+
+WEIGHTS = "weights"
+"""What errors call a checkpoint that was given as a dictionary."""
+
+
+def _load(module: Any, weights: Mapping[str, Any], key: str) -> None:
+    """Load ``weights[key]`` into ``module``. Raises CheckpointError naming what does not fit."""
+    state = require(weights, key, WEIGHTS)
+    check_state_dict(module.state_dict(), state, WEIGHTS, key)
+    module.load_state_dict(state)
+
+
+@contextmanager
+def _of_file(fn: str) -> Iterator[None]:
+    """Errors about the weights name the file that they are from."""
+    try:
+        yield
+    except CheckpointError as error:
+        if str(error.path) != WEIGHTS:
+            raise
+        raise CheckpointError(fn, error.field, error.given, error.expected, error.advice) from None
 
 
 class AgentState(BaseAlgorithm):
@@ -72,23 +98,30 @@ class AgentState(BaseAlgorithm):
         return state
 
     def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True) -> None:
-        """The inverse of :meth:`get_full_state_weights`."""
+        """The inverse of :meth:`get_full_state_weights`.
+
+        Raises:
+            CheckpointError: a part is missing, does not fit or is not finite.
+        """
         self.set_weights(weights)
         if set_epoch:
-            self.epoch_num, self.frame = weights["epoch"], weights["frame"]
+            self.epoch_num = counter(weights, "epoch", WEIGHTS)
+            self.frame = counter(weights, "frame", WEIGHTS)
         if self.central_value_net is not None:
             self.set_central_value_function_weights(weights)
             if "assymetric_vf_optimizer" in weights:
-                self.central_value_net.optimizer.load_state_dict(weights["assymetric_vf_optimizer"])
-        self.optimizer.load_state_dict(weights["optimizer"])
-        self.last_lr = weights.get("last_lr", float(self.optimizer.param_groups[0]["lr"]))
-        self.last_mean_rewards = weights.get("last_mean_rewards", NOTHING_YET)
+                optimizer = self.central_value_net.optimizer
+                load_optimizer(optimizer, weights, "assymetric_vf_optimizer", WEIGHTS)
+        load_optimizer(self.optimizer, weights, "optimizer", WEIGHTS)
+        check_values(weights, WEIGHTS, ("last_lr",))
+        self.last_lr = number(weights, "last_lr", WEIGHTS, float(self.optimizer.param_groups[0]["lr"]))
+        self.last_mean_rewards = best_return(weights, WEIGHTS, NOTHING_YET)
         if self.vec_env is not None and hasattr(self.vec_env, "set_env_state"):
             self.vec_env.set_env_state(weights.get("env_state"))
 
     def set_central_value_function_weights(self, weights: Mapping[str, Any]) -> None:
-        """The central value's weights alone."""
-        self.central_value_net.load_state_dict(require(weights, "assymetric_vf_nets", "weights"))
+        """The central value's weights alone. Raises CheckpointError as :meth:`set_weights` does."""
+        _load(self.central_value_net, weights, "assymetric_vf_nets")
 
     def get_weights(self) -> dict[str, Any]:
         """The policy alone: parameters, and statistics that are not among them."""
@@ -98,9 +131,7 @@ class AgentState(BaseAlgorithm):
 
     def set_weights(self, weights: Mapping[str, Any]) -> None:
         """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
-        state = require(weights, "model", "weights")
-        check_state_dict(self.model.state_dict(), state, "weights")
-        self.model.load_state_dict(state)
+        _load(self.model, weights, "model")
         self.set_stats_weights(weights)
 
     def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
@@ -126,10 +157,10 @@ class AgentState(BaseAlgorithm):
     def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
         """The inverse of :meth:`get_stats_weights`, as far as ``weights`` has it."""
         if self.normalize_rms_advantage and "advantage_mean_std" in weights:
-            self.advantage_mean_std.load_state_dict(weights["advantage_mean_std"])
+            _load(self.advantage_mean_std, weights, "advantage_mean_std")
         for key, normalizer in self._normalizers().items():
             if key in weights:
-                normalizer.load_state_dict(weights[key])
+                _load(normalizer, weights, key)
         if self.mixed_precision and "scaler" in weights:
             self.scaler.load_state_dict(weights["scaler"])
 
@@ -138,16 +169,19 @@ class AgentState(BaseAlgorithm):
         torch_ext.save_checkpoint(fn, self.get_full_state_weights())
 
     def restore(self, fn: str, set_epoch: bool = True) -> None:
-        """Go on from the file ``fn``. Raises CheckpointError saying what is wrong with it."""
+        """Resume from the file ``fn``. Raises CheckpointError saying what is wrong with it."""
         weights = torch_ext.load_checkpoint(fn)
-        if set_epoch:  # clients of RL Games 1.1 have no such argument
-            self.set_full_state_weights(weights)
-        else:
-            self.set_full_state_weights(weights, set_epoch=False)
+        with _of_file(fn):
+            if set_epoch:  # clients of RL Games 1.1 have no such argument
+                self.set_full_state_weights(weights)
+            else:
+                self.set_full_state_weights(weights, set_epoch=False)
 
     def restore_central_value_function(self, fn: str) -> None:
         """Take the central value from the file ``fn``."""
-        self.set_central_value_function_weights(torch_ext.load_checkpoint(fn))
+        weights = torch_ext.load_checkpoint(fn)
+        with _of_file(fn):
+            self.set_central_value_function_weights(weights)
 
     def get_param(self, param_name: str) -> Any:
         """See :class:`BaseAlgorithm`. Raises NotImplementedError for others than RL Games knows."""

@@ -138,8 +138,9 @@ class LegacyEnv(IVecEnv):
         return self.vec_env.get_env_state()
 
     def set_env_state(self, env_state: Any) -> None:
-        """See :class:`VecEnv`."""
-        self.vec_env.set_env_state(env_state)
+        """See :class:`VecEnv`; agents of RL Games' kind pass None where a checkpoint has no such state."""
+        if env_state is not None:
+            self.vec_env.set_env_state(env_state)
 
     def close(self) -> None:
         """See :class:`VecEnv`."""

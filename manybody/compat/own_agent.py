@@ -43,14 +43,16 @@ def typed_params(params: Mapping[str, Any]) -> Params:
             if len(unread) < len(error.problems):
                 raise ConfigError([problem for problem in error.problems if problem not in unread]) from None
             for problem in unread:
+                if not _remove(given, problem.path.removeprefix("params.").split(".")):
+                    raise
                 notify(f"{problem.path}: {problem.message}; nothing here reads it")
-                _remove(given, problem.path.removeprefix("params.").split("."))
 
 
-def _remove(block: Any, path: list[str]) -> None:
+def _remove(block: Any, path: list[str]) -> bool:
+    """Take the key at ``path`` out; False where there is none, as of a key that is no text."""
     for key in path[:-1]:
-        block = block[key]
-    block.pop(path[-1])
+        block = block.get(key) if isinstance(block, Mapping) else None
+    return isinstance(block, dict) and block.pop(path[-1], block) is not block
 
 
 def own_parts(params: dict[str, Any]) -> dict[str, Any]:

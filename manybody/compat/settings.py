@@ -1,12 +1,16 @@
 """Configurations as RL Games' clients use them: dictionaries that they read, write to and put live objects into."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from manybody.config import DiscretePPOConfig, PPOConfig, parse_section
+from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
+from manybody.config import ConfigError, DiscretePPOConfig, PPOConfig, Problem, parse_section
+from manybody.config.algorithm import RewardShaperConfig
 from manybody.config.base import Section
+from manybody.config.errors import shown
 from manybody.config.legacy import OLD_VALUES
 from manybody.config.types import opened
 from manybody.engine.run_folder import RunFolder
@@ -76,12 +80,71 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def params_of(yaml_config: Any) -> dict[str, Any]:
+    """What stands under ``params`` of a configuration, as dictionaries of its own, with the parts that are always read.
+
+    Raises:
+        ConfigError: it has no such parts, or they are of another kind.
+    """
+    wanted = "a block with algo, model, network and config"
+    root = _block({"configuration": opened(yaml_config)}, "configuration", f"'params', {wanted}")
+    params: dict[str, Any] = plain(copy.deepcopy(_block(root, "params", wanted)))
+    name = _block(params, "params.algo", "a block with the name of an algorithm").get("name")
+    if not isinstance(name, str):
+        raise _problem("params.algo.name", name, "the name of an algorithm, such as 'a2c_continuous'")
+    config = _block(params, "params.config", "a block with the settings of the algorithm")
+    if config.get("features") is not None:
+        _block(config, "params.config.features", "a block")
+    if config.get("player") is not None:
+        _block(config, "params.config.player", "a block")
+    rewards_shaper(config.get("reward_shaper"))
+    seed = params.get("seed")
+    try:
+        params["seed"] = None if seed is None else int(seed)
+    except (TypeError, ValueError):
+        raise _problem("params.seed", seed, "a whole number, or null for one from the clock") from None
+    return params
+
+
+def _block(block: Any, path: str, expected: str) -> Mapping[str, Any]:
+    value = block.get(path.rpartition(".")[2])
+    if not isinstance(value, Mapping):
+        raise _problem(path, value, expected)
+    return value
+
+
+def _problem(path: str, value: Any, expected: str) -> ConfigError:
+    given = "missing" if value is None else f"given {shown(value)}"
+    return ConfigError([Problem(path, f"{given}; expected {expected}")])
+
+
+def rewards_shaper(given: Any) -> Any:
+    """``reward_shaper`` as a function of rewards: a block becomes RL Games' shaper, a function stays.
+
+    Raises:
+        ConfigError: it is neither, or the block holds what a shaper does not have.
+    """
+    if callable(given):
+        return given
+    return DefaultRewardsShaper(**_shaper_settings(given or {}))
+
+
+def _shaper_settings(given: Any) -> dict[str, Any]:
+    path = "config.reward_shaper"
+    if not isinstance(given, Mapping):
+        raise _problem(
+            f"params.{path}", given, "a block such as {scale_value: 0.1}, or a function of rewards"
+        )
+    typed = parse_section(RewardShaperConfig, plain(given), path)
+    return {key: getattr(typed, key) for key in given}
+
+
 def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
     """``params`` as data again: without what is empty, and the live objects that scripts put into ``config``."""
     config = dict(params["config"])
     shaper = config.pop("reward_shaper", None) or {}
-    if not isinstance(shaper, Mapping):
-        shaper = {name: value for name, value in vars(shaper).items() if is_plain(value)}
+    if callable(shaper):
+        shaper = {name: value for name, value in getattr(shaper, "__dict__", {}).items() if is_plain(value)}
     kept = data_of(config)
     if shaper:
         kept["reward_shaper"] = plain(shaper)

@@ -1,7 +1,7 @@
 """What stands under ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
@@ -163,7 +163,7 @@ def parse_params(
 def parse_section(
     schema: type[AnySection],
     mapping: Mapping[str, Any],
-    key: Literal["config", "network", "task"],
+    key: str,
     *,
     private_keys: bool = False,
     training: bool = True,
@@ -173,7 +173,7 @@ def parse_section(
     Args:
         schema: What the section may hold.
         mapping: What it holds.
-        key: Which section it is; ``task`` stands beside ``params``, not in it.
+        key: Which section it is, by its path below ``params``; ``task`` stands beside ``params``, not in it.
         private_keys: True leaves unknown keys out, instead of refusing them. So a third-party subclass that
             has no schema of its own gives its base class what that knows, and reads the rest from
             ``mapping``.

@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, checked before they are read, loaded without running code."""
 
+import copy
 import os
 import stat
 import zipfile
@@ -233,13 +234,19 @@ def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike
         CheckpointError: names both; algorithms from elsewhere and RL Games' files pass.
     """
     given = state.get("algo", algo)
+    if not isinstance(given, str):
+        advice = "The file is damaged or of another program."
+        raise CheckpointError(path, "algo", _shown(repr(given)), "the name of an algorithm", advice)
     if given != algo and {given, algo} <= LEARNS_WITH.keys():
         advice = "Set algo.name, model and network as in the config.yaml of the run that saved it."
         raise CheckpointError(path, "algo", f"a checkpoint of '{given}'", f"one of '{algo}'", advice)
 
 
 def check_state_dict(
-    expected: Mapping[str, Tensor], given: Mapping[str, Any], path: str | os.PathLike
+    expected: Mapping[str, Tensor],
+    given: Mapping[str, Any],
+    path: str | os.PathLike,
+    part: str = "model",
 ) -> None:
     """Compare parameter names and shapes before ``load_state_dict``, and refuse non-finite values.
 
@@ -249,11 +256,11 @@ def check_state_dict(
     """
     if not isinstance(given, Mapping):
         what = "named parameters"
-        raise CheckpointError(path, "model", type(given).__name__, what, "It is no checkpoint of a policy.")
+        raise CheckpointError(path, part, type(given).__name__, what, "It is no checkpoint of a policy.")
     ours, theirs = _networks(expected), _networks(given)
     if ours and theirs and not ours & theirs:
         advice = "Another algorithm saved it: set algo.name, model and network as they were there."
-        raise CheckpointError(path, "model", f"the parameters of {theirs}", f"those of {ours}", advice)
+        raise CheckpointError(path, part, f"the parameters of {theirs}", f"those of {ours}", advice)
     problems = [
         f"missing {name} {tuple(value.shape)}" for name, value in expected.items() if name not in given
     ]
@@ -266,13 +273,43 @@ def check_state_dict(
     if problems:
         raise CheckpointError(
             path,
-            "model",
+            part,
             f"{len(problems)} differing parameters",
             "those of this task's network",
             "Use the network section and the task that the checkpoint was trained with:\n  "
             + "\n  ".join([*problems[:MOST_TOLD], *(["..."] if len(problems) > MOST_TOLD else [])]),
         )
     check_values(given, path)
+
+
+def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str | os.PathLike) -> None:
+    """Load ``state[key]`` into ``optimizer``, a copy of it: an optimiser writes into the tensors that it is given.
+
+    Raises:
+        CheckpointError: it is missing, not finite, or not of this optimiser and its parameters.
+    """
+    given = require(state, key, path)
+    groups = given.get("param_groups") if isinstance(given, Mapping) else None
+    if not isinstance(groups, list) or not isinstance(given.get("state"), Mapping):
+        found = (
+            f"keys {sorted(map(_shown, given))[:8]}" if isinstance(given, Mapping) else type(given).__name__
+        )
+        advice = "The file is damaged or of another program."
+        raise CheckpointError(path, key, found, "the state of an optimiser", advice)
+    check_values({key: given}, path)
+    try:
+        numbers = [number for group in groups for number in group["params"]]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for number, parameter in zip(numbers, parameters, strict=True):
+            for name, moment in given["state"].get(number, {}).items():
+                if isinstance(moment, Tensor) and moment.numel() > 1 and moment.shape != parameter.shape:
+                    what = f"{name} of shape {tuple(moment.shape)} for a parameter {tuple(parameter.shape)}"
+                    raise ValueError(what)
+        optimizer.load_state_dict(copy.deepcopy(given))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        found = f"a state that does not load ({type(error).__name__}: {error})"
+        advice = "Use the network section and the algorithm that the checkpoint was trained with."
+        raise CheckpointError(path, key, found, "that of this optimiser", advice) from None
 
 
 def _networks(names: Iterable[Any]) -> set[str]:

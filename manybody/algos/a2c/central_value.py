@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
-from manybody.algos.run import clone
 from manybody.config import ConfigError, Problem
 from manybody.config.ppo import CentralValueConfig
 from manybody.data.minibatch import PPODataset
@@ -20,7 +19,7 @@ from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import autocast, eval_mode
 from manybody.engine.adoption import adopt_moments, central_value_state
-from manybody.engine.checkpoint import check_state_dict, require
+from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam, LinearScheduler
@@ -355,7 +354,7 @@ class CentralValueTrain(CentralValue, nn.Module):
     def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
         """See :class:`CentralValue`."""
         self.set_weights(state, path)
-        self.optimizer.load_state_dict(clone(require(state, "assymetric_vf_optimizer", path)))
+        load_optimizer(self.optimizer, state, "assymetric_vf_optimizer", path)
 
     def interaction_state(self) -> dict[str, Any]:
         """See :class:`CentralValue`."""

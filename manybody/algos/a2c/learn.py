@@ -11,12 +11,12 @@ from manybody.algos.a2c.central_value import CentralValue, CentralValueTrain
 from manybody.algos.a2c.self_play import SelfPlay, SelfPlayManager
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.algos.a2c.update import CLIP_FRACTION, PPOUpdate
-from manybody.algos.run import EpochMetrics, clone
+from manybody.algos.run import EpochMetrics
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import compiled
 from manybody.engine.adoption import adopt_moments, learning_rate
-from manybody.engine.checkpoint import require
+from manybody.engine.checkpoint import load_optimizer, require
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.optim import GuardedAdam
@@ -283,8 +283,7 @@ class _OnPolicy(PPOUpdate):
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
         """The inverse of :meth:`learner_state`."""
         self.set_weights(state, path)
-        # A copy: the optimiser would go on writing into the tensors that it is given.
-        self.optimizer.load_state_dict(clone(require(state, "optimizer", path)))
+        load_optimizer(self.optimizer, state, "optimizer", path)
         schedule = require(state, "schedule", path)
         changed = self._reconfigured(schedule)
         for name, attribute in SCHEDULED.items():

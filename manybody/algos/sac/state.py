@@ -6,13 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.algos.run import clone
 from manybody.algos.sac.models import adopt_optimizers, model_state
 from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, is_convertible, to_unit_actions
 from manybody.algos.training import TrainableAlgorithm
 from manybody.data.replay import ReplayBuffer
 from manybody.engine.adoption import number
-from manybody.engine.checkpoint import require
+from manybody.engine.checkpoint import load_optimizer, require
 from manybody.engine.console import warn
 from manybody.engine.optim import GuardedAdam
 
@@ -89,8 +88,7 @@ class SACState(TrainableAlgorithm):
             ("log_alpha", config.alpha_lr),
         ):
             optimizer = getattr(self, f"{name}_optimizer")
-            # A copy: the optimiser would go on writing into the tensors that it is given.
-            optimizer.load_state_dict(clone(require(state, f"{name}_optimizer", path)))
+            load_optimizer(optimizer, state, f"{name}_optimizer", path)
             for group in optimizer.param_groups:
                 group["lr"] = torch.tensor(rate, device=self.ppo_device)
         self.update_counter = require(state, "update_counter", path)

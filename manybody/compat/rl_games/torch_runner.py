@@ -1,6 +1,5 @@
 """RL Games' ``rl_games.torch_runner``: ``Runner``, with its settings as the dictionary that scripts expect."""
 
-import copy
 import os
 import random
 import time
@@ -13,9 +12,9 @@ import torch
 from manybody.compat.own_agent import typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
-from manybody.compat.rl_games.common import object_factory, tr_helpers
+from manybody.compat.rl_games.common import object_factory
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver, IsaacAlgoObserver
-from manybody.compat.settings import plain
+from manybody.compat.settings import params_of, rewards_shaper
 from manybody.config import ConfigError
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
@@ -65,11 +64,12 @@ class Runner:
         """Take a configuration, ``{'params': {...}}``, and seed everything; ``${...}`` in it is resolved.
 
         Raises:
-            ConfigError: lists everything that is wrong with the settings of an algorithm of ours.
+            ConfigError: lists everything that is wrong with the settings of an algorithm of ours; what is missing for
+                any other.
         """
-        self.default_config: dict[str, Any] = plain(copy.deepcopy(open_content(yaml_config)["params"]))
+        self.default_config = params_of(open_content(yaml_config))
         name = self.default_config["algo"]["name"]
-        if name in BUILT_IN and self.algo_factory.builders[name] is BUILT_IN[name]:
+        if name in BUILT_IN and self.algo_factory.builders.get(name) is BUILT_IN[name]:
             typed_params(self.default_config)
         self.load_config(params=self.default_config)
 
@@ -94,9 +94,8 @@ class Runner:
             self.algo_observer = IsaacAlgoObserver()
         if isinstance(config.get("env_config"), dict):
             config["env_config"].setdefault("seed", self.seed)
-        shaper = config.get("reward_shaper") or {}
-        config["reward_shaper"] = shaper if callable(shaper) else tr_helpers.DefaultRewardsShaper(**shaper)
-        config.setdefault("features", {})
+        config["reward_shaper"] = rewards_shaper(config.get("reward_shaper"))
+        config["features"] = config.get("features") or {}
         config["features"]["observer"] = self.algo_observer
         self.params = params
         set_threads(params.get("torch_threads", "auto"))
