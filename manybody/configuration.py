@@ -19,7 +19,8 @@ from manybody.motion.shipped import anchored
 from manybody.plugins import add_folders, folders_of
 from manybody.preflight import camera_problems, identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
-from manybody.runner import build_runner, task_config
+from manybody.run_tree import task_config
+from manybody.runner import build_runner
 from manybody.words import Word, Words, given, read
 
 PLAYED = (

@@ -14,7 +14,8 @@ from manybody.engine.play_guard import left_out_text
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.preflight import first_checkpoint
 from manybody.rl_games_file import compose_file
-from manybody.runner import build_runner, has_device, override_sigma, register_tree, set_deterministic
+from manybody.run_tree import register_tree
+from manybody.runner import build_runner, has_device, override_sigma, set_deterministic
 from manybody.words import given, read, take_file
 
 SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
@@ -44,7 +45,7 @@ def prepare_play(path: str | None, words: Sequence[str], file: str | None = None
         path = first_checkpoint(settings_of(compose_file(file, read(words).words).cfg or {}) or {})
     folder, checkpoint = find_run(path, words)
     try:
-        cfg, params = _configured(folder.path, words, file)
+        cfg, params = configured(folder.path, words, file)
     except ConfigError:
         if not folder.config_file.is_file() and not read(words).problems:
             load_checkpoint(checkpoint)  # a damaged file explains more than a run folder that is not there
@@ -73,11 +74,11 @@ def load_player(folder: RunFolder, checkpoint: Path, words: Sequence[str] = ()) 
     Raises:
         ConfigError, CheckpointError: what is wrong with the run or the words, and what to do.
     """
-    cfg, params = _configured(folder.path, words)
+    cfg, params = configured(folder.path, words)
     return _player(checkpoint, cfg, params)
 
 
-def _configured(folder: Path, words: Sequence[str], file: str | None = None) -> tuple[dict[str, Any], Params]:
+def configured(folder: Path, words: Sequence[str], file: str | None = None) -> tuple[dict[str, Any], Params]:
     """The checked configuration of a run under the words; without a record, what the words say alone."""
     wanted = given(words)
     recorded: dict[str, Any] | None = None

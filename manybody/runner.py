@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +13,14 @@ import yaml
 
 from manybody import plugins, tasks
 from manybody.algos import a2c, amp, rnd, sac
-from manybody.config import ConfigError, Params, Problem, dump, parse_launch, parse_params, parse_section
+from manybody.config import ConfigError, Params, Problem, dump, parse_launch, parse_params
 from manybody.config.errors import did_you_mean, notify
-from manybody.config.task import TaskConfig
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import log, say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
-from manybody.envs.registration import WORLDS, register, registered, use_vecenv_type
+from manybody.envs.registration import WORLDS, creator_of, register, registered, use_vecenv_type
 from manybody.hydra_tree import import_own
 from manybody.model_builder import ModelBuilder
 from manybody.preflight import (
@@ -33,6 +33,7 @@ from manybody.preflight import (
 )
 from manybody.registry import ObjectFactory
 from manybody.rl_games_file import open_content
+from manybody.run_tree import is_run_tree, register_run_tree
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
 """What ``Runner.run`` reads."""
@@ -81,14 +82,18 @@ class Runner:
         """Validate a configuration and seed everything.
 
         Args:
-            yaml_config: ``{'params': {...}}`` as in an RL Games file. ``${...}`` in it is resolved; ``seed``,
-                ``num_envs`` and the like beside ``params`` act as on a command line. Further keys are kept for the
-                run's ``config.yaml``.
+            yaml_config: ``{'params': {...}}`` as in an RL Games file, or the ``config.yaml`` of a run of the
+                configuration tree, which has them under ``train`` and describes its task too. ``${...}`` in it is
+                resolved; of an RL Games file, ``seed``, ``num_envs`` and the like beside ``params`` act as on a command
+                line. Further keys are kept for the run's ``config.yaml``.
             training: False for playing alone, where rules on batch sizes do not matter.
 
         Raises:
             ConfigError: lists everything that is wrong.
         """
+        if is_run_tree(yaml_config):
+            self._load_tree(yaml_config, training)
+            return
         yaml_config = open_content(yaml_config)
         self.load_config(self.parse(yaml_config, training))
         self.run_config: dict[str, Any] = {
@@ -96,6 +101,18 @@ class Runner:
             **_own_modules(yaml_config, str(self.params.config.get("env_name"))),
             "params": dump(self.params),
         }
+
+    def _load_tree(self, yaml_config: Mapping[str, Any], training: bool) -> None:
+        """Load what a run of the configuration tree keeps: settings under ``train.params``, and a task."""
+        _refuse(import_own(yaml_config))
+        cfg = register_run_tree(yaml_config)
+        try:
+            params = self.parse(cfg["train"], training)
+        except ConfigError as error:
+            below = [replace(problem, path=f"train.{problem.path}") for problem in error.problems]
+            raise ConfigError(below) from None
+        self.load_config(params)
+        self.run_config = {**cfg, "train": {**cfg["train"], "params": dump(self.params)}}
 
     def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
         """Validate a configuration without references, as :meth:`load` does, and change nothing.
@@ -281,6 +298,12 @@ def register_tasks(params: Any = None) -> None:
             register(name, partial(_make_task, name))
 
 
+def registered_task(env_name: str) -> type[tasks.MujocoTask] | None:
+    """The task that ``env_name`` is made from, or None where it is an environment of another kind."""
+    maker = creator_of(env_name)
+    return tasks.TASKS[env_name] if getattr(maker, "func", None) is _make_task else None
+
+
 def _own_modules(cfg: Mapping[str, Any], env_name: str) -> dict[str, list[str]]:
     """What a run keeps so that another process finds the user's task that it trains on."""
     modules = list(parse_launch({"import_modules": cfg.get("import_modules", ())}).import_modules)
@@ -300,39 +323,6 @@ def _make_task(
     **cfg: Any,
 ) -> VecEnv:
     return tasks.make(task, num_actors, sim_device, seed, cfg, num_threads)
-
-
-def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
-    """The validated configuration of the task in a resolved Hydra tree.
-
-    Raises:
-        ConfigError: an unknown task, or what is wrong with its settings.
-    """
-    problems = []
-    if cfg["sim_device"] != "cpu":
-        what = f"given {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
-        problems.append(Problem("sim_device", what))
-    try:
-        schema = tasks.task_class(cfg["task_name"]).Config
-    except ValueError as error:
-        raise ConfigError([*problems, Problem("task_name", str(error))]) from None
-    try:
-        config = parse_section(schema, cfg["task"], "task")
-    except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
-    _refuse(problems)
-    return config
-
-
-def register_tree(cfg: Mapping[str, Any]) -> None:
-    """Make the task of a resolved Hydra tree the environment ``rlgpu``, which IsaacGymEnvs' training files ask for."""
-    task = task_config(cfg)
-    register(
-        "rlgpu",
-        lambda num_actors, seed=0, **_: tasks.make(
-            cfg["task_name"], num_actors, cfg["sim_device"], seed, task, cfg["num_threads"] or None
-        ),
-    )
 
 
 def set_deterministic(wanted: bool) -> None:

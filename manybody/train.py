@@ -22,7 +22,8 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.exit_codes import exit_codes
     from manybody.play import load_player, prepare_play
     from manybody.plugins import home_of
-    from manybody.runner import TrainingStopped, build_runner, register_tree, set_deterministic
+    from manybody.run_tree import register_tree
+    from manybody.runner import TrainingStopped, build_runner, set_deterministic
     from manybody.sweep import run_sweep
     from manybody.tasks import register_task
     from manybody.words import Words, given, read, take_file

@@ -37,7 +37,7 @@ ROOF = {
     *("runner", "train", "play", "cli", "media", "__main__", "exit_codes", "interrupts"),
     *("words", "hydra_tree", "rl_games_file", "interpolation", "configuration"),
     *("preflight", "motion_cli", "sweep", "compare"),
-    *("checkpoint_cli", "rl_games_checkpoint"),
+    *("checkpoint_cli", "rl_games_checkpoint", "policy", "run_tree"),
 }
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}

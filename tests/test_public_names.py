@@ -29,11 +29,13 @@ USES = {
     "Step": "assert Step._fields[0] == 'obs'",
     "VecEnv": "assert VecEnv.get_env_info",
     "build_runner": "runner = build_runner(); assert 'amp_continuous' in runner.algo_factory.schemas",
+    "load_policy": "assert callable(load_policy)",
     "make": "env = make('Cartpole', num_envs=2); assert env.reset()['obs'].shape == (2, 4)",
     "register_env": "register_env('mine', print)",
     "register_model": "register_model('mine', print)",
     "register_network": f"register_network('mine', print); from manybody import ModelBuilder; {LOAD}",
     "register_task": "from manybody import MujocoTask; register_task('Mine', type('Mine', (MujocoTask,), {}))",
+    "train": "assert callable(train)",
     "__version__": "assert __version__[0].isdigit()",
 }
 """Name to what is done with it first."""

@@ -45,6 +45,13 @@ class LocatedDict(dict[Any, Any]):
         return f"{self.file}:{self.lines[key]}" if key in self and key in self.lines else None
 
 
+def unlocated(node: Any) -> Any:
+    """What was read from a file in Python's own types: without the lines that it was on."""
+    if isinstance(node, dict):
+        return {key: unlocated(value) for key, value in node.items()}
+    return [unlocated(value) for value in node] if isinstance(node, list) else node
+
+
 def load_yaml(path: str | Path) -> LocatedDict:
     """Read the mapping that a YAML file holds.
 

@@ -28,6 +28,11 @@ def register(name: str, creator: EnvCreator) -> None:
     _creators[name] = creator
 
 
+def creator_of(name: str) -> Callable[..., Any] | None:
+    """What makes the environments registered as ``name``, or None."""
+    return _creators.get(name)
+
+
 def registered() -> list[str]:
     """The registered names, RL Games' configurations among them."""
     return sorted({*_creators, *configurations})

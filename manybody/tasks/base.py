@@ -99,13 +99,7 @@ class MujocoTask(VecEnv):
         self.num_envs = cfg.env.numEnvs if num_envs is None else num_envs
         self.sim = make_simulation(self._load_model(), self.num_envs, sim_device, num_threads)
         self.device = self.sim.device
-        clip = cfg.env.clipActions
-        self.spec = EnvSpec(
-            observation_space=spaces.Box(
-                -cfg.env.clipObservations, cfg.env.clipObservations, (self.num_observations,), np.float32
-            ),
-            action_space=spaces.Box(-clip, clip, (self.num_actions,), np.float32),
-        )
+        self.spec = self.spec_of(cfg)
         self.max_episode_length = cfg.env.episodeLength
         self.dt = cfg.sim.dt * cfg.env.controlFrequencyInv
         """Seconds per control step."""
@@ -159,6 +153,15 @@ class MujocoTask(VecEnv):
         seconds = cfg.env.episodeLength * cfg.env.controlFrequencyInv * cfg.sim.dt
         return TaskSummary(
             cls.num_observations, cls.num_actions, cfg.env.numEnvs, cfg.env.episodeLength, round(seconds, 3)
+        )
+
+    @classmethod
+    def spec_of(cls, cfg: TaskConfig) -> EnvSpec:
+        """The spaces under ``cfg``, without building anything."""
+        seen, clip = cfg.env.clipObservations, cfg.env.clipActions
+        return EnvSpec(
+            observation_space=spaces.Box(-seen, seen, (cls.num_observations,), np.float32),
+            action_space=spaces.Box(-clip, clip, (cls.num_actions,), np.float32),
         )
 
     # VecEnv -------------------------------------------------------------------------------------------------

@@ -200,10 +200,13 @@ class HumanoidAMP(MujocoTask):
 
     def get_env_info(self) -> dict[str, Any]:
         """See :class:`VecEnv`; ``amp_observation_space`` too."""
-        size = self.history[0].numel()
-        return super().get_env_info() | {
-            "amp_observation_space": spaces.Box(-math.inf, math.inf, (size,), np.float32)
-        }
+        return super().get_env_info() | {"amp_observation_space": self.amp_space_of(self.cfg)}
+
+    @classmethod
+    def amp_space_of(cls, cfg: Any) -> spaces.Box:
+        """What the discriminator sees under ``cfg``, without building anything."""
+        size = cfg.env.numAMPObsSteps * HumanoidAMP.num_observations
+        return spaces.Box(-math.inf, math.inf, (size,), np.float32)
 
     def reference_positions(self) -> list[Tensor]:
         """(R, B, 3) of each clip, at this task's rate: the bodies as :func:`seen_from_root`, m."""

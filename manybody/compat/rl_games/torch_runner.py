@@ -22,6 +22,7 @@ from manybody.engine.console import log, warn
 from manybody.envs.registration import use_vecenv_type
 from manybody.preflight import first_checkpoint, over
 from manybody.rl_games_file import open_content
+from manybody.run_tree import is_run_tree, register_run_tree
 
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 
@@ -61,12 +62,16 @@ class Runner:
         """Nothing to do; scripts call it."""
 
     def load(self, yaml_config: Mapping[str, Any]) -> None:
-        """Take a configuration, ``{'params': {...}}``, and seed everything; ``${...}`` in it is resolved.
+        """Take a configuration, ``{'params': {...}}`` or the ``config.yaml`` of a run, and seed everything.
+
+        ``${...}`` in it is resolved.
 
         Raises:
             ConfigError: lists everything that is wrong with the settings of an algorithm of ours; what is missing for
                 any other.
         """
+        if is_run_tree(yaml_config):
+            yaml_config = register_run_tree(yaml_config)["train"]
         self.default_config = params_of(open_content(yaml_config))
         name = self.default_config["algo"]["name"]
         if name in BUILT_IN and self.algo_factory.builders.get(name) is BUILT_IN[name]:
