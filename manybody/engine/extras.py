@@ -42,6 +42,8 @@ class ExtrasMetrics:
         self.num_agents = num_agents
         self.device = device
         self.scores = AverageMeter((), games_to_track, device)
+        self.used: set[str] = set()
+        """Keys that the agent learns from: no warning where they cannot be logged."""
         self._named: set[str] = set()
         self._forget()
 
@@ -83,8 +85,10 @@ class ExtrasMetrics:
             self._add_rows(batch, finished)
         if problems:
             self._named |= set(problems)
-            listed = "; ".join(f"extras[{name!r}]: {problem}" for name, problem in problems.items())
-            warn(f"what the environment reports is not logged under these keys: {listed}")
+            told = {name: problem for name, problem in problems.items() if name not in self.used}
+            if told:
+                listed = "; ".join(f"extras[{name!r}]: {problem}" for name, problem in told.items())
+                warn(f"what the environment reports is not logged under these keys: {listed}")
 
     def take(self) -> dict[str, Tensor]:
         """The metrics of the epoch, () each on the device, which are then forgotten; scores stay.

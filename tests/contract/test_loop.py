@@ -116,6 +116,24 @@ def test_rollout_fields_keep_what_the_environment_reports(make_agent):
     assert batch["height"].flatten().tolist() == [10.0 * n for n in range(8) for _ in range(8)]
 
 
+def test_what_the_agent_learns_from_need_not_be_a_metric(make_agent, capsys):
+    class Wide(ToyEnv):
+        def step(self, actions):
+            return (
+                super().step(actions)._replace(extras={"seen": torch.zeros(8, 3), "lost": torch.zeros(8, 3)})
+            )
+
+    class Agent(A2CAgent):
+        def rollout_fields(self):
+            return {"seen": Field((3,), torch.float32)}
+
+    agent = make_agent(env=Wide(), agent_class=Agent)
+    agent.start_training()
+    agent.train_epoch()
+    warned = capsys.readouterr().err
+    assert "extras['lost']" in warned and "extras['seen']" not in warned
+
+
 def test_shape_rewards_replaces_what_is_learned_from(make_agent):
     class Agent(A2CAgent):
         def shape_rewards(self, rollout):

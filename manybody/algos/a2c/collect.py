@@ -83,6 +83,7 @@ class A2CBase(TrainableAlgorithm):
         self.experience_buffer = ExperienceBuffer(
             self.horizon_length, self.rows, self.policy_fields() | self.rollout_fields(), self.ppo_device
         )
+        self.extras_metrics.used |= set(self.rollout_fields())
         self.init_rnn_from_model()
         self.central_value.init_tensors()
 
