@@ -4,12 +4,14 @@ What needs PyTorch is imported by the commands: help and words that are wrong do
 """
 
 import argparse
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from manybody.engine.console import error, say
+from manybody.files import expanded
 
 IMPORT = """manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
     Take over a checkpoint of RL Games. Nothing in the file runs. Without a configuration: one file OUT.pth, for
@@ -53,21 +55,22 @@ def import_main(words: Sequence[str]) -> None:
         parser.error(
             f"given {settings[0]!r} without a CONFIG.yaml to set it in; leave it out, or give RL Games' YAML"
         )
-    stem = Path(checkpoint).stem
-    target = Path(out[0] if out else stem if configs else f"{stem}_manybody.pth")
+    checkpoint, stem = expanded(checkpoint), Path(checkpoint).stem
+    target = Path(expanded(out[0]) if out else stem if configs else f"{stem}_manybody.pth")
     if not configs:
         _check_file(parser, checkpoint, target)
     elif target.suffix == ".pth":
         parser.error(f"given OUT {str(target)!r} and a configuration; expected the name of a run folder")
     from manybody.rl_games_checkpoint import import_checkpoint, import_run
 
+    shown, start = shlex.quote(str(target)), shlex.quote(f"checkpoint={target}")
     with _told(target):
         if configs:
             state = import_run(checkpoint, target, configs[0], settings)
-            then = f"manybody play {target} | manybody train checkpoint={target}"
+            then = f"manybody play {shown} | manybody train {start}"
         else:
             state = import_checkpoint(checkpoint, target)
-            then = f"manybody play {target} task=... | manybody train checkpoint={target} task=..."
+            then = f"manybody play {shown} task=... | manybody train {start} task=..."
         say(f"{target}: {_described(state)}; {then}")
 
 
@@ -81,12 +84,13 @@ def export_main(words: Sequence[str]) -> None:
     parser.add_argument("OUT", nargs="?")
     parser.add_argument("--format", choices=("rl_games",), default="rl_games")
     options = parser.parse_args(words)
-    target = Path(options.OUT or f"{Path(options.CHECKPOINT).stem}_rl_games.pth")
-    _check_file(parser, options.CHECKPOINT, target)
+    target = Path(expanded(options.OUT or f"{Path(options.CHECKPOINT).stem}_rl_games.pth"))
+    source = expanded(options.CHECKPOINT)
+    _check_file(parser, source, target)
     from manybody.rl_games_checkpoint import export_checkpoint
 
     with _told(target):
-        state = export_checkpoint(options.CHECKPOINT, target)
+        state = export_checkpoint(source, target)
         say(f"{target}: {_described(state)}, for RL Games")
 
 

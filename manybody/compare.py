@@ -13,6 +13,7 @@ from manybody.config import ConfigError, Problem
 from manybody.configuration import load_run, settings_of
 from manybody.engine.console import say, warn
 from manybody.engine.run_folder import RunFolder, RunFolderError
+from manybody.files import expanded
 from manybody.media.comparison import plot_groups
 from manybody.media.curve import RETURN, Metrics, read_metrics, series
 from manybody.words import given
@@ -97,7 +98,7 @@ def run_folders(path: str | Path) -> list[Path]:
     Raises:
         ConfigError: there is none.
     """
-    path = Path(path).expanduser()
+    path = Path(expanded(path))
     inside = (
         [path]
         if (path / "metrics.jsonl").is_file()

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Paths as people write them, and files written whole or not at all."""
 
 import contextlib
 import os
@@ -9,6 +9,15 @@ from typing import BinaryIO
 
 TEMPORARY = ".saving-"
 """How the names of unfinished files begin; a process that was killed leaves them behind."""
+
+
+def expanded(path: str | os.PathLike) -> str:
+    """``path`` with ``~`` and environment variables replaced, as a shell does where no quotes stand in its way.
+
+    The name of a file or folder that exists stays, although it has a ``$`` in it.
+    """
+    text = os.path.expanduser(os.fspath(path))
+    return text if os.path.lexists(text) else os.path.expandvars(text)
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:

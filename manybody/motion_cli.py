@@ -6,6 +6,7 @@ What needs PyTorch is imported by the commands: help and words that are wrong do
 import argparse
 import dataclasses
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from manybody.engine.console import error, say
+from manybody.files import expanded
 from manybody.motion.clip import Clip, save_clip, without_repeats
 from manybody.motion.errors import MotionError, plain, read_from
 from manybody.motion.joint_maps import load_joint_map
@@ -82,6 +84,10 @@ def main(words: Sequence[str]) -> None:
         raise SystemExit(2) from None
 
 
+def _path(text: str) -> Path:
+    return Path(expanded(text))
+
+
 class _Words(argparse.ArgumentParser):
     """The words of one command; what is wrong with them is one line."""
 
@@ -97,7 +103,7 @@ class _Words(argparse.ArgumentParser):
         self.add_argument("FILE")
         self.add_argument("--scale", type=float)
         self.add_argument("--up", choices=("y", "z"))
-        self.add_argument("--joint-map", type=Path)
+        self.add_argument("--joint-map", type=_path)
         self.add_argument("--rest", type=int)
 
 
@@ -206,7 +212,7 @@ def _soles(clip: Clip) -> str:
 def _view(words: Sequence[str]) -> None:
     parser = _Words("view")
     parser.add_file()
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=_path)
     parser.add_argument("--frames", type=int)
     options = parser.parse_args(words)
     path, clip = _read(options)
@@ -239,7 +245,7 @@ def _view(words: Sequence[str]) -> None:
 def _convert(words: Sequence[str]) -> None:
     parser = _Words("convert")
     parser.add_file()
-    parser.add_argument("OUT", type=Path)
+    parser.add_argument("OUT", type=_path)
     parser.add_argument("--as-is", action="store_true")
     parser.add_argument("--ground", action="store_true")
     parser.add_argument("--trim", type=float, nargs=2)
@@ -269,7 +275,8 @@ def _convert(words: Sequence[str]) -> None:
         clip = dataclasses.replace(clip, licence=options.licence)
     _save(options.OUT, without_repeats(clip))
     say(
-        f"{options.OUT}: {clip.length:.2f} s of {len(clip.body_names)} bodies; manybody motion view {options.OUT}"
+        f"{options.OUT}: {clip.length:.2f} s of {len(clip.body_names)} bodies; "
+        f"manybody motion view {shlex.quote(str(options.OUT))}"
     )
 
 
@@ -312,7 +319,7 @@ def _record(words: Sequence[str]) -> None:
     outs = [word for word in options.words if word.endswith(".npz") and "=" not in word]
     if len(outs) != 1:
         raise MotionError("OUT", f"{len(outs)} names that end in .npz", "one, the clip to write")
-    out = Path(outs[0])
+    out = _path(outs[0])
     _check_out("OUT", out, ".npz")
     if out.exists():
         advice = "It may be the clip that the policy imitates; a recording would take its place."
@@ -346,4 +353,4 @@ def _record(words: Sequence[str]) -> None:
         clip = record_motion(player, options.seconds, licence)
     _save(out, clip)
     ended = "" if clip.length > options.seconds - 2 / clip.fps else " (then the episode ended)"
-    say(f"{out}: {clip.length:.2f} s{ended} of {checkpoint}; manybody motion view {out}")
+    say(f"{out}: {clip.length:.2f} s{ended} of {checkpoint}; manybody motion view {shlex.quote(str(out))}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from manybody.engine.checkpoint import CheckpointError, load_checkpoint
 from manybody.engine.metrics import enough_games
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type
+from manybody.files import expanded
 from manybody.tasks import task_class
 
 Settings = Mapping[str, Any] | Section
@@ -66,9 +68,12 @@ def starting_point(config: Settings, checkpoint: Any) -> Start:
     """
     if not checkpoint:
         return Start(None, None)
-    train_dir, experiment = _text(config, "train_dir") or "runs", _text(config, "full_experiment_name")
+    train_dir, experiment = (
+        expanded(_text(config, "train_dir") or "runs"),
+        _text(config, "full_experiment_name"),
+    )
     folder, file = RunFolder.resolve(checkpoint, train_dir)
-    if Path(checkpoint).is_dir():
+    if Path(expanded(checkpoint)).is_dir():
         return Start(folder.newest() or file, folder)
     its_own = experiment is not None and (Path(train_dir) / experiment).absolute() == folder.path
     return Start(file, folder if its_own else None)
@@ -209,12 +214,9 @@ def _other_run(folder: RunFolder, cfg: Settings) -> list[Problem]:
     with contextlib.suppress(ConfigError):  # a record that is lost or damaged is written anew
         recorded = load_yaml(folder.config_file)
         if identity(recorded) != identity(cfg):
+            own = shlex.quote(f"checkpoint={folder.path}")
             what = f"is a run of {identity(recorded)}, not of {identity(cfg)}; start a new run, or go on with its own"
-            return [
-                Problem(
-                    "checkpoint", f"{folder.path} {what} settings: manybody train checkpoint={folder.path}"
-                )
-            ]
+            return [Problem("checkpoint", f"{folder.path} {what} settings: manybody train {own}")]
     return []
 
 

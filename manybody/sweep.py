@@ -1,6 +1,7 @@
 """``--multirun``: one training after the other, in folders named by what differs, and a table at the end."""
 
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -158,7 +159,7 @@ def _print_table(runs: Sequence[tuple[str, Any]]) -> None:
         say(f"{name:<{width}} {_number(best):>12} {_number(last):>12} {frames:>12,} {seconds / 60:>8.1f}")
     folders = {folder.path.parent for *_, folder in rows if folder is not None}
     if len(folders) == 1 and len(rows) > 1:
-        say(f"\ncompare them:    manybody compare {next(iter(folders))}")
+        say(f"\ncompare them:    manybody compare {shlex.quote(str(next(iter(folders))))}")
 
 
 def _number(value: float) -> str:

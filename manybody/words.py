@@ -13,7 +13,7 @@ OPTIONS = (FILE, "--multirun", "--help")
 SPELLINGS = {"video.camera": "video_camera", "video.seconds": "video_seconds"}
 """What a key may be called on a command line, and what it is called in the configuration."""
 
-TEXTS = ("checkpoint", "experiment", "video_camera")
+TEXTS = ("checkpoint", "experiment", "train_dir", "video_camera")
 """Keys whose value is text even where it looks like a number or like Hydra's syntax."""
 
 
@@ -134,8 +134,9 @@ def as_typed(word: Word) -> dict[str, str]:
 
 def _parse(text: str, key: str, given: str) -> Word | None:
     override = _override(text)
-    quoted = f"{text.partition('=')[0]}='{given}'"
-    special = "'\"" if key in TEXTS else "'\"[]{}()$,"
+    escaped = given.replace("'", "\\'")
+    quoted = f"{text.partition('=')[0]}='{escaped}'"
+    special = "\\" if key in TEXTS else "'\"[]{}()$,"
     if override is None and not any(sign in given for sign in special):
         text, override = quoted, _override(quoted)
     if override is None:

@@ -18,7 +18,7 @@ MODULES = {
 
 GROUND = {"config", "registry", "files", "functional", "plugins"}
 MAY_IMPORT = {
-    "config": {"config"},
+    "config": {"config", "files"},
     "registry": {"registry"},
     "files": {"files"},
     "plugins": {"plugins"},

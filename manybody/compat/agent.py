@@ -26,6 +26,7 @@ from manybody.engine.console import say
 from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard
 from manybody.engine.run_folder import RunFolder
+from manybody.files import expanded
 from manybody.runner import has_device
 
 
@@ -228,7 +229,7 @@ class LegacyAgent(AgentState):
 
     def _open_folder(self) -> None:
         """The run folder; population-based training comes back to one that exists."""
-        self.train_dir = self.config.get("train_dir", "runs")
+        self.train_dir = expanded(self.config.get("train_dir", "runs"))
         self.experiment_dir = os.path.join(self.train_dir, self.experiment_name)
         self.nn_dir = os.path.join(self.experiment_dir, "nn")
         self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
@@ -260,6 +261,7 @@ _FOLDERS: dict[str, RunFolder] = {}
 
 def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
     """The run folder of that name: a new one, or the one that is there, to go on in."""
+    train_dir = expanded(train_dir)
     path = os.path.realpath(os.path.join(train_dir, experiment_name))
     known = _FOLDERS.get(path)
     if not os.path.isdir(os.path.join(path, "nn")):

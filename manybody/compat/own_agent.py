@@ -20,6 +20,7 @@ from manybody.engine.run_folder import RunFolder
 from manybody.envs.env_configurations import configurations
 from manybody.envs.infos import by_copy
 from manybody.envs.registration import create_vec_env
+from manybody.files import expanded
 from manybody.model_builder import ModelBuilder
 from manybody.runner import register_tasks
 
@@ -140,7 +141,7 @@ class RunPaths:
     @property
     def train_dir(self) -> str:
         """Where run folders lie."""
-        return str(self.config.train_dir)
+        return expanded(self.config.train_dir)
 
     @property
     def experiment_name(self) -> str:
@@ -151,7 +152,7 @@ class RunPaths:
     def experiment_dir(self) -> str:
         """The run folder."""
         config = self.config
-        return os.path.join(config.train_dir, config.full_experiment_name or config.name)
+        return os.path.join(self.train_dir, config.full_experiment_name or config.name)
 
     @property
     def nn_dir(self) -> str:

@@ -178,7 +178,7 @@ class AlgorithmConfig(Section):
     keep_checkpoints: Annotated[Count | None, NoneWord] = None
     """*New.* How many ``last_*`` files stay; older ones are deleted. None: all stay."""
     train_dir: Text = "runs"
-    """Folder in which run folders are made."""
+    """Folder in which run folders are made; ``~`` and ``$NAME`` in it are expanded."""
     full_experiment_name: Annotated[Text | None, NoneWord] = None
     """Exact name of the run folder; None: name and time."""
     print_stats: Flag = True

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import yaml
 
 from manybody.config.errors import ConfigError, Problem, notify
+from manybody.files import expanded
 
 MAX_BYTES = 256 * 1024
 """Larger files are refused unread; the largest RL Games configuration has under 20 kB."""
@@ -67,7 +68,7 @@ def load_yaml(path: str | Path) -> LocatedDict:
             as ``!!python/object``, more than one document, or aliases that refer to themselves or expand
             beyond ``MAX_NODES``.
     """
-    file = str(path)
+    file = expanded(path)
     text = _read(file)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)

@@ -23,7 +23,7 @@ from manybody.engine.archive import (
     with_arrays,
 )
 from manybody.engine.finite import check_values
-from manybody.files import write_whole
+from manybody.files import expanded, write_whole
 
 FORMAT = 1
 """Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
@@ -160,7 +160,7 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
     Raises:
         CheckpointError: for everything that can be wrong with the file.
     """
-    path = Path(path)
+    path = Path(expanded(path))
     try:
         file, size = open_archive(path)
         with file:
@@ -184,7 +184,8 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
         other = next(filter(is_intact, others), None)
         if other is None:
             raise
-        advice = f"The newest intact checkpoint beside it is '{other}': use checkpoint='{other}'."
+        pasted = str(other).replace("'", "'\"'\"'")  # as shells read it between quotes
+        advice = f"The newest intact checkpoint beside it is '{other}': use checkpoint='{pasted}'."
         raise CheckpointError(path, error.field, error.given, error.expected, advice) from None
     known = isinstance(state, dict) and (
         FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))

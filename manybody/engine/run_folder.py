@@ -4,10 +4,12 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import time
 from pathlib import Path
 
 from manybody.engine.run_checkpoints import Checkpoints
+from manybody.files import expanded
 
 try:
     import fcntl
@@ -75,6 +77,7 @@ class RunFolder:
         """
         check_name(experiment or name)
         # RL Games' stamp; a second run in the same second gets _2
+        train_dir = expanded(train_dir)
         stem = experiment or f"{name}_{time.strftime('%d-%H-%M-%S')}"
         number = 1
         while True:
@@ -107,7 +110,7 @@ class RunFolder:
             RunFolderError: as ``create``, except that another process may be writing there.
         """
         check_name(experiment or name)
-        folder = cls(Path(train_dir) / (experiment or name))
+        folder = cls(Path(expanded(train_dir)) / (experiment or name))
         folder._refuse_a_run(bool(experiment))
         existing = next(place for place in (folder.path, *folder.path.parents) if os.path.lexists(place))
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
@@ -118,8 +121,8 @@ class RunFolder:
         """Raise RunFolderError where the folder that was asked for by name is already a run's."""
         if named and (any(self.nn.glob("*.pth")) or self.metrics_file.exists()):
             raise RunFolderError(
-                f"{self.path}: already holds a run, which a new one would overwrite. Continue it with "
-                f"checkpoint={self.path}, or choose another experiment=<name>."
+                f"{self.path}: already holds a run, which a new one would overwrite. Resume it with "
+                f"{shlex.quote(f'checkpoint={self.path}')}, or choose another experiment=<name>."
             )
 
     @classmethod
@@ -129,7 +132,7 @@ class RunFolder:
         Raises:
             RunFolderError: there is no run at ``path``.
         """
-        folder = cls(path)
+        folder = cls(expanded(path))
         if not folder.nn.is_dir():
             raise RunFolderError(
                 f"{folder.path}: not a run folder (no nn/ in it). Give one that `manybody train` made."
@@ -168,7 +171,7 @@ class RunFolder:
         Raises:
             RunFolderError: nothing is there.
         """
-        path = Path(path) if path else find_newest(train_dir, task)
+        path = Path(expanded(path)) if path else find_newest(train_dir, task)
         if path.is_file():
             parent = path.absolute().parent
             return cls(parent.parent if parent.name == "nn" else parent), path
@@ -247,7 +250,7 @@ def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
         RunFolderError: there is none.
     """
     written = []
-    runs = Path(train_dir)
+    runs = Path(expanded(train_dir))
     for nn in (*runs.glob("*/nn"), *runs.glob("*/*/nn")):  # those of a sweep lie one folder deeper
         times = [file.stat().st_mtime_ns for file in nn.glob("*.pth")]
         if times:
@@ -257,7 +260,7 @@ def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
             return folder
     wanted = f"run of {task}" if task else "run"
     raise RunFolderError(
-        f"{Path(train_dir).absolute()}: no {wanted} with a checkpoint here. Train one first: manybody train"
+        f"{runs.absolute()}: no {wanted} with a checkpoint here. Train one first: manybody train"
         + (f" task={task}." if task else ".")
     )
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from manybody.files import expanded
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -65,7 +67,7 @@ def read_metrics(path: str | Path) -> Metrics:
         FileNotFoundError: no such file.
         ValueError: a line before the last is not a JSON object; the message names file and line.
     """
-    file = Path(path)
+    file = Path(expanded(path))
     file = file / "metrics.jsonl" if file.is_dir() else file
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     rows: list[dict[str, Any]] = []
@@ -138,7 +140,7 @@ def plot_curve(
 
 def save_figure(figure: Any, path: str | Path) -> Path:
     """Write a matplotlib figure to ``path``, whole or not at all; returns the path."""
-    target = Path(path)
+    target = Path(expanded(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.stem}.partial{target.suffix}")
     try:

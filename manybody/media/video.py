@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from manybody.files import expanded
 from manybody.media.labels import INSTALL_MEDIA, captions_of, labelled, media_package
 from manybody.media.offscreen import INSTALL_GL, Frame, VideoError, offscreen, views
 from manybody.sim import mujoco
@@ -69,7 +70,7 @@ def render_video(
         ValueError: shapes that do not fit the model, non-finite positions, an odd size or an unknown camera.
         VideoError: no OpenGL library or no video encoder.
     """
-    target = Path(path)
+    target = Path(expanded(path))
     clips = np.asarray(qpos, dtype=np.float64)
     clips = clips[None] if clips.ndim == 2 else clips
     captions = captions_of(clips, fps, returns)
@@ -147,7 +148,7 @@ def record_in_subprocess(
     Returns:
         ``path``, or None when there is no video.
     """
-    target = Path(path).absolute()
+    target = Path(expanded(path)).absolute()
     options = {"path": str(target), "fps": float(fps), "size": list(size), "camera": camera}
     options |= {"title": title, "labels": list(labels), "budget": budget}
     try:
@@ -202,9 +203,10 @@ def contact_sheet(
     for i, frame in enumerate(chosen):
         y, x = (i // columns) * height, (i % columns) * width
         sheet[y : y + height, x : x + width] = frame
-    with _whole(Path(path)) as partial:
+    target = Path(expanded(path))
+    with _whole(target) as partial:
         media_package("PIL.Image").fromarray(sheet).save(partial, format="PNG")
-    return Path(path)
+    return target
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from manybody.files import expanded
 from manybody.motion.errors import MotionError
 
 FOLDER = Path(__file__).parent / "clips"
@@ -26,7 +27,7 @@ def find_motion(source: str | os.PathLike, folder: Path = Path()) -> Path:
     Raises:
         MotionError: a name without an ending that is no shipped clip and no file; lists those there are.
     """
-    path = Path(source)
+    path = Path(expanded(source))
     if path.suffix or len(path.parts) != 1 or (folder / path).is_file():
         return folder / path
     if path.name not in shipped():
