@@ -343,8 +343,7 @@ def put(params, path, value):
         if params.get(name) is None:
             params[name] = beside
         params = params[name]
-    if key == "value":  # the old name of const_initializer's number
-        params.pop("val")
+    params.pop({"value": "val", "minibatch_size_per_env": "minibatch_size"}.get(key), None)  # its other name
     params[key] = value
 
 
