@@ -19,6 +19,7 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
   manybody play [run folder | checkpoint] [task=Ant] [num_envs=64] [games_num=100] [deterministic=True] [video=True]
       Play a policy; without a path, the best one of the newest run (of the task). The settings are those of the run
       under those of the command line, whose keys are training's: seed=3, task.env.episodeLength=300, ...
+      video.camera=side films with a camera of the task's model, video.seconds=10 for longer; also in training.
       manybody train test=True checkpoint=... is the same. --file some_rl_games.yaml: the configuration of a checkpoint
       that has no run folder.
   manybody compare RUN RUN ... [threshold=400] [picture=compare.png]
