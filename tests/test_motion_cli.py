@@ -235,7 +235,7 @@ def test_a_task_without_such_a_body_is_told(here, capsys, monkeypatch):
 
 
 def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
-    monkeypatch.setattr(rollout, "record_video", lambda player, path: path)
+    monkeypatch.setattr(rollout, "record_video", lambda player, path, *_: path)
     monkeypatch.setattr(pictures, "strip_beside", lambda video: video.with_suffix(".png"))
     play.main([run, "video=True", "games_num=1"])
     out = capsys.readouterr().out

@@ -44,7 +44,10 @@ def film_rendering(
     if camera is not None:
         raise VideoError(f"video.camera: got {camera!r}; expected none, as {_name(player)} draws itself")
     with _offscreen_gymnasium(), contextlib.ExitStack() as video:
-        env = player.env = _drawing(player)
+        before, player.env = player.env, _drawing(player)
+        env = player.env
+        if env is not before:
+            video.callback(env.close)
         rate = float(_metadata(_drawn(env)).get("render_fps") or FPS)
         every = max(1, round(rate / FPS))
         pictures = max(1, int(seconds * rate / every))
