@@ -179,7 +179,11 @@ class Run:
             "step_time": metrics.step_time,
         }
         scalars = {f"performance/{key}": value for key, value in performance.items()}
-        scalars |= {tag: value for tag, value in read.items() if "/" in tag and not tag.startswith("guard/")}
+        scalars |= {
+            tag: value
+            for tag, value in read.items()
+            if "/" in tag and not tag.startswith(("guard/", "guard_first/"))
+        }
         scalars |= {tag: read[tag] for tag in read if tag.startswith("guard/") and read[tag]}
         scalars["info/epochs"] = float(epoch)
         for tag, value in scalars.items():
