@@ -156,6 +156,13 @@ WHAT_RL_GAMES_DOES: Mapping[Any, str] = {
 }
 """Old value to what is worth knowing about it."""
 
+LSTM_MODELS: Mapping[str, str] = {
+    "continuous_a2c_lstm": "continuous_a2c",
+    "continuous_a2c_lstm_logstd": "continuous_a2c_logstd",
+    "discrete_a2c_lstm": "discrete_a2c",
+}
+"""Models of RL Games before 1.0, whose network has a block ``lstm``, to those that a block ``rnn`` makes recurrent."""
+
 NOT_YET: Mapping[str, frozenset[str]] = {
     "algo": frozenset(),
     "network": frozenset({"tcnnnet"}),

@@ -9,7 +9,7 @@ from manybody.config.algorithm import NameConfig
 from manybody.config.base import Section
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
 from manybody.config.gate import Gate
-from manybody.config.legacy import NOT_YET
+from manybody.config.legacy import LSTM_MODELS, NOT_YET
 from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.ppo import DiscretePPOConfig, PPOConfig
 from manybody.config.rnd import RNDCuriosityConfig, RNDDiscretePPOConfig, RNDPPOConfig
@@ -139,6 +139,7 @@ def parse_params(
         )
     gate = Gate(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
+    _translate_lstm(gate, values)
     networks = NETWORKS if networks is None else networks
     models = MODELS if models is None else models
     selected = {
@@ -189,6 +190,27 @@ def parse_section(
     gate.finish()
     assert isinstance(section, schema)
     return section
+
+
+def _translate_lstm(gate: Gate, values: dict[str, Any]) -> None:
+    """Write RL Games' old recurrent models as a model of today with a block ``rnn`` in its network, in place."""
+    model, network = values.get("model"), values.get("network")
+    if not (isinstance(model, dict) and isinstance(network, dict) and isinstance(network.get("lstm"), dict)):
+        return
+    name = LSTM_MODELS.get(str(model.get("name")))
+    if name is None or "rnn" in network:
+        return
+    gate.notice(
+        ("model", "name"), f"given '{model['name']}', taken for '{name}' with network.rnn of kind lstm"
+    )
+    lstm = network.pop("lstm")
+    model["name"] = name
+    network["rnn"] = {
+        "name": "lstm",
+        "units": lstm.get("units"),
+        "layers": lstm.get("layers", 1),
+        "concat_input": lstm.get("concated", False),
+    }
 
 
 def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) -> None:

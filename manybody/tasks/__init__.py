@@ -61,11 +61,13 @@ def task_class(name: str) -> type[MujocoTask]:
         return found
     near = {known.lower(): known for known in TASKS}
     match = difflib.get_close_matches(name.lower(), near, n=1)
-    hint = f" Did you mean '{near[match[0]]}'?" if match else ""
-    raise ValueError(
-        f"task: got '{name}', but the tasks are {', '.join(sorted(TASKS))}.{hint} "
-        "A task of your own is named module:Class, or registered by a module in import_modules"
+    hint = f"; did you mean '{near[match[0]]}'?" if match else ""
+    own = (
+        ""
+        if match
+        else ". A task of your own is named module:Class, or registered by a module in import_modules"
     )
+    raise ValueError(f"task: given '{name}'; expected one of {', '.join(sorted(TASKS))}{hint}{own}")
 
 
 def import_task(path: str) -> None:

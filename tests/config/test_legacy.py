@@ -217,3 +217,17 @@ def test_a_block_with_nothing_in_it_is_that_of_the_defaults(example):
     example["config"] |= {"player": None, "reward_shaper": None}
     config = parse_params(example).config
     assert (config.player.games_num, config.reward_shaper.scale_value) == (100, 1.0)
+
+
+def test_a_recurrent_model_of_early_rl_games_is_a_model_with_a_recurrent_network(example):
+    """RL Games 1.6.5 has no such model any more, and ignores the block ``lstm``."""
+    params = example
+    params["model"]["name"] = "continuous_a2c_lstm_logstd"
+    params["network"]["lstm"] = {"units": 12, "concated": False}
+    with pytest.warns(ConfigWarning, match="taken for 'continuous_a2c_logstd' with network.rnn of kind lstm"):
+        parsed = parse_params(params)
+    assert parsed.model["name"] == "continuous_a2c_logstd"
+    assert (parsed.network.rnn.name, parsed.network.rnn.units, parsed.network.rnn.layers) == ("lstm", 12, 1)
+    del params["network"]["lstm"]
+    with pytest.raises(ConfigError, match="no model is registered as 'continuous_a2c_lstm_logstd'"):
+        parse_params(params)

@@ -22,7 +22,9 @@ def test_built_in_tasks():
 
 
 def test_unknown_task_lists_and_suggests():
-    with pytest.raises(ValueError, match=r"task: got 'ants', but the tasks are Ant, .*Did you mean 'Ant'\?"):
+    with pytest.raises(
+        ValueError, match=r"task: given 'ants'; expected one of Ant, .*; did you mean 'Ant'\?"
+    ):
         make("ants")
 
 
