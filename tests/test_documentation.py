@@ -62,3 +62,35 @@ def test_play_commands_are_understood(command):
 def test_python_blocks_compile():
     for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL):
         compile(block, "README.md", "exec")
+
+
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
+
+
+def test_every_tag_of_the_library_is_explained():
+    source = "".join(path.read_text() for path in (ROOT / "manybody" / "algos").rglob("*.py"))
+    tags = set(re.findall(r'"((?:losses|info)/[a-z_0-9]+)"', source))
+    tags |= {f"performance/{name}" for name in re.findall(r'"(step_[a-z_]+|rl_update_time)":', source)}
+    assert len(tags) > 25
+    assert [tag for tag in sorted(tags) if tag.partition("/")[2] not in CONCEPTS] == []
+
+
+def test_the_explained_names_are_keys():
+    """The first column of the table of RL Games' names holds keys of the configuration, or what is listed here."""
+    table = CONCEPTS.split("## RL Games' names")[1].split("## ")[0]
+    names = {
+        name
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for name in re.findall(r"`([a-z_.]+)[^`]*`", line.split("|")[1])
+    }
+    known = (ROOT / "docs" / "configuration.md").read_text()
+    others = {"a_loss", "c_loss", "b_loss", "mu", "sigma", "neglogp", "rlgpu"}
+    assert len(names) > 30
+    assert [name for name in sorted(names - others) if name.rpartition(".")[2] not in known] == []
+
+
+def test_readme_begins_with_the_commands_that_set_everything_up():
+    first = README.split("## ")[1]
+    assert re.findall(r"^make \w+$", first, flags=re.MULTILINE) == ["make train", "make test", "make play"]
+    assert re.search(r"`make test` .*about \d+ minutes", first.replace("\n", " "))

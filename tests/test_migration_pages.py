@@ -192,7 +192,7 @@ KEYS |= {
     for key in schema.model_fields
 }
 WORDS = """num_mini_batches init_std vf_coef async sync constant linear adaptive isaaclab mjlab run runner
-terminated truncated algo network manybody""".split()  # noqa: SIM905
+terminated truncated algo network manybody task policy""".split()  # noqa: SIM905
 """In the right columns too, but no keys of configurations."""
 
 
