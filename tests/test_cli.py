@@ -250,5 +250,6 @@ def test_an_unknown_command_exits_with_2(capsys):
         cli.main(["trian"])
     assert error.value.code == 2
     assert (
-        "no command 'trian'; expected train, play, compare, import, export, tasks or motion" in capsys.readouterr().err
+        "no command 'trian'; expected train, play, compare, import, export, tasks or motion"
+        in capsys.readouterr().err
     )
