@@ -113,6 +113,7 @@ def settings(epochs: int, num_envs: int, seed: int) -> dict[str, Any]:
     return {
         "params": {
             "seed": seed,
+            "torch_threads": 1,  # a network this small gains nothing from more
             "algo": {"name": "a2c_discrete"},
             "model": {"name": "discrete_a2c"},
             "network": {

@@ -129,6 +129,7 @@ def params(epochs: int, num_envs: int) -> dict:
     head = {"mu_activation": "None", "sigma_activation": "None", "fixed_sigma": True, **init}
     return {
         "seed": 0,
+        "torch_threads": 1,  # a network this small gains nothing from more
         "algo": {"name": "a2c_continuous"},
         "model": {"name": "continuous_a2c_logstd"},
         "network": {

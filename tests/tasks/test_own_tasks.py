@@ -84,7 +84,7 @@ def test_the_check_is_made_once():
 def written(tmp_path, monkeypatch):
     """A task in a file of its own, with its model beside it, in a folder that is not the current one."""
     (tmp_path / "rail.xml").write_text(MODEL)
-    (tmp_path / "rail_task.py").write_text(
+    (tmp_path / "task_with_its_model.py").write_text(
         "from test_own_tasks import Slide\nclass Rail(Slide):\n    asset = 'rail.xml'\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -95,7 +95,7 @@ def written(tmp_path, monkeypatch):
 def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
     import importlib
 
-    rail = importlib.import_module("rail_task").Rail
+    rail = importlib.import_module("task_with_its_model").Rail
     assert one_step(build(rail)).reward.shape == (4,)  # a subclass elsewhere takes its parent's model
     (written / "rail.xml").unlink()
     with pytest.raises(
