@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 import manybody
-from manybody.config.task import EnvConfig, TaskConfig
+from manybody.config.task import EnvConfig, SimConfig, TaskConfig
 
 UPPER, LOWER = 0.12, 0.10
 """Lengths of the two links, m."""
@@ -70,6 +70,7 @@ class ReacherEnvConfig(EnvConfig):
 class ReacherConfig(TaskConfig):
     name: str = "Reacher"
     env: ReacherEnvConfig = ReacherEnvConfig()
+    sim: SimConfig = SimConfig(gravity=(0.0, 0.0, 0.0))
 
 
 def fingertip(angles: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from manybody.words import given
 OWN = ("name", "full_experiment_name", "train_dir", "load_path", "load_checkpoint")
 """Settings that say how a run is called, not what it trains."""
 SEED = "seed"
+MOST_COLUMNS = 4
+"""Differing settings that the table and the legend show."""
 
 
 @dataclass
@@ -80,7 +82,8 @@ def compare(
         say(line)
     groups: dict[str, list[Metrics]] = {}
     for run in compared:
-        label = ", ".join(f"{key}={value}" for key, value in run.differing.items()) or "all runs"
+        shown = list(run.differing.items())[:MOST_COLUMNS]
+        label = ", ".join(f"{key}={value}" for key, value in shown) or "all runs"
         groups.setdefault(label, []).append(run.metrics)
     parent = Path(_common([run.folder.parent for run in compared]))
     try:
@@ -116,7 +119,8 @@ def run_folders(path: str | Path) -> list[Path]:
 
 def table(runs: Sequence[Compared], threshold: float | None) -> list[str]:
     """The lines of the table, the run with the best return first."""
-    keys = list(dict.fromkeys(key for run in runs for key in run.differing))
+    every = list(dict.fromkeys(key for run in runs for key in run.differing))
+    keys = every[:MOST_COLUMNS]
     seeds = len({str(run.settings.get(SEED)) for run in runs}) > 1
     heading = ["run", *keys, *(["seed"] if seeds else []), "best", "last", "frames", "time"]
     heading += [] if threshold is None else [f"time to {threshold:,.1f}", "frames to it"]
@@ -141,7 +145,8 @@ def table(runs: Sequence[Compared], threshold: float | None) -> list[str]:
     for row in [heading, *rows]:
         padded = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
         aligned.append("  ".join([row[0].ljust(widths[0]), *padded[1:]]))
-    return [aligned[0], "-" * len(aligned[0]), *aligned[1:]]
+    more = [f"also different: {', '.join(every[MOST_COLUMNS:])}"] if len(every) > MOST_COLUMNS else []
+    return [aligned[0], "-" * len(aligned[0]), *aligned[1:], *more]
 
 
 def _read(folder: Path) -> Compared:

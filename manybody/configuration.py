@@ -12,11 +12,10 @@ from typing import Any
 from manybody.config import ConfigError, LaunchConfig, Params, Problem, load_yaml, parse_launch
 from manybody.config.errors import notify
 from manybody.config.launch import COPIES, SHORT_KEYS
-from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, split
+from manybody.hydra_tree import GROUPS, Composed, collecting, compose_tree, import_own, own_modules, split
 from manybody.interpolation import is_reference
 from manybody.motion.errors import chosen_by
 from manybody.motion.shipped import anchored
-from manybody.plugins import add_folders, folders_of
 from manybody.preflight import camera_problems, identity, playing_problems, training_problems
 from manybody.rl_games_file import SHORT, compose_file, set_words
 from manybody.run_tree import task_config
@@ -65,8 +64,10 @@ def configure(words: Words, file: str | None = None, folder: Path | None = None)
         notify(notice)
     try:
         if folder is not None:
-            add_folders(load_run(folder).get("import_path", ()))
-            composed = _under(load_run(folder), words.words, file, folder)
+            saved = load_run(folder)
+            wrong = import_own(saved)
+            composed = _under(saved, words.words, file, folder)
+            composed = composed._replace(problems=list(dict.fromkeys([*wrong, *composed.problems])))
         else:
             composed = compose_file(file, words.words) if file else compose_tree(_in_full(words.words))
     except ConfigError as error:
@@ -157,12 +158,10 @@ def record(cfg: Mapping[str, Any]) -> dict[str, Any]:
     another folder than it was started in.
     """
     kept = {**cfg, **{key: nothing for key, nothing in PASSING.items() if key in cfg}}
-    own = parse_launch({key: kept[key] for key in ("import_modules", "import_path") if key in kept})
-    folders = dict.fromkeys(
-        [*own.import_path, *folders_of([*own.import_modules, str(kept.get("task_name"))])]
-    )
-    if folders:
-        kept["import_path"] = list(folders)
+    section = settings_of(kept)
+    config = section.get("config") if isinstance(section, Mapping) else None
+    names = [kept.get("task_name"), config.get("env_name") if isinstance(config, Mapping) else None]
+    kept |= own_modules(kept, [str(name) for name in names if name])
     env = (kept.get("task") or {}).get("env") or {}
     if "motion_file" in env:
         with chosen_by("task.env.motion_file"):

@@ -14,10 +14,13 @@ TEMPORARY = ".saving-"
 def expanded(path: str | os.PathLike) -> str:
     """``path`` with ``~`` and environment variables replaced, as a shell does where no quotes stand in its way.
 
-    The name of a file or folder that exists stays, although it has a ``$`` in it.
+    The name of a file or folder that exists stays, although it has a ``$`` in it, and so does a new file's in such a
+    folder.
     """
     text = os.path.expanduser(os.fspath(path))
-    return text if os.path.lexists(text) else os.path.expandvars(text)
+    folder = os.path.dirname(text)
+    literal = os.path.lexists(text) or ("$" in folder and os.path.lexists(folder))
+    return text if literal else os.path.expandvars(text)
 
 
 def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:

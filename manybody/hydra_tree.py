@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from manybody import tasks
 from manybody.config import ConfigError, Problem, load_yaml, parse_launch
 from manybody.config.errors import did_you_mean, nearest, notify
 from manybody.config.launch import suggestion
 from manybody.config.types import opened
+from manybody.envs.registration import WORLDS
 from manybody.interpolation import CFG, register_resolvers
-from manybody.plugins import add_folders, import_module
+from manybody.plugins import add_folders, folders_of, home_of, import_module
 from manybody.tasks import MujocoTask, import_task, task_class
 from manybody.tasks.base import folder_of
 from manybody.words import Word, read
@@ -117,6 +119,26 @@ def import_own(settings: Iterable[Word] | Mapping[str, Any]) -> list[Problem]:
             except ValueError as error:
                 problems.append(Problem("import_modules", str(error)))
     return problems
+
+
+def own_modules(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[str]]:
+    """What a run keeps so that another process, in another folder, finds the user's code: two keys of the root.
+
+    Args:
+        cfg: the configuration, whose own keys come first.
+        names: of the task and the environment.
+    """
+    own = parse_launch({key: cfg[key] for key in ("import_modules", "import_path") if key in cfg})
+    modules, sources = list(own.import_modules), list(own.import_modules)
+    for name in names:
+        task = tasks.TASKS.get(name)
+        if ":" in name and name.partition(":")[0] not in WORLDS:
+            sources.append(name)
+        elif task is not None and not task.__module__.startswith("manybody."):
+            modules.append(home_of(task))
+            sources.append(modules[-1])
+    kept = {"import_modules": modules, "import_path": [*own.import_path, *folders_of(sources)]}
+    return {key: list(dict.fromkeys(values)) for key, values in kept.items() if values}
 
 
 def split(words: Sequence[Word]) -> tuple[list[Word], list[Word]]:

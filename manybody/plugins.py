@@ -44,9 +44,10 @@ def import_module(name: str) -> ModuleType:
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise PluginError(_failed(name, error)) from None
-            raise PluginError(
-                f"got {name!r}; expected a module that Python finds. Start in the folder that holds it, or install it"
-            ) from None
+            what = "expected a module that Python finds. Start in the folder that holds it, or install it"
+            if name.endswith(".py"):
+                what = f"expected the name of a module, {name.removesuffix('.py')!r} without .py"
+            raise PluginError(f"got {name!r}; {what}") from None
         except Exception as error:
             raise PluginError(_failed(name, error)) from None
     return _modules[name]
@@ -118,7 +119,7 @@ def folders_of(modules: Iterable[str]) -> list[str]:
     for name in modules:
         root = name.partition(":")[0].partition(".")[0]
         module = _running_script(root) or sys.modules.get(root)
-        file = getattr(module, "__file__", None)
+        file = getattr(module, "__file__", None) or _origin(root)
         if not file:
             continue
         path = Path(os.path.abspath(file))
@@ -129,16 +130,21 @@ def folders_of(modules: Iterable[str]) -> list[str]:
     return list(found)
 
 
+def _origin(name: str) -> str | None:
+    """The file that ``import name`` would read; None: there is none."""
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        return spec.origin if spec and spec.has_location else None
+    return None
+
+
 def _running_script(name: str) -> ModuleType | None:
     """The module ``__main__`` where its file is what ``import name`` would read."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
     if file is None or Path(file).stem != name:
         return None
-    spec = None
-    with contextlib.suppress(ImportError, ValueError):
-        spec = importlib.util.find_spec(name)
-    origin = spec.origin if spec else None
+    origin = _origin(name)
     return main if origin and os.path.exists(file) and os.path.samefile(origin, file) else None
 
 
@@ -149,4 +155,8 @@ def _failed(name: str, error: BaseException) -> str:
     own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
     if not where and own:
         where = f"{own[-1].filename}:{own[-1].lineno}"
-    return f"importing {name!r} fails: {type(error).__name__}: {error}" + (f" ({where})" if where else "")
+    trains = any(frame.name in ("run_train", "prepare") for frame in frames)
+    hint = (
+        ". It trains while it is imported: move that under 'if __name__ == \"__main__\":'" if trains else ""
+    )
+    return f"importing {name!r} fails: {type(error).__name__}: {error}{f' ({where})' if where else ''}{hint}"

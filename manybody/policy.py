@@ -55,8 +55,8 @@ class Policy:
             an int or (N,). A tensor is on the device of ``obs``.
 
         Raises:
-            ValueError: the shape of ``obs`` or ``action_masks``, named with both shapes; or a recurrent policy gets
-                another number of rows than before without :meth:`reset`.
+            ValueError: the shape of ``obs`` or ``action_masks``, named with both shapes; values that are not finite;
+                or a recurrent policy gets another number of rows than before without :meth:`reset`.
         """
         if isinstance(obs, Mapping) and "obs" in obs and "obs" not in self._parts():
             if action_masks is None and not isinstance(self.action_space, spaces.Box):
@@ -110,9 +110,13 @@ class Policy:
 
     def _rowed(self, name: str, value: Any, space: spaces.Space) -> tuple[Tensor, bool]:
         dtype = torch.uint8 if space.dtype == np.uint8 else torch.float32
+        if value is None:
+            raise ValueError(f"{name}: got None; expected an observation")
         x = torch.as_tensor(
             value if isinstance(value, Tensor) else np.array(value), dtype=dtype, device=self.device
         )
+        if not x.isfinite().all():  # a policy's answer to NaN is NaN; a robot should not get it
+            raise ValueError(f"{name}: got NaN or infinity; expected finite numbers")
         shape = tuple(space.shape or ())
         if tuple(x.shape) == shape:
             return x.unsqueeze(0), True

@@ -13,7 +13,7 @@ import yaml
 
 from manybody import plugins, tasks
 from manybody.algos import a2c, amp, rnd, sac
-from manybody.config import ConfigError, Params, Problem, dump, parse_launch, parse_params
+from manybody.config import ConfigError, Params, Problem, dump, parse_params
 from manybody.config.errors import did_you_mean, notify
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import log, say
@@ -21,7 +21,7 @@ from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAl
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
 from manybody.envs.registration import WORLDS, creator_of, register, registered, use_vecenv_type
-from manybody.hydra_tree import import_own
+from manybody.hydra_tree import import_own, own_modules
 from manybody.model_builder import ModelBuilder
 from manybody.preflight import (
     Start,
@@ -98,7 +98,7 @@ class Runner:
         self.load_config(self.parse(yaml_config, training))
         self.run_config: dict[str, Any] = {
             **yaml_config,
-            **_own_modules(yaml_config, str(self.params.config.get("env_name"))),
+            **own_modules(yaml_config, [str(self.params.config.get("env_name"))]),
             "params": dump(self.params),
         }
 
@@ -302,16 +302,6 @@ def registered_task(env_name: str) -> type[tasks.MujocoTask] | None:
     """The task that ``env_name`` is made from, or None where it is an environment of another kind."""
     maker = creator_of(env_name)
     return tasks.TASKS[env_name] if getattr(maker, "func", None) is _make_task else None
-
-
-def _own_modules(cfg: Mapping[str, Any], env_name: str) -> dict[str, list[str]]:
-    """What a run keeps so that another process finds the user's task that it trains on."""
-    modules = list(parse_launch({"import_modules": cfg.get("import_modules", ())}).import_modules)
-    task = tasks.TASKS.get(env_name)
-    if task is not None and ":" not in env_name and not task.__module__.startswith("manybody."):
-        modules = list(dict.fromkeys([*modules, plugins.home_of(task)]))
-    folders = plugins.folders_of([*modules, env_name] if ":" in env_name else modules)
-    return {"import_modules": modules, "import_path": folders} if modules or folders else {}
 
 
 def _make_task(

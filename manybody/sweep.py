@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from manybody.config import ConfigError, Problem
 from manybody.engine.console import say, warn
 from manybody.hydra_tree import collecting
+from manybody.runner import TrainingStopped
 from manybody.words import Word, as_typed, given, jobs, read
 
 TRAIN_DIRS = ("train_dir", "params.config.train_dir", "train.params.config.train_dir")
@@ -55,12 +56,19 @@ def run_sweep(
         raise ConfigError(dict.fromkeys(problems))
     _notice_schedule(sweep.words, prepared)
     agents: list[Any] = []
+    number = 0
     try:
         for number, job in enumerate(prepared, 1):
             say(f"job {number} of {len(prepared)}: {job.name}")
             agents.append(job.start())
+    except TrainingStopped as stop:
+        agents.append(stop.agent)
+        raise
     finally:  # also where one of them was stopped or failed
         _print_table([(job.name, agent) for job, agent in zip(prepared, agents, strict=False)])
+        left = [job.name for job in prepared[number:]]
+        if left:
+            say(f"\nnot started:     {', '.join(left)}")
     return agents
 
 

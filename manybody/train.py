@@ -63,9 +63,7 @@ def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserve
     try:
         agent = runner.run({"train": True, "checkpoint": settings.checkpoint, "sigma": settings.sigma})
     except TrainingStopped as stop:
-        folder = stop.agent.run.folder
-        summarise(folder)
-        say(f"resume it:       manybody train {shlex.quote(f'checkpoint={folder.path}')}")
+        summarise(stop.agent.run.folder, resumable=True)
         raise
     show_results(agent, settings.video, settings.video_seconds, settings.video_camera)
     return agent
@@ -102,16 +100,26 @@ def show_results(
             say(f"video:           {video}")
 
 
-def summarise(folder: RunFolder) -> Path | None:
-    """Draw the learning curve of a run and report where everything lies; returns the best checkpoint, if any."""
+def summarise(folder: RunFolder, resumable: bool = False) -> Path | None:
+    """Report where everything lies and draw the learning curve; returns the best checkpoint, if any.
+
+    Args:
+        folder: of the run.
+        resumable: the run was stopped; say how to resume it.
+    """
     from manybody.media.rollout import draw_curve
 
-    checkpoint = folder.best() or folder.newest()
+    best = folder.best()
+    checkpoint = best or folder.newest()
     say(f"\nrun folder:      {folder.path}")
-    for what, where in (("best checkpoint", checkpoint), ("learning curve", draw_curve(folder))):
-        if where:
-            say(f"{what + ':':<16} {where}")
+    if checkpoint:
+        say(f"{'best checkpoint:' if best else 'last checkpoint:'} {checkpoint}")
+    if resumable:
+        say(f"resume it:       manybody train {shlex.quote(f'checkpoint={folder.path}')}")
     say(f"play it again:   manybody play {shlex.quote(str(folder.path))}")
+    curve = draw_curve(folder)  # takes a second or two; what matters is on the screen by then
+    if curve:
+        say(f"learning curve:  {curve}")
     return checkpoint
 
 

@@ -1,5 +1,6 @@
 """The ``key=value`` words of a command line, read one by one in Hydra's grammar."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +62,8 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
         elif said:
             result.notices.append(f"{key}: has no effect: {said.why}")
         elif not equals and not text.startswith("~"):
-            result.problems.append(Problem(text, "is not of the form key=value"))
+            hint = f"; did you mean task={text}?" if re.fullmatch(r"[\w.]+:\w+", text) else ""
+            result.problems.append(Problem(text, f"is not of the form key=value{hint}"))
         elif word is None:
             what = "expected a number, true, false, null, text, [a,b] or {key:value}; write other text as"
             result.problems.append(Problem(key, f"given {shown(given)}; {what} \"{key}='…'\""))

@@ -100,3 +100,11 @@ def test_the_command_that_is_printed_can_be_pasted(home, name, capsys):
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("play it again:")]
     command, *path = shlex.split(line.partition("manybody ")[2])
     assert command == "play" and play_run(*path, ["games_num=8"]).games == 8
+
+
+def test_a_run_whose_name_looks_like_a_variable_keeps_its_files_together(home, monkeypatch):
+    monkeypatch.setenv("ELSEWHERE", "/../elsewhere")
+    folder = home / "runs" / "a$ELSEWHERE"
+    folder.mkdir(parents=True)
+    assert expanded(folder / "curve.png") == str(folder / "curve.png")
+    assert expanded("$ELSEWHERE/x") == "/../elsewhere/x"

@@ -233,3 +233,46 @@ def test_training_nothing_prints_the_usage(capsys):
 def test_a_run_configuration_error_names_the_modules_key():
     with pytest.raises(ConfigError, match=r"import_modules: got 'nowhere'; expected a module"):
         manybody.Runner().load({"import_modules": "nowhere", "params": {}})
+
+
+def test_a_registered_task_that_python_trains_plays_from_another_folder(own, monkeypatch):
+    """``manybody.train`` of a name: the run keeps the module of the class."""
+    manybody.register_task("Rail", plugins.import_module("rail_task").Rail)
+    agent = manybody.train("Rail", num_envs=8, max_iterations=1, video=False)
+    folder = agent.run.folder
+    recorded = yaml.safe_load(folder.config_file.read_text())
+    assert (recorded["import_modules"], recorded["import_path"]) == (["rail_task:Rail"], [str(own)])
+    folder.close()
+    moved(monkeypatch, own)
+    assert play.main([str(folder.path), "games_num=2"]).mean_steps == 7.0
+
+
+def test_a_gymnasium_environment_of_ones_own_plays_from_another_folder(own, monkeypatch):
+    (own / "rail_task.py").write_text(
+        "import gymnasium\n"
+        "class Point(gymnasium.Env):\n"
+        "    observation_space = gymnasium.spaces.Box(-1, 1, (2,))\n"
+        "    action_space = gymnasium.spaces.Box(-1, 1, (1,))\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        self.t = 0\n"
+        "        return self.observation_space.low, {}\n"
+        "    def step(self, action):\n"
+        "        self.t += 1\n"
+        "        return self.observation_space.low, 1.0, False, self.t >= 5, {}\n"
+        "gymnasium.register('Point-v0', entry_point=Point)\n"
+    )
+    content = yaml.safe_load((EXAMPLES / "rl_games_cartpole.yaml").read_text())
+    content["params"]["config"] |= {"env_name": "rail_task:Point-v0", "minibatch_size": 64, "num_actors": 4}
+    (own / "file.yaml").write_text(yaml.safe_dump(content))
+    folder = train.main(["--file", "file.yaml", "max_iterations=1", "video=False"]).run.folder
+    folder.close()
+    moved(monkeypatch, own)
+    assert play.main([str(folder.path), "games_num=2", "num_envs=2"]).mean_steps == 5.0
+
+
+def test_the_usual_slips_in_naming_a_task_get_a_hint(refused, own):
+    assert "expected the name of a module, 'rail_task' without .py" in refused("task=rail_task.py:Rail")
+    assert "'rail_task' is a module; name the class in it: task=rail_task:MyTask" in refused("task=rail_task")
+    assert "did you mean task=rail_task:Rail?" in refused("rail_task:Rail")
+    (own / "names.py").write_text("import manybody\nmanybody.train('Cartpole', num_envs=0)\n")
+    assert "It trains while it is imported" in refused("task=Cartpole", "import_modules=names")

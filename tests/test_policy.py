@@ -168,6 +168,15 @@ def test_wrong_shapes(run, shape):
         assert str(refused.value) == f"obs: got shape {shape}; expected (3,) or (N, 3)"
 
 
+def test_observations_that_are_not_finite(run):
+    policy = manybody.load_policy(run(toy_params())[0])
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="obs: got NaN or infinity; expected finite numbers"):
+            policy(np.array([0.0, value, 0.0]))
+    with pytest.raises(ValueError, match="obs: got None; expected an observation"):
+        policy(None)
+
+
 def test_wrong_keys_and_rows(run):
     policy = manybody.load_policy(run(KINDS["dict"]())[0])
     image, vector = np.zeros((4, 8, 8, 2), np.uint8), np.zeros((4, 3))

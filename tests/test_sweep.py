@@ -1,9 +1,12 @@
 """``--multirun``: names of folders, the table at the end, and what is said about a swept learning rate."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from manybody import play, sweep, train
 from manybody.config import ConfigError
+from manybody.runner import TrainingStopped
 from manybody.words import read
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -82,5 +85,21 @@ def test_a_run_that_fails_leaves_the_table_of_those_before_it(capsys):
     with pytest.raises(ConfigError, match="no luck"):
         sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2,3"], prepare)
     out = capsys.readouterr().out
-    table = out[out.index("best return") :]
-    assert "Cartpole_seed=1" in table and "Cartpole_seed=3" not in table
+    table, _, left = out[out.index("best return") :].partition("not started:")
+    assert "Cartpole_seed=1" in table and "Cartpole_seed=2" not in table
+    assert left.split() == ["Cartpole_seed=3"]
+
+
+def test_a_run_that_is_stopped_is_in_the_table(capsys):
+    stop = SimpleNamespace(exit_code=130)
+    run = SimpleNamespace(best_seen=1.5, mean_reward=1.0, elapsed=60.0, folder=None, stop=stop)
+    agent = SimpleNamespace(frame=640, run=run)
+
+    def stopped():
+        raise TrainingStopped(agent)
+
+    with pytest.raises(SystemExit):
+        sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2"], lambda job: stopped)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].split() == ["Cartpole_seed=1", "1.5", "1.0", "640", "1.0"]
+    assert lines[-1].split() == ["not", "started:", "Cartpole_seed=2"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from manybody.compat.agent import LegacyAgent
 from manybody.compat.rl_games.common.experience import ExperienceBuffer
 from manybody.data import rollout
-from manybody.data.tree import tree_map
+from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError
 from manybody.functional.returns import gae
 
@@ -149,6 +149,12 @@ class Collector(LegacyAgent):
                 "step, because use_action_masks is on"
             )
         masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.ppo_device)
+        rows = len(next(leaves(obs["obs"])))
+        if len(masks) != rows:
+            raise EnvError(
+                f"environment '{self.env_name}': get_action_masks(): got the shape {tuple(masks.shape)}; expected "
+                f"({rows}, choices)"
+            )
         return {**self._ask(obs, action_masks=masks), "action_masks": masks}
 
     def get_values(self, obs: dict[str, Any]) -> Tensor:

@@ -134,8 +134,10 @@ class RunFolder:
         """
         folder = cls(expanded(path))
         if not folder.nn.is_dir():
+            inside = sorted(nn.parent.name for nn in folder.path.glob("*/nn"))
+            hint = f" It holds runs: give one of them, such as {folder.path / inside[-1]}." if inside else ""
             raise RunFolderError(
-                f"{folder.path}: not a run folder (no nn/ in it). Give one that `manybody train` made."
+                f"{folder.path}: not a run folder (no nn/ in it). Give one that `manybody train` made.{hint}"
             )
         return folder
 

@@ -1,6 +1,7 @@
 """The picture of ``manybody compare``: one line with a band for each group of runs that differ in their seed alone."""
 
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -58,11 +59,11 @@ def plot_groups(
             seeds = f" ({len(runs)} runs)" if len(runs) > 1 else ""
             if len(runs) > 1:
                 axes.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)
-            line(axes, grid, mean, color, width=1.8, label=f"{label}{seeds}")
+            line(axes, grid, mean, color, width=1.8, label=f"{textwrap.shorten(label, 110)}{seeds}")
         if not axes.lines:
             axes.text(0.5, 0.5, "no episode has ended yet", transform=axes.transAxes, ha="center", color=GREY)
         else:
-            axes.legend(loc="best")
+            figure.legend(loc="outside lower left", ncols=1)
             if threshold is not None:
                 axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--")
         axes.set_xlim(left=0)

@@ -85,6 +85,12 @@ class MujocoCpu:
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
         """See ``Simulation.reset``. ``sensordata`` of the reset environments is zero until the next step."""
+        for name, values, wanted in (("qpos", qpos, self.qpos), ("qvel", qvel, self.qvel)):
+            if values.shape != wanted.shape:
+                raise ValueError(
+                    f"sim.reset: {name}: got shape {tuple(values.shape)}; expected {tuple(wanted.shape)}: one row for "
+                    "every environment, of which those in the mask are used"
+                )
         # Few environments end in one step: `where` over whole rows of a thousand bytes would take 2 ms.
         # Time, activations, warm start and controls as in a new MjData.
         self._rows[mask] = self._pristine

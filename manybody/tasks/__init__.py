@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from manybody.config import parse_section
@@ -11,6 +12,7 @@ from manybody.plugins import PluginError, import_module, import_object, load_ins
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole
+from manybody.tasks.checks import check_class
 from manybody.tasks.humanoid import Humanoid
 from manybody.tasks.humanoid_amp import HumanoidAMP
 from manybody.tasks.humanoid_amp_heading import HumanoidAMPHeading
@@ -49,6 +51,7 @@ def task_class(name: str) -> type[MujocoTask]:
     """
     load_installed()
     if name in TASKS:
+        check_class(TASKS[name])
         return TASKS[name]
     if ":" in name:
         try:
@@ -57,16 +60,17 @@ def task_class(name: str) -> type[MujocoTask]:
             raise ValueError(f"task: {error}") from None
         if not (isinstance(found, type) and issubclass(found, MujocoTask)):
             raise ValueError(f"task: got {name!r}, which is no subclass of manybody.MujocoTask")
+        check_class(found)
         register_task(name, found)
         return found
     near = {known.lower(): known for known in TASKS}
     match = difflib.get_close_matches(name.lower(), near, n=1)
     hint = f"; did you mean '{near[match[0]]}'?" if match else ""
-    own = (
-        ""
-        if match
-        else ". A task of your own is named module:Class, or registered by a module in import_modules"
-    )
+    own = ". A task of your own is named module:Class, or registered by a module in import_modules"
+    if name.isidentifier() and find_spec(name):
+        own = f". {name!r} is a module; name the class in it: task={name}:MyTask"
+    elif match:
+        own = ""
     raise ValueError(f"task: given '{name}'; expected one of {', '.join(sorted(TASKS))}{hint}{own}")
 
 

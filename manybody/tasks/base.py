@@ -12,11 +12,12 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from manybody.config.errors import notify
 from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
-from manybody.tasks.checks import check_controls, check_observations, check_outcome
+from manybody.tasks.checks import check_controls, check_extras, check_observations, check_outcome
 
 ASSETS = Path(__file__).parent / "assets"
 """Where the models of the built-in tasks lie."""
@@ -202,14 +203,17 @@ class MujocoTask(VecEnv):
             check_controls(f"{name}.pre_physics_step", self.sim.ctrl, controls)
         self.sim.step(self.cfg.sim.substeps * self.cfg.env.controlFrequencyInv)
         final_obs, reward, terminated = self.post_physics_step()
-        self._checked = True
 
         unstable = ~self.sim.finite
         final_obs = torch.where(unstable.unsqueeze(1), self.obs_buf, final_obs)
         reward = torch.where(unstable, self.unstable_reward, reward)
         terminated = terminated | unstable
         truncated = (self.progress_buf + self.shortened_by >= self.max_episode_length) & ~terminated
-        extras = self.extras() | {"unstable_envs": unstable.sum()}
+        metrics = self.extras()
+        if not self._checked:
+            check_extras(f"{type(self).__name__}.extras", metrics)
+            self._checked = True
+        extras = {**metrics, "unstable_envs": unstable.sum()}
 
         done = terminated | truncated
         self._start_episodes(done)
@@ -296,7 +300,10 @@ class MujocoTask(VecEnv):
         self.shortened_by.masked_fill_(mask, 0)
         # Out of place: the learner may still hold the actions of the step.
         self.actions = self.actions.masked_fill(mask.unsqueeze(1), 0.0)
-        self.reset_where(mask)
+        try:
+            self.reset_where(mask)
+        except ValueError as error:
+            raise EnvError(f"{type(self).__name__}.reset_where: {error}") from error
 
     @classmethod
     def cameras(cls) -> list[str]:
@@ -310,19 +317,35 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def _load_asset(cls) -> mujoco.MjModel:
+        text = cls.asset if isinstance(cls.asset, str) and cls.asset.lstrip().startswith("<") else None
+        file = "" if text else str(cls._asset_file())
         try:
-            if isinstance(cls.asset, str) and cls.asset.lstrip().startswith("<"):
-                return mujoco.MjModel.from_xml_string(cls.asset)
-            return mujoco.MjModel.from_xml_path(str(cls._asset_file()))
+            return mujoco.MjModel.from_xml_string(text) if text else mujoco.MjModel.from_xml_path(file)
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise EnvError(f"{cls.__name__}.asset: MuJoCo cannot load the model: {reason}") from None
 
     def _load_model(self) -> mujoco.MjModel:
         model = self._load_asset()
+        self._notice_replaced(model)
         model.opt.timestep = self.cfg.sim.dt / self.cfg.sim.substeps
         model.opt.gravity = self.cfg.sim.gravity
         return model
+
+    def _notice_replaced(self, model: mujoco.MjModel) -> None:
+        """Notify where the model sets a time step or a gravity of its own, which ``task.sim`` replaces."""
+        replaced, plain = [], mujoco.MjOption()
+        step = self.cfg.sim.dt / self.cfg.sim.substeps
+        if model.opt.timestep not in (plain.timestep, step):
+            replaced.append(f"timestep {model.opt.timestep:g} s by sim.dt / sim.substeps = {step:g} s")
+        gravity = tuple(model.opt.gravity.tolist())
+        if gravity not in (tuple(plain.gravity.tolist()), self.cfg.sim.gravity):
+            replaced.append(f"gravity {gravity} by sim.gravity = {self.cfg.sim.gravity} m/s^2")
+        if replaced:
+            notify(
+                f"{type(self).__name__}: the task's settings replace the model's {' and '.join(replaced)}; "
+                "set these keys in the task's Config, or on the command line as task.sim.…"
+            )
 
     @classmethod
     def _asset_file(cls) -> Path:

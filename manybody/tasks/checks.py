@@ -5,7 +5,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvError
+
+METHODS = ("pre_physics_step", "compute_observations", "compute_reward", "reset_where")
+"""What a task has to write."""
+
+
+def check_class(cls: type) -> None:
+    """Check that a task has everything that it must declare.
+
+    Raises:
+        EnvError: what is missing, all of it.
+    """
+    missing = [name for name in METHODS if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
+    missing += [name for name in ("num_observations", "num_actions", "asset") if not hasattr(cls, name)]
+    if missing:
+        raise EnvError(f"{cls.__name__}: {', '.join(missing)}: missing, but every task has to define it")
+    config = getattr(cls, "Config", None)
+    if not (isinstance(config, type) and issubclass(config, TaskConfig)):
+        raise EnvError(
+            f"{cls.__name__}.Config: got {config!r}; expected a subclass of manybody.config.task.TaskConfig"
+        )
+
+
+def check_extras(method: str, value: Any) -> None:
+    """Raise EnvError unless ``value`` is what ``extras`` owes: a dictionary."""
+    if not isinstance(value, dict):
+        raise EnvError(f"{method}: got {type(value).__name__}; expected a dictionary of metrics by name")
 
 
 def check_observations(method: str, value: Any, num_envs: int, num_observations: int) -> None:
@@ -24,10 +51,10 @@ def check_outcome(method: str, value: Any, num_envs: int) -> None:
         what = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__
         raise EnvError(f"{method}: got {what}; expected a tuple (reward, terminated), ({num_envs},) each")
     reward, terminated = value
-    expected = f"expected reward as a float tensor ({num_envs},)"
+    expected = f"expected reward as a float32 tensor ({num_envs},)"
     _check(f"{method}: reward", reward, (num_envs,), expected)
-    if not reward.is_floating_point():
-        raise EnvError(f"{method}: reward: got dtype {reward.dtype}; {expected}")
+    if reward.dtype != torch.float32:
+        raise EnvError(f"{method}: reward: got dtype {reward.dtype}; {expected}. Add .float()")
     expected = f"expected terminated as a bool tensor ({num_envs},)"
     _check(f"{method}: terminated", terminated, (num_envs,), expected)
     if terminated.dtype != torch.bool:

@@ -1,11 +1,15 @@
 """A task that a user wrote: where its model is found, and what its four methods may return."""
 
+import warnings
+
 import pytest
 import torch
 
 import manybody
+from manybody.config import ConfigWarning
 from manybody.config.task import EnvConfig, TaskConfig
 from manybody.envs.base import EnvError
+from manybody.tasks.checks import check_class
 
 MODEL = """<mujoco><worldbody><body><joint name="j" type="slide"/><geom size=".1"/></body></worldbody>
 <actuator><motor joint="j"/></actuator></mujoco>"""
@@ -62,6 +66,17 @@ def test_a_task_without_a_config_of_its_own_has_the_usual_settings():
         ("compute_reward", lambda self: torch.zeros(4), r"got Tensor; expected a tuple \(reward, terminated"),
         ("compute_reward", lambda self: (torch.zeros(4),) * 3, r"got 3 values; expected a tuple"),
         (
+            "compute_reward",
+            lambda self: (torch.zeros(4).double(), torch.zeros(4).bool()),
+            r"reward: got dtype",
+        ),
+        ("extras", lambda self: ["speed"], r"got list; expected a dictionary of metrics by name"),
+        (
+            "reset_where",
+            lambda self, mask: self.sim.reset(mask, torch.zeros(1, 1), torch.zeros(1, 1)),
+            r"sim.reset: qpos: got shape \(1, 1\); expected \(4, 1\): one row for every environment",
+        ),
+        (
             "pre_physics_step",
             lambda self, actions: setattr(self.sim, "ctrl", actions[0]),
             r"self.sim.ctrl: got shape \(1,\)",
@@ -105,3 +120,32 @@ def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
     (written / "rail.xml").write_text("<mujoco><nonsense/></mujoco>")
     with pytest.raises(EnvError, match=r"Slide\.asset: MuJoCo cannot load the model: .*nonsense"):
         build(rail)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"num_actions": None}, None),
+        ({"Config": object}, r"Rail\.Config: got <class 'object'>; expected a subclass of .*TaskConfig"),
+    ],
+)
+def test_what_a_task_has_to_declare(body, message):
+    cls = type("Rail", (Slide,), body)
+    if message is None:
+        cls = type(
+            "Rail", (manybody.MujocoTask,), {"num_observations": 2, "compute_reward": Slide.compute_reward}
+        )
+        message = "Rail: pre_physics_step, compute_observations, reset_where, num_actions, asset: missing"
+    with pytest.raises(EnvError, match=message):
+        check_class(cls)
+
+
+def test_settings_that_replace_those_of_the_model_are_noticed():
+    own = MODEL.replace("<worldbody>", '<option timestep="0.001" gravity="0 0 0"/><worldbody>')
+    with pytest.warns(
+        ConfigWarning, match=r"timestep 0.001 s by .* = 0.0083 s and gravity \(0.0, 0.0, 0.0\) by"
+    ):
+        build(asset=own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build()
