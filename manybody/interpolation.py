@@ -23,6 +23,8 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
 
 NOT_SEEN = ("defaults", "hydra", "task_name")
 """Root keys of the Hydra tree that a file cannot refer to."""
+ELSEWHERE: Mapping[str, Any] = {"pbt": False}
+"""Root keys that IsaacGymEnvs' files refer to and that have no meaning here, with their defaults there."""
 
 KeyPath = tuple[Any, ...]
 
@@ -88,7 +90,7 @@ def _tree(plain: dict[str, Any], root: Mapping[str, Any]) -> Any:
     if "train" in plain:
         return OmegaConf.create(plain)
     defaults = {key: value for key, value in load_yaml(CFG / "config.yaml").items() if key not in NOT_SEEN}
-    whole = {**defaults, **plain, **root, "train": plain, "params": "${train.params}"}
+    whole = {**defaults, **ELSEWHERE, **plain, **root, "train": plain, "params": "${train.params}"}
     if str(whole["num_envs"]) != "":
         whole["task"] = {"env": {"numEnvs": whole["num_envs"]}}
     return OmegaConf.create(whole).train

@@ -19,6 +19,7 @@ params:
     multi_gpu: ${....multi_gpu}
     bounds: [1, "${.0}"]
     wide: ${if:${eq:${....rl_device},"CPU"},a,b}
+    defer_summaries_sec: ${if:${....pbt},150,5}
 """
 
 
@@ -49,6 +50,7 @@ def test_a_training_file_of_isaacgymenvs_has_what_its_tree_would_give(read):
                 "multi_gpu": False,
                 "bounds": [1, 1],
                 "wide": "a",
+                "defer_summaries_sec": 5,  # no population is trained
             },
         }
     }
