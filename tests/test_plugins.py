@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -214,12 +215,16 @@ def test_folders_of_installed_packages_are_not_kept(own):
 def test_the_console_script_sees_modules_in_the_current_folder(own):
     """As installed: its own folder comes first on Python's path, the current one is missing."""
     code = "import sys; sys.path = [p for p in sys.path if p]; from manybody.cli import main; main()"
-    command = [sys.executable, "-P", "-c", code, "tasks", "rail_task"]
-    isolated = subprocess.run(command, capture_output=True, text=True, cwd=own)
-    assert isolated.returncode == 2  # -P asks Python not to look in the current folder
-    command.remove("-P")
+    command = [sys.executable, "-c", code, "tasks", "rail_task"]
     shown = subprocess.run(command, capture_output=True, text=True, cwd=own)
     assert shown.returncode == 0 and "rail_task:Rail " in shown.stdout, shown.stderr
+
+
+def test_python_can_be_asked_not_to_look_there(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["/nowhere"])
+    monkeypatch.setattr(sys, "flags", SimpleNamespace(safe_path=True))
+    cli.find_modules_here()
+    assert sys.path == ["/nowhere"]
 
 
 def test_training_nothing_prints_the_usage(capsys):
