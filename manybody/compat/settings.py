@@ -81,7 +81,7 @@ def plain(value: Any) -> Any:
 
 
 def params_of(yaml_config: Any) -> dict[str, Any]:
-    """What stands under ``params`` of a configuration, as dictionaries of its own, with the parts that are always read.
+    """The section ``params`` of a configuration, as new dictionaries, with the parts that are always read.
 
     Raises:
         ConfigError: it has no such parts, or they are of another kind.

@@ -174,7 +174,7 @@ def parse_section(
     Args:
         schema: What the section may hold.
         mapping: What it holds.
-        key: Which section it is, by its path below ``params``; ``task`` stands beside ``params``, not in it.
+        key: Which section it is, by its path below ``params``; ``task`` is next to ``params``, not in it.
         private_keys: True leaves unknown keys out, instead of refusing them. So a third-party subclass that
             has no schema of its own gives its base class what that knows, and reads the rest from
             ``mapping``.

@@ -101,7 +101,7 @@ class AMPAgent(A2CAgent):
         broken = ~rows_sane(demos)
         if (
             demos.device.type != "cpu"
-        ):  # reading it here would wait for the device: the epoch's one read tells
+        ):  # reading it here would wait for the device; the epoch's one read has it
             counted = self.epoch_extras.get(BROKEN_DEMOS, torch.zeros((), device=demos.device))
             self.epoch_extras[BROKEN_DEMOS] = counted + broken.sum()
         elif broken.any():

@@ -54,17 +54,17 @@ class SACState(TrainableAlgorithm):
 
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
         """See :class:`TrainableAlgorithm`: also the temperature, where it was saved (2.0), and the optimisers."""
-        anew = super().adopt(weights, path)
+        reset = super().adopt(weights, path)
         if "log_alpha" in weights:
             self._set_log_alpha(torch.tensor(number(weights, "log_alpha", path, 0.0)))
         else:
-            anew.append("the temperature")
-        anew += adopt_optimizers(self, weights, path)
+            reset.append("the temperature")
+        reset += adopt_optimizers(self, weights, path)
         if self.converts(weights):
             self._forget_critic_moments()
             moments = "the moments of critic_optimizer"
-            anew = [*filter(moments.__ne__, anew), f"{moments} ({self._conversion()})"]
-        return anew
+            reset = [*filter(moments.__ne__, reset), f"{moments} ({self._conversion()})"]
+        return reset
 
     def learner_state(self) -> dict[str, Any]:
         """Weights, temperature and optimisers: what a rollback returns to."""
@@ -123,7 +123,7 @@ class SACState(TrainableAlgorithm):
         return {"replay_buffer": self.replay_buffer.state_dict()} if self.config.save_replay_buffer else {}
 
     def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """The inverse of :meth:`memory_state`; says so where there is nothing to go on from."""
+        """The inverse of :meth:`memory_state`; warns where the checkpoint has none."""
         why = "it holds no replay buffer (save_replay_buffer was off)"
         self.replay_buffer.clear()
         if "replay_buffer" in state:
