@@ -5,7 +5,7 @@ from typing import Any
 
 from manybody import tasks
 from manybody.config import ConfigError, Problem, parse_section
-from manybody.config.errors import shown
+from manybody.config.errors import refuse, shown
 from manybody.config.task import TaskConfig
 from manybody.config.yaml import unlocated
 from manybody.envs.registration import register
@@ -30,7 +30,7 @@ def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
         config = parse_section(schema, cfg["task"], "task")
     except ConfigError as error:
         raise ConfigError([*problems, *error.problems]) from None
-    _refuse(problems)
+    refuse(problems)
     return config
 
 
@@ -57,17 +57,12 @@ def register_run_tree(yaml_config: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: it names no task, or what is wrong with the task.
     """
     opened, problems = resolved(yaml_config, {})
-    _refuse(problems)
+    refuse(problems)
     cfg: dict[str, Any] = {"sim_device": "cpu", "num_threads": 0, **unlocated(opened)}
     missing = [
         key for key, kind in (("task_name", str), ("task", dict)) if not isinstance(cfg.get(key), kind)
     ]
     expected = "expected what the config.yaml of a run of the configuration tree holds"
-    _refuse([Problem(key, f"given {shown(cfg.get(key))}; {expected}") for key in missing])
+    refuse([Problem(key, f"given {shown(cfg.get(key))}; {expected}") for key in missing])
     register_tree(cfg)
     return cfg
-
-
-def _refuse(problems: list[Problem]) -> None:
-    if problems:
-        raise ConfigError(problems)

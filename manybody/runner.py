@@ -14,7 +14,7 @@ import yaml
 from manybody import plugins, tasks
 from manybody.algos import a2c, amp, rnd, sac
 from manybody.config import ConfigError, Params, Problem, dump, parse_params
-from manybody.config.errors import did_you_mean, notify
+from manybody.config.errors import did_you_mean, notify, refuse
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import log, say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
@@ -104,7 +104,7 @@ class Runner:
 
     def _load_tree(self, yaml_config: Mapping[str, Any], training: bool) -> None:
         """Load what a run of the configuration tree keeps: settings under ``train.params``, and a task."""
-        _refuse(import_own(yaml_config))
+        refuse(import_own(yaml_config))
         cfg = register_run_tree(yaml_config)
         try:
             params = self.parse(cfg["train"], training)
@@ -124,7 +124,7 @@ class Runner:
             raise ConfigError(
                 [Problem("params", "missing; an RL Games configuration has everything below 'params'")]
             )
-        _refuse(import_own(yaml_config))
+        refuse(import_own(yaml_config))
         plugins.register_with(self)
         register_tasks(yaml_config["params"])
         builder = ModelBuilder()
@@ -194,7 +194,7 @@ class Runner:
             TrainingStopped: a signal ended training; a checkpoint was written.
         """
         checkpoint, sigma = args.get("checkpoint"), args.get("sigma")
-        _refuse(training_problems(self.params, self.run_config, checkpoint, sigma, self._environments(args)))
+        refuse(training_problems(self.params, self.run_config, checkpoint, sigma, self._environments(args)))
         start = starting_point(self.params.config, first_checkpoint(self.params, checkpoint))
         agent = self.algo_factory.create(
             self.algo_name,
@@ -223,7 +223,7 @@ class Runner:
             ConfigError: everything that would stop playing.
         """
         sigma = args.get("sigma")
-        _refuse(playing_problems(self.params, sigma, self._environments(args)))
+        refuse(playing_problems(self.params, sigma, self._environments(args)))
         player = self.create_player(**_given(args, "vec_env"))
         checkpoint = first_checkpoint(self.params, args.get("checkpoint"))
         if checkpoint:
@@ -319,11 +319,6 @@ def set_deterministic(wanted: bool) -> None:
     """Refuse operations whose result varies between runs, if ``wanted``."""
     if wanted:
         torch.use_deterministic_algorithms(True)
-
-
-def _refuse(problems: list[Problem]) -> None:
-    if problems:
-        raise ConfigError(problems)
 
 
 def _given(args: Mapping[str, Any], *names: str) -> dict[str, Any]:

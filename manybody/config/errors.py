@@ -42,6 +42,13 @@ class ConfigError(ValueError):
         return f"configuration: {len(self.problems)} problems\n{lines}"
 
 
+def refuse(problems: Iterable[Problem]) -> None:
+    """Raise ConfigError with ``problems``, if there are any."""
+    problems = tuple(problems)
+    if problems:
+        raise ConfigError(problems)
+
+
 def notify(message: str) -> None:
     """Warn with a ``ConfigWarning`` that points at the first line outside this package: the author's own."""
     frame: FrameType | None = sys._getframe(1)
