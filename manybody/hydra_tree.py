@@ -15,6 +15,7 @@ from manybody.config.errors import did_you_mean, nearest, notify
 from manybody.config.launch import suggestion
 from manybody.config.types import opened
 from manybody.envs.registration import WORLDS
+from manybody.files import expanded
 from manybody.interpolation import CFG, register_resolvers
 from manybody.plugins import add_folders, folders_of, home_of, import_module
 from manybody.tasks import MujocoTask, import_task, task_class
@@ -69,6 +70,7 @@ def compose_tree(words: Sequence[Word]) -> Composed:
     from omegaconf.errors import OmegaConfBaseException
 
     register_resolvers()
+    words = [_anchored(word) for word in words]
     problems = import_own(words)
     groups, values = split(words)
     chosen, unknown_choices = _chosen(groups)
@@ -176,7 +178,7 @@ def _own_choice(group: str, choice: str, known: Sequence[str]) -> list[str]:
         ConfigError: ``choice`` is neither.
     """
     if group == "train" and choice.endswith((".yaml", ".yml")):
-        return [f"train={_stored('train', choice, opened(load_yaml(Path(choice).expanduser())))}"]
+        return [f"train={_stored('train', choice, opened(load_yaml(choice)))}"]
     if group != "task":
         what = f"given {choice!r}; expected one of {', '.join(known)}, or a YAML file{did_you_mean(choice, known)}"
         raise ConfigError([Problem(group, what)])
@@ -192,6 +194,14 @@ def _own_choice(group: str, choice: str, known: Sequence[str]) -> list[str]:
         f"++train.params.config.name='${{resolve_default:{label},${{experiment}}}}'",
         *([f"train={train}"] if train in _files("train") else _own_choice("train", train, _files("train"))),
     ]
+
+
+def _anchored(word: Word) -> Word:
+    """``train=<file>.yaml`` with its whole path, so that a run is found again from another folder."""
+    if word.key != "train" or word.several or not str(word.value).endswith((".yaml", ".yml")):
+        return word
+    path = str(Path(expanded(word.value)).absolute())
+    return word._replace(text=f"train='{path}'", value=path)
 
 
 def _files(group: str) -> list[str]:

@@ -126,15 +126,19 @@ def test_a_module_registers_a_task_by_name(own):
     assert agent.vec_env.num_envs == 8 and agent.name == "Glide"
 
 
-def test_a_task_names_its_own_training_file(own):
+def test_a_task_names_its_own_training_file(own, monkeypatch):
     ant = (Path(cli.__file__).parent / "cfg/train/CartpolePPO.yaml").read_text()
     (own / "rail_ppo.yaml").write_text(ant.replace("gamma: 0.99", "gamma: 0.5"))
     (own / "tuned.py").write_text(
         "import rail_task\nclass Tuned(rail_task.Rail):\n    train = 'rail_ppo.yaml'\n"
     )
     assert train.main(["task=tuned:Tuned", *SMALL]).gamma == 0.5
-    assert train.main(["task=Cartpole", "train=rail_ppo.yaml", *SMALL]).gamma == 0.5
     assert train.main(["task=tuned:Tuned", "train=AntPPO", *SMALL]).gamma == 0.99
+    agent = train.main(["task=Cartpole", "train=rail_ppo.yaml", *SMALL])
+    assert agent.gamma == 0.5
+    agent.run.folder.close()
+    moved(monkeypatch, own)
+    assert play.main([str(agent.run.folder.path), "games_num=1", "num_envs=1"]).games == 1
 
 
 def test_an_agent_and_a_network_of_ones_own(own, monkeypatch):
