@@ -35,7 +35,7 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Motion clips to imitate: see, convert and record them; 'manybody motion help' says more.
 
 Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once, and so does the first one
-before training or while playing. While a video is made, Ctrl-C skips the video. SIGUSR1: saves and goes on.
+before training or while playing. While a video is made, Ctrl-C skips the video. SIGUSR1: saves, and training continues.
 Exit codes: 0 done; 2 the command, its configuration or a file that it names cannot be used; 3 the guard stopped
 training because its numbers stayed broken (the last good weights are saved); 130 and 143 after SIGINT and SIGTERM.
 """

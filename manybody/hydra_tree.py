@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from manybody import tasks
-from manybody.config import ConfigError, Problem, load_yaml, parse_launch
+from manybody.config import ConfigError, LaunchConfig, Problem, load_yaml, parse_launch
 from manybody.config.errors import did_you_mean, nearest, notify
 from manybody.config.launch import suggestion
 from manybody.config.types import opened
@@ -111,9 +111,7 @@ def import_own(settings: Iterable[Word] | Mapping[str, Any]) -> list[Problem]:
         settings = {word.key: word.value for word in settings}
     problems: list[Problem] = []
     with collecting(problems):
-        launch = parse_launch(
-            {key: settings[key] for key in ("import_modules", "import_path") if key in settings}
-        )
+        launch = _import_keys(settings)
         add_folders(launch.import_path)
         for name in launch.import_modules:
             try:
@@ -123,6 +121,11 @@ def import_own(settings: Iterable[Word] | Mapping[str, Any]) -> list[Problem]:
     return problems
 
 
+def _import_keys(cfg: Mapping[str, Any]) -> LaunchConfig:
+    """``import_modules`` and ``import_path`` of a root, validated."""
+    return parse_launch({key: cfg[key] for key in ("import_modules", "import_path") if key in cfg})
+
+
 def own_modules(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[str]]:
     """What a run keeps so that another process, in another folder, finds the user's code: two keys of the root.
 
@@ -130,7 +133,7 @@ def own_modules(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[
         cfg: the configuration, whose own keys come first.
         names: of the task and the environment.
     """
-    own = parse_launch({key: cfg[key] for key in ("import_modules", "import_path") if key in cfg})
+    own = _import_keys(cfg)
     modules, sources = list(own.import_modules), list(own.import_modules)
     for name in names:
         task = tasks.TASKS.get(name)

@@ -130,7 +130,7 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
     """Find the limits of a training that are reached where it would resume.
 
     Args:
-        config: what stands under ``params.config``.
+        config: the section ``params.config``.
         state: the content of ``checkpoint``.
         checkpoint: the file, for messages.
 
@@ -154,8 +154,10 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
     for key, (reached, what) in done.items():
         limit = _number(config.get(key))
         if limit is not None and reached >= limit and (limit > 0 or key == "score_to_win"):
-            told = f"given {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
-            problems.append(Problem(f"params.config.{key}", told))
+            message = (
+                f"given {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
+            )
+            problems.append(Problem(f"params.config.{key}", message))
     return problems
 
 

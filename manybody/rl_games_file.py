@@ -51,8 +51,8 @@ def compose_content(content: dict[str, Any], words: Iterable[Word]) -> Composed:
     """:func:`compose_file` for a file that was read; ``content`` changes."""
     words = list(words)
     typed = {word.key: "" if word.removes else word.value for word in words}
-    root, problems = ({}, []) if "train" in content else keys_beside(content)
-    if "defaults" in content:  # what is missing stands in the other files
+    root, problems = ({}, []) if "train" in content else root_keys(content)
+    if "defaults" in content:  # what is missing is in the other files
         return Composed(None, problems)
     composed = set_words({**content, "command": []}, words)
     assert composed.cfg is not None
@@ -63,7 +63,7 @@ def compose_content(content: dict[str, Any], words: Iterable[Word]) -> Composed:
 
 
 def open_content(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a script gives to ``Runner.load``, as ``--file`` reads it: references have their values, the keys beside
+    """What a script gives to ``Runner.load``, as ``--file`` reads it: references have their values, the keys next to
     ``params`` act. Keys that nobody knows are kept; ``content`` is not changed.
 
     Raises:
@@ -72,15 +72,15 @@ def open_content(content: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("params"), dict):
         return content
     own = copy.deepcopy(content) if content.keys() & SHORT.keys() else content
-    root, problems = keys_beside(own, strangers=True)
+    root, problems = root_keys(own, strangers=True)
     opened, without_value = resolved(own, root)
     if problems or without_value:
         raise ConfigError([*problems, *without_value])
     return opened
 
 
-def keys_beside(content: dict[str, Any], strangers: bool = False) -> tuple[dict[str, Any], list[Problem]]:
-    """Put the keys beside ``params`` where they act, in place: ``seed: 7`` is what ``seed=7`` is on a command line.
+def root_keys(content: dict[str, Any], strangers: bool = False) -> tuple[dict[str, Any], list[Problem]]:
+    """Put the keys next to ``params`` where they act, in place: ``seed: 7`` is what ``seed=7`` is on a command line.
 
     Args:
         content: what the file holds.

@@ -84,7 +84,7 @@ class Runner:
         Args:
             yaml_config: ``{'params': {...}}`` as in an RL Games file, or the ``config.yaml`` of a run of the
                 configuration tree, which has them under ``train`` and describes its task too. ``${...}`` in it is
-                resolved; of an RL Games file, ``seed``, ``num_envs`` and the like beside ``params`` act as on a command
+                resolved; of an RL Games file, ``seed``, ``num_envs`` next to ``params`` act as on a command
                 line. Further keys are kept for the run's ``config.yaml``.
             training: False for playing alone, where rules on batch sizes do not matter.
 

@@ -142,16 +142,18 @@ def train(task: str | type, *overrides: str, **settings: Any) -> Any:
         name = home_of(task)
         register_task(name, task)
         task = name
-    return prepare([f"task={task}", *overrides, *(f"{key}={_as_typed(x)}" for key, x in settings.items())])()
+    return prepare(
+        [f"task={task}", *overrides, *(f"{key}={_override_value(x)}" for key, x in settings.items())]
+    )()
 
 
-def _as_typed(value: Any) -> str:
+def _override_value(value: Any) -> str:
     """A Python value as it is typed on a command line."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_as_typed(item)}" for key, item in value.items()) + "}"
-    return f"[{','.join(map(_as_typed, value))}]" if isinstance(value, list | tuple) else str(value)
+        return "{" + ",".join(f"{key}:{_override_value(item)}" for key, item in value.items()) + "}"
+    return f"[{','.join(map(_override_value, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
 def prepare(texts: Sequence[str], file: str | None = None) -> Callable[[], Any]:

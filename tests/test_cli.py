@@ -191,7 +191,7 @@ def test_a_disk_that_fills_up_is_one_warning(tmp_path, start):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "MAX EPOCHS NUM!" in out and "Traceback" not in out + err
-    assert err.count("Training goes on") == 1 and err.count("could not save") == 2  # once more at the end
+    assert err.count("Training continues") == 1 and err.count("could not save") == 2  # once more at the end
     assert "there is no checkpoint" in err
     assert list(tmp_path.glob("runs/run/nn/*")) == []  # no half file
 

@@ -44,6 +44,8 @@ def test_what_is_wrong_is_raised_not_printed():
 
 
 def test_values_are_passed_as_they_would_be_typed():
-    from manybody.train import _as_typed
+    from manybody.train import _override_value
 
-    assert _as_typed({"units": [32, 16], "d2rl": False, "x": None}) == "{units:[32,16],d2rl:False,x:null}"
+    assert (
+        _override_value({"units": [32, 16], "d2rl": False, "x": None}) == "{units:[32,16],d2rl:False,x:null}"
+    )

@@ -77,8 +77,8 @@ class LegacyEnv(IVecEnv):
             "time_outs": step.truncated.to(self.rl_device),
             "terminate": step.terminated.to(self.rl_device),
         }
-        told = by_copy(infos, self.vec_env.num_envs) if self.infos_by_env else infos
-        return _shown(shown), step.reward.to(self.rl_device), self._done, told
+        infos_given = by_copy(infos, self.vec_env.num_envs) if self.infos_by_env else infos
+        return _shown(shown), step.reward.to(self.rl_device), self._done, infos_given
 
     def reset_done(self) -> tuple[Any, Tensor]:
         """The observation to act on, and (K,) int64, the rows whose episode ended in the last step."""

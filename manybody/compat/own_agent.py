@@ -118,8 +118,8 @@ class ClientObserver(AlgoObserver):
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
         """The client gets the numbers of the rows (K, 1), of each environment the first that is done."""
-        told = by_copy(infos, self.num_envs) if self.infos_by_env else infos
-        self.observer.process_infos(told, done_indices.nonzero()[:: self.num_agents])
+        infos_given = by_copy(infos, self.num_envs) if self.infos_by_env else infos
+        self.observer.process_infos(infos_given, done_indices.nonzero()[:: self.num_agents])
 
     def after_steps(self) -> None:  # noqa: D102
         self.observer.after_steps()

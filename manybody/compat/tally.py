@@ -75,7 +75,7 @@ class Tally:
         return line
 
     def result(self, n_game_life: int) -> PlayResult:
-        """Tell and return the statistics; ``n_game_life`` episodes are one game."""
+        """Log and return the statistics; ``n_game_life`` episodes are one game."""
         rewards = torch.cat([*self.rewards, torch.zeros(0, dtype=torch.float64)])
         games = max(len(rewards), 1)
         reward = float(rewards.sum()) / games * n_game_life
@@ -85,8 +85,8 @@ class Tally:
             say(left_out_text(self.left_out))
         wins = f" winrate: {sum(self.wins) / games * n_game_life}" if self.wins else ""
         say(f"av reward: {reward} av steps: {steps}{wins}")
-        deviation = float(rewards.std(correction=0)) if len(rewards) else 0.0
-        return PlayResult(len(rewards), reward, deviation * n_game_life, steps)
+        std = float(rewards.std(correction=0)) if len(rewards) else 0.0
+        return PlayResult(len(rewards), reward, std * n_game_life, steps)
 
 
 def _scores(infos: Any, counts: Tensor) -> Tensor | None:

@@ -185,7 +185,7 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
         if other is None:
             raise
         pasted = str(other).replace("'", "'\"'\"'")  # as shells read it between quotes
-        advice = f"The newest intact checkpoint beside it is '{other}': use checkpoint='{pasted}'."
+        advice = f"The newest intact checkpoint in that folder is '{other}': use checkpoint='{pasted}'."
         raise CheckpointError(path, error.field, error.given, error.expected, advice) from None
     known = isinstance(state, dict) and (
         FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))

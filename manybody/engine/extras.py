@@ -1,4 +1,4 @@
-"""Metrics of an epoch from what environments report beside observations and rewards."""
+"""Metrics of an epoch from what environments report besides observations and rewards."""
 
 import math
 import re
@@ -85,9 +85,9 @@ class ExtrasMetrics:
             self._add_rows(batch, finished)
         if problems:
             self._named |= set(problems)
-            told = {name: problem for name, problem in problems.items() if name not in self.used}
-            if told:
-                listed = "; ".join(f"extras[{name!r}]: {problem}" for name, problem in told.items())
+            unused = {name: problem for name, problem in problems.items() if name not in self.used}
+            if unused:
+                listed = "; ".join(f"extras[{name!r}]: {problem}" for name, problem in unused.items())
                 warn(f"what the environment reports is not logged under these keys: {listed}")
 
     def take(self) -> dict[str, Tensor]:

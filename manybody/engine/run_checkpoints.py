@@ -94,7 +94,7 @@ class Checkpoints:
     def best(self) -> Path | None:
         """The newest intact checkpoint that is the best of its run, or None.
 
-        Where no file says or is called so, that is one without a kind whose name is not RL Games' for another one.
+        Where no file has that kind or name, that is a file without a kind whose name RL Games gives to no other kind.
         """
         unknown = []
         for file in newest_first(self.folder):
@@ -109,7 +109,7 @@ class Checkpoints:
         return next(filter(is_intact, newest_first(self.folder)), None)
 
     def kind(self, file: Path) -> Kind | None:
-        """What ``file`` is; None where neither its content nor its name tells."""
+        """What ``file`` is; None where neither content nor name shows it."""
         return _stored(file)[1] or _named(file.stem, self._run_name)
 
     @cached_property
@@ -141,7 +141,7 @@ class Checkpoints:
             console.warn(f"{failed} What was learned since the last save is lost; {kept}.")
         elif not self._warned:
             console.warn(
-                f"{failed} Training goes on and tries again at the next save; earlier checkpoints are intact. "
+                f"{failed} Training continues and tries again at the next save; earlier checkpoints are intact. "
                 "Free space or permit writing."
             )
         self._warned = True

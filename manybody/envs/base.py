@@ -44,7 +44,7 @@ class Step(NamedTuple):
     """As ``obs`` but for ``action_masks``, which the end of an episode has no use for: rows of ended episodes hold
     their last observation, the other rows are unspecified. None when the environment cannot tell."""
     extras: dict[str, Any]
-    """What the environment reports beside, by name. Observers receive it as it is; numbers become metrics:
+    """What else the environment reports, by name. Observers receive it as it is; numbers become metrics:
 
     - (N,) numbers or bools: averaged over the rows and the steps of the epoch (of bools: a share).
     - () whole numbers (an ``int`` or an integer tensor): a count, summed over the steps of the epoch.
@@ -54,7 +54,7 @@ class Step(NamedTuple):
     - ``log``: as ``episode`` (Isaac Lab's and mjlab's name).
     - ``scores``, or ``battle_won``: (N,), averaged over the latest ``games_to_track`` finished episodes.
 
-    ``_<key>`` (N,) bool beside a ``<key>`` says which rows hold a value, as in Gymnasium's infos; without it all do.
+    ``_<key>`` (N,) bool marks the rows of ``<key>`` that hold a value, as in Gymnasium's infos; without it all do.
     Rows that are not finite are left out. Further mappings are flattened: ``a: {b: ...}`` is ``a/b``. A key that cannot
     be logged (text, tensors with more axes) is named in a warning, once in a run.
 

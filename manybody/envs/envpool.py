@@ -19,7 +19,7 @@ from manybody.envs.spaces import (
 )
 
 BOOKKEEPING = ("env_id", "players", "terminated")
-"""Keys of EnvPool's infos by which it tells its copies apart, or that the step has anyway."""
+"""Keys of EnvPool's infos that number its copies, or that the step has anyway."""
 
 
 class EnvPoolEnv(VecEnv):

@@ -18,7 +18,7 @@ def of_vector_env(infos: Mapping[str, Any], ended: np.ndarray) -> dict[str, Any]
     one. The extras are those of the step, so of the old one.
 
     Args:
-        infos: arrays by key, ``_<key>`` (N,) bool beside each saying which rows hold a value.
+        infos: arrays by key, and ``_<key>`` (N,) bool, the rows that hold a value.
         ended: (N,) bool.
     """
     kept = _without_elsewhere(infos)

@@ -34,7 +34,7 @@ CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
 """Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
 
 MUJOCOS_DIRECTION = (90.0, -45.0)
-"""Degrees: azimuth and elevation of a model that says nothing about them."""
+"""Degrees: azimuth and elevation of a model that sets none."""
 
 FRAMING = 1.25
 """Room around the robot, as a multiple of the distance at which it just fills the height of the frame."""

@@ -1,4 +1,4 @@
-"""Motion files of other programs that are not read: which format they are of, told by their keys, and what helps."""
+"""Motion files of other programs that are not read: their format, recognised by its keys, and what helps."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

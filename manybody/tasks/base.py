@@ -351,7 +351,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def _asset_file(cls) -> Path:
-        """The model's file, looked up beside the class that names it; those of the built-in tasks in ``assets``."""
+        """The model's file, in the folder of the class that names it; those of the built-in tasks in ``assets``."""
         owner = next(base for base in cls.__mro__ if "asset" in vars(base))
         folders = [*folder_of(owner), ASSETS]
         for folder in folders:
