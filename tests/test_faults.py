@@ -287,7 +287,7 @@ def test_a_folder_that_goes_and_comes_back_costs_one_warning_and_the_checkpoints
     agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=Vandal(), folder=lambda: folder)
     agent.train()
     err = capsys.readouterr().err
-    assert err.count("could not save") == 1 and "Training goes on" in err
+    assert err.count("could not save") == 1 and "Training continues" in err
     epochs = sorted(int(re.search(r"_ep_(\d+)_", file.name)[1]) for file in folder.nn.iterdir())
     assert agent.epoch_num == 6 and epochs == [4, 5, 6]
     assert len(folder.metrics_file.read_text().splitlines()) == 6

@@ -100,7 +100,7 @@ class RunWriter:
             if what not in self._broken:
                 console.warn(
                     f"{what}: cannot write in '{os.path.dirname(self.log_dir)}' ({error.strerror or error}). "
-                    "Training goes on; what is missed is not written later."
+                    "Training continues; what is missed is not written later."
                 )
             self._broken.add(what)
 
