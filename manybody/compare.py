@@ -80,19 +80,30 @@ def compare(
         threshold = min(reached)
     for line in table(compared, threshold):
         say(line)
-    groups: dict[str, list[Metrics]] = {}
-    for run in compared:
-        shown = list(run.differing.items())[:MOST_COLUMNS]
-        label = ", ".join(f"{key}={value}" for key, value in shown) or "all runs"
-        groups.setdefault(label, []).append(run.metrics)
     parent = Path(_common([run.folder.parent for run in compared]))
     try:
-        drawn = plot_groups(groups, picture or parent / "compare.png", threshold)
+        drawn = plot_groups(_groups(compared), picture or parent / "compare.png", threshold)
     except (ImportError, OSError, ValueError) as error:
         warn(f"no picture: {error}")
         return None
     say(f"\npicture: {drawn}")
     return drawn
+
+
+def _groups(runs: Sequence[Compared]) -> dict[str, list[Metrics]]:
+    """The metrics of runs that differ in their seed alone, by what a legend says of them."""
+    groups: dict[tuple[Any, ...], list[Compared]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run.differing.items()), []).append(run)
+    labels = [
+        ", ".join(f"{key}={value}" for key, value in kept[:MOST_COLUMNS]) or "all runs" for kept in groups
+    ]
+    return {
+        label if labels.count(label) == 1 else f"{same[0].folder.name}: {label}": [
+            run.metrics for run in same
+        ]
+        for label, same in zip(labels, groups.values(), strict=True)
+    }
 
 
 def run_folders(path: str | Path) -> list[Path]:
@@ -172,7 +183,10 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _set_differing(runs: Sequence[Compared]) -> None:
-    """Find the settings in which the runs differ; of those that always differ together, the first one counts."""
+    """Find the settings in which the runs differ, the task and those with the most values first.
+
+    Of settings that always differ together, one counts.
+    """
     keys = dict.fromkeys(key for run in runs for key in run.settings if key != SEED)
     patterns: dict[tuple[str, ...], str] = {}
     for key in sorted(keys, key=lambda key: (key != "task", key.count("."))):
@@ -180,8 +194,9 @@ def _set_differing(runs: Sequence[Compared]) -> None:
         if len(set(values)) > 1:
             patterns.setdefault(values, key)
     several = list(patterns.values())
-    for run in runs:
-        run.differing = {_short(key, several): values[runs.index(run)] for values, key in patterns.items()}
+    most_first = sorted(patterns.items(), key=lambda item: (item[1] != "task", -len(set(item[0]))))
+    for number, run in enumerate(runs):
+        run.differing = {_short(key, several): values[number] for values, key in most_first}
 
 
 def _short(key: str, keys: Sequence[str]) -> str:

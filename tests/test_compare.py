@@ -80,3 +80,22 @@ def test_a_path_without_a_run_and_wrong_settings_are_refused(run, tmp_path):
         with pytest.raises(SystemExit) as stop:
             cli.main(words)
         assert stop.value.code == 2
+
+
+def test_runs_that_differ_in_a_setting_that_the_legend_leaves_out_are_not_one_line(run):
+    """Six settings differ, four are shown: the rest still tells the runs apart."""
+    runs = [compare._read(run(name, [1.0])) for name in "abc"]
+    for number, each in enumerate(runs):
+        each.settings |= {f"params.config.k{i}": number + i for i in range(3)} | {
+            "params.config.z": number == 2
+        }
+        each.settings |= {f"params.config.y{i}": (number + i) % 2 for i in range(2)}
+    compare._set_differing(runs)
+    assert len(runs[0].differing) == 6 and list(runs[0].differing)[:3] == [
+        "k0",
+        "k1",
+        "k2",
+    ]  # three values each
+    runs[1].differing |= {key: runs[0].differing[key] for key in list(runs[0].differing)[:4]}
+    groups = compare._groups(runs)
+    assert len(groups) == 3 and [label.partition(":")[0] for label in groups][:2] == ["a", "b"]
