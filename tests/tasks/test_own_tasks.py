@@ -88,11 +88,16 @@ def test_the_first_step_names_the_method_that_returns_something_wrong(method, wr
         one_step(build(**{method: wrong}))
 
 
-def test_the_check_is_made_once():
-    """It costs nothing after the first step: a later mistake is not looked for."""
+def test_the_check_is_made_once(monkeypatch):
+    """It costs nothing after the first step."""
+    looked_at = []
+    monkeypatch.setattr("manybody.tasks.base.check_observations", lambda *given: looked_at.append(given))
     task = build()
     one_step(task)
-    assert task._checked
+    first = len(looked_at)
+    task.step(torch.zeros(4, 1))
+    task.reset()
+    assert first > 0 and len(looked_at) == first
 
 
 @pytest.fixture
@@ -122,22 +127,20 @@ def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
         build(rail)
 
 
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ({"num_actions": None}, None),
-        ({"Config": object}, r"Rail\.Config: got <class 'object'>; expected a subclass of .*TaskConfig"),
-    ],
-)
-def test_what_a_task_has_to_declare(body, message):
-    cls = type("Rail", (Slide,), body)
-    if message is None:
-        cls = type(
-            "Rail", (manybody.MujocoTask,), {"num_observations": 2, "compute_reward": Slide.compute_reward}
-        )
-        message = "Rail: pre_physics_step, compute_observations, reset_where, num_actions, asset: missing"
-    with pytest.raises(EnvError, match=message):
+def test_everything_that_a_task_lacks_is_named():
+    cls = type(
+        "Rail", (manybody.MujocoTask,), {"num_observations": 2, "compute_reward": Slide.compute_reward}
+    )
+    lacking = "pre_physics_step, compute_observations, reset_where, num_actions, asset"
+    with pytest.raises(EnvError, match=f"Rail: {lacking}: missing"):
         check_class(cls)
+
+
+def test_a_config_of_another_kind_is_refused():
+    with pytest.raises(
+        EnvError, match=r"Rail\.Config: got <class 'object'>; expected a subclass of .*TaskConfig"
+    ):
+        check_class(type("Rail", (Slide,), {"Config": object}))
 
 
 def test_settings_that_replace_those_of_the_model_are_noticed():
