@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from manybody.config import ConfigError, Problem
+from manybody.config import ConfigError, Params, Problem
 from manybody.engine.console import say, warn
 from manybody.hydra_tree import collecting
 from manybody.runner import TrainingStopped
@@ -19,25 +19,24 @@ LONGEST = 120
 """Characters of a run's name; RunFolder allows 160 bytes."""
 
 
-class Job(NamedTuple):
-    """One training of a sweep, checked and ready to start."""
+class Prepared(NamedTuple):
+    """What one command line asks for, checked and ready to start."""
 
-    name: str
-    """What differs from the other jobs, such as ``Cartpole_learning_rate=1e-3_seed=2``."""
-    overrides: list[str]
     start: Callable[[], Any]
-    """Trains; returns the agent."""
+    """Trains, and returns the agent; or plays."""
+    params: Params | None = None
+    """The validated settings of a training."""
 
 
 def run_sweep(
-    texts: Sequence[str], prepare: Callable[[Sequence[str]], Callable[[], Any]], label: str = "Ant"
+    texts: Sequence[str], prepare: Callable[[Sequence[str]], Prepared], label: str = "Ant"
 ) -> list[Any]:
     """Check every job, then train one after the other and print a table of all.
 
     Args:
         texts: the command line, with several values for some keys.
+        prepare: checks the command line of one job.
         label: how run folders begin where no ``task`` is named.
-        prepare: checks the command line of one job; what it returns trains.
 
     Returns:
         The agents.
@@ -47,26 +46,26 @@ def run_sweep(
     """
     sweep = read(texts, several=True)
     problems = [*sweep.problems, *_experiment_problems(sweep.words)]
-    prepared = []
+    prepared: dict[str, Prepared] = {}
     for overrides in _in_folders(sweep.words, label):  # every job is checked before the first one starts
         with collecting(problems):
-            name = given(overrides).get("experiment", "").strip("'")
-            prepared.append(Job(name or " ".join(overrides), overrides, prepare(overrides)))
+            name = given(overrides).get("experiment") or " ".join(overrides)
+            prepared[name] = prepare(overrides)
     if problems:
         raise ConfigError(dict.fromkeys(problems))
-    _notice_schedule(sweep.words, prepared)
+    _notice_schedule(sweep.words, prepared.values())
     agents: list[Any] = []
     number = 0
     try:
-        for number, job in enumerate(prepared, 1):
-            say(f"job {number} of {len(prepared)}: {job.name}")
+        for number, (name, job) in enumerate(prepared.items(), 1):
+            say(f"job {number} of {len(prepared)}: {name}")
             agents.append(job.start())
     except TrainingStopped as stop:
         agents.append(stop.agent)
         raise
     finally:  # also where one of them was stopped or failed
-        _print_table([(job.name, agent) for job, agent in zip(prepared, agents, strict=False)])
-        left = [job.name for job in prepared[number:]]
+        _print_table(list(zip(prepared, agents, strict=False)))
+        left = list(prepared)[number:]
         if left:
             say(f"\nnot started:     {', '.join(left)}")
     return agents
@@ -102,24 +101,22 @@ def _in_folders(words: Sequence[Word], label: str) -> list[list[str]]:
     base = next((str(plain[key]) for key in TRAIN_DIRS if key in plain), "runs")
     typed = {word.key: as_typed(word) for word in words if word.several}
     short = _short_names(key for key in several if key != "task")
-    placed = []
+    names = []
     for overrides in combinations:
         values = given(overrides)
         task = values.get("task", label).rpartition(":")[2]
         parts = [
             f"{short[key]}={typed[key].get(values[key], values[key])}" for key in several if key != "task"
         ]
-        name = _file_name("_".join([task, *parts]))
-        kept = [text for text in overrides if next(iter(given([text]))) not in ("experiment", *TRAIN_DIRS)]
-        placed.append([*kept, f"experiment='{name}'", f"train_dir='{Path(base) / parent}'"])
-    names = [given(overrides)["experiment"] for overrides in placed]
+        names.append(_file_name("_".join([task, *parts])))
     if len(set(names)) < len(
         names
-    ):  # values that differ only in characters a file name cannot hold, or past its end
-        placed = [
-            [*overrides[:-2], f"experiment='{name.strip(chr(39))}_{number}'", overrides[-1]]
-            for number, (overrides, name) in enumerate(zip(placed, names, strict=True), 1)
-        ]
+    ):  # what differs is lost in characters that a file name cannot hold, or cut off
+        names = [f"{name}_{number}" for number, name in enumerate(names, 1)]
+    placed = []
+    for name, overrides in zip(names, combinations, strict=True):
+        kept = [text for text in overrides if next(iter(given([text]))) not in ("experiment", *TRAIN_DIRS)]
+        placed.append([*kept, f"experiment={name}", f"train_dir={Path(base) / parent}"])
     return placed
 
 
@@ -141,11 +138,11 @@ def _file_name(text: str) -> str:
     return re.sub(r"[^\w.,=+\-@]", "-", text)[:LONGEST].rstrip(".")
 
 
-def _notice_schedule(words: Sequence[Word], prepared: Sequence[Job]) -> None:
-    """Say where a swept learning rate is only where an adaptive schedule starts from."""
+def _notice_schedule(words: Sequence[Word], jobs: Iterable[Prepared]) -> None:
+    """Warn where a swept learning rate is only the start of an adaptive schedule."""
     swept = [word.key for word in words if word.several and word.key.rpartition(".")[2] == "learning_rate"]
-    params: list[Any] = [getattr(job.start, "args", (None, None))[1] for job in prepared]
-    if swept and any(p.config.get("lr_schedule") == "adaptive" for p in params if hasattr(p, "config")):
+    adaptive = any(job.params and job.params.config.get("lr_schedule") == "adaptive" for job in jobs)
+    if swept and adaptive:
         key = swept[0].replace("learning_rate", "lr_schedule")
         warn(
             f"{swept[0]}: lr_schedule is 'adaptive', which changes the rate with every update; the runs will differ "

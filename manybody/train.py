@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,7 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.plugins import home_of
     from manybody.run_tree import register_tree
     from manybody.runner import TrainingStopped, build_runner, set_deterministic
-    from manybody.sweep import run_sweep
+    from manybody.sweep import Prepared, run_sweep
     from manybody.tasks import register_task
     from manybody.words import Words, given, read, take_file
 
@@ -142,9 +142,8 @@ def train(task: str | type, *overrides: str, **settings: Any) -> Any:
         name = home_of(task)
         register_task(name, task)
         task = name
-    return prepare(
-        [f"task={task}", *overrides, *(f"{key}={_override_value(x)}" for key, x in settings.items())]
-    )()
+    typed = [f"{key}={_override_value(value)}" for key, value in settings.items()]
+    return prepare([f"task={task}", *overrides, *typed]).start()
 
 
 def _override_value(value: Any) -> str:
@@ -156,26 +155,23 @@ def _override_value(value: Any) -> str:
     return f"[{','.join(map(_override_value, value))}]" if isinstance(value, list | tuple) else str(value)
 
 
-def prepare(texts: Sequence[str], file: str | None = None) -> Callable[[], Any]:
+def prepare(texts: Sequence[str], file: str | None = None) -> Prepared:
     """Check a command line, down to the last word, and nothing else.
 
     Args:
         texts: ``key=value`` words.
         file: an RL Games file, in place of the Hydra tree.
 
-    Returns:
-        What does it.
-
     Raises:
         ConfigError: lists everything that is wrong.
     """
     wanted = given(texts)
     if wanted.get("test", "").lower() in ("true", "yes", "on", "1"):
-        return prepare_play(wanted.get("checkpoint"), texts, file)
+        return Prepared(prepare_play(wanted.get("checkpoint"), texts, file))
     words = read(texts)
     composed = configure(words, file, _folder(words))
     params = check(composed)
-    return partial(launch_checked, composed.cfg or {}, params)
+    return Prepared(partial(launch_checked, composed.cfg or {}, params), params)
 
 
 def _folder(words: Words) -> Any:
@@ -199,7 +195,7 @@ def _main(words: list[str]) -> Any:
     words = [word for word in words if word not in multirun]
     file, words = take_file(words)
     if not multirun:
-        return prepare(words, file)()
+        return prepare(words, file).start()
     return run_sweep(words, lambda job: prepare(job, file), Path(file).stem if file else "Ant")
 
 

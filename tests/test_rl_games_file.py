@@ -118,7 +118,7 @@ def test_a_reference_without_a_value_has_one_sentence(file):
 
 
 def trained(path, *words):
-    agent = train.prepare(list(words), path)()
+    agent = train.prepare(list(words), path).start()
     agent.run.folder.close()
     return agent
 
@@ -217,7 +217,7 @@ def test_playing_a_file_plays_its_load_path(file):
     best = first.run.folder.newest()
     trained(file(), "experiment=newer")
     run = train.prepare(["test=True"], file(load_checkpoint=True, load_path=str(best)))
-    assert best in run.args
+    assert best in run.start.args
 
 
 def test_an_imported_run_has_no_references(file):

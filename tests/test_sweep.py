@@ -19,7 +19,7 @@ SMALL = [
 def placed(*texts, label="Ant"):
     """Parent folder and name of each job."""
     found = [sweep.given(job) for job in sweep._in_folders(read(texts, several=True).words, label)]
-    return [(job["train_dir"].strip("'"), job["experiment"].strip("'")) for job in found]
+    return [(job["train_dir"], job["experiment"]) for job in found]
 
 
 def test_folders_are_named_by_what_differs_as_it_was_typed():
@@ -75,9 +75,7 @@ def test_without_an_adaptive_schedule_nothing_is_said(capsys):
 
 def test_a_run_that_fails_leaves_the_table_of_those_before_it(capsys):
     def prepare(job):
-        if "seed=2" in job:
-            return fail
-        return lambda: train.prepare(job)()
+        return sweep.Prepared(fail) if "seed=2" in job else train.prepare(job)
 
     def fail():
         raise ConfigError([sweep.Problem("seed", "no luck")])
@@ -99,7 +97,7 @@ def test_a_run_that_is_stopped_is_in_the_table(capsys):
         raise TrainingStopped(agent)
 
     with pytest.raises(SystemExit):
-        sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2"], lambda job: stopped)
+        sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2"], lambda job: sweep.Prepared(stopped))
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3].split() == ["Cartpole_seed=1", "1.5", "1.0", "640", "1.0"]
     assert lines[-1].split() == ["not", "started:", "Cartpole_seed=2"]
