@@ -18,7 +18,7 @@ ACTIONS = {
     "discrete": (DiscreteA2CAgent, models.ModelA2C),
     "multi_discrete": (DiscreteA2CAgent, models.ModelA2CMultiDiscrete),
 }
-PARTS = [{"network"}, {"model"}, {"network", "model"}]
+PARTS = [("network",), ("model",), ("network", "model")]
 
 
 class ClientBuilder(network_builder.A2CBuilder):
