@@ -25,7 +25,7 @@ import torch
 from recording import MEMORY, Recorder, cores, machine, table
 
 from manybody.engine.observers import IsaacAlgoObserver, MultiObserver
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 from manybody.media.curve import read_metrics
 from manybody.runner import register_tree
 from manybody.train import build_runner

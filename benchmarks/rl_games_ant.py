@@ -31,7 +31,7 @@ from torch import Tensor
 
 from manybody.envs.base import Obs, VecEnv
 from manybody.envs.registration import create_vec_env
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 from manybody.runner import register_tree
 
 ENV_NAME = "rlgpu"

@@ -26,11 +26,11 @@ from manybody.config import (
     SACNetworkConfig,
     Section,
     algorithm,
-    launch,
     legacy,
     network,
     params,
     rnd,
+    root,
     task,
 )
 from manybody.config import types as kinds
@@ -52,7 +52,7 @@ NAMES: dict[Any, str] = {
     algorithm.NotNegative: "number ≥ 0",
     algorithm.Limit: "-1, or whole number ≥ 1",
     algorithm.CompileMode: "true, false, mode of torch.compile",
-    launch.Count: "whole number ≥ 1",
+    root.Count: "whole number ≥ 1",
     float: "number",
     int: "whole number",
     str: "text",
@@ -67,14 +67,14 @@ BY_KEY = {
     (Params, "model"): "block",
     (Params, "network"): "block",
     (Params, "config"): "block",
-    (launch.LaunchConfig, "experiment"): "text",
-    (launch.LaunchConfig, "num_envs"): "whole number ≥ 1",
-    (launch.LaunchConfig, "seed"): "whole number ≥ 0, -1",
-    (launch.LaunchConfig, "max_iterations"): "-1, or whole number ≥ 1",
-    (launch.LaunchConfig, "physics_engine"): "`mujoco`",
-    (launch.LaunchConfig, "sim_device"): "`cpu`",
-    (launch.LaunchConfig, "rl_device"): "device: `cpu`, `cuda`, `cuda:0`",
-    (launch.LaunchConfig, "multi_gpu"): "false",
+    (root.LaunchConfig, "experiment"): "text",
+    (root.LaunchConfig, "num_envs"): "whole number ≥ 1",
+    (root.LaunchConfig, "seed"): "whole number ≥ 0, -1",
+    (root.LaunchConfig, "max_iterations"): "-1, or whole number ≥ 1",
+    (root.LaunchConfig, "physics_engine"): "`mujoco`",
+    (root.LaunchConfig, "sim_device"): "`cpu`",
+    (root.LaunchConfig, "rl_device"): "device: `cpu`, `cuda`, `cuda:0`",
+    (root.LaunchConfig, "multi_gpu"): "false",
 }
 """Kinds that only a validator knows."""
 
@@ -243,8 +243,8 @@ def old_keys() -> str:
         listed = ", ".join(f"`{name}`" for name in sorted(names))
         if listed:
             refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
-    silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in launch.IDLE_KEYS.items()]
-    refused += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in launch.ABSENT_KEYS.items()]
+    silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in root.IDLE_KEYS.items()]
+    refused += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in root.ABSENT_KEYS.items()]
     silent += [f"| `task.{key}` | {one_line(why)} |" for key, why in task.LEGACY_TASK_KEYS.items()]
     parts = [
         ("Renamed", "The value moves to the new key, with a notice.", "| old | new |", renamed),
@@ -299,7 +299,7 @@ def page() -> str:
     sections = [
         INTRODUCTION,
         "## Launch\n\nAt the root of the tree. Empty defaults come from the task or training YAML.\n",
-        table(launch.LaunchConfig, skip=("task", "train", "command")),
+        table(root.LaunchConfig, skip=("task", "train", "command")),
         "\n## `params`\n",
         table(params.Params, "params."),
         "\n## What an algorithm learns with\n\nModels and networks of your own, registered under names of their own, "

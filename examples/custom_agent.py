@@ -32,7 +32,7 @@ from manybody.config import PPOConfig
 from manybody.config.types import Number
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 
 
 class PacedConfig(PPOConfig):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import manybody
 from manybody.algos.network import BaseNetwork, ContinuousOutput
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 
 
 class ResidualBlock(nn.Module):

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from manybody.envs.base import Step as Step
     from manybody.envs.base import VecEnv as VecEnv
     from manybody.envs.registration import register as register_env  # noqa: F401
+    from manybody.export.policy import load_policy as load_policy
     from manybody.model_builder import ModelBuilder as ModelBuilder
     from manybody.model_builder import register_model as register_model
     from manybody.model_builder import register_network as register_network
-    from manybody.policy import load_policy as load_policy
     from manybody.runner import Runner as Runner
     from manybody.tasks import MujocoTask as MujocoTask
     from manybody.tasks import make as make
@@ -54,7 +54,7 @@ _HOMES = {
     "Step": "manybody.envs.base",
     "VecEnv": "manybody.envs.base",
     "build_runner": "manybody.train",
-    "load_policy": "manybody.policy",
+    "load_policy": "manybody.export.policy",
     "make": "manybody.tasks",
     "register_env": "manybody.envs.registration:register",
     "register_model": "manybody.model_builder",

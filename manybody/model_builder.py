@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from manybody.config.algorithm import NameConfig
-from manybody.plugins import load_installed
+from manybody.config.plugins import load_installed
 from manybody.registry import ObjectFactory
 
 SHIPPED = ("manybody.algos.a2c", "manybody.algos.amp", "manybody.algos.rnd", "manybody.algos.sac")

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from manybody.config import ConfigError, Params, Problem, parse_launch
-from manybody.configuration import check, check_playable, configure, is_tree, load_run, root_of, settings_of
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say
 from manybody.engine.play_guard import left_out_text
 from manybody.engine.run_folder import RunFolder, RunFolderError
-from manybody.preflight import first_checkpoint
-from manybody.rl_games_file import compose_file
-from manybody.run_tree import register_tree
+from manybody.launch.overrides import given, read, take_file
+from manybody.launch.resolve import check, check_playable, configure, is_tree, load_run, root_of, settings_of
+from manybody.launch.rl_games_yaml import compose_file
+from manybody.launch.run_tree import register_tree
+from manybody.launch.validate import first_checkpoint
 from manybody.runner import build_runner, has_device, override_sigma, set_deterministic
-from manybody.words import given, read, take_file
 
 SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
 DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
@@ -182,7 +182,7 @@ def parse(texts: Sequence[str]) -> tuple[str | None, list[str], str | None]:
 
 def main(texts: Sequence[str]) -> Any:
     """``manybody play``. Exits with 2 when there is nothing to play or the command is wrong."""
-    from manybody.exit_codes import exit_codes
+    from manybody.cli.exit_codes import exit_codes
 
     with exit_codes():
         return play_run(*parse(texts))

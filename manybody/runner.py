@@ -11,9 +11,9 @@ import numpy as np
 import torch
 import yaml
 
-from manybody import plugins, tasks
+from manybody import tasks
 from manybody.algos import a2c, amp, rnd, sac
-from manybody.config import ConfigError, Params, Problem, dump, parse_params
+from manybody.config import ConfigError, Params, Problem, dump, parse_params, plugins
 from manybody.config.errors import did_you_mean, notify, refuse
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import log, say
@@ -21,9 +21,10 @@ from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAl
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
 from manybody.envs.registration import WORLDS, creator_of, register, registered, use_vecenv_type
-from manybody.hydra_tree import import_own, own_modules
-from manybody.model_builder import ModelBuilder
-from manybody.preflight import (
+from manybody.launch.hydra_tree import import_own, own_modules
+from manybody.launch.rl_games_yaml import open_content
+from manybody.launch.run_tree import is_run_tree, register_run_tree
+from manybody.launch.validate import (
     Start,
     first_checkpoint,
     playing_problems,
@@ -31,9 +32,8 @@ from manybody.preflight import (
     training_problems,
     without_start,
 )
+from manybody.model_builder import ModelBuilder
 from manybody.registry import ObjectFactory
-from manybody.rl_games_file import open_content
-from manybody.run_tree import is_run_tree, register_run_tree
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
 """What ``Runner.run`` reads."""

@@ -9,24 +9,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from manybody.interrupts import ending_at_once
+from manybody.cli.interrupts import ending_at_once
 
 with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  # the imports take seconds
+    from manybody.cli.exit_codes import exit_codes
     from manybody.config import Params, dump, parse_launch
-    from manybody.config.launch import VIDEO_SECONDS
-    from manybody.configuration import check, configure, is_tree, record, root_of
+    from manybody.config.plugins import home_of
+    from manybody.config.root import VIDEO_SECONDS
     from manybody.engine.console import say, warn
     from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
     from manybody.engine.run_folder import RunFolder, RunFolderError
     from manybody.engine.signals import skip_on_interrupt
-    from manybody.exit_codes import exit_codes
+    from manybody.launch.overrides import Words, given, read, take_file
+    from manybody.launch.resolve import check, configure, is_tree, record, root_of
+    from manybody.launch.run_tree import register_tree
+    from manybody.launch.sweep import Prepared, run_sweep
     from manybody.play import load_player, prepare_play
-    from manybody.plugins import home_of
-    from manybody.run_tree import register_tree
     from manybody.runner import TrainingStopped, build_runner, set_deterministic
-    from manybody.sweep import Prepared, run_sweep
     from manybody.tasks import register_task
-    from manybody.words import Words, given, read, take_file
 
 __all__ = ["build_runner", "launch", "main", "prepare", "show_results", "train"]
 

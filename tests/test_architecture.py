@@ -16,29 +16,22 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = {"config", "registry", "files", "functional", "plugins"}
+GROUND = {"config", "registry", "functional"}
 MAY_IMPORT = {
-    "config": {"config", "files"},
+    "config": {"config"},
     "registry": {"registry"},
-    "files": {"files"},
-    "plugins": {"plugins"},
     "functional": {"functional"},
     "nn": {"nn", "functional", "config"},
     "data": {"data", "functional", "config"},
     "sim": {"sim", "functional"},
-    "motion": {"motion", "files", "functional"},
+    "motion": {"motion", "config", "functional"},
     "envs": {"envs", "data"},
-    "tasks": {"tasks", "envs", "sim", "motion", "functional", "config", "plugins"},
-    "engine": {"engine", "files", "functional", "data", "config"},
-    "model_builder": {"model_builder", "registry", "config", "plugins"},
+    "tasks": {"tasks", "envs", "sim", "motion", "functional", "config"},
+    "engine": {"engine", "functional", "data", "config"},
+    "model_builder": {"model_builder", "registry", "config"},
     "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
 }
-ROOF = {
-    *("runner", "train", "play", "cli", "media", "__main__", "exit_codes", "interrupts"),
-    *("words", "hydra_tree", "rl_games_file", "interpolation", "configuration"),
-    *("preflight", "motion_cli", "sweep", "compare"),
-    *("checkpoint_cli", "rl_games_checkpoint", "policy", "run_tree"),
-}
+ROOF = {"__main__", "cli", "export", "launch", "media", "play", "runner", "train"}
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}
 """Room to the rooms it may import. Nothing but ``compat`` itself may import ``compat``."""
@@ -232,13 +225,13 @@ def test_only_the_console_and_the_command_line_print():
     assert not calls, f"{calls}: use manybody.engine.console.say"
 
 
-def test_no_file_is_longer_than_400_lines():
+def test_no_file_is_longer_than_600_lines():
     lengths = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
         for folder in ("manybody", "tests", "benchmarks", "examples")
         for path in (ROOT / folder).rglob("*.py")
     }
-    assert not {name: lines for name, lines in lengths.items() if lines > 400}
+    assert not {name: lines for name, lines in lengths.items() if lines > 600}
 
 
 def hot_code(name: str) -> Iterator[ast.AST]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from manybody import play, sweep, train
+from manybody import play, train
+from manybody.launch import sweep
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from manybody.config import ConfigError, Problem
+from manybody.engine.checkpoint.kept import Checkpoints, Kind
 from manybody.engine.console import Display, EpochReport, log, say, warn
 from manybody.engine.extras import scalar_tags
 from manybody.engine.guard import TrainingAbortedError
 from manybody.engine.metrics import enough_games, read_to_host
-from manybody.engine.run_checkpoints import Checkpoints, Kind
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.engine.signals import StopRequest, graceful_stop
 from manybody.engine.writers import NullWriter, RunWriter, Writer

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from manybody.algos.interaction import EnvAlgorithm
 from manybody.algos.run import EpochMetrics, Run
-from manybody.engine.adoption import best_return, counter, policy_state
 from manybody.engine.checkpoint import (
     check_algorithm,
     check_state_dict,
     load_checkpoint,
     require,
 )
+from manybody.engine.checkpoint.adoption import best_return, counter, policy_state
+from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.console import warn
-from manybody.engine.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.precision import BF16, choose_bf16
 from manybody.engine.random_state import rng_state, set_rng_state
 from manybody.engine.run_folder import RunFolder

@@ -4,8 +4,8 @@ import os
 import runpy
 import sys
 
+from manybody.cli.exit_codes import exit_codes
 from manybody.compat import rl_games
-from manybody.exit_codes import exit_codes
 
 USAGE = """\
 usage: python -m manybody.compat script.py [arguments]

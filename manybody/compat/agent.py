@@ -22,11 +22,11 @@ from manybody.compat.run_face import NOTHING_YET, RunFace
 from manybody.compat.settings import legacy_config, plain, record, rewards_shaper, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Problem
+from manybody.config.files import expanded
 from manybody.engine.console import say
 from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard
 from manybody.engine.run_folder import RunFolder
-from manybody.files import expanded
 from manybody.runner import has_device
 
 

@@ -8,10 +8,10 @@ from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm
 from manybody.compat.run_face import NOTHING_YET
 from manybody.compat.settings import LegacyConfig
-from manybody.engine.adoption import best_return, counter, number
-from manybody.engine.archive import CheckpointError
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
-from manybody.engine.finite import check_values
+from manybody.engine.checkpoint.adoption import best_return, counter, number
+from manybody.engine.checkpoint.finite import check_values
+from manybody.engine.checkpoint.untrusted import CheckpointError
 
 CHANGEABLE = (
     "grad_norm",

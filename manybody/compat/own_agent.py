@@ -15,12 +15,12 @@ from manybody.compat.settings import LegacyConfig, record, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
+from manybody.config.files import expanded
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.env_configurations import configurations
 from manybody.envs.infos import by_copy
 from manybody.envs.registration import create_vec_env
-from manybody.files import expanded
 from manybody.model_builder import ModelBuilder
 from manybody.runner import register_tasks
 

@@ -9,12 +9,12 @@ import yaml
 from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
 from manybody.config import ConfigError, DiscretePPOConfig, PPOConfig, Problem, parse_section
 from manybody.config.algorithm import RewardShaperConfig
-from manybody.config.base import Section
 from manybody.config.errors import shown
 from manybody.config.legacy import OLD_VALUES
+from manybody.config.section import Section
 from manybody.config.types import opened
 from manybody.engine.run_folder import RunFolder
-from manybody.preflight import without_start
+from manybody.launch.validate import without_start
 
 CLIENTS_OWN = ("population_based_training", "pbt_idx")
 """Keys that a client's observer acts on; this library by itself refuses them."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from manybody.config.base import Section
+from manybody.config.section import Section
 from manybody.config.types import (
     Bound,
     Device,

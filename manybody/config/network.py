@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from manybody.config.base import Section
+from manybody.config.section import Section
 from manybody.config.types import Flag, NoneWord, Number, Text, Whole, expected
 
 

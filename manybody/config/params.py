@@ -6,15 +6,15 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 
 from manybody.config.algorithm import NameConfig
-from manybody.config.base import Section
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
-from manybody.config.gate import Gate
 from manybody.config.legacy import LSTM_MODELS, NOT_YET
 from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.ppo import DiscretePPOConfig, PPOConfig
 from manybody.config.rnd import RNDCuriosityConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.config.sac import SACConfig, SACNetworkConfig
+from manybody.config.section import Section
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
+from manybody.config.validator import Gate
 
 Schemas = Mapping[str, type[Section] | None]
 """Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from manybody.config.algorithm import AlgorithmConfig, Count, NameConfig, NotNegative, Positive
-from manybody.config.base import Section
+from manybody.config.section import Section
 from manybody.config.types import Flag, NoneWord, Number
 
 

@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from manybody.config.algorithm import Count, NotNegative
-from manybody.config.base import Section
 from manybody.config.network import ActorCriticConfig, InitializerConfig, MLPConfig
 from manybody.config.ppo import DiscretePPOConfig, PPOConfig
+from manybody.config.section import Section
 from manybody.config.types import Flag, Number
 
 ORTHOGONAL = InitializerConfig(name="orthogonal_initializer", gain=2**0.5)

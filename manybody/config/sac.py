@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from manybody.config.algorithm import AlgorithmConfig, Count, NotNegative, Positive
-from manybody.config.base import Section
 from manybody.config.network import MLPConfig
+from manybody.config.section import Section
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Number, Text, Whole, expected
 
 Betas = tuple[Annotated[Number, Field(ge=0, lt=1)], Annotated[Number, Field(ge=0, lt=1)]]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from manybody.config.base import Section
+from manybody.config.section import Section
 from manybody.config.types import expected
 
 LEGACY_TASK_KEYS: dict[str, str] = {

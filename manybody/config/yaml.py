@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import yaml
 
 from manybody.config.errors import ConfigError, Problem, notify
-from manybody.files import expanded
+from manybody.config.files import expanded
 
 MAX_BYTES = 256 * 1024
 """Larger files are refused unread; the largest RL Games configuration has under 20 kB."""

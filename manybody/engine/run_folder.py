@@ -8,8 +8,8 @@ import shlex
 import time
 from pathlib import Path
 
-from manybody.engine.run_checkpoints import Checkpoints
-from manybody.files import expanded
+from manybody.config.files import expanded
+from manybody.engine.checkpoint.kept import Checkpoints
 
 try:
     import fcntl

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from manybody.files import expanded
+from manybody.config.files import expanded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from manybody.config.launch import VIDEO_SECONDS
+from manybody.config.root import VIDEO_SECONDS
 from manybody.engine.console import is_terminal, progress, say, warn
 from manybody.engine.play_guard import NonFiniteError
 from manybody.engine.run_folder import RunFolder

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from manybody.files import expanded
+from manybody.config.files import expanded
 from manybody.media.labels import INSTALL_MEDIA, captions_of, labelled, media_package
 from manybody.media.offscreen import INSTALL_GL, Frame, VideoError, offscreen, views
 from manybody.sim import mujoco

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from manybody.files import write_whole
+from manybody.config.files import write_whole
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import MAX_BYTES, read_array_header, read_bytes
 from manybody.motion.foreign import refuse_keys

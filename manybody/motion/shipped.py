@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from manybody.files import expanded
+from manybody.config.files import expanded
 from manybody.motion.errors import MotionError
 
 FOLDER = Path(__file__).parent / "clips"

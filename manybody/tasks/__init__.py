@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from manybody.config import parse_section
+from manybody.config.plugins import PluginError, import_module, import_object, load_installed
 from manybody.config.task import TaskConfig
-from manybody.plugins import PluginError, import_module, import_object, load_installed
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole

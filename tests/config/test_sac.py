@@ -6,7 +6,7 @@ import pytest
 from toy_sac import sac_params
 
 from manybody.config import ConfigError, ConfigWarning, dump, parse_params
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 
 ISAAC_GYM_ENVS = {"num_seed_steps": 5, "max_env_steps": 1000}
 """Keys of IsaacGymEnvs' AntSAC.yaml and of 1.6.1 that nothing reads."""

@@ -6,7 +6,7 @@ from toy_amp import OrbitEnv, orbit_params
 from manybody.algos.a2c import A2CAgent
 from manybody.algos.amp import AMPAgent, AMPBuilder, AMPPlayerContinuous, ModelAMPContinuous
 from manybody.config import ConfigError
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 from manybody.model_builder import ModelBuilder
 from manybody.runner import Runner
 from manybody.train import build_runner

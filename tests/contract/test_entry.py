@@ -4,7 +4,7 @@ import pytest
 
 from manybody import cli, train
 from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 from manybody.runner import Runner
 
 

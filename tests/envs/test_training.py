@@ -5,10 +5,10 @@ from counting_env import Fading
 from toy import ToyEnv, toy_params
 
 from manybody.algos.a2c import DiscreteA2CAgent
+from manybody.cli.exit_codes import exit_codes
 from manybody.config import parse_params
 from manybody.envs import registration
 from manybody.envs.pettingzoo import PettingZooEnv
-from manybody.exit_codes import exit_codes
 from manybody.runner import Runner
 
 

@@ -12,7 +12,7 @@ import torch
 from manybody import tasks
 from manybody.algos.network import BaseNetwork
 from manybody.config import ConfigWarning, load_yaml
-from manybody.hydra_tree import compose
+from manybody.launch.hydra_tree import compose
 from manybody.model_builder import NETWORK_REGISTRY
 from manybody.runner import Runner
 

@@ -20,7 +20,7 @@ from toy_family import FamilyEnv, family_params
 from toy_sac import sac_params
 
 from manybody.algos.amp import register as register_amp
-from manybody.config import types
+from manybody.config import fields as types
 from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
 from manybody.envs.base import EnvError, Obs, Step, VecEnv
 from manybody.runner import Runner

@@ -257,7 +257,7 @@ FILM = """
 import sys
 from pathlib import Path
 import mujoco, numpy as np
-from manybody.interrupts import ending_at_once
+from manybody.cli.interrupts import ending_at_once
 from manybody.media import video
 model = mujoco.MjModel.from_xml_string(sys.argv[3])
 with ending_at_once():

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from toy_rl_games import KINDS, STEPS, Kind, N, disturb, learn, moments, optimizers
 
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint
-from manybody.rl_games_checkpoint import as_rl_games, export_checkpoint, import_checkpoint
+from manybody.launch.rl_games_checkpoint import as_rl_games, export_checkpoint, import_checkpoint
 
 
 @pytest.fixture(params=KINDS)

@@ -17,7 +17,7 @@ from toy_rl_games import Kind
 from manybody.algos.sac import SACPlayer
 from manybody.config import parse_params
 from manybody.engine.checkpoint import CheckpointError, load_checkpoint
-from manybody.rl_games_checkpoint import as_rl_games, import_checkpoint
+from manybody.launch.rl_games_checkpoint import as_rl_games, import_checkpoint
 
 
 @pytest.fixture

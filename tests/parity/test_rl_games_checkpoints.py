@@ -13,7 +13,7 @@ from toy_rl_games import Kind, moments, optimizers
 from manybody.algos.a2c import PpoPlayerContinuous
 from manybody.config import parse_params
 from manybody.engine.checkpoint import load_checkpoint
-from manybody.rl_games_checkpoint import as_ours
+from manybody.launch.rl_games_checkpoint import as_ours
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What RL Games 1.6.5 gets wrong, what it does, and our answer.
 
 Tested elsewhere: keys that do not exist and ``lr_schedule: fixed`` in ``tests/config``; files that run
-code, and files destroyed by a kill, in ``tests/engine/test_checkpoint.py``.
+code, and files destroyed by a kill, in ``tests/engine/checkpoint/test_checkpoint.py``.
 """
 
 import contextlib

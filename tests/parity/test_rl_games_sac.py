@@ -15,7 +15,7 @@ from toy_sac import sac_params
 from manybody.algos.sac import SACAgent, SACPlayer
 from manybody.config import parse_params
 from manybody.data.replay import ReplayBatch
-from manybody.rl_games_checkpoint import as_rl_games
+from manybody.launch.rl_games_checkpoint import as_rl_games
 
 
 @pytest.fixture

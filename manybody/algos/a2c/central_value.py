@@ -18,8 +18,8 @@ from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import autocast, eval_mode
-from manybody.engine.adoption import adopt_moments, central_value_state
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
+from manybody.engine.checkpoint.adoption import adopt_moments, central_value_state
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam, LinearScheduler

@@ -15,8 +15,8 @@ from manybody.algos.run import EpochMetrics
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import compiled
-from manybody.engine.adoption import adopt_moments, learning_rate
 from manybody.engine.checkpoint import load_optimizer, require
+from manybody.engine.checkpoint.adoption import adopt_moments, learning_rate
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.optim import GuardedAdam

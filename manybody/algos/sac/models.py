@@ -7,9 +7,9 @@ from torch import Tensor
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.data.tree import Tree
-from manybody.engine.adoption import adopt_moments
-from manybody.engine.archive import CheckpointError
 from manybody.engine.checkpoint import require
+from manybody.engine.checkpoint.adoption import adopt_moments
+from manybody.engine.checkpoint.untrusted import CheckpointError
 from manybody.nn.squashed import SquashedGaussian
 
 PARTS = ("actor", "critic", "critic_target")

@@ -10,8 +10,8 @@ from manybody.algos.sac.models import adopt_optimizers, model_state
 from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, is_convertible, to_unit_actions
 from manybody.algos.training import TrainableAlgorithm
 from manybody.data.replay import ReplayBuffer
-from manybody.engine.adoption import number
 from manybody.engine.checkpoint import load_optimizer, require
+from manybody.engine.checkpoint.adoption import number
 from manybody.engine.console import warn
 from manybody.engine.optim import GuardedAdam
 

@@ -20,9 +20,9 @@ from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import log, warn
 from manybody.envs.registration import use_vecenv_type
-from manybody.preflight import first_checkpoint, over
-from manybody.rl_games_file import open_content
-from manybody.run_tree import is_run_tree, register_run_tree
+from manybody.launch.rl_games_yaml import open_content
+from manybody.launch.run_tree import is_run_tree, register_run_tree
+from manybody.launch.validate import first_checkpoint, over
 
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 

@@ -10,7 +10,7 @@ from toy import ToyEnv
 
 from manybody.algos.sac.units import to_env_actions, to_unit_actions
 from manybody.data.replay import ReplayBatch
-from manybody.rl_games_checkpoint import as_rl_games
+from manybody.launch.rl_games_checkpoint import as_rl_games
 
 LOW, HIGH = (0.0, -5.0), (1000.0, 3.0)
 BOUNDS = torch.tensor([LOW, HIGH])

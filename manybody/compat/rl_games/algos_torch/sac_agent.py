@@ -96,7 +96,7 @@ class SACAgent(RunPaths, _SACAgent):
 
     def get_full_state_weights(self) -> dict[str, Any]:
         """See :class:`~manybody.algos.sac.SACAgent`; RL Games' keys too."""
-        from manybody.rl_games_checkpoint import as_rl_games  # brings the command line's parts with it
+        from manybody.launch.rl_games_checkpoint import as_rl_games  # brings the command line's parts with it
 
         state = super().get_full_state_weights()
         return {**as_rl_games(state), **state}

@@ -1,0 +1,146 @@
+"""The command ``manybody``."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from manybody.cli.interrupts import ending_at_once
+
+USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
+
+  manybody train task=Ant num_envs=4096 max_iterations=500 seed=7 experiment=walk1 ...
+      Train. A task of your own is named by its module: task=my_tasks:MyRobot.
+      Any key of the configuration tree can follow as key=value, e.g.
+      train.params.config.learning_rate=1e-3; several values and --multirun run one after the other.
+      checkpoint=<run folder> goes on in that run, checkpoint=<file> in a new one.
+  manybody train --file some_rl_games.yaml [params.config.gamma=0.98 num_envs=64 max_iterations=10 seed=7 ...]
+      Train what a plain RL Games file describes.
+  manybody play [run folder | checkpoint] [task=Ant] [num_envs=64] [games_num=100] [deterministic=True] [video=True]
+      Play a policy; without a path, the best one of the newest run (of the task). The settings are those of the run
+      under those of the command line, whose keys are training's: seed=3, task.env.episodeLength=300, ...
+      video.camera=side films with a camera of the task's model, video.seconds=10 for longer; also in training.
+      manybody train test=True checkpoint=... is the same. --file some_rl_games.yaml: the configuration of a checkpoint
+      that has no run folder.
+  manybody compare RUN RUN ... [threshold=400] [picture=compare.png]
+      What runs differ in, what they reached and when, as a table and one picture. The folder of a sweep counts as
+      all its runs.
+  manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
+      Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
+  manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
+      Write a checkpoint as one that RL Games 1.6 plays and goes on from.
+  manybody tasks [my_tasks]
+      List the tasks with their sizes; also those of a module of your own.
+  manybody motion info | view | convert | record ...
+      Motion clips to imitate: see, convert and record them; 'manybody motion help' says more.
+
+Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once, and so does the first one
+before training or while playing. While a video is made, Ctrl-C skips the video. SIGUSR1: saves, and training continues.
+Exit codes: 0 done; 2 the command, its configuration or a file that it names cannot be used; 3 the guard stopped
+training because its numbers stayed broken (the last good weights are saved); 130 and 143 after SIGINT and SIGTERM.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Exits with 2 when the command or its configuration is wrong."""
+    if arguments is None:
+        find_modules_here()
+    with ending_at_once():
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def find_modules_here() -> None:
+    """Let Python find modules in the current folder, as ``python -m`` does; a console script does not by itself."""
+    if not sys.flags.safe_path and not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
+
+
+def _run(words: list[str]) -> None:
+    command, rest = (words[0], words[1:]) if words else ("help", [])
+    # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
+    # Measured with one busy process beside a training on two cores: 1.6 times the speed; alone: no difference.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if command == "motion":
+        from manybody.cli.motion import main as motion
+
+        motion(rest)
+    elif command in ("import", "export"):
+        from manybody.cli.checkpoint import export_main, import_main
+
+        (import_main if command == "import" else export_main)(rest)
+    elif command in ("help", "--help", "-h") or "--help" in rest:
+        print(USAGE, end="")
+    elif command == "--version":
+        from manybody import __version__
+
+        print(__version__)
+    elif command == "train" and not [text for text in rest if text not in ("--multirun", "-m")]:
+        print(
+            f"train: expected what to train, such as 'manybody train task=Ant'\n\n{USAGE}",
+            end="",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+    elif command == "train":
+        print(
+            "manybody: loading ...", flush=True
+        )  # PyTorch takes seconds to import; say that something happens
+        from manybody.train import main as train
+
+        train(rest)
+    elif command == "play":
+        print("manybody: loading ...", flush=True)
+        from manybody.play import main as play
+
+        play(rest)
+    elif command == "compare":
+        from manybody.cli.compare import main as compare
+
+        compare(rest)
+    elif command == "tasks":
+        _tasks(rest)
+    else:
+        print(
+            f"manybody: no command {command!r}; expected train, play, compare, import, export, tasks or motion\n\n"
+            f"{USAGE}",
+            end="",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
+
+
+def _tasks(modules: Sequence[str]) -> None:
+    """List the tasks, those of installed plugins and of ``modules`` (``my_tasks`` or ``my_tasks:MyRobot``) included."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from manybody.config.plugins import load_installed
+    from manybody.engine import console
+    from manybody.tasks import TASKS, tasks_in
+
+    load_installed()
+    listed = dict(TASKS)
+    for name in modules:
+        try:
+            listed |= tasks_in(name.removeprefix("import_modules=").strip("[]"))
+        except ValueError as error:
+            console.error(f"tasks: {error}")
+            raise SystemExit(2) from None
+    table = Table("task", "observed", "actions", "num_envs", "episode", box=box.SIMPLE_HEAD)
+    for name, task in sorted(listed.items()):
+        size = task.summary()
+        episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
+        table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
+    screen = Console(markup=False, emoji=False)  # names are not formatted
+    screen.print(table)
+    variants = sorted(
+        file.stem
+        for file in (Path(__file__).parents[1] / "cfg/task").glob("*.yaml")
+        if file.stem not in TASKS
+    )
+    screen.print(f"  with other settings: {', '.join(variants)}")
+
+
+if __name__ == "__main__":
+    main()

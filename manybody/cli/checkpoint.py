@@ -1,0 +1,124 @@
+"""The commands ``manybody import`` and ``manybody export``: checkpoints from and to RL Games.
+
+What needs PyTorch is imported by the commands: help and words that are wrong do not wait for it.
+"""
+
+import argparse
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from manybody.config.files import expanded
+from manybody.engine.console import error, say
+
+IMPORT = """manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
+    Take over a checkpoint of RL Games. Nothing in the file runs. Without a configuration: one file OUT.pth, for
+    manybody play | train checkpoint=OUT.pth with settings that fit. With RL Games' YAML: a run folder OUT, after
+    the weights were found to fit the environment and the network, for manybody play OUT and train checkpoint=OUT.
+    CONFIG.yaml may be IsaacGymEnvs' config.yaml of a run too. key=value: settings on top of it, such as
+    params.config.env_name=Ant.
+"""
+EXPORT = """manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
+    Write a checkpoint, or the best one of a run folder, as a file that RL Games 1.6 plays and goes on from.
+"""
+YAML = (".yaml", ".yml")
+
+
+class _Words(argparse.ArgumentParser):
+    """The words of one command; what is wrong with them is one line."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(prog=f"manybody {command}", add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        error(f"{self.prog}: {message}; '{self.prog} --help' says more")
+        raise SystemExit(2)
+
+
+def import_main(words: Sequence[str]) -> None:
+    """``manybody import``. Exits with 2 when the words or a file cannot be used."""
+    if not words or "--help" in words:
+        say(IMPORT.rstrip())
+        return
+    parser = _Words("import")
+    parser.add_argument("words", nargs="*")
+    given = parser.parse_args(words).words
+    settings = [word for word in given if "=" in word and not Path(word).exists()]
+    configs = [word for word in given if word.lower().endswith(YAML) and word not in settings]
+    checkpoint, *out = [word for word in given if word not in settings + configs] or [""]
+    if not checkpoint or len(out) > 1 or len(configs) > 1:
+        counts = f"{bool(checkpoint) + len(out)} paths and {len(configs)} configurations"
+        parser.error(f"given {counts}; expected CHECKPOINT.pth [OUT] [CONFIG.yaml]")
+    if settings and not configs:
+        parser.error(
+            f"given {settings[0]!r} without a CONFIG.yaml to set it in; leave it out, or give RL Games' YAML"
+        )
+    checkpoint, stem = expanded(checkpoint), Path(checkpoint).stem
+    target = Path(expanded(out[0]) if out else stem if configs else f"{stem}_manybody.pth")
+    if not configs:
+        _check_file(parser, checkpoint, target)
+    elif target.suffix == ".pth":
+        parser.error(f"given OUT {str(target)!r} and a configuration; expected the name of a run folder")
+    from manybody.launch.rl_games_checkpoint import import_checkpoint, import_run
+
+    shown, start = shlex.quote(str(target)), shlex.quote(f"checkpoint={target}")
+    with _told(target):
+        if configs:
+            state = import_run(checkpoint, target, configs[0], settings)
+            then = f"manybody play {shown} | manybody train {start}"
+        else:
+            state = import_checkpoint(checkpoint, target)
+            then = f"manybody play {shown} task=... | manybody train {start} task=..."
+        say(f"{target}: {_described(state)}; {then}")
+
+
+def export_main(words: Sequence[str]) -> None:
+    """``manybody export``. Exits with 2 when the words or a file cannot be used."""
+    if not words or "--help" in words:
+        say(EXPORT.rstrip())
+        return
+    parser = _Words("export")
+    parser.add_argument("CHECKPOINT")
+    parser.add_argument("OUT", nargs="?")
+    parser.add_argument("--format", choices=("rl_games",), default="rl_games")
+    options = parser.parse_args(words)
+    target = Path(expanded(options.OUT or f"{Path(options.CHECKPOINT).stem}_rl_games.pth"))
+    source = expanded(options.CHECKPOINT)
+    _check_file(parser, source, target)
+    from manybody.launch.rl_games_checkpoint import export_checkpoint
+
+    with _told(target):
+        state = export_checkpoint(source, target)
+        say(f"{target}: {_described(state)}, for RL Games")
+
+
+def _check_file(parser: _Words, source: str, target: Path) -> None:
+    """Before the work, not after it."""
+    if target.suffix != ".pth":
+        parser.error(f"given OUT {str(target)!r}; expected a name that ends in .pth")
+    if target.exists() and Path(source).exists() and target.samefile(source):
+        parser.error(f"given OUT {str(target)!r}, which is the file to read; expected another name")
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        what = "is a folder" if target.is_dir() else "is in a folder that does not exist"
+        parser.error(f"given OUT {str(target)!r}, which {what}; expected the name of a file to write")
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Around the work: what is wrong with files and settings in words, and exit code 2."""
+    from manybody.cli.exit_codes import exit_codes
+
+    with exit_codes():
+        try:
+            yield
+        except OSError as problem:
+            error(f"{target}: cannot be written ({problem.strerror or problem}); choose another OUT")
+            raise SystemExit(2) from None
+
+
+def _described(state: Mapping[str, Any]) -> str:
+    best = state["last_mean_rewards"]
+    told = "none yet" if best <= -1e5 else f"{best:.2f}"
+    return f"epoch {state['epoch']}, frame {state['frame']}, best mean return {told}"

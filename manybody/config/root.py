@@ -1,0 +1,193 @@
+"""What stands at the root of the configuration, beside ``task`` and ``train``, and what IsaacGymEnvs has there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field
+
+from manybody.config.errors import nearest
+from manybody.config.network import ActorCriticConfig
+from manybody.config.params import Params
+from manybody.config.ppo import PPOConfig
+from manybody.config.sac import SACConfig
+from manybody.config.section import Section
+from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
+from manybody.config.validator import Gate
+
+VIDEO_SECONDS = 5.0
+"""Length of the film of a policy. Five seconds take less than fifteen to render on two cores."""
+
+Count = Annotated[Whole, Field(ge=1)]
+
+
+def _several(value: Any) -> Any:
+    """One name, or a list of names."""
+    if value in (None, ""):
+        return ()
+    return (value,) if isinstance(value, str) else value
+
+
+class LaunchConfig(Section):
+    """IsaacGymEnvs' keys for one launch.
+
+    Those that are ``Any`` only stand here: they are copied into ``task`` or ``train``, which check them.
+    """
+
+    task: Any = None
+    """The task's section; none with a plain RL Games file."""
+    train: Any = None
+    """The training file; none with a plain RL Games file."""
+    task_name: Annotated[Text | None, NoneWord] = None
+    """The task's registered name."""
+    import_modules: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
+    """Modules of one's own to import first: they register tasks, agents, networks or environments. Kept with the
+    run."""
+    import_path: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
+    """Folders in which such modules are looked for after everywhere else. A run keeps the folder of its modules."""
+    experiment: Any = ""
+    """Name of the run."""
+    num_envs: Any = ""
+    """Number of environments."""
+    seed: Any = None
+    """Start of all random numbers."""
+    max_iterations: Any = ""
+    """Number of epochs."""
+    torch_deterministic: Flag = False
+    """Refuse operations whose result varies between runs."""
+    physics_engine: Any = "mujoco"
+    """The physics."""
+    sim_device: Any = "cpu"
+    """Where physics runs."""
+    rl_device: Any = "cpu"
+    """Where the networks run."""
+    num_threads: Annotated[Whole, Field(ge=0)] = 0
+    """CPU threads of the physics; 0: all cores."""
+    test: Flag = False
+    """Play instead of training."""
+    checkpoint: Annotated[Text | None, NoneWord] = None
+    """A checkpoint file or a run folder."""
+    sigma: Annotated[Number | None, NoneWord] = None
+    """Fixed deviation of the actions."""
+    multi_gpu: Any = False
+    """Train in several processes."""
+    video: Flag = True
+    """Film the best policy when training ends."""
+    video_seconds: Annotated[Number, Field(gt=0)] = VIDEO_SECONDS
+    """Length of the film, in seconds. On the command line also ``video.seconds``."""
+    video_camera: Annotated[Text | None, NoneWord] = None
+    """The camera of the task's model that films; null: ``track``, or the model's default. On the command line also
+    ``video.camera``."""
+    capture_video: Flag = False
+    """Record videos while training."""
+    capture_video_freq: Count = 1464
+    """Environment steps between recordings."""
+    capture_video_len: Count = 100
+    """Environment steps of a recording."""
+    headless: Flag = True
+    """Open no window."""
+    command: Any = ()
+    """The overrides that made this configuration; kept with a run, so that it can go on under others."""
+
+
+IDLE_KEYS: Mapping[str, str] = {
+    "pipeline": "tensors live where sim_device says",
+    "graphics_device_id": "videos are rendered off-screen by whatever MUJOCO_GL finds",
+    "force_render": "there is no viewer",
+    "solver_type": "solver settings are written in the task's model",
+    "num_subscenes": "solver settings are written in the task's model",
+    "hydra": "run folders are made by the training, not by Hydra",
+    "asymmetric_obs": "a critic that sees more than the policy is central_value_config",
+    "wandb_group": "nothing is sent to Weights & Biases",
+    "wandb_entity": "nothing is sent to Weights & Biases",
+    "wandb_name": "nothing is sent to Weights & Biases",
+    "wandb_project": "nothing is sent to Weights & Biases",
+    "wandb_tags": "nothing is sent to Weights & Biases",
+    "wandb_logcode_dir": "nothing is sent to Weights & Biases",
+}
+"""Root keys of commands in the wild, and why nothing follows from them."""
+
+ABSENT_KEYS: Mapping[str, str] = {
+    "wandb_activate": "there is no Weights & Biases here; a run keeps metrics.jsonl and TensorBoard's summaries/",
+    "horovod": "there is no Horovod here; training is one process",
+    "pbt": "there is no population based training here",
+    "full_experiment_name": "write experiment=<name>, which names the run folder exactly",
+}
+"""Root keys that ask for something that is not there. Values that ask for nothing have no effect."""
+
+_NOTHING = ("", "false", "no", "off", "none", "null", "no_pbt")
+
+COPIES: Mapping[str, tuple[str, ...]] = {
+    "task.env.numEnvs": ("num_envs",),
+    "task.physics_engine": ("physics_engine",),
+    "train.params.config.num_actors": ("task.env.numEnvs", "num_envs"),
+    "train.params.config.max_epochs": ("max_iterations",),
+    "train.params.config.full_experiment_name": ("experiment",),
+    "train.params.config.name": ("experiment",),
+    "train.params.config.device": ("rl_device",),
+    "train.params.config.multi_gpu": ("multi_gpu",),
+    "train.params.seed": ("seed",),
+}
+"""Where the Hydra tree may have copied a value from. Its author is told about the key that was written."""
+
+
+SHORT_KEYS: Mapping[str, str] = {
+    "games_num": "config.player.games_num",
+    "deterministic": "config.player.deterministic",
+    "train_dir": "config.train_dir",
+}
+"""Further root keys of a command line, and where below ``params`` they stand."""
+
+
+class Answer(NamedTuple):
+    """What becomes of an IsaacGymEnvs key."""
+
+    refused: bool
+    """It asks for something that is not there; otherwise it is without effect."""
+    why: str
+    """A sentence."""
+
+
+def answer(key: str, value: object) -> Answer | None:
+    """What to say to IsaacGymEnvs' root key ``key`` (also ``pbt.workspace``, ``pbt/mutation``); None: nothing."""
+    root = key.replace("/", ".").partition(".")[0]
+    if root in IDLE_KEYS:
+        return Answer(False, IDLE_KEYS[root])
+    if root in ABSENT_KEYS:
+        if isinstance(value, Mapping):  # Isaac Lab's block, which is switched off by default
+            value = value.get("enabled", True)
+        return Answer(key == root and str(value).strip().lower() not in _NOTHING, ABSENT_KEYS[root])
+    return None
+
+
+def suggestion(key: str, roots: Iterable[str], params: str) -> str:
+    """``; did you mean 'params.config.gamma'?`` for an unknown key at the root, or nothing when none is close.
+
+    Args:
+        key: what was written.
+        roots: the keys that the root has.
+        params: where the training settings stand: ``params`` or ``train.params``.
+    """
+    schemas: dict[str, type[Section]] = {"config": PPOConfig, "network": ActorCriticConfig}
+    homes = {name: f"{params}.config.{name}" for name in SACConfig.model_fields}
+    homes |= {
+        name: f"{params}.{part}.{name}" for part, schema in schemas.items() for name in schema.model_fields
+    }
+    homes |= {name: f"{params}.{name}" for name in Params.model_fields}
+    home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
+    home = home or homes.get(nearest(key, homes) or "")
+    return f"; did you mean '{home}'?" if home else ""
+
+
+def parse_launch(tree: Mapping[str, Any]) -> LaunchConfig:
+    """Check the root of a configuration.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    gate = Gate(tree, root="")
+    launch = gate.section(LaunchConfig, opened(tree), ())
+    if isinstance(launch, LaunchConfig) and not launch.headless:
+        gate.notice(("headless",), "has no effect: there is no viewer; video=True films the policy")
+    gate.finish()
+    assert isinstance(launch, LaunchConfig)
+    return launch

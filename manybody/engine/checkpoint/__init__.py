@@ -1,0 +1,340 @@
+"""Checkpoints: written whole or not at all, checked before they are read, loaded without running code."""
+
+import copy
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from manybody.config.files import expanded, write_whole
+from manybody.config.params import LEARNS_WITH
+from manybody.engine.checkpoint.finite import check_values
+from manybody.engine.checkpoint.untrusted import (
+    MAX_PICKLE,
+    NUMPY_STAND_INS,
+    CheckpointError,
+    check_archive,
+    check_tensors,
+    plain,
+    uncompiled,
+    with_arrays,
+)
+
+FORMAT = 1
+"""Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
+MOST_TOLD = 40
+"""Differing parameters that a message lists."""
+FORMAT_KEY = "manybody_format"
+
+
+class _File:
+    """A binary file that keeps the first write error: torch's archive writer must not see an exception."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        if self.error is None:
+            try:
+                self.file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Torch asks for it; ``save_checkpoint`` flushes by itself."""
+
+
+def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+    """Write ``state`` to ``path``, whole or not at all: :func:`manybody.config.files.write_whole`.
+
+    Args:
+        path: the file, ``.pth`` by custom.
+        state: tensors (any device, saved from the CPU), numbers, strings, None, dicts, lists, tuples. Numpy
+            scalars become Python numbers.
+
+    Raises:
+        CheckpointError: a value of another type, named by its key; too much outside tensors.
+            Nothing is written.
+        OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
+    """
+    write_archive(path, {FORMAT_KEY: FORMAT, **state})
+
+
+def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+    """:func:`save_checkpoint` without the mark of this library's format: for files that others read."""
+    path = Path(path)
+    content = plain(state, "", path)
+
+    def write(file: BinaryIO) -> None:
+        guarded = _File(file)
+        torch.save(content, guarded)  # type: ignore[arg-type]
+        if guarded.error is not None:
+            raise guarded.error
+        with zipfile.ZipFile(file) as archive:
+            pickles = (entry for entry in archive.infolist() if entry.filename.endswith("/data.pkl"))
+            size = max(entry.file_size for entry in pickles)
+        if size > MAX_PICKLE:
+            raise CheckpointError(
+                path,
+                "state",
+                f"{size} bytes outside tensors",
+                f"at most {MAX_PICKLE}",
+                "Put long lists of numbers into tensors.",
+            )
+
+    write_whole(path, write)
+
+
+def open_archive(path: Path) -> tuple[BinaryIO, int]:
+    """Open a regular, non-empty file that looks like an archive. Returns it with its size in bytes."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
+            raise _refused(path, "no regular file")
+        file = open(path, "rb")  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise CheckpointError(path, "file", f"{reason}", "a readable checkpoint", "Check the path.") from None
+    size = os.fstat(file.fileno()).st_size
+    magic = file.read(4)
+    if magic != b"PK\x03\x04":
+        file.close()
+        if magic == b"\x80\x02\x8a\x0a":  # the pickled number that such files begin with
+            given = "a file of PyTorch before 1.6, a bare pickle, which nothing can check"
+            advice = "Where you trust it: torch.save(torch.load(old, weights_only=True), new)."
+            raise CheckpointError(path, "file", given, "a PyTorch archive", advice)
+        raise _refused(path, "an empty file" if size == 0 else f"a file that begins with {magic!r}")
+    return file, size
+
+
+def _shown(text: Any) -> str:
+    """The file's own words, which must not reach the terminal raw."""
+    return str(text).encode("unicode_escape").decode()[:200]
+
+
+def _refused(path: Path, found: str) -> CheckpointError:
+    whole = f"an intact checkpoint (PyTorch archive, format {FORMAT})"
+    return CheckpointError(path, "file", _shown(found), whole, "It was not loaded.")
+
+
+def _checked(path: Path, file: BinaryIO, size: int, tensors: bool = True) -> None:
+    try:
+        problem = check_archive(file, size, tensors)
+    except Exception as error:  # zipfile and pickletools raise a dozen types on damaged input
+        problem = f"a damaged archive ({type(error).__name__}: {error})"
+    if problem is not None:
+        raise _refused(path, problem)
+
+
+def verify_checkpoint(path: str | os.PathLike) -> None:
+    """Check that ``path`` is whole and harmless, without loading it.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    file, size = open_archive(Path(path))
+    with file:
+        _checked(Path(path), file, size)
+
+
+def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
+    """Read what ``save_checkpoint`` wrote, or an RL Games file, onto the CPU. No code in the file runs.
+
+    The archive's checksums and names are verified first. Where the file is damaged and an intact one lies
+    beside it, the message offers that one.
+
+    Args:
+        path: the file.
+        mapped: leave tensors in the file until they are read, without verifying their checksums: for a look at a few
+            numbers of a file that may be large.
+
+    Returns:
+        The state; numpy scalars of RL Games files as Python numbers.
+
+    Raises:
+        CheckpointError: for everything that can be wrong with the file.
+    """
+    path = Path(expanded(path))
+    try:
+        file, size = open_archive(path)
+        with file:
+            _checked(path, file, size, tensors=not mapped)
+            file.seek(0)
+            source = path if mapped else file
+            try:
+                with torch.serialization.safe_globals(NUMPY_STAND_INS):
+                    state = torch.load(source, map_location="cpu", weights_only=True, mmap=mapped)
+            except Exception as error:
+                raise _refused(path, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from None
+        problem = check_tensors(state)
+        if problem is not None:
+            raise _refused(path, problem)
+        try:
+            state = uncompiled(with_arrays(state))
+        except ValueError as error:
+            raise _refused(path, str(error)) from None
+    except CheckpointError as error:
+        others = (other for other in newest_first(path.parent) if other.name != path.name)
+        other = next(filter(is_intact, others), None)
+        if other is None:
+            raise
+        pasted = str(other).replace("'", "'\"'\"'")  # as shells read it between quotes
+        advice = f"The newest intact checkpoint in that folder is '{other}': use checkpoint='{pasted}'."
+        raise CheckpointError(path, error.field, error.given, error.expected, advice) from None
+    known = isinstance(state, dict) and (
+        FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))
+    )
+    if not known:
+        given = f"keys {sorted(map(_shown, state))[:8]}" if isinstance(state, dict) else type(state).__name__
+        raise CheckpointError(
+            path,
+            FORMAT_KEY,
+            given,
+            "a training checkpoint",
+            "Is it a file of bare weights or of another program?",
+        )
+    version = state.get(FORMAT_KEY, FORMAT)
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        raise CheckpointError(
+            path,
+            FORMAT_KEY,
+            repr(version),
+            f"1 to {FORMAT}",
+            "A newer manybody wrote it: update manybody to load it.",
+        )
+    return state
+
+
+def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
+    """``state[key]``.
+
+    Raises:
+        CheckpointError: there is no such key; names those that are there.
+    """
+    if key not in state:
+        raise CheckpointError(
+            path,
+            key,
+            f"only {', '.join(sorted(map(_shown, state))[:20])}",
+            f"'{key}'",
+            "Another algorithm or an older version saved it. Use one that this algorithm has saved.",
+        )
+    return state[key]
+
+
+def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Of two different algorithms of this library, neither goes on from the other's checkpoint.
+
+    Raises:
+        CheckpointError: names both; algorithms from elsewhere and RL Games' files pass.
+    """
+    given = state.get("algo", algo)
+    if not isinstance(given, str):
+        advice = "The file is damaged or of another program."
+        raise CheckpointError(path, "algo", _shown(repr(given)), "the name of an algorithm", advice)
+    if given != algo and {given, algo} <= LEARNS_WITH.keys():
+        advice = "Set algo.name, model and network as in the config.yaml of the run that saved it."
+        raise CheckpointError(path, "algo", f"a checkpoint of '{given}'", f"one of '{algo}'", advice)
+
+
+def check_state_dict(
+    expected: Mapping[str, Tensor],
+    given: Mapping[str, Any],
+    path: str | os.PathLike,
+    part: str = "model",
+) -> None:
+    """Compare parameter names and shapes before ``load_state_dict``, and refuse non-finite values.
+
+    Raises:
+        CheckpointError: lists every missing, unexpected and mismatching parameter, with both shapes; or names the
+            first one whose values cannot be computed with.
+    """
+    if not isinstance(given, Mapping):
+        what = "named parameters"
+        raise CheckpointError(path, part, type(given).__name__, what, "It is no checkpoint of a policy.")
+    ours, theirs = _networks(expected), _networks(given)
+    if ours and theirs and not ours & theirs:
+        advice = "Another algorithm saved it: set algo.name, model and network as they were there."
+        raise CheckpointError(path, part, f"the parameters of {theirs}", f"those of {ours}", advice)
+    problems = [
+        f"missing {name} {tuple(value.shape)}" for name, value in expected.items() if name not in given
+    ]
+    for name, value in given.items():
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if name not in expected:
+            problems.append(f"unexpected {_shown(name)} {shape}")
+        elif shape != tuple(expected[name].shape):
+            problems.append(f"{name} has shape {shape}, the network {tuple(expected[name].shape)}")
+    if problems:
+        raise CheckpointError(
+            path,
+            part,
+            f"{len(problems)} differing parameters",
+            "those of this task's network",
+            "Use the network section and the task that the checkpoint was trained with:\n  "
+            + "\n  ".join([*problems[:MOST_TOLD], *(["..."] if len(problems) > MOST_TOLD else [])]),
+        )
+    check_values(given, path)
+
+
+def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str | os.PathLike) -> None:
+    """Load ``state[key]`` into ``optimizer``, a copy of it: an optimiser writes into the tensors that it is given.
+
+    Raises:
+        CheckpointError: it is missing, not finite, or not of this optimiser and its parameters.
+    """
+    given = require(state, key, path)
+    groups = given.get("param_groups") if isinstance(given, Mapping) else None
+    if not isinstance(groups, list) or not isinstance(given.get("state"), Mapping):
+        found = (
+            f"keys {sorted(map(_shown, given))[:8]}" if isinstance(given, Mapping) else type(given).__name__
+        )
+        advice = "The file is damaged or of another program."
+        raise CheckpointError(path, key, found, "the state of an optimiser", advice)
+    check_values({key: given}, path)
+    try:
+        numbers = [number for group in groups for number in group["params"]]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        for number, parameter in zip(numbers, parameters, strict=True):
+            for name, moment in given["state"].get(number, {}).items():
+                if isinstance(moment, Tensor) and moment.numel() > 1 and moment.shape != parameter.shape:
+                    what = f"{name} of shape {tuple(moment.shape)} for a parameter {tuple(parameter.shape)}"
+                    raise ValueError(what)
+        optimizer.load_state_dict(copy.deepcopy(given))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        found = f"a state that does not load ({type(error).__name__}: {error})"
+        advice = "Use the network section and the algorithm that the checkpoint was trained with."
+        raise CheckpointError(path, key, found, "that of this optimiser", advice) from None
+
+
+def _networks(names: Iterable[Any]) -> set[str]:
+    """``a2c_network``, ``sac_network``: which network the parameters belong to."""
+    return {part for name in names for part in str(name).split(".")[:1] if part.endswith("_network")}
+
+
+def newest_first(folder: str | os.PathLike) -> list[Path]:
+    """The checkpoint files in ``folder`` by the time of their last change."""
+    return sorted(Path(folder).glob("*.pth"), key=written, reverse=True)
+
+
+def written(path: Path) -> int:
+    """Time of the last change, nanoseconds; 0 when the file is gone."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def is_intact(path: Path) -> bool:
+    """Whether ``path`` is a whole and harmless checkpoint."""
+    try:
+        verify_checkpoint(path)
+    except CheckpointError:
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""Whether the values that a checkpoint holds are finite and possible, before anything is computed with them."""
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from manybody.engine.checkpoint.untrusted import CheckpointError
+
+STATISTICS = ("running_mean_std", "reward_mean_std", "amp_input_mean_std", "advantage_mean_std")
+"""Running statistics that lie beside the model in some files."""
+POLICY = ("model", "actor", "critic", "critic_target", *STATISTICS)
+"""What a policy and its value function are computed with."""
+CENTRAL_VALUE = ("assymetric_vf_nets", "assymetric_vf_mean_std", "central_val_stats")
+WEIGHTS = (*POLICY, *CENTRAL_VALUE, "log_alpha")
+OPTIMIZERS = (
+    *("optimizer", "assymetric_vf_optimizer"),
+    *("actor_optimizer", "critic_optimizer", "log_alpha_optimizer"),
+)
+NOT_NEGATIVE = ("running_var", "count", "moving_square", "exp_avg_sq", "max_exp_avg_sq", "step")
+"""Statistics and moments that are sums of squares, or counts."""
+
+
+def check_values(
+    state: Mapping[str, Any], path: str | os.PathLike, parts: Iterable[str] | None = None
+) -> None:
+    """Refuse non-finite values, negative variances and negative counts.
+
+    Args:
+        state: tensors and numbers by name, nested as in a checkpoint.
+        path: the file, for the message.
+        parts: keys of ``state`` to look at; all by default.
+
+    Raises:
+        CheckpointError: names the first such value by its key, and says how many there are.
+    """
+    chosen = state if parts is None else {key: state[key] for key in parts if key in state}
+    found = [(name, what) for name, value in _values(chosen, "") if (what := _wrong(name, value))]
+    if not found:
+        return
+    name, what = found[0]
+    others = f", and {len(found) - 1} more such entries" if len(found) > 1 else ""
+    raise CheckpointError(
+        path,
+        name.encode("unicode_escape").decode()[:200],
+        f"{what}{others}",
+        "finite values, variances and counts from 0 up",
+        "It was saved after training had diverged, or it is damaged. Use an earlier checkpoint.",
+    )
+
+
+def _values(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Tensors and numbers with their dotted keys."""
+    if isinstance(node, Mapping):
+        for key, item in node.items():
+            yield from _values(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _values(item, f"{name}[{index}]")
+    elif isinstance(node, Tensor | float):
+        yield name, node
+
+
+def _wrong(name: str, value: Tensor | float) -> str | None:
+    signed = name.rpartition(".")[2] not in NOT_NEGATIVE
+    if isinstance(value, float):
+        return None if math.isfinite(value) and (signed or value >= 0) else repr(value)
+    bad = value.numel() - int(value.isfinite().sum())
+    if bad:
+        return f"{bad} of {value.numel()} values not finite"
+    if not signed and value.numel() and not value.is_complex() and float(value.min()) < 0:
+        return f"the negative value {float(value.min()):g}"
+    return None

@@ -1,0 +1,242 @@
+"""A trained policy as a function: observations in, actions out, no environment and no simulator."""
+
+import os
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor
+
+from manybody.config import Params
+from manybody.data.tree import leaves
+from manybody.engine.run_folder import RunFolder
+from manybody.envs.base import Obs, Step, VecEnv
+from manybody.envs.registration import create_vec_env
+from manybody.envs.spaces import environment_actions, head_sizes
+from manybody.launch.resolve import is_tree
+from manybody.launch.run_tree import register_tree, task_config
+from manybody.play import configured
+from manybody.runner import build_runner, registered_task
+from manybody.tasks import MujocoTask, make_config, task_class
+
+
+class Policy:
+    """A policy that is ready to act; made by :func:`load_policy`.
+
+    Args:
+        player: a restored player.
+        deterministic: take the most likely action; False: draw one.
+    """
+
+    def __init__(self, player: Any, deterministic: bool = True) -> None:
+        self.player = player
+        self.deterministic = deterministic
+        self.device: torch.device = player.device
+        self.observation_space: spaces.Space = player.env_info["observation_space"]
+        self.action_space: spaces.Space = player.env_info["action_space"]
+        self._rows: int | None = None
+
+    @torch.no_grad()
+    def __call__(self, obs: Any, action_masks: Any = None) -> Any:
+        """Act.
+
+        Args:
+            obs: one observation (O,), or a batch (N, O); a tensor, or what NumPy makes an array of. A dictionary
+                for a ``Dict`` space, or as an environment gives it: ``{'obs': ...}``.
+            action_masks: (K,) or (N, K) bool, the actions that are allowed, K of all heads together; discrete
+                policies only.
+
+        Returns:
+            Actions as the action space counts them, of the type of ``obs``: (A,) or (N, A); for a ``Discrete`` space
+            an int or (N,). A tensor is on the device of ``obs``.
+
+        Raises:
+            ValueError: the shape of ``obs`` or ``action_masks``, named with both shapes; values that are not finite;
+                or a recurrent policy gets another number of rows than before without :meth:`reset`.
+        """
+        if isinstance(obs, Mapping) and "obs" in obs and "obs" not in self._parts():
+            if action_masks is None and not isinstance(self.action_space, spaces.Box):
+                action_masks = obs.get("action_masks")
+            obs = obs["obs"]
+        batch, single = self._batch(obs)
+        rows = len(next(leaves(batch)))
+        self._prepare(rows)
+        if action_masks is None:
+            actions = self.player.get_action({"obs": batch}, self.deterministic)
+        else:
+            masks = self._masks(action_masks, rows)
+            actions = self.player.get_masked_action({"obs": batch}, masks, self.deterministic)
+        return self._given(actions, next(leaves(obs)), single)
+
+    def reset(self, done: Any = None) -> None:
+        """Forget what belongs to an episode; policies without recurrent layers have nothing.
+
+        Args:
+            done: (N,) bool, the rows whose episode ended; None: all, and the next batch may have another N.
+        """
+        if done is None:
+            self._rows = None
+            self.player.states = None
+        elif getattr(self.player, "states", None) is not None:
+            keep = ~torch.as_tensor(done, dtype=torch.bool, device=self.device).reshape(-1)
+            if len(keep) != self._rows:
+                raise ValueError(f"done: got shape ({len(keep)},); expected ({self._rows},)")
+            states = self.player.states
+            self.player.states = tuple(state * keep.float().unsqueeze(-1) for state in states)
+
+    def _parts(self) -> dict[str, spaces.Space]:
+        space = self.observation_space
+        return dict(space.spaces) if isinstance(space, spaces.Dict) else {}
+
+    def _batch(self, obs: Any) -> tuple[Any, bool]:
+        """``obs`` as a batch on the policy's device, and whether it was a single observation."""
+        parts = self._parts()
+        if not parts:
+            if isinstance(obs, Mapping):
+                raise ValueError(f"obs: got keys {sorted(obs)}; expected an observation, or {{'obs': ...}}")
+            return self._rowed("obs", obs, self.observation_space)
+        if not isinstance(obs, Mapping) or set(parts) - set(obs):
+            found = f"keys {sorted(obs)}" if isinstance(obs, Mapping) else type(obs).__name__
+            raise ValueError(f"obs: got {found}; expected a dictionary with the keys {sorted(parts)}")
+        rowed = {key: self._rowed(f"obs.{key}", obs[key], space) for key, space in parts.items()}
+        shapes = {key: tuple(x.shape) for key, (x, _) in rowed.items()}
+        if len({(shape[0], rowed[key][1]) for key, shape in shapes.items()}) > 1:
+            raise ValueError(f"obs: got {shapes}; expected the same number of rows for every key")
+        return {key: x for key, (x, _) in rowed.items()}, rowed[next(iter(rowed))][1]
+
+    def _rowed(self, name: str, value: Any, space: spaces.Space) -> tuple[Tensor, bool]:
+        dtype = torch.uint8 if space.dtype == np.uint8 else torch.float32
+        if value is None:
+            raise ValueError(f"{name}: got None; expected an observation")
+        x = torch.as_tensor(
+            value if isinstance(value, Tensor) else np.array(value), dtype=dtype, device=self.device
+        )
+        if not x.isfinite().all():  # a policy's answer to NaN is NaN; a robot should not get it
+            raise ValueError(f"{name}: got NaN or infinity; expected finite numbers")
+        shape = tuple(space.shape or ())
+        if tuple(x.shape) == shape:
+            return x.unsqueeze(0), True
+        if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1 or not len(x):
+            expected = f"{shape} or ({', '.join(['N', *map(str, shape)])})"
+            raise ValueError(f"{name}: got shape {tuple(x.shape)}; expected {expected}")
+        return x, False
+
+    def _masks(self, masks: Any, rows: int) -> Tensor:
+        if isinstance(self.action_space, spaces.Box):
+            raise ValueError("action_masks: got masks; expected none, since the actions are continuous")
+        total = sum(head_sizes(self.action_space))
+        x = torch.as_tensor(masks if isinstance(masks, Tensor) else np.asarray(masks), device=self.device)
+        x = x.unsqueeze(0) if x.ndim == 1 and rows == 1 else x
+        if tuple(x.shape) != (rows, total):
+            expected = f"({rows}, {total})" + (f" or ({total},)" if rows == 1 else "")
+            raise ValueError(f"action_masks: got shape {tuple(x.shape)}; expected {expected}")
+        return x.bool()
+
+    def _prepare(self, rows: int) -> None:
+        """Begin a recurrent state for so many rows; the player reckons with as many environments."""
+        self.player.rows = rows
+        if self._rows is None:
+            self.player.reset()
+            states = getattr(self.player, "states", None)
+            if states is not None:
+                self.player.states = tuple(state[:, :1].repeat(1, rows, 1) for state in states)
+            self._rows = rows
+        elif self._rows != rows:
+            if getattr(self.player, "states", None) is not None:
+                raise ValueError(
+                    f"obs: got {rows} rows; expected {self._rows}, whose recurrent state is kept. Call reset() first "
+                    "for another number"
+                )
+            self._rows = rows
+
+    def _given(self, actions: Tensor, like: Any, single: bool) -> Any:
+        """``actions`` (N, ...) as the type of ``like``; without the axis of rows where there was none."""
+        if isinstance(self.action_space, spaces.Box):
+            actions = actions[0] if single else actions
+            return actions.to(like.device) if isinstance(like, Tensor) else actions.cpu().numpy()
+        counted = environment_actions(self.action_space, actions.cpu())
+        array = np.stack(counted, axis=-1) if isinstance(counted, tuple) else counted
+        array = array[0] if single else array
+        if isinstance(like, Tensor):
+            return torch.as_tensor(array, device=like.device)
+        return int(array) if array.ndim == 0 else array
+
+
+def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str = "cpu") -> Policy:
+    """Load the policy of a run.
+
+    Args:
+        path: a run folder, whose best policy is taken, or a checkpoint file in one.
+        deterministic: take the most likely action; False: draw one from PyTorch's generator.
+        device: where the policy computes.
+
+    Returns:
+        A function of observations: ``load_policy("runs/X")(obs)``.
+
+    Raises:
+        RunFolderError: there is no run or no checkpoint.
+        ConfigError, CheckpointError: what is wrong with the configuration or the file, and what to do.
+        EnvError: an environment of another library, which is asked for its spaces, cannot be made.
+    """
+    folder, checkpoint = RunFolder.resolve(Path(path))
+    cfg, params = configured(folder.path, ["num_envs=1", f"rl_device={device}"])
+    env = Spaces(_env_info(cfg, params))
+    player = build_runner().player_factory.create(params.algo.name, params=params, vec_env=env)
+    player.restore(str(checkpoint))
+    return Policy(player, deterministic)
+
+
+class Spaces(VecEnv):
+    """Stands in for environments where only their spaces are needed."""
+
+    def __init__(self, env_info: Mapping[str, Any]) -> None:
+        self.num_envs, self.device = 1, torch.device("cpu")
+        self._env_info = {**env_info, "agents": 1}
+
+    def get_env_info(self) -> dict[str, Any]:
+        """See :class:`VecEnv`."""
+        return self._env_info
+
+    def reset(self) -> Obs:
+        """There is nothing to reset."""
+        raise NotImplementedError("a loaded policy has no environment; make one with manybody.make")
+
+    def step(self, actions: Tensor) -> Step:
+        """There is nothing to step."""
+        return self.reset()  # type: ignore[return-value]
+
+    def fetch_amp_obs_demo(self, count: int) -> Tensor:
+        """There are no demonstrations; a discriminator is built for their size."""
+        return self.reset()  # type: ignore[return-value]
+
+
+def _env_info(cfg: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """The spaces that a run was trained with. Tasks that ship know them; an environment of another kind is made."""
+    config = params.config
+    settings = dict(config.player.env_config or config.env_config)
+    name = str(config.env_name)
+    task = task_class(cfg["task_name"]) if is_tree(cfg) else registered_task(name)
+    if task is not None and task.__module__.startswith("manybody."):
+        own = {key: x for key, x in settings.items() if key not in ("seed", "sim_device", "num_threads")}
+        return _task_info(task, task_config(cfg) if is_tree(cfg) else make_config(name, own))
+    if is_tree(cfg):
+        register_tree(cfg)
+    env = create_vec_env(config.env_name, 1, **{"seed": params.seed, **settings})
+    with closing(env) if hasattr(env, "close") else nullcontext():
+        return env.get_env_info()
+
+
+def _task_info(task: type[MujocoTask], cfg: Any) -> dict[str, Any]:
+    spec = task.spec_of(cfg)
+    amp = getattr(task, "amp_space_of", None)
+    return {
+        "observation_space": spec.observation_space,
+        "action_space": spec.action_space,
+        "agents": spec.num_agents,
+        "value_size": spec.value_size,
+        **({} if amp is None else {"amp_observation_space": amp(cfg)}),
+    }

@@ -1,0 +1,251 @@
+"""Checkpoints across the border: files of RL Games as ours, and ours as files that RL Games 1.6 loads."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import Tensor
+
+from manybody.algos.sac.models import PARTS, model_state
+from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, to_env_actions
+from manybody.config import ConfigError, Problem, dump, load_yaml
+from manybody.config.files import TEMPORARY
+from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
+from manybody.engine.checkpoint.adoption import best_return, central_value_state, counter, policy_state
+from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
+from manybody.engine.checkpoint.kept import of_kind
+from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.engine.run_folder import RunFolder, check_name
+from manybody.launch.interpolation import resolved
+from manybody.launch.overrides import read
+from manybody.launch.resolve import check, record, settings_of
+from manybody.launch.rl_games_yaml import compose_content
+from manybody.play import load_player
+from manybody.runner import has_device
+from manybody.tasks import TASKS
+
+NO_REWARD = -1_000_000_000
+"""RL Games' ``last_mean_rewards`` before the first episode has ended."""
+OURS_ALONE = ("rnd_continuous", "rnd_discrete")
+"""Algorithms that RL Games has no counterpart of."""
+AMP_STATISTICS = "amp_input_mean_std"
+
+
+# --- from RL Games ---------------------------------------------------------------------------------------------------
+
+
+def import_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[str, Any]:
+    """Write an RL Games checkpoint as one that ``manybody play`` and ``train checkpoint=`` take; returns it.
+
+    Raises:
+        CheckpointError: what is wrong with it, or it is one of ours.
+        OSError: ``out`` cannot be written; what was there stays.
+    """
+    state = as_ours(path)
+    save_checkpoint(out, state)
+    return state
+
+
+def import_run(
+    path: str | os.PathLike, folder: str | os.PathLike, file: str, words: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Make a run folder of an RL Games checkpoint and its YAML file, if they fit each other; returns the state.
+
+    Args:
+        path: the checkpoint.
+        folder: the run folder to make.
+        file: RL Games' YAML; IsaacGymEnvs' ``config.yaml`` of a run too.
+        words: ``key=value`` settings on top of it.
+
+    Raises:
+        CheckpointError, ConfigError, EnvError: what is wrong; nothing was written.
+        OSError: the folder cannot be written.
+    """
+    state, folder = as_ours(path), Path(folder)
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConfigError([Problem("OUT", f"{folder} exists; expected the name of a new run folder")])
+    config = _run_config(file, words)
+    name = config["params"]["config"]["name"]
+    check_name(name, "params.config.name")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = RunFolder(folder.parent / f"{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        making.nn.mkdir(parents=True)
+        making.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        checkpoint = making.nn / f"{name}.pth"
+        save_checkpoint(checkpoint, of_kind("best", state))
+        try:
+            player = load_player(making, checkpoint, ["num_envs=1"])
+        except CheckpointError as error:
+            raise CheckpointError(path, error.field, error.given, error.expected, error.advice) from None
+        if hasattr(player.env, "close"):
+            player.env.close()
+        if folder.is_dir():
+            folder.rmdir()
+        os.replace(making.path, folder)
+    finally:
+        shutil.rmtree(making.path, ignore_errors=True)
+    return state
+
+
+def as_ours(path: str | os.PathLike) -> dict[str, Any]:
+    """An RL Games checkpoint, laid out as ours are: the whole model under ``model``, plain numbers.
+
+    Raises:
+        CheckpointError: what is wrong with it, or it is one of ours.
+    """
+    weights, path = load_checkpoint(path), os.fspath(path)
+    if "algo" in weights:
+        advice = "It plays and trains as it is."
+        raise CheckpointError(path, "algo", f"{weights['algo']!r} of manybody", "a file of RL Games", advice)
+    state = dict(weights)
+    if "actor" in weights:
+        state["model"] = model_state(weights, path)
+        moved: tuple[str, ...] = (*PARTS, "running_mean_std")
+    else:
+        state["model"] = policy_state(weights)
+        moved = ("running_mean_std", "reward_mean_std")
+    if "assymetric_vf_nets" in weights:
+        state["assymetric_vf_nets"] = central_value_state(weights)
+    for key in moved:
+        state.pop(key, None)
+    check_values(state, path, WEIGHTS)  # moments that are not finite are left behind by training
+    for key in ("epoch", "frame"):
+        state[key] = counter(weights, key, path)
+    state["last_mean_rewards"] = best_return(weights, path, NO_REWARD)
+    return state
+
+
+def _run_config(file: str, words: Sequence[str]) -> dict[str, Any]:
+    """What the run folder keeps of an RL Games file under the words, checked as for playing."""
+    given = read(words)
+    composed = compose_content(_content(file), given.words)
+    composed.problems.extend(given.problems)
+    cfg = composed.cfg
+    assert cfg is not None
+    settings = settings_of(cfg)
+    config = settings.get("config") if isinstance(settings, dict) else None
+    device = config.get("device") if isinstance(config, dict) else None
+    if isinstance(config, dict) and isinstance(device, str) and not _known_device(device):
+        config["device"] = "cpu"  # trained on another machine; the record says so, playing falls back
+    params = dump(check(composed, training=False))
+    if device is not None:
+        params["config"]["device"] = device
+    return {**record(cfg), "task_name": params["config"]["env_name"], "params": params}
+
+
+def _known_device(device: str) -> bool:
+    try:
+        return has_device(device)
+    except (RuntimeError, AttributeError):
+        return True  # no device at all: told with everything else
+
+
+def _content(file: str) -> dict[str, Any]:
+    """What an RL Games file holds; of the ``config.yaml`` of a run of IsaacGymEnvs, the training settings."""
+    content: dict[str, Any] = load_yaml(file)
+    train = content.get("train")
+    if "params" in content or not isinstance(train, dict):
+        return content
+    tree, problems = resolved(content, {})
+    if problems:
+        raise ConfigError(problems)
+    params = tree["train"].get("params")
+    task = tree.get("task_name") or (tree.get("task") or {}).get("name")
+    if isinstance(params, dict) and isinstance(params.get("config"), dict) and task in TASKS:
+        params["config"]["env_name"] = task
+    return {"params": params}
+
+
+# --- to RL Games -----------------------------------------------------------------------------------------------------
+
+
+def export_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[str, Any]:
+    """Write a checkpoint of ours, or the best of a run folder, as one that RL Games 1.6 loads; returns it.
+
+    Raises:
+        CheckpointError: what is wrong with it, or RL Games has no such algorithm.
+        RunFolderError: there is no checkpoint.
+        OSError: ``out`` cannot be written; what was there stays.
+    """
+    checkpoint = RunFolder.resolve(path)[1]
+    state = as_rl_games(load_checkpoint(checkpoint), os.fspath(checkpoint))
+    write_archive(out, state)
+    return state
+
+
+def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]:
+    """A checkpoint of ours under the keys that RL Games' ``get_full_state_weights`` writes, with numbers of Python.
+
+    Raises:
+        CheckpointError: RL Games has no such algorithm, a part is missing, or its values are not finite.
+    """
+    algo = state.get("algo")
+    if algo in OURS_ALONE:
+        what = "an algorithm that RL Games has"
+        raise CheckpointError(path, "algo", repr(algo), what, "It cannot be played there.")
+    check_values(state, path, (*WEIGHTS, *OPTIMIZERS))
+    best = best_return(state, path, NO_REWARD)
+    common = {
+        "epoch": counter(state, "epoch", path),
+        "frame": counter(state, "frame", path),
+        "last_mean_rewards": max(best, NO_REWARD),
+    }
+    model = model_state(state, path) if "actor" in state else _named(state, "model", path)
+    if any(name.startswith("sac_network.") for name in model):
+        bounds = state.get(ACTION_BOUNDS)
+        if isinstance(bounds, Tensor) and not are_unit(bounds):
+            model = to_env_actions(model, bounds)
+            # The squares of the gradients do not convert with the critics.
+            state = {**state, "critic_optimizer": {**_named(state, "critic_optimizer", path), "state": {}}}
+        homes = {**{part: f"sac_network.{part}." for part in PARTS}, "running_mean_std": "running_mean_std."}
+        parts = {key: _below(model, home) for key, home in homes.items()}
+        optimizers = ("actor_optimizer", "critic_optimizer", "log_alpha_optimizer")
+        return {
+            **{key: part for key, part in parts.items() if part},
+            **common,
+            **{key: _optimizer(state, key, path) for key in optimizers},
+            **({"log_alpha": state["log_alpha"]} if "log_alpha" in state else {}),
+        }
+    model = policy_state({**state, "model": model})
+    beside = _below(model, f"{AMP_STATISTICS}.") or state.get(AMP_STATISTICS)
+    result = {
+        "model": {name: x for name, x in model.items() if not name.startswith(f"{AMP_STATISTICS}.")},
+        **({AMP_STATISTICS: beside} if beside else {}),
+        **common,
+        "optimizer": _optimizer(state, "optimizer", path),
+        "env_state": None,
+    }
+    if "assymetric_vf_nets" in state:
+        result["central_val_stats"] = {}
+        result["assymetric_vf_nets"] = central_value_state(state)
+        if "assymetric_vf_optimizer" in state:
+            result["assymetric_vf_optimizer"] = _optimizer(state, "assymetric_vf_optimizer", path)
+    return result
+
+
+def _named(state: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:
+    part = state.get(key)
+    if not isinstance(part, Mapping):
+        given = f"only {', '.join(sorted(map(str, state)))}" if key not in state else type(part).__name__
+        raise CheckpointError(path, key, given, f"'{key}', by name", "It is no checkpoint of a policy.")
+    return part
+
+
+def _below(model: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """What lies under ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in model.items() if str(name).startswith(prefix)}
+
+
+def _optimizer(state: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
+    """The state of an optimiser whose settings are numbers of Python: RL Games computes with its learning rate."""
+    optimizer = _named(state, key, path)
+    groups = [
+        {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
+        for group in optimizer.get("param_groups", [])
+    ]
+    return {"state": optimizer.get("state", {}), "param_groups": groups}
