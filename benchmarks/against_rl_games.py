@@ -113,9 +113,7 @@ def row(side: str, results: list[dict[str, float]]) -> list[str]:
 
 def report(results: dict[str, list[dict[str, float]]]) -> str:
     """The table, with the ratio to the faster of RL Games' two ways."""
-    means = {
-        side: {name: np.mean([r[name] for r in runs]) for name in COLUMNS} for side, runs in results.items()
-    }
+    means = {side: {name: np.mean([r[name] for r in runs]) for name in COLUMNS} for side, runs in results.items()}
     rival = max((COMPILED, PLAIN), key=lambda side: means[side]["total"])
     ratios = [f"{means[OURS][name] / means[rival][name]:.2f}" for name in COLUMNS]
     rows = [row(side, runs) for side, runs in results.items()]
@@ -124,12 +122,8 @@ def report(results: dict[str, list[dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "overrides", nargs="*", help="as for manybody train, for both sides: num_envs=1024 seed=1 ..."
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="as for manybody train, for both sides: num_envs=1024 seed=1 ...")
     parser.add_argument("--task", default="Ant")
     parser.add_argument("--epochs", type=int, default=10, help="epochs of one training, warm-up included")
     parser.add_argument("--warm-up", type=int, default=3, help="first epochs, which do not count")

@@ -48,9 +48,7 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 
     def line(cells: list[str]) -> str:
         first, *rest = zip(cells, widths, strict=True)
-        return (
-            " | ".join(["| " + first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]) + " |"
-        )
+        return " | ".join(["| " + first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]) + " |"
 
     rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
     return "\n".join([line(columns), rule, *map(line, rows)])
@@ -81,8 +79,6 @@ class Recorder(AlgoObserver):
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
         """Log, and make this epoch the last one if it is late."""
-        self.algo.writer.add_scalar(
-            MEMORY, mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), frame
-        )
+        self.algo.writer.add_scalar(MEMORY, mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), frame)
         if time.perf_counter() - self.began > self.seconds_limit:
             self.algo.max_epochs = epoch_num

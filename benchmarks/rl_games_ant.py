@@ -110,9 +110,7 @@ def train(cfg: dict[str, Any], torch_compile: bool, threads: int, seconds_limit:
     register_tree(cfg)
     vecenv.register(
         "MANYBODY",
-        lambda config_name, num_actors, **kwargs: RLGamesVecEnv(
-            create_vec_env(config_name, num_actors, **kwargs)
-        ),
+        lambda config_name, num_actors, **kwargs: RLGamesVecEnv(create_vec_env(config_name, num_actors, **kwargs)),
     )
     env_configurations.register(ENV_NAME, {"vecenv_type": "MANYBODY", "env_creator": None})
     params = cfg["train"]["params"]
@@ -128,17 +126,13 @@ def train(cfg: dict[str, Any], torch_compile: bool, threads: int, seconds_limit:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for manybody train: task=Ant seed=1 ...")
     parser.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=True, help="RL Games' torch_compile"
     )
     parser.add_argument("--threads", type=int, default=cores(), help="threads of torch (intra-op)")
-    parser.add_argument(
-        "--seconds-limit", type=float, default=float("inf"), help="end with the first epoch after this"
-    )
+    parser.add_argument("--seconds-limit", type=float, default=float("inf"), help="end with the first epoch after this")
     options = parser.parse_intermixed_args()
     file = train(compose(options.overrides), options.compile, options.threads, options.seconds_limit)
     print(f"metrics: {file}")

@@ -95,9 +95,7 @@ def params(env_name: str, seed: int, train_dir: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("env_name", choices=SETTINGS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds-limit", type=float, default=float("inf"), help="no epoch begins later")

@@ -45,9 +45,7 @@ def measure(overrides: list[str], threads: int) -> list[list[str]]:
         ended = time.perf_counter() - began
     if status:
         tail = "\n".join(line for _, line in lines[-20:])
-        raise SystemExit(
-            f"{' '.join(program)} failed with exit code {os.waitstatus_to_exitcode(status)}:\n{tail}"
-        )
+        raise SystemExit(f"{' '.join(program)} failed with exit code {os.waitstatus_to_exitcode(status)}:\n{tail}")
     display = next(seconds for seconds, line in lines if line.endswith(DISPLAY))
     epochs = [seconds for seconds, line in lines if line.startswith(EPOCH)]
     return [
@@ -61,9 +59,7 @@ def measure(overrides: list[str], threads: int) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for manybody train, e.g. task=Cartpole")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=cores(), help="threads of torch and of physics")

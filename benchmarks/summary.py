@@ -58,8 +58,7 @@ def summarise(run: Path, reward: float, marks: tuple[float, ...]) -> Summary:
         seconds_to_reward=np.nan if first is None else seconds[first],
         frames_to_reward=np.nan if first is None else frames[first],
         at_marks=tuple(
-            np.interp(mark, frames, returns) if frames[0] <= mark <= frames[-1] / NEARLY else np.nan
-            for mark in marks
+            np.interp(mark, frames, returns) if frames[0] <= mark <= frames[-1] / NEARLY else np.nan for mark in marks
         ),
         final=returns[-1],
         frames=frames[-1],
@@ -95,10 +94,7 @@ def report(runs: list[Summary], reward: float, marks: tuple[float, ...]) -> str:
         numbers = [row[:-1] for row in numbers]
     rows = [[run.name, run.seed, *map(_cell, row, digits)] for run, row in zip(runs, numbers, strict=True)]
     if len(runs) > 1:
-        spread = [
-            _spread(column, places)
-            for column, places in zip(zip(*numbers, strict=True), digits, strict=False)
-        ]
+        spread = [_spread(column, places) for column, places in zip(zip(*numbers, strict=True), digits, strict=False)]
         rows.append(["mean (lowest .. highest)", "", *spread])
     return table(columns, rows)
 
@@ -116,9 +112,7 @@ def _spread(values: tuple[float, ...], places: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="run folders, or metrics.jsonl files")
     parser.add_argument("--reward", type=float, default=3000.0)
     parser.add_argument("--marks", type=float, nargs="*", default=MARKS, help="frames")

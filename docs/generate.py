@@ -167,9 +167,7 @@ def rows(
         if kind is None:
             # typing keeps an alias such as Flag in one piece, which a field's own annotation does not
             hint = typing.get_type_hints(model, include_extras=True)[key]
-            kind = value_kind(hint) + (
-                "" if typing.get_origin(hint) is typing.Annotated else limits(field.metadata)
-            )
+            kind = value_kind(hint) + ("" if typing.get_origin(hint) is typing.Annotated else limits(field.metadata))
         meaning = one_line(field.description or inherited(model, key))
         yield f"| `{prefix}{key}` | {kind} | {default(field)} | {meaning} |"
         inner, between = block_of(field.annotation) or (None, "")

@@ -152,9 +152,7 @@ def settings(epochs: int, num_envs: int, seed: int) -> dict[str, Any]:
 
 def against_random(agent: Any, games: int) -> tuple[float, float]:
     """Share of games won and lost by the trained policy, acting by its most likely moves, against random ones."""
-    params = agent.params.model_copy(
-        update={"config": agent.config.model_copy(update={"self_play_config": None})}
-    )
+    params = agent.params.model_copy(update={"config": agent.config.model_copy(update={"self_play_config": None})})
     player = PpoPlayerDiscrete(params, vec_env=ConnectFour(agent.num_actors))
     player.model.load_state_dict(agent.model.state_dict())
     player.games_num = games
@@ -176,9 +174,7 @@ def main(epochs: int = 150, num_envs: int = 256, seed: int = 1) -> float:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--num-envs", type=int, default=256)
     parser.add_argument("--seed", type=int, default=1)

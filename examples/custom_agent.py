@@ -80,9 +80,7 @@ class PacedAgent(manybody.A2CAgent):
 
 def register(runner: manybody.Runner) -> None:
     """Make the agent an ``algo.name``; its policies are played like PPO's. ``import_modules`` calls this function."""
-    runner.algo_factory.register_builder(
-        "paced", lambda **kwargs: PacedAgent(**kwargs), schema=PacedAgent.Config
-    )
+    runner.algo_factory.register_builder("paced", lambda **kwargs: PacedAgent(**kwargs), schema=PacedAgent.Config)
     runner.player_factory.register_builder("paced", lambda **kwargs: manybody.PpoPlayerContinuous(**kwargs))
 
 

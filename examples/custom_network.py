@@ -25,9 +25,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.inner = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.ELU(), nn.Linear(width, width)
-        )
+        self.inner = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ELU(), nn.Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.inner(x)
@@ -56,9 +54,7 @@ class ResidualNetwork(BaseNetwork):
         """Mean (M, A), logarithm of the deviation (M, A) and value (M, V); the model does the rest."""
         features = self.trunk(input_dict["obs"])
         mu = self.mu(features)
-        return ContinuousOutput(
-            mu, self.sigma.expand_as(mu), self.value(features), input_dict.get("rnn_states")
-        )
+        return ContinuousOutput(mu, self.sigma.expand_as(mu), self.value(features), input_dict.get("rnn_states"))
 
 
 class ResidualBuilder(manybody.NetworkBuilder):

@@ -96,9 +96,7 @@ class Reacher(manybody.MujocoTask):
         angles, target = self.sim.qpos[:, :2], self.sim.qpos[:, 2:]
         self.to_target = target - fingertip(angles)
         velocities = self.sim.qvel[:, :2]
-        return torch.cat(
-            [angles.cos(), angles.sin(), 0.1 * velocities, 5 * target, 5 * self.to_target], dim=1
-        )
+        return torch.cat([angles.cos(), angles.sin(), 0.1 * velocities, 5 * target, 5 * self.to_target], dim=1)
 
     def compute_reward(self) -> tuple[Tensor, Tensor]:
         """Near 1 at the target, near 0 far from it, less for effort; nothing ends an episode but time."""

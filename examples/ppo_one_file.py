@@ -108,9 +108,7 @@ def collect(
 def prepare(policy: ActorCritic, buffer: ExperienceBuffer, obs: Tensor, done: Tensor) -> dict[str, Tensor]:
     """The rollout as a flat batch (T*N, ...) with normalised returns and advantages."""
     rollout = buffer.tensor_dict
-    advantages = gae(
-        rollout["rewards"], rollout["values"], rollout["dones"], policy.value_of(obs), done, GAMMA, TAU
-    )
+    advantages = gae(rollout["rewards"], rollout["values"], rollout["dones"], policy.value_of(obs), done, GAMMA, TAU)
     returns = swap_and_flatten01(advantages + rollout["values"])
     policy.norm_value.update(returns)
     return {
@@ -125,9 +123,7 @@ def improve(policy: ActorCritic, optimizer: torch.optim.Optimizer, lr: Tensor, d
     """One pass over the batch: an update, and a new learning rate, from each minibatch."""
     for batch in dataset:
         new, value = policy(batch["obs"])
-        a_loss = actor_loss(
-            batch["neglogp"], new.neglogp(batch["actions"]), batch["advantages"], True, E_CLIP
-        )
+        a_loss = actor_loss(batch["neglogp"], new.neglogp(batch["actions"]), batch["advantages"], True, E_CLIP)
         c_loss = critic_loss(batch["values"], value, E_CLIP, batch["returns"], clip_value=True)
         optimizer.zero_grad()
         (a_loss.mean() + 0.5 * CRITIC_COEF * c_loss.mean()).backward()
@@ -138,9 +134,7 @@ def improve(policy: ActorCritic, optimizer: torch.optim.Optimizer, lr: Tensor, d
             lr.copy_(adaptive_lr(lr, kl, KL_THRESHOLD, min_lr=1e-6, max_lr=1e-2, multiplier=1.5))
 
 
-def train(
-    task: str = "Cartpole", epochs: int = 100, num_envs: int = 512, goal: float = 450.0, seed: int = 0
-) -> float:
+def train(task: str = "Cartpole", epochs: int = 100, num_envs: int = 512, goal: float = 450.0, seed: int = 0) -> float:
     """Train until the mean return of the last 100 episodes reaches ``goal``; that mean."""
     torch.manual_seed(seed)
     env = manybody.make(task, num_envs=num_envs, seed=seed)
@@ -166,9 +160,7 @@ def train(
         for _ in range(MINI_EPOCHS):
             improve(policy, optimizer, lr, dataset)
         policy.norm_obs.update(swap_and_flatten01(buffer.tensor_dict["obs"]))
-        print(
-            f"epoch {epoch:3d}  frames {epoch * HORIZON * num_envs:8d}  return {episodes.mean:7.2f}  lr {lr:.1e}"
-        )
+        print(f"epoch {epoch:3d}  frames {epoch * HORIZON * num_envs:8d}  return {episodes.mean:7.2f}  lr {lr:.1e}")
         if episodes.mean >= goal:
             break
     return episodes.mean

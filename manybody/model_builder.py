@@ -89,6 +89,4 @@ class ModelBuilder:
 
     def load(self, params: Any) -> Any:
         """The model recipe that ``params.model`` and ``params.network`` describe."""
-        return self.model_factory.create(
-            params["model"]["name"], network=self.network_factory.load(params["network"])
-        )
+        return self.model_factory.create(params["model"]["name"], network=self.network_factory.load(params["network"]))

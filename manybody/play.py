@@ -102,11 +102,7 @@ def _fit(cfg: dict[str, Any], wanted: Mapping[str, str]) -> None:
     """Where the command line does not say so: an environment for each game, and a device that is there."""
     config = settings_of(cfg)["config"]
     games = (config.get("player") or {}).get("games_num", 100)
-    if (
-        not wanted.keys() & set(SIZES)
-        and isinstance(games, int)
-        and isinstance(config.get("num_actors"), int)
-    ):
+    if not wanted.keys() & set(SIZES) and isinstance(games, int) and isinstance(config.get("num_actors"), int):
         config["num_actors"] = num_envs = max(1, min(config["num_actors"], games))
         if is_tree(cfg):
             cfg["task"]["env"]["numEnvs"] = num_envs
@@ -126,9 +122,7 @@ def _player(checkpoint: Path, cfg: Mapping[str, Any], params: Params) -> Any:
     return player
 
 
-def _play(
-    folder: RunFolder, checkpoint: Path, cfg: Mapping[str, Any], params: Params, words: Sequence[str]
-) -> Any:
+def _play(folder: RunFolder, checkpoint: Path, cfg: Mapping[str, Any], params: Params, words: Sequence[str]) -> Any:
     wanted = given(words)
     asked = parse_launch(root_of(cfg))
     set_deterministic(asked.torch_deterministic)

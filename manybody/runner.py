@@ -121,9 +121,7 @@ class Runner:
             ConfigError: lists everything that is wrong.
         """
         if not isinstance(yaml_config, Mapping) or "params" not in yaml_config:
-            raise ConfigError(
-                [Problem("params", "missing; an RL Games configuration has everything below 'params'")]
-            )
+            raise ConfigError([Problem("params", "missing; an RL Games configuration has everything below 'params'")])
         refuse(import_own(yaml_config))
         plugins.register_with(self)
         register_tasks(yaml_config["params"])
@@ -175,10 +173,7 @@ class Runner:
         if unknown:
             known = f" (known: {', '.join(ARGUMENTS)})"
             raise ConfigError(
-                [
-                    Problem(f"run({name}=…)", f"unknown{did_you_mean(name, ARGUMENTS)}{known}")
-                    for name in unknown
-                ]
+                [Problem(f"run({name}=…)", f"unknown{did_you_mean(name, ARGUMENTS)}{known}") for name in unknown]
             )
         return self.run_play(args) if args.get("play") and not args.get("train") else self.run_train(args)
 
@@ -246,9 +241,7 @@ class Runner:
         config = self.params.config
         if start.folder is not None:
             return self._record(RunFolder.resume(start.folder.path))
-        return self._record(
-            RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
-        )
+        return self._record(RunFolder.create(config.train_dir, config.name, config.full_experiment_name or ""))
 
     def _record(self, folder: RunFolder) -> RunFolder:
         """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
@@ -258,9 +251,7 @@ class Runner:
             whole.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
             whole.replace(folder.config_file)
         except OSError as error:
-            raise RunFolderError(
-                f"{folder.config_file}: cannot be written ({error.strerror or error})"
-            ) from None
+            raise RunFolderError(f"{folder.config_file}: cannot be written ({error.strerror or error})") from None
         say(f"run folder: {folder.path}")
         return folder
 

@@ -69,9 +69,7 @@ def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserve
     return agent
 
 
-def show_results(
-    agent: Any, film: bool = True, seconds: float = VIDEO_SECONDS, camera: str | None = None
-) -> None:
+def show_results(agent: Any, film: bool = True, seconds: float = VIDEO_SECONDS, camera: str | None = None) -> None:
     """Report where the results of a finished run lie, then film its best policy.
 
     Trouble here costs pictures, nothing else; Ctrl-C skips the video.

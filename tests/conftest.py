@@ -48,9 +48,7 @@ def quick(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "show_results", lambda *_: None)
     monkeypatch.setattr(registration, "_creators", dict(registration._creators))
     registration.register("toy", lambda num_actors, **_: ToyEnv(num_actors))
-    registration.register(
-        "faulty", lambda num_actors, **_: FaultyEnv(Fault("obs", float("nan")), num_envs=num_actors)
-    )
+    registration.register("faulty", lambda num_actors, **_: FaultyEnv(Fault("obs", float("nan")), num_envs=num_actors))
 
 
 @pytest.fixture

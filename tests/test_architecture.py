@@ -193,9 +193,7 @@ def test_algorithms_do_not_look_into_each_others_rooms(name):
         if other is None or other == mine:
             continue
         assert other in MAY_SHARE_A_ROOM.get(mine or "", set()), f"{name} imports {imported}"
-        assert imported == f"manybody.algos.{other}", (
-            f"{name} imports {imported}, not the public names of {other}"
-        )
+        assert imported == f"manybody.algos.{other}", f"{name} imports {imported}, not the public names of {other}"
 
 
 def test_no_import_cycles():

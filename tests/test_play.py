@@ -104,9 +104,7 @@ def test_the_same_seed_plays_the_same_games(at):
 
 
 def test_through_train(at, capsys):
-    result = train.main(
-        ["task=Cartpole", "test=True", "num_envs=4", "train.params.config.player.games_num=8"]
-    )
+    result = train.main(["task=Cartpole", "test=True", "num_envs=4", "train.params.config.player.games_num=8"])
     name, numbers = played(capsys)
     assert name.endswith("new.pth") and numbers[3] == result.games == 8
     train.main(
@@ -159,9 +157,7 @@ def test_a_file_says_what_a_checkpoint_without_its_run_plays(at, tmp_path, refus
         assert "--fil: unknown option; did you mean '--file'?" in refused(*words)
     assert "--fil: unknown option; did you mean '--file'?" in refused(f"--fil={file}", command=train.main)
     for words in (["--file"], ["--file="], ["--file", "--video"]):
-        assert "--file: given" in refused(*words) and "expected the path" in refused(
-            *words, command=train.main
-        )
+        assert "--file: given" in refused(*words) and "expected the path" in refused(*words, command=train.main)
     assert f"--file: given {file}, b.yaml; expected one file" in refused("--file", file, "--file=b.yaml")
     assert "no such file" in refused("--file=none.yaml", checkpoint)
 

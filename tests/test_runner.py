@@ -106,14 +106,10 @@ def test_the_best_policy_is_saved_from_save_best_after_on(tmp_path):
     assert best["last_mean_rewards"] == max(line["rewards/step"] for line in metrics(agent)[2:])
 
 
-@pytest.mark.parametrize(
-    ("keep", "kept"), [({}, 7), ({"keep_checkpoints": "None"}, 7), ({"keep_checkpoints": 2}, 2)]
-)
+@pytest.mark.parametrize(("keep", "kept"), [({}, 7), ({"keep_checkpoints": "None"}, 7), ({"keep_checkpoints": 2}, 2)])
 def test_periodic_checkpoints_stay_unless_their_number_is_given(tmp_path, keep, kept):
     agent = train(tmp_path, max_epochs=7, save_frequency=1, **keep)
-    epochs = sorted(
-        int(re.search(r"_ep_(\d+)_", name)[1]) for name in files(agent) if name.startswith("last_")
-    )
+    epochs = sorted(int(re.search(r"_ep_(\d+)_", name)[1]) for name in files(agent) if name.startswith("last_"))
     assert epochs == list(range(8 - kept, 8))  # up to epoch 7
 
 
@@ -162,9 +158,7 @@ def test_stop_fn_may_be_the_function_itself(tmp_path):
     assert agent.epoch_num == 2
     recorded = yaml.safe_load(agent.run.folder.config_file.read_text())
     assert recorded["params"]["config"]["stop_fn"] == "toy_env:stop_at_two"
-    with pytest.raises(
-        ConfigError, match=r"stop_fn: given .*lambda.*; expected a function that can be imported"
-    ):
+    with pytest.raises(ConfigError, match=r"stop_fn: given .*lambda.*; expected a function that can be imported"):
         load(tmp_path, stop_fn=lambda agent: True)
 
 
@@ -263,11 +257,7 @@ TAGS = (
     | {f"performance/{tag}" for tag in ("rl_update_time", "step_inference_time", "step_time")}
     | {f"losses/{tag}" for tag in ("a_loss", "c_loss", "entropy", "bounds_loss")}
     | {f"info/{tag}" for tag in ("last_lr", "lr_mul", "e_clip", "kl", "epochs", "entropy_coef")}
-    | {
-        f"{tag}/{x}"
-        for tag in ("rewards", "shaped_rewards", "episode_lengths")
-        for x in ("step", "iter", "time")
-    }
+    | {f"{tag}/{x}" for tag in ("rewards", "shaped_rewards", "episode_lengths") for x in ("step", "iter", "time")}
 )
 """RL Games' tags of ``a2c_continuous``, and ``info/entropy_coef``, which it does not have."""
 
@@ -294,9 +284,7 @@ def test_further_tags_for_value_heads_and_diagnostics(tmp_path):
     (line,) = metrics(agent)
     heads = {f"rewards1/{x}" for x in ("step", "iter", "time")}
     diagnostics = {"exp_var", "clip_frac/0", "clip_frac/1", "rms_value/mean", "rms_value/var"}
-    assert set(line) - TAGS - {"epoch", "frame", "time"} == heads | {
-        f"diagnostics/{tag}" for tag in diagnostics
-    }
+    assert set(line) - TAGS - {"epoch", "frame", "time"} == heads | {f"diagnostics/{tag}" for tag in diagnostics}
 
 
 def test_tensorboard_has_rl_games_axes(tmp_path):
@@ -364,30 +352,22 @@ def test_parameters_are_read_and_changed_by_their_key(tmp_path):
 # --- classes by RL Games' names --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("isaac", IsaacAlgoObserver), ("DefaultAlgoObserver", DefaultAlgoObserver)]
-)
+@pytest.mark.parametrize(("name", "kind"), [("isaac", IsaacAlgoObserver), ("DefaultAlgoObserver", DefaultAlgoObserver)])
 def test_the_configuration_names_the_observer(tmp_path, name, kind):
     runner = build_runner()
     runner.load({"params": toy_params(algo_observer=name)})
     assert type(runner.algo_observer) is kind
     given = AlgoObserver()
-    with pytest.warns(
-        ConfigWarning, match="algo_observer: has no effect: an observer is given to the runner"
-    ):
+    with pytest.warns(ConfigWarning, match="algo_observer: has no effect: an observer is given to the runner"):
         assert load(tmp_path, given, algo_observer=name).algo_observer is given
 
 
 def test_the_configuration_names_the_type_of_the_environments(tmp_path, monkeypatch):
     monkeypatch.setattr(registration, "configurations", known := {})
     monkeypatch.setattr(vecenv, "configurations", known)
-    monkeypatch.setitem(
-        vecenv.vecenv_config, "TOY", lambda name, num_actors, seed=None, **_: ToyEnv(num_actors)
-    )
+    monkeypatch.setitem(vecenv.vecenv_config, "TOY", lambda name, num_actors, seed=None, **_: ToyEnv(num_actors))
     runner = load(tmp_path, env_name="mine", vecenv_type="TOY", max_epochs=1)
-    assert isinstance(runner.run({"train": True}).vec_env, ToyEnv) and known == {
-        "mine": {"vecenv_type": "TOY"}
-    }
+    assert isinstance(runner.run({"train": True}).vec_env, ToyEnv) and known == {"mine": {"vecenv_type": "TOY"}}
     with pytest.warns(ConfigWarning, match="vecenv_type: has no effect: Cartpole is registered"):
         load(tmp_path, env_name="Cartpole", vecenv_type="RLGPU")
     assert "Cartpole" not in known

@@ -53,9 +53,7 @@ def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(
     assert (second.epoch_num, second.num_actors, second.gamma, second.params.seed) == (2, 64, 0.97, 3)
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["a"]
     second.run.folder.close()
-    third = train.main(
-        ["checkpoint=runs/a", "max_iterations=3", "task=Cartpole", "train.params.config.gamma=0.98"]
-    )
+    third = train.main(["checkpoint=runs/a", "max_iterations=3", "task=Cartpole", "train.params.config.gamma=0.98"])
     assert (third.epoch_num, third.gamma) == (3, 0.98)
     third.run.folder.close()
     capsys.readouterr()
@@ -70,9 +68,7 @@ def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(
 def test_a_run_folder_of_another_task_is_refused(refused, tmp_path):
     train.main([*SMALL, "experiment=a"]).run.folder.close()
     err = refused("checkpoint=runs/a", "task=Ant")
-    assert (
-        "task=Ant: " in err and "runs/a is a run of task=Cartpole with a2c_continuous; leave this out" in err
-    )
+    assert "task=Ant: " in err and "runs/a is a run of task=Cartpole with a2c_continuous; leave this out" in err
     (tmp_path / "rl.yaml").write_text(yaml.safe_dump({"params": toy_params()}))
     err = refused("--file", "rl.yaml", "checkpoint=runs/a", "params.config.gamma=0.5")
     assert "--file: rl.yaml: " in err and "is a run of task=Cartpole with a2c_continuous" in err
@@ -81,9 +77,7 @@ def test_a_run_folder_of_another_task_is_refused(refused, tmp_path):
 
 def test_a_checkpoint_file_is_gone_on_from_in_a_new_run(tmp_path):
     first = train.main([*SMALL, "experiment=a"])
-    second = train.main(
-        [*SMALL, "experiment=b", "max_iterations=2", f"checkpoint={first.run.folder.newest()}"]
-    )
+    second = train.main([*SMALL, "experiment=b", "max_iterations=2", f"checkpoint={first.run.folder.newest()}"])
     assert second.epoch_num == 2 and second.run.folder.path == tmp_path / "runs" / "b"
     assert not list(first.run.folder.nn.glob("*_ep_2_*"))
 
@@ -103,9 +97,7 @@ def test_the_guard_ends_training_with_exit_code_3_and_a_checkpoint(tmp_path, cap
     err = capsys.readouterr().err
     assert stop.value.code == 3 and "Traceback" not in err
     # fault: step 20 of the run in environment 3; rollouts of 16 steps, so step 4 of the second one
-    assert (
-        err.startswith("error: training stopped: NaN, infinite") and "obs of environment 3 at step 4" in err
-    )
+    assert err.startswith("error: training stopped: NaN, infinite") and "obs of environment 3 at step 4" in err
     (file,) = (tmp_path / "runs" / "a" / "nn").iterdir()
     assert f"The last good weights are in {file}" in err and load_checkpoint(file)["epoch"] == 2
 
@@ -125,10 +117,7 @@ def test_an_interrupted_run_reports_its_results_and_the_command_that_resumes_it(
         f"learning curve:  {folder / 'curve.png'}",  # last: it takes a second or two to draw
     ]
     assert not list((folder / "videos").iterdir())
-    assert (
-        train.main([f"checkpoint={folder}", "train.params.config.stop_fn=None", "max_iterations=3"]).epoch_num
-        == 3
-    )
+    assert train.main([f"checkpoint={folder}", "train.params.config.stop_fn=None", "max_iterations=3"]).epoch_num == 3
 
 
 def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
@@ -202,9 +191,7 @@ def test_keys_of_isaac_gym_that_change_nothing_are_told_once(tmp_path, capsys):
 
 def test_multirun_trains_every_combination_after_checking_all(tmp_path, refused):
     jobs = "train.params.config.learning_rate=1e-3,2e-3"
-    assert "params.config.gamma: given 7" in refused(
-        "--multirun", *SMALL, jobs, "train.params.config.gamma=0.9,7"
-    )
+    assert "params.config.gamma: given 7" in refused("--multirun", *SMALL, jobs, "train.params.config.gamma=0.9,7")
     agents = train.main(["--multirun", *SMALL, jobs, "train.params.config.lr_schedule=constant"])
     assert [float(agent.last_lr) for agent in agents] == pytest.approx([1e-3, 2e-3])
     (parent,) = (tmp_path / "runs").iterdir()

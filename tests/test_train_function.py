@@ -25,9 +25,7 @@ def test_a_run_from_python_is_the_run_of_the_command_line(folder):
     agent = manybody.train("Cartpole", *MINI, **SMALL, experiment="a")
     words = [f"{key}={value}" for key, value in SMALL.items()]
     other = main(["task=Cartpole", *MINI, *words, "experiment=b"])
-    assert all(
-        torch.equal(x, y) for x, y in zip(agent.model.parameters(), other.model.parameters(), strict=True)
-    )
+    assert all(torch.equal(x, y) for x, y in zip(agent.model.parameters(), other.model.parameters(), strict=True))
     left = [sorted(p.name.replace("_a_", "_b_") for p in (folder / "runs" / run).glob("*")) for run in "ab"]
     assert left[0] == left[1] and {"curve.png", "config.yaml", "metrics.jsonl"} <= set(left[0])
 
@@ -46,6 +44,4 @@ def test_what_is_wrong_is_raised_not_printed():
 def test_values_are_passed_as_they_would_be_typed():
     from manybody.train import _override_value
 
-    assert (
-        _override_value({"units": [32, 16], "d2rl": False, "x": None}) == "{units:[32,16],d2rl:False,x:null}"
-    )
+    assert _override_value({"units": [32, 16], "d2rl": False, "x": None}) == "{units:[32,16],d2rl:False,x:null}"

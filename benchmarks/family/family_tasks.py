@@ -137,9 +137,7 @@ class Market(Batched):
         if not self.masked:
             return {"prices": prices, "allowed": torch.ones_like(prices, dtype=torch.bool)}
         luck = self.rand(*prices.shape)
-        allowed = [
-            (part > 0.3) | (part == part.amax(dim=1, keepdim=True)) for part in luck.split(self.heads, 1)
-        ]
+        allowed = [(part > 0.3) | (part == part.amax(dim=1, keepdim=True)) for part in luck.split(self.heads, 1)]
         return {"prices": prices, "allowed": torch.cat(allowed, dim=1)}
 
     def observe(self) -> Obs:

@@ -27,9 +27,7 @@ class Variant:
     """The frames at which that cost fell below this are reported too."""
 
 
-def params(
-    kind: str, env_name: str, units: list[int], network: Mapping[str, Any], **config: Any
-) -> dict[str, Any]:
+def params(kind: str, env_name: str, units: list[int], network: Mapping[str, Any], **config: Any) -> dict[str, Any]:
     """What stands below ``params``.
 
     Args:
@@ -194,9 +192,7 @@ def deep_sea(curious: bool) -> dict[str, Any]:
     return mapping
 
 
-def image(
-    env_name: str, convs: list[list[int]], permute: bool, units: list[int], **config: Any
-) -> dict[str, Any]:
+def image(env_name: str, convs: list[list[int]], permute: bool, units: list[int], **config: Any) -> dict[str, Any]:
     """Convolutions of [filters, kernel_size, strides], then hidden layers."""
     keys = ("filters", "kernel_size", "strides")
     cnn = {
@@ -299,9 +295,7 @@ ROWS: Mapping[str, tuple[Variant, ...]] = {
     ),
     "masks": (
         Variant("Market, 8 goods, masked: share of the optimum", market([8]), best=8.0),
-        Variant(
-            "Market, (3, 4, 6) goods, masked: share of the optimum", market([3, 4, 6]), best=8.0, peer=False
-        ),
+        Variant("Market, (3, 4, 6) goods, masked: share of the optimum", market([3, 4, 6]), best=8.0, peer=False),
     ),
     "breakout": (Variant("MinAtar Breakout, convolutions", BREAKOUT),),
     "pong": (Variant("Pong (EnvPool), convolutions", PONG, stop=20.0),),

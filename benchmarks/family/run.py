@@ -108,9 +108,7 @@ def train(side: str, variant: Variant, seed: int, threads: int) -> dict[str, Any
         "seconds": seconds,
         "result": result,
         "curve": meter.curve,
-        "marked": next(
-            (frame for frame, _, value in meter.curve if value <= (variant.mark or -np.inf)), np.nan
-        ),
+        "marked": next((frame for frame, _, value in meter.curve if value <= (variant.mark or -np.inf)), np.nan),
         "forbidden": "" if forbidden is None else f"; {forbidden} of {env.taken:,} choices forbidden",
     }
 
@@ -170,17 +168,13 @@ def draw(curves: dict[str, list[list[tuple[int, float, float]]]], picture: Path,
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--threads", type=int, default=1, help="of torch")
     parser.add_argument("--max-frames", type=int, help="another budget, for trying things out")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="RL Games too")
-    parser.add_argument(
-        "--results", type=Path, help="keep every training there; those it knows are not repeated"
-    )
+    parser.add_argument("--results", type=Path, help="keep every training there; those it knows are not repeated")
     parser.add_argument("--picture", type=Path, help="draw the curves of all runs there")
     options = parser.parse_args()
     print(f"{machine()}\npython {' '.join(sys.argv)}", flush=True)

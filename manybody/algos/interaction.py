@@ -24,9 +24,7 @@ from manybody.model_builder import ModelBuilder
 
 def boxes(space: Any) -> Any:
     """A ``Dict`` space as a dictionary of its parts; another space as it is."""
-    return (
-        {key: boxes(part) for key, part in space.spaces.items()} if isinstance(space, spaces.Dict) else space
-    )
+    return {key: boxes(part) for key, part in space.spaces.items()} if isinstance(space, spaces.Dict) else space
 
 
 def observation_shape(space: Any) -> ObsShape:
@@ -76,9 +74,7 @@ class EnvAlgorithm(BaseAlgorithm):
             config.env_name, self.num_actors, **{"seed": params.seed, **config.env_config}
         )
         if self.vec_env.num_envs != self.num_actors:
-            what = (
-                f"given {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
-            )
+            what = f"given {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
             raise ConfigError([Problem("params.config.num_actors", what)])
         self.env_info = self.vec_env.get_env_info()
         self.num_agents: int = self.env_info["agents"]

@@ -83,9 +83,7 @@ class BaseNetwork(nn.Module):
         norm_func_name: str | None = None,
         d2rl: bool = False,
     ) -> nn.Module:
-        return build_mlp(
-            input_size, units, activation, norm_func_name, norm_only_first_layer, d2rl, dense_func
-        )
+        return build_mlp(input_size, units, activation, norm_func_name, norm_only_first_layer, d2rl, dense_func)
 
     def _calc_input_size(self, input_shape: Sequence[int]) -> int:
         return math.prod(input_shape)

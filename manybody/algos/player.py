@@ -41,9 +41,7 @@ class BasePlayer(ABC):
         self.player_config = config.player
         self.device = torch.device(config.device)
         env_config = self.player_config.env_config or config.env_config
-        self.env = vec_env or create_vec_env(
-            config.env_name, config.num_actors, **{"seed": params.seed, **env_config}
-        )
+        self.env = vec_env or create_vec_env(config.env_name, config.num_actors, **{"seed": params.seed, **env_config})
         self.env_info = self.env.get_env_info()
         self.rows: int = self.env.num_envs * self.env_info["agents"]
         self.games_num: int = self.player_config.games_num * self.player_config.n_game_life
@@ -139,9 +137,7 @@ class BasePlayer(ABC):
             obs, ended, spoilt = guard.after_step(step.obs, done, self.watched(step), step.final_obs)
             finished = ended & (games < wanted)
             counted = finished & ~spoilt
-            total += torch.stack(
-                [torch.where(counted, x, 0).sum() for x in (rewards, rewards.square(), steps)]
-            )
+            total += torch.stack([torch.where(counted, x, 0).sum() for x in (rewards, rewards.square(), steps)])
             games += finished
             left_out += (finished & spoilt).sum()
             rewards = torch.where(done, 0, rewards)

@@ -180,9 +180,7 @@ class Run:
         }
         scalars = {f"performance/{key}": value for key, value in performance.items()}
         scalars |= {
-            tag: value
-            for tag, value in read.items()
-            if "/" in tag and not tag.startswith(("guard/", "guard_first/"))
+            tag: value for tag, value in read.items() if "/" in tag and not tag.startswith(("guard/", "guard_first/"))
         }
         scalars |= {tag: read[tag] for tag in read if tag.startswith("guard/") and read[tag]}
         scalars["info/epochs"] = float(epoch)
@@ -304,9 +302,7 @@ class Run:
         with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
             good = {**agent.get_full_state_weights(), **agent.guard.good, "epoch": done, "env_state": None}
             if self.checkpoints.save(self._last_name(done), good, "last", last_chance=True):
-                warn(
-                    f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved"
-                )
+                warn(f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
 
 
 def clone(state: Any) -> Any:

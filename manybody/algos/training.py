@@ -184,9 +184,7 @@ class TrainableAlgorithm(EnvAlgorithm):
             **({BF16: self.mixed_precision} if self.config.mixed_precision else {}),
         }
 
-    def set_full_state_weights(
-        self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights"
-    ) -> None:
+    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
         """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
 
         Of RL Games' checkpoints, weights, normalisers, counters and optimisers are taken over.
@@ -282,13 +280,9 @@ class TrainableAlgorithm(EnvAlgorithm):
         """See :class:`BaseAlgorithm`. Raises KeyError naming what there is."""
         name = self._attribute(param_name)
         current = getattr(self, name)
-        setattr(
-            self, name, torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value
-        )
+        setattr(self, name, torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value)
 
     def _attribute(self, param_name: str) -> str:
         if param_name not in self.PARAMS:
-            raise KeyError(
-                f"{param_name}: cannot change during training; those that can: {', '.join(self.PARAMS)}"
-            )
+            raise KeyError(f"{param_name}: cannot change during training; those that can: {', '.join(self.PARAMS)}")
         return self.PARAMS[param_name]

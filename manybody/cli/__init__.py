@@ -82,9 +82,7 @@ def _run(words: list[str]) -> None:
         )
         raise SystemExit(2)
     elif command == "train":
-        print(
-            "manybody: loading ...", flush=True
-        )  # PyTorch takes seconds to import; say that something happens
+        print("manybody: loading ...", flush=True)  # PyTorch takes seconds to import; say that something happens
         from manybody.train import main as train
 
         train(rest)
@@ -135,9 +133,7 @@ def _tasks(modules: Sequence[str]) -> None:
     screen = Console(markup=False, emoji=False)  # names are not formatted
     screen.print(table)
     variants = sorted(
-        file.stem
-        for file in (Path(__file__).parents[1] / "cfg/task").glob("*.yaml")
-        if file.stem not in TASKS
+        file.stem for file in (Path(__file__).parents[1] / "cfg/task").glob("*.yaml") if file.stem not in TASKS
     )
     screen.print(f"  with other settings: {', '.join(variants)}")
 

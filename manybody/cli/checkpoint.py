@@ -52,9 +52,7 @@ def import_main(words: Sequence[str]) -> None:
         counts = f"{bool(checkpoint) + len(out)} paths and {len(configs)} configurations"
         parser.error(f"given {counts}; expected CHECKPOINT.pth [OUT] [CONFIG.yaml]")
     if settings and not configs:
-        parser.error(
-            f"given {settings[0]!r} without a CONFIG.yaml to set it in; leave it out, or give RL Games' YAML"
-        )
+        parser.error(f"given {settings[0]!r} without a CONFIG.yaml to set it in; leave it out, or give RL Games' YAML")
     checkpoint, stem = expanded(checkpoint), Path(checkpoint).stem
     target = Path(expanded(out[0]) if out else stem if configs else f"{stem}_manybody.pth")
     if not configs:

@@ -57,9 +57,7 @@ class Compared:
         return at, float(np.interp(at, clock_frames, clock)) if len(clock) else float("nan")
 
 
-def compare(
-    runs: Sequence[str], threshold: float | None = None, picture: str | Path | None = None
-) -> Path | None:
+def compare(runs: Sequence[str], threshold: float | None = None, picture: str | Path | None = None) -> Path | None:
     """Print a table of runs and draw their returns.
 
     Args:
@@ -95,13 +93,9 @@ def _groups(runs: Sequence[Compared]) -> dict[str, list[Metrics]]:
     groups: dict[tuple[Any, ...], list[Compared]] = {}
     for run in runs:
         groups.setdefault(tuple(run.differing.items()), []).append(run)
-    labels = [
-        ", ".join(f"{key}={value}" for key, value in kept[:MOST_COLUMNS]) or "all runs" for kept in groups
-    ]
+    labels = [", ".join(f"{key}={value}" for key, value in kept[:MOST_COLUMNS]) or "all runs" for kept in groups]
     return {
-        label if labels.count(label) == 1 else f"{same[0].folder.name}: {label}": [
-            run.metrics for run in same
-        ]
+        label if labels.count(label) == 1 else f"{same[0].folder.name}: {label}": [run.metrics for run in same]
         for label, same in zip(labels, groups.values(), strict=True)
     }
 
@@ -113,11 +107,7 @@ def run_folders(path: str | Path) -> list[Path]:
         ConfigError: there is none.
     """
     path = Path(expanded(path))
-    inside = (
-        [path]
-        if (path / "metrics.jsonl").is_file()
-        else sorted(p.parent for p in path.glob("*/metrics.jsonl"))
-    )
+    inside = [path] if (path / "metrics.jsonl").is_file() else sorted(p.parent for p in path.glob("*/metrics.jsonl"))
     if not inside:
         try:
             RunFolder.open(path)
@@ -232,9 +222,7 @@ def main(texts: Sequence[str] | None = None) -> Any:
         settings = [text for text in texts if "=" in text and not Path(text).exists()]
         values = given(settings)
         unknown = values.keys() - {"threshold", "picture"}
-        problems = [
-            Problem(key, "unknown key; expected threshold=<return> or picture=<file>") for key in unknown
-        ]
+        problems = [Problem(key, "unknown key; expected threshold=<return> or picture=<file>") for key in unknown]
         runs = [text for text in texts if text not in settings]
         threshold = values.get("threshold")
         try:

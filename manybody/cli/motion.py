@@ -232,9 +232,7 @@ def _view(words: Sequence[str]) -> None:
     try:
         with read_from(path):
             drawn = (
-                film_clip(clip, out, path.stem)
-                if out.suffix == ".mp4"
-                else draw_clip(clip, out, options.frames or 8)
+                film_clip(clip, out, path.stem) if out.suffix == ".mp4" else draw_clip(clip, out, options.frames or 8)
             )
         say(str(drawn))
     except VideoError as problem:
@@ -265,9 +263,7 @@ def _convert(words: Sequence[str]) -> None:
         clip = _trimmed(clip, *options.trim)
     if options.ground or retargeted:  # again: the ground is that of the frames that are left
         if not AMP_HUMANOID.fits(clip):
-            raise MotionError(
-                "--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out."
-            )
+            raise MotionError("--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out.")
         from manybody.motion.poses import grounded
 
         clip = grounded(clip, AMP_HUMANOID)
@@ -344,12 +340,8 @@ def _record(words: Sequence[str]) -> None:
         player = load_player(folder, checkpoint, [*settings, "num_envs=1", "deterministic=True"])
         step = getattr(player.env, "dt", 0.0)
         if options.seconds < step:
-            raise MotionError(
-                "--seconds", f"{options.seconds:g}", f"at least {step:.3g}, one step of the task"
-            )
-        licence = (
-            options.licence or f"recorded from the policy {folder.path.name}/{checkpoint.name} with manybody"
-        )
+            raise MotionError("--seconds", f"{options.seconds:g}", f"at least {step:.3g}, one step of the task")
+        licence = options.licence or f"recorded from the policy {folder.path.name}/{checkpoint.name} with manybody"
         clip = record_motion(player, options.seconds, licence)
     _save(out, clip)
     ended = "" if clip.length > options.seconds - 2 / clip.fps else " (then the episode ended)"

@@ -201,9 +201,7 @@ class AgentState(BaseAlgorithm):
         elif param_name in (*CHANGEABLE, "e_clip"):
             setattr(self, param_name, param_value)
         else:
-            raise NotImplementedError(
-                f"Can't set param {param_name} with lr_schedule {self.config['lr_schedule']!r}"
-            )
+            raise NotImplementedError(f"Can't set param {param_name} with lr_schedule {self.config['lr_schedule']!r}")
 
     def update_lr(self, lr: float) -> None:
         """Set the learning rate of the optimiser."""

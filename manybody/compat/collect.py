@@ -159,13 +159,9 @@ class Collector(LegacyAgent):
 
     def get_values(self, obs: dict[str, Any]) -> Tensor:
         """(N, V), units of shaped reward."""
-        if (
-            self.has_central_value
-        ):  # the policy draws no action for this: a client's random numbers stay as they were
+        if self.has_central_value:  # the policy draws no action for this: a client's random numbers stay as they were
             with torch.no_grad():
-                return self.get_central_value(
-                    {"is_train": False, "states": obs["states"], "is_done": self.dones}
-                )
+                return self.get_central_value({"is_train": False, "states": obs["states"], "is_done": self.dones})
         values: Tensor = self._ask(obs)["values"]
         return values
 
@@ -192,9 +188,7 @@ class Collector(LegacyAgent):
             self.rnn_states = answer["rnn_states"]
 
         batch = self._collect(before, after)
-        batch["rnn_states"] = [
-            stored.permute(1, 2, 0, 3).flatten(1, 2).contiguous() for stored in self.mb_rnn_states
-        ]
+        batch["rnn_states"] = [stored.permute(1, 2, 0, 3).flatten(1, 2).contiguous() for stored in self.mb_rnn_states]
         return batch
 
     def _collect(
@@ -286,9 +280,7 @@ class Collector(LegacyAgent):
         mb_rewards: Tensor,
     ) -> Tensor:
         """Advantages (T, N, V) by generalised advantage estimation, as :func:`~manybody.functional.returns.gae`."""
-        return gae(
-            mb_rewards, mb_extrinsic_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau
-        )
+        return gae(mb_rewards, mb_extrinsic_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau)
 
     def discount_values_masks(
         self,

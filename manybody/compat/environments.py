@@ -31,9 +31,7 @@ class LegacyEnv(IVecEnv):
     viewer = None
     """IsaacGymEnvs' window; there is none."""
 
-    def __init__(
-        self, vec_env: VecEnv, device: torch.device | str | None = None, infos_by_env: bool = False
-    ) -> None:
+    def __init__(self, vec_env: VecEnv, device: torch.device | str | None = None, infos_by_env: bool = False) -> None:
         self.vec_env = vec_env
         self.infos_by_env = infos_by_env
         self.rl_device = torch.device(vec_env.device if device is None else device)

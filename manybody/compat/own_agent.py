@@ -71,17 +71,13 @@ def own_parts(params: dict[str, Any]) -> dict[str, Any]:
     name = experiment_name(params["config"])
     named = {**params["config"], "full_experiment_name": name}
     config = params["config"] = LegacyConfig(named, type(typed.config))
-    typed = typed.model_copy(
-        update={"config": typed.config.model_copy(update={"full_experiment_name": name})}
-    )
+    typed = typed.model_copy(update={"config": typed.config.model_copy(update={"full_experiment_name": name})})
     parts: dict[str, Any] = {"params": typed, "folder": partial(_folder, typed)}
     observer = (config.get("features") or {}).get("observer")
     if observer is not None:
         parts["observer"] = translated(observer, config)
     if typed.config.env_name in configurations:  # a client's: its seed comes in env_config or not at all
-        parts["vec_env"] = create_vec_env(
-            typed.config.env_name, typed.config.num_actors, **typed.config.env_config
-        )
+        parts["vec_env"] = create_vec_env(typed.config.env_name, typed.config.num_actors, **typed.config.env_config)
     return parts
 
 

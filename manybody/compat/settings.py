@@ -132,9 +132,7 @@ def rewards_shaper(given: Any) -> Any:
 def _shaper_settings(given: Any) -> dict[str, Any]:
     path = "config.reward_shaper"
     if not isinstance(given, Mapping):
-        raise _problem(
-            f"params.{path}", given, "a block such as {scale_value: 0.1}, or a function of rewards"
-        )
+        raise _problem(f"params.{path}", given, "a block such as {scale_value: 0.1}, or a function of rewards")
     typed = parse_section(RewardShaperConfig, plain(given), path)
     return {key: getattr(typed, key) for key in given}
 

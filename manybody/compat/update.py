@@ -61,9 +61,7 @@ class Updater:
 
     def train_actor_critic(self: Any, input_dict: dict[str, Any]) -> Any:
         """One update from one minibatch; what :meth:`calc_gradients` left in ``train_result``."""
-        if (
-            not self.model.training
-        ):  # in a later pass it is, but for the statistics, which saw the rollout already
+        if not self.model.training:  # in a later pass it is, but for the statistics, which saw the rollout already
             self.set_train()
         self.calc_gradients(input_dict)
         for group in self.optimizer.param_groups:

@@ -79,16 +79,12 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "central_value_config", "gamma"): _NOT_IN_CENTRAL,
     ("config", "central_value_config", "tau"): _NOT_IN_CENTRAL,
     ("config", "central_value_config", "entropy_coef"): _NOT_IN_CENTRAL,
-    ("config", "central_value_config"): Refused(
-        "sac has no central value: its critics see what its policy sees"
-    ),
+    ("config", "central_value_config"): Refused("sac has no central value: its critics see what its policy sees"),
     ("config", "self_play_config"): Refused("sac does not play against past selves"),
     ("config", "learning_rate"): Refused("sac has actor_lr, critic_lr and alpha_lr instead"),
     ("config", "env_info"): Refused("a live object is an argument of the agent, not a setting"),
     ("config", "vec_env"): Refused("a live object is an argument of the agent, not a setting"),
-    ("config", "import_modules"): Refused(
-        f"importing modules by configuration {_NOT_YET}; import them before running"
-    ),
+    ("config", "import_modules"): Refused(f"importing modules by configuration {_NOT_YET}; import them before running"),
     ("config", "default_env_config"): Refused("write its keys into env_config"),
     ("config", "player", "determenistic"): Renamed("deterministic"),
     ("config", "player", "evaluation"): Refused(f"the checkpoint-watching player {_NOT_YET}"),
@@ -108,17 +104,11 @@ TABLE: Mapping[Path, Entry] = {
     ("network", "mlp", "regularizer"): NoEffect(_NEVER_READ),
     ("network", "mlp", "normalization"): NoEffect("write it one level up, as network.normalization"),
     ("network", "value_shape"): NoEffect("the number of value heads is the environment's value_size"),
-    ("network", "require_rewards"): Refused(
-        "no environment here shows the network its last reward; leave it out"
-    ),
-    ("network", "require_last_actions"): Refused(
-        "no environment here shows the network its last action; leave it out"
-    ),
+    ("network", "require_rewards"): Refused("no environment here shows the network its last reward; leave it out"),
+    ("network", "require_last_actions"): Refused("no environment here shows the network its last action; leave it out"),
     ("network", "cnn", "regularizer"): NoEffect(_NEVER_READ),
     ("network", "cnn", "normalization"): NoEffect("write it one level up, as network.normalization"),
-    ("network", "cnn", "activation"): NoEffect(
-        f"resnet_actor_critic uses relu inside its blocks; {_NEVER_READ}"
-    ),
+    ("network", "cnn", "activation"): NoEffect(f"resnet_actor_critic uses relu inside its blocks; {_NEVER_READ}"),
     ("network", "cnn", "initializer"): NoEffect(
         f"resnet_actor_critic draws its convolutions by kaiming_normal, fan_out; {_NEVER_READ}"
     ),

@@ -234,9 +234,7 @@ class EncoderConfig(Section):
 
 def _broken(key: str, what: str) -> PydanticCustomError:
     """The error of a rule between keys, told at ``key``."""
-    return PydanticCustomError(
-        "rules", "{text}", {"text": f"{key}: expected {what}", "broken": [(key, what)]}
-    )
+    return PydanticCustomError("rules", "{text}", {"text": f"{key}: expected {what}", "broken": [(key, what)]})
 
 
 class _TrunkConfig(Section):
@@ -276,9 +274,7 @@ class ActorCriticConfig(_TrunkConfig):
 
     cnn: Annotated[CnnConfig | None, NoneWord] = None
     """Convolutions before the hidden layers, for observations that are one image or signal."""
-    encoders: Annotated[
-        dict[Text, Annotated[EncoderConfig, BeforeValidator(_empty_block)]] | None, NoneWord
-    ] = None
+    encoders: Annotated[dict[Text, Annotated[EncoderConfig, BeforeValidator(_empty_block)]] | None, NoneWord] = None
     """One block per key of a ``Dict`` observation; what they give is concatenated in this order. Without it the
     keys are flattened and concatenated, and a ``Dict`` with an image (three axes) is refused."""
 

@@ -127,16 +127,10 @@ def parse_params(
         return mapping
     if not isinstance(mapping, Mapping):
         raise ConfigError(
-            [
-                Problem(
-                    "params", f"given {shown(mapping)}; expected a block with algo, model, network and config"
-                )
-            ]
+            [Problem("params", f"given {shown(mapping)}; expected a block with algo, model, network and config")]
         )
     if "params" in mapping and "algo" not in mapping:
-        raise ConfigError(
-            [Problem("params", "given a whole file; expected what stands in it under 'params'")]
-        )
+        raise ConfigError([Problem("params", "given a whole file; expected what stands in it under 'params'")])
     gate = Gate(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
     _translate_lstm(gate, values)
@@ -200,9 +194,7 @@ def _translate_lstm(gate: Gate, values: dict[str, Any]) -> None:
     name = LSTM_MODELS.get(str(model.get("name")))
     if name is None or "rnn" in network:
         return
-    gate.notice(
-        ("model", "name"), f"given '{model['name']}', taken for '{name}' with network.rnn of kind lstm"
-    )
+    gate.notice(("model", "name"), f"given '{model['name']}', taken for '{name}' with network.rnn of kind lstm")
     lstm = network.pop("lstm")
     model["name"] = name
     network["rnn"] = {
@@ -226,16 +218,12 @@ def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) 
     if "network" in block:
         schema = _select(gate, block, "network", networks, (*path, "network"))
         if schema is not None:
-            block["network"] = gate.section(
-                schema, block["network"], (*path, "network"), spelled=("network",)
-            )
+            block["network"] = gate.section(schema, block["network"], (*path, "network"), spelled=("network",))
     _select(gate, block, "model", models, (*path, "model"))
     name = opened(block.get("model"))
     name = name.get("name") if isinstance(name, dict) else None
     if name != "central_value" and isinstance(name, str) and name in MODELS:
-        gate.complain(
-            (*path, "model", "name"), f"given '{name}'; expected 'central_value', which estimates values"
-        )
+        gate.complain((*path, "model", "name"), f"given '{name}'; expected 'central_value', which estimates values")
 
 
 def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
@@ -265,18 +253,14 @@ def _select(
     """The schema that ``values[kind]['name']`` selects; None when that name has none. ``path``: where it stands."""
     block = values.get(kind)
     name = block.get("name") if isinstance(block, Mapping) else None
-    if not isinstance(
-        name, str | int | float
-    ):  # its own error follows; the section's other problems count too
+    if not isinstance(name, str | int | float):  # its own error follows; the section's other problems count too
         return next(iter(schemas.values()), None)
     name = str(name)
     if name in schemas:
         return schemas[name]
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
     if (kind, name) == ("algo", "amp_continuous"):
-        what = (
-            "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
-        )
+        what = "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
         gate.complain((kind, "name"), what)
         return None
     if name in NOT_YET[kind]:
@@ -287,9 +271,7 @@ def _select(
     return schemas.get(nearest(name, schemas) or "")
 
 
-def _section(
-    gate: Gate, key: str, values: Any, schema: type[Section] | None
-) -> Section | ForeignSection | None:
+def _section(gate: Gate, key: str, values: Any, schema: type[Section] | None) -> Section | ForeignSection | None:
     if not isinstance(values, Mapping):
         gate.complain((key,), f"given {shown(values)}; expected a block of 'key: value' lines")
         return None

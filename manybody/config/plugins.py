@@ -156,7 +156,5 @@ def _failed(name: str, error: BaseException) -> str:
     if not where and own:
         where = f"{own[-1].filename}:{own[-1].lineno}"
     trains = any(frame.name in ("run_train", "prepare") for frame in frames)
-    hint = (
-        ". It trains while it is imported: move that under 'if __name__ == \"__main__\":'" if trains else ""
-    )
+    hint = ". It trains while it is imported: move that under 'if __name__ == \"__main__\":'" if trains else ""
     return f"importing {name!r} fails: {type(error).__name__}: {error}{f' ({where})' if where else ''}{hint}"

@@ -169,9 +169,7 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
     """
     schemas: dict[str, type[Section]] = {"config": PPOConfig, "network": ActorCriticConfig}
     homes = {name: f"{params}.config.{name}" for name in SACConfig.model_fields}
-    homes |= {
-        name: f"{params}.{part}.{name}" for part, schema in schemas.items() for name in schema.model_fields
-    }
+    homes |= {name: f"{params}.{part}.{name}" for part, schema in schemas.items() for name in schema.model_fields}
     homes |= {name: f"{params}.{name}" for name in Params.model_fields}
     home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
     home = home or homes.get(nearest(key, homes) or "")

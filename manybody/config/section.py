@@ -14,15 +14,11 @@ class Section(BaseModel):
     Games clients use; it is read-only.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True)
 
     def __getitem__(self, key: str) -> Any:
         if key not in type(self).model_fields:
-            raise KeyError(
-                f"{key}: not a key of {type(self).__name__}; known: {', '.join(type(self).model_fields)}"
-            )
+            raise KeyError(f"{key}: not a key of {type(self).__name__}; known: {', '.join(type(self).model_fields)}")
         return getattr(self, key)
 
     def get(self, key: str, default: Any = None) -> Any:

@@ -85,12 +85,8 @@ class TaskConfig(Section):
             return values
         randomization = values.get("task")
         if isinstance(randomization, Mapping) and randomization.get("randomize"):
-            raise ValueError(
-                "task.randomize: domain randomisation is not available; remove it or set it to False"
-            )
-        return {
-            key: _without_legacy(key, value) for key, value in values.items() if key not in LEGACY_TASK_KEYS
-        }
+            raise ValueError("task.randomize: domain randomisation is not available; remove it or set it to False")
+        return {key: _without_legacy(key, value) for key, value in values.items() if key not in LEGACY_TASK_KEYS}
 
 
 def _without_legacy(section: str, value: Any) -> Any:

@@ -121,9 +121,7 @@ class Gate:
             return self.section(schema, values, path)
         unknown = {(*loc[:-1], nearest(str(loc[-1]), _known(schema, loc[:-1]))) for loc in strangers}
         for entry in errors:
-            if not (
-                entry["type"] == "missing" and entry["loc"] in unknown
-            ):  # a typo explains the missing key
+            if not (entry["type"] == "missing" and entry["loc"] in unknown):  # a typo explains the missing key
                 self._report(schema, entry, path)
         if (
             isinstance(values, dict)
@@ -198,9 +196,7 @@ class Gate:
         return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
 
     def _broken(self, path: Path, given: Any, what: str) -> None:
-        self.complain(
-            path, f"{'missing' if given in (_ABSENT, None) else f'given {shown(given)}'}; expected {what}"
-        )
+        self.complain(path, f"{'missing' if given in (_ABSENT, None) else f'given {shown(given)}'}; expected {what}")
 
 
 def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> str:
@@ -325,9 +321,7 @@ def _valid_values(schema: type[Section], values: Mapping[str, Any]) -> dict[str,
             if not field.is_required():
                 valid[key] = field.get_default(call_default_factory=True)
             continue
-        annotation: Any = (
-            typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-        )
+        annotation: Any = typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         try:
             valid[key] = TypeAdapter(annotation).validate_python(values[key])
         except ValidationError:

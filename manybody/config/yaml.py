@@ -16,9 +16,7 @@ MAX_NODES = 50_000
 """Keys and values after aliases are expanded; stops "billion laughs" files."""
 
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str")}
-_TEXT = {
-    f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "value")
-}  # dates stay the text that was written
+_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "value")}  # dates stay the text that was written
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -127,9 +125,7 @@ class _Builder:
     def build(self, node: yaml.Node) -> Any:
         self.count += 1
         if self.count > MAX_NODES:
-            _refuse(
-                self.file, node.start_mark, f"aliases expand to more than {MAX_NODES} values; write them out"
-            )
+            _refuse(self.file, node.start_mark, f"aliases expand to more than {MAX_NODES} values; write them out")
         if id(node) in self.open:
             _refuse(self.file, node.start_mark, "an alias refers to the block that it stands in")
         self.open.add(id(node))

@@ -22,9 +22,7 @@ class PPODataset:
         seq_length: L, steps that stay together, a divisor of M; 1 for feed-forward networks.
     """
 
-    def __init__(
-        self, batch_size: int, minibatch_size: int, shuffle: bool = False, seq_length: int = 1
-    ) -> None:
+    def __init__(self, batch_size: int, minibatch_size: int, shuffle: bool = False, seq_length: int = 1) -> None:
         self.batch_size = batch_size
         self.minibatch_size = minibatch_size
         self.shuffle = shuffle

@@ -29,9 +29,7 @@ class RecurrentStates:
         self.seq_length = seq_length
         self.zero_on_done = zero_on_done
         self.device = device
-        self._stored = [
-            state.new_zeros(horizon_length // seq_length, *state.shape) for state in self.current or ()
-        ]
+        self._stored = [state.new_zeros(horizon_length // seq_length, *state.shape) for state in self.current or ()]
 
     def store(self, n: int) -> None:
         """Keep the current state if a sequence starts with step ``n``."""

@@ -41,9 +41,7 @@ class ReplayBuffer:
         device: where to.
     """
 
-    def __init__(
-        self, capacity: int, rows: int, obs: FieldTree, actions_num: int, device: torch.device
-    ) -> None:
+    def __init__(self, capacity: int, rows: int, obs: FieldTree, actions_num: int, device: torch.device) -> None:
         self.rows = rows
         self.steps = max(capacity // rows, 1)
         self.capacity = self.steps * rows
@@ -138,9 +136,7 @@ class ReplayBuffer:
             fields["valid"][first],
         )
 
-    def _add_up(
-        self, first: Tensor, reward: Tensor, gamma: float, n_step: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _add_up(self, first: Tensor, reward: Tensor, gamma: float, n_step: int) -> tuple[Tensor, Tensor, Tensor]:
         """The place of each return's last step (M,), the discounted sum up to there, and gamma^steps."""
         fields = self.fields
         newer = (self.position * self.rows - 1 - first) % self.capacity // self.rows  # steps after the first

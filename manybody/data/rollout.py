@@ -34,9 +34,7 @@ class ExperienceBuffer:
         device: where to.
     """
 
-    def __init__(
-        self, horizon_length: int, rows: int, fields: Mapping[str, FieldTree], device: torch.device
-    ) -> None:
+    def __init__(self, horizon_length: int, rows: int, fields: Mapping[str, FieldTree], device: torch.device) -> None:
         self.horizon_length = horizon_length
         self.tensor_dict: dict[str, Any] = tree_map(
             lambda field: torch.zeros((horizon_length, rows, *field.shape), dtype=field.dtype, device=device),

@@ -142,11 +142,7 @@ class Display:
         elif self.print_stats:
             say(fps_line(report))
             if report.reward is not None:
-                length = (
-                    f" episode length: {report.episode_length:.1f}"
-                    if report.episode_length is not None
-                    else ""
-                )
+                length = f" episode length: {report.episode_length:.1f}" if report.episode_length is not None else ""
                 best = f" best: {report.best_reward:.2f}" if report.best_reward is not None else ""
                 say(f"reward: {report.reward:.2f}{length}{best}")
 

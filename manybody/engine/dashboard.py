@@ -100,9 +100,7 @@ class Dashboard:
 
         inner, rows = max(1, width - 6), height - 3
         last = [Text(notice, style="bold yellow")] if notice else []
-        lines = (
-            self._blocks(self._report, inner, rows - len(last)) if self._report else self._building()
-        ) + last
+        lines = (self._blocks(self._report, inner, rows - len(last)) if self._report else self._building()) + last
         for line in lines:
             line.no_wrap = True
             line.truncate(inner, overflow="ellipsis")
@@ -163,8 +161,7 @@ class Dashboard:
                 break
         names = shown if room >= len(shown) else shown[: room - 1]
         cells = [
-            Text.assemble((_cut(labels[name], columns), "dim"), f"{_small(scalars[name]):>{_VALUE}}")
-            for name in names
+            Text.assemble((_cut(labels[name], columns), "dim"), f"{_small(scalars[name]):>{_VALUE}}") for name in names
         ]
         if len(names) < len(shown):
             cells.append(Text(f"+{len(shown) - len(names)} more", style="dim"))
@@ -183,9 +180,7 @@ class Dashboard:
             ("frames", _count(report.frame), ""),
         ]
         figures = (figures + [("", "", "")] * rows)[:rows]
-        left = [
-            Text.assemble((f"{name:<8}", "dim"), (f"{value:>9}", style)) for name, value, style in figures
-        ]
+        left = [Text.assemble((f"{name:<8}", "dim"), (f"{value:>9}", style)) for name, value, style in figures]
         columns = width - _LABEL_WIDTH - 4 - _TAIL
         if columns < 12:
             return left
@@ -268,10 +263,7 @@ def _curve(values: list[float], width: int, rows: int) -> list[Any]:
     from rich.text import Text
 
     if not values:
-        return [
-            Text("the first episode has not ended yet" if row == 0 else "", style="dim")
-            for row in range(rows)
-        ]
+        return [Text("the first episode has not ended yet" if row == 0 else "", style="dim") for row in range(rows)]
     count = min(width, len(values))
     edges = [index * len(values) // count for index in range(count + 1)]
     points = [sum(values[start:end]) / (end - start) for start, end in itertools.pairwise(edges)]

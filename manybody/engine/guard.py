@@ -89,9 +89,7 @@ class Guard:
         if known_empty(broken):
             return tree_map(torch.clone, x), broken  # what the environment may write to later
         self.count(key, n, broken)
-        return tree_map(
-            lambda leaf: leaf.masked_fill(broken.reshape(-1, *[1] * (leaf.ndim - 1)), 0), x
-        ), broken
+        return tree_map(lambda leaf: leaf.masked_fill(broken.reshape(-1, *[1] * (leaf.ndim - 1)), 0), x), broken
 
     def count(self, key: str, n: int, broken: Tensor) -> None:
         """Note that the rows ``broken`` (N,) bool were so at step ``n``."""
@@ -121,9 +119,7 @@ class Guard:
                 n, row = divmod(int(read[f"guard_first/{key}"]), self.rows)
                 parts.append(f"{key} of environment {row} at step {n} ({read[f'guard/{key}']:.0f} such rows)")
         if read["guard/skipped_updates"]:
-            parts.append(
-                f"loss or gradient in {read['guard/skipped_updates']:.0f} minibatches, which were skipped"
-            )
+            parts.append(f"loss or gradient in {read['guard/skipped_updates']:.0f} minibatches, which were skipped")
         if not parts:
             return None
         action = f"guard: {self.policy} ({POLICIES[self.policy]})"
@@ -153,9 +149,7 @@ class Guard:
         """
         if read["guard/action_masks"]:
             n, row = divmod(int(read["guard_first/action_masks"]), self.rows)
-            raise TrainingAbortedError(
-                f"action_masks of environment {row} at step {n} allow no action at all"
-            )
+            raise TrainingAbortedError(f"action_masks of environment {row} at step {n} allow no action at all")
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
         most = max(read[f"guard/{key}"] for key in self.DATA)

@@ -88,9 +88,7 @@ class AdaptiveScheduler(RLScheduler):
         self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
     ) -> tuple[Tensor, Tensor]:
         """See :class:`RLScheduler`."""
-        lr = schedules.adaptive_lr(
-            current_lr, kl_dist, self.kl_threshold, self.min_lr, self.max_lr, self.multiplier
-        )
+        lr = schedules.adaptive_lr(current_lr, kl_dist, self.kl_threshold, self.min_lr, self.max_lr, self.multiplier)
         return lr, entropy_coef
 
 

@@ -157,6 +157,4 @@ def left_out_text(left_out: int) -> str:
 def _named(x: Any, key: str) -> list[tuple[str, Any]]:
     if not isinstance(x, Mapping):
         return [(key, x)]
-    return [
-        pair for name, part in x.items() for pair in _named(part, key if name == "obs" else f"{key}.{name}")
-    ]
+    return [pair for name, part in x.items() for pair in _named(part, key if name == "obs" else f"{key}.{name}")]

@@ -23,9 +23,7 @@ Shapes = tuple[tuple[int, int], ...]
 """Inputs and outputs of linear layers."""
 
 
-def choose_bf16(
-    key: str, wanted: bool, saved: Mapping[str, Any], mark: str, model: nn.Module, rows: int
-) -> bool:
+def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], mark: str, model: nn.Module, rows: int) -> bool:
     """Decide whether updates run in bf16, and log what was taken.
 
     A run that resumes takes what the run took that was saved, so that its numbers do not depend on a measurement.

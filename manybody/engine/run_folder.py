@@ -90,9 +90,7 @@ class RunFolder:
                 if folder.path.is_dir() and not experiment:
                     number += 1
                     continue
-                raise RunFolderError(
-                    f"{folder.path}: something that is no folder is in the way. Remove it."
-                ) from None
+                raise RunFolderError(f"{folder.path}: something that is no folder is in the way. Remove it.") from None
             except OSError as error:
                 raise _unwritable(folder.path, error) from None
         try:
@@ -178,15 +176,11 @@ class RunFolder:
             parent = path.absolute().parent
             return cls(parent.parent if parent.name == "nn" else parent), path
         if not path.exists():
-            raise RunFolderError(
-                f"{path}: does not exist. Give a run folder, a checkpoint file (.pth) or nothing."
-            )
+            raise RunFolderError(f"{path}: does not exist. Give a run folder, a checkpoint file (.pth) or nothing.")
         folder = cls.open(path)
         checkpoint = folder.best() or folder.newest()
         if checkpoint is None:
-            raise RunFolderError(
-                f"{folder.nn}: holds no intact checkpoint yet. Train longer, or give another run."
-            )
+            raise RunFolderError(f"{folder.nn}: holds no intact checkpoint yet. Train longer, or give another run.")
         return folder, checkpoint
 
     def best(self) -> Path | None:
@@ -240,9 +234,7 @@ class RunFolder:
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
-    return RunFolderError(
-        f"{path}: cannot be written ({error.strerror or error}). Choose another train_dir=<folder>."
-    )
+    return RunFolderError(f"{path}: cannot be written ({error.strerror or error}). Choose another train_dir=<folder>.")
 
 
 def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:

@@ -64,9 +64,7 @@ def graceful_stop() -> Iterator[StopRequest]:
             os._exit(128 + number)
         request.requested = number
         name = signal.Signals(number).name
-        console.notice(
-            f"{name}: stopping after this epoch, with a checkpoint. Once more stops at once, without."
-        )
+        console.notice(f"{name}: stopping after this epoch, with a checkpoint. Once more stops at once, without.")
 
     def save(_number: int, _frame: FrameType | None) -> None:
         request.save_requested = True

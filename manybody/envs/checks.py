@@ -124,9 +124,7 @@ def check_step(env: VecEnv, where: str, step: Any) -> None:
     check_tensor(f"{where} terminated", step.terminated, (rows,), torch.bool)
     check_tensor(f"{where} truncated", step.truncated, (rows,), torch.bool)
     if (step.terminated & step.truncated).any():
-        raise EnvError(
-            f"{where} gave a row that is terminated and truncated; expected at most one of the two"
-        )
+        raise EnvError(f"{where} gave a row that is terminated and truncated; expected at most one of the two")
     if not isinstance(step.extras, dict):
         raise EnvError(f"{where} gave extras of type {type(step.extras).__name__}; expected a dict")
 
@@ -165,9 +163,7 @@ def _leaves(what: str, value: Any, space: spaces.Space) -> Iterator[tuple[str, A
     if not hasattr(value, "keys"):
         raise EnvError(f"{what}: got {type(value).__name__}; expected a dict with the keys {sorted(space)}")
     if missing := sorted(set(space) - set(value.keys())):
-        raise EnvError(
-            f"{what}: no key {missing[0]!r} among {sorted(value.keys())}; expected {sorted(space)}"
-        )
+        raise EnvError(f"{what}: no key {missing[0]!r} among {sorted(value.keys())}; expected {sorted(space)}")
     for key, part in space.items():
         yield from _leaves(f"{what}[{key!r}]", value[key], part)
 
@@ -289,9 +285,7 @@ def check_value(what: str, value: Any, space: spaces.Space, finite: bool) -> Non
         expected = f"expected {leaf_space.shape} of {leaf_space.dtype}, as its space says"
         if array is None:
             raise EnvError(f"{part}: got {told(leaf)}, whose parts differ in shape; {expected}")
-        fits = array.dtype.kind in "biuf" and np.can_cast(
-            array.dtype, np.dtype(leaf_space.dtype), "same_kind"
-        )
+        fits = array.dtype.kind in "biuf" and np.can_cast(array.dtype, np.dtype(leaf_space.dtype), "same_kind")
         if leaf_space.dtype == np.uint8:
             fits = array.dtype == np.uint8
         if array.shape != leaf_space.shape or not fits:

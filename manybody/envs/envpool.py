@@ -67,9 +67,7 @@ class EnvPoolEnv(VecEnv):
             TypeError,
             ValueError,
         ) as error:  # an unknown id, an argument it does not know
-            raise EnvError(
-                f"env_name: EnvPool cannot make {env_name!r} with {env_config}: {error}"
-            ) from error
+            raise EnvError(f"env_name: EnvPool cannot make {env_name!r} with {env_config}: {error}") from error
         self.env_name = env_name
         self._space = self.env.observation_space
         self._flatten = flatten_obs and isinstance(self._space, spaces.Dict)
@@ -109,9 +107,7 @@ class EnvPoolEnv(VecEnv):
             first = self._obs("reset()", observation)
             obs = tree_map(lambda old, new: old.index_copy(0, rows, new), final_obs, first)
         extras = in_tensors(infos, self.device)
-        return Step(
-            obs, numbers(f"{where} reward", rewards, torch.float32), ended, cut_short, final_obs, extras
-        )
+        return Step(obs, numbers(f"{where} reward", rewards, torch.float32), ended, cut_short, final_obs, extras)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -128,9 +124,7 @@ def rl_games_envpool(config_name: str, num_actors: int, /, **env_config: Any) ->
         EnvError: no ``env_name``, or ``use_dict_obs_space``, which adds the last action to the observation.
     """
     if "env_name" not in env_config:
-        raise EnvError(
-            f"env_config: env_name: {config_name} needs env_config.env_name, EnvPool's id (Pong-v5)"
-        )
+        raise EnvError(f"env_config: env_name: {config_name} needs env_config.env_name, EnvPool's id (Pong-v5)")
     if env_config.pop("use_dict_obs_space", False):
         raise EnvError(
             "env_config.use_dict_obs_space: not available; a recurrent network takes the last action and reward "

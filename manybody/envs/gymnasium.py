@@ -150,9 +150,7 @@ class WrappedVectorEnv(VecEnv):
         """Close the copies."""
         self.env.close()
 
-    def _ask(
-        self, where: str, expected: tuple[str, ...], call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Any:
+    def _ask(self, where: str, expected: tuple[str, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What ``call`` returns, which ``expected`` lists. An error of an environment's own code stays as it is.
 
         Raises:
@@ -292,15 +290,11 @@ class GymnasiumEnv(WrappedVectorEnv):
             ImportError,
             TypeError,
         ) as error:  # TypeError: an argument it does not know
-            raise EnvError(
-                f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}"
-            ) from error
+            raise EnvError(f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}") from error
         super().__init__(env, seed, env_name)
 
 
-def vectorized(
-    make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str
-) -> VectorEnv:
+def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str) -> VectorEnv:
     """``num_actors`` copies of what ``make`` returns, each checked at its first reset and step, in processes always.
 
     Raises:

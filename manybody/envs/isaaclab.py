@@ -69,8 +69,7 @@ class IsaacLabEnv(VecEnv):
         self.finite_horizon = getattr(env.unwrapped.cfg, "is_finite_horizon", False)
         self._join = concat_obs_groups
         self._spaces = {
-            name: gymnasium_space(space)
-            for name, space in env.unwrapped.single_observation_space.spaces.items()
+            name: gymnasium_space(space) for name, space in env.unwrapped.single_observation_space.spaces.items()
         }
         policy = [name for name in self.POLICY if name in self._spaces] or self.POLICY
         self.groups: dict[str, Sequence[str]] = {
@@ -115,8 +114,7 @@ class IsaacLabEnv(VecEnv):
         if missing := sorted(set(groups) - set(observation)):
             raise EnvError(f"{what}: no group {missing[0]!r} among {sorted(observation)}")
         parts: dict[str, Any] = {
-            name: observation_tensors(self._spaces[name], observation[name], f"{what}[{name!r}]")
-            for name in groups
+            name: observation_tensors(self._spaces[name], observation[name], f"{what}[{name!r}]") for name in groups
         }
         if math.isfinite(self.clip_obs):
             for leaf in leaves(parts):
@@ -229,9 +227,7 @@ def set_fields(cfg: Any, values: Mapping[str, Any], where: str = "env_config") -
     for name, value in values.items():
         if name not in fields:
             raise EnvError(f"{where}.{name}: unknown; expected one of {', '.join(map(str, fields))}")
-        if isinstance(value, Mapping) and (
-            isinstance(fields[name], dict) or hasattr(fields[name], "__dict__")
-        ):
+        if isinstance(value, Mapping) and (isinstance(fields[name], dict) or hasattr(fields[name], "__dict__")):
             set_fields(fields[name], value, f"{where}.{name}")
         elif isinstance(cfg, dict):
             cfg[name] = value

@@ -31,9 +31,7 @@ class MjlabEnv(IsaacLabEnv):
         return step._replace(obs=obs, final_obs=step.obs, extras={**step.extras, **self._extras(infos)})
 
 
-def from_task(
-    task: str, num_actors: int, seed: int | None = None, device: str | None = None, **cfg: Any
-) -> MjlabEnv:
+def from_task(task: str, num_actors: int, seed: int | None = None, device: str | None = None, **cfg: Any) -> MjlabEnv:
     """An mjlab task by its id.
 
     Args:

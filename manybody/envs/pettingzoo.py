@@ -51,9 +51,7 @@ class PettingZooEnv(VecEnv):
         EnvError: it is no parallel environment, its agents differ, or a learner cannot work with their spaces.
     """
 
-    def __init__(
-        self, make: Callable[[], Any], num_actors: int, seed: int | None = None, env_name: str = ""
-    ) -> None:
+    def __init__(self, make: Callable[[], Any], num_actors: int, seed: int | None = None, env_name: str = "") -> None:
         self.envs = [make() for _ in range(num_actors)]
         first = self.envs[0]
         self.env_name = env_name or type(first).__name__
@@ -71,9 +69,7 @@ class PettingZooEnv(VecEnv):
         self.device = torch.device("cpu")
         self.spec = EnvSpec(self._space, action_space, getattr(first, "state_space", None), len(self.agents))
         self._actions = batch_space(action_space, num_actors * len(self.agents))
-        self._absent: Any = next(
-            iter(iterate(batch_space(self._space, 1), create_empty_array(self._space, 1)))
-        )
+        self._absent: Any = next(iter(iterate(batch_space(self._space, 1), create_empty_array(self._space, 1))))
         if self._masked:
             firsts = [np.arange(size) == 0 for size in head_sizes(action_space)]
             self._absent = {"observation": self._absent, "action_mask": np.concatenate(firsts)}
@@ -143,9 +139,7 @@ class PettingZooEnv(VecEnv):
         final_obs = {key: value for key, value in last.items() if key != "action_masks"}
         return Step(obs, reward, terminated, truncated, final_obs, of_copies(told_of, self.device))
 
-    def _check(
-        self, call: str, index: int, answer: Sequence[Any], agents: Iterable[str], finite: bool = False
-    ) -> None:
+    def _check(self, call: str, index: int, answer: Sequence[Any], agents: Iterable[str], finite: bool = False) -> None:
         """Look closely at what environment ``index`` gave, of :data:`ANSWER` as much as there is.
 
         Not at every step, where it would cost more than the rest: when reading it has failed.

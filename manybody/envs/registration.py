@@ -54,9 +54,7 @@ def check_env_name(env_name: str) -> None:
         hint = "; IsaacGymEnvs calls every task so: write the task's name instead"
     known = ", ".join(registered())
     worlds = "; ".join(f"'{prefix}:<{name}>'" for prefix, name in WORLDS.items())
-    raise EnvError(
-        f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; {worlds})"
-    )
+    raise EnvError(f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; {worlds})")
 
 
 def check_vecenv_type(env_name: str, vecenv_type: str) -> None:

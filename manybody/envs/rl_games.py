@@ -91,15 +91,11 @@ class RLGamesVecEnv(VecEnv):
             )
         info = ivecenv.get_env_info()
         if not isinstance(info, Mapping):
-            raise EnvError(
-                f"{self.env_name}: get_env_info() gave {told(info)}; expected a dict of its spaces"
-            )
+            raise EnvError(f"{self.env_name}: get_env_info() gave {told(info)}; expected a dict of its spaces")
         for key in ("observation_space", "action_space"):
             if key not in info:
                 raise EnvError(f"{self.env_name}: get_env_info() gave {sorted(info)}; expected a {key!r} too")
-        observation_space, action_space = map(
-            gymnasium_space, (info["observation_space"], info["action_space"])
-        )
+        observation_space, action_space = map(gymnasium_space, (info["observation_space"], info["action_space"]))
         check_spaces(self.env_name, observation_space, action_space)
         state_space = info.get("state_space")
         self.num_envs = num_actors

@@ -21,9 +21,7 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
     Raises:
         EnvError: they cannot; says what they take and which wrapper may help.
     """
-    parts: Any = (
-        observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
-    )
+    parts: Any = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
     seen = f"env_name: the observation space of {env_name!r} is {observation_space}"
     if not all(isinstance(part, spaces.Box) for part in parts):
         raise EnvError(
@@ -129,11 +127,7 @@ def observation_tensors(space: spaces.Space, value: Any, what: str = "observatio
     """
     if isinstance(value, Mapping):  # what the space does not name, nobody can use
         named = space.items() if isinstance(space, spaces.Dict) else ()
-        return {
-            key: observation_tensors(part, value[key], f"{what}[{key!r}]")
-            for key, part in named
-            if key in value
-        }
+        return {key: observation_tensors(part, value[key], f"{what}[{key!r}]") for key, part in named if key in value}
     return numbers(what, value, observation_dtype(space))
 
 

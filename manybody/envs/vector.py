@@ -35,9 +35,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, env.num_envs)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start a new episode everywhere; with ``seed``, the same ones whenever the seed is the same.
 
         Raises:

@@ -112,9 +112,7 @@ class Policy:
         dtype = torch.uint8 if space.dtype == np.uint8 else torch.float32
         if value is None:
             raise ValueError(f"{name}: got None; expected an observation")
-        x = torch.as_tensor(
-            value if isinstance(value, Tensor) else np.array(value), dtype=dtype, device=self.device
-        )
+        x = torch.as_tensor(value if isinstance(value, Tensor) else np.array(value), dtype=dtype, device=self.device)
         if not x.isfinite().all():  # a policy's answer to NaN is NaN; a robot should not get it
             raise ValueError(f"{name}: got NaN or infinity; expected finite numbers")
         shape = tuple(space.shape or ())

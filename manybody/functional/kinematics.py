@@ -45,9 +45,7 @@ def forward_kinematics(
         positions |= zip(bodies, at.unbind(0), strict=True)
         rotations |= zip(bodies, turned.unbind(0), strict=True)
     every = range(len(parents))
-    return BodyPose(
-        _joined([positions[body] for body in every]), _joined([rotations[body] for body in every])
-    )
+    return BodyPose(_joined([positions[body] for body in every]), _joined([rotations[body] for body in every]))
 
 
 def by_depth(parents: Sequence[int]) -> list[list[int]]:

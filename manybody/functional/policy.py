@@ -21,9 +21,7 @@ def smooth_clamp(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor
     return torch.sigmoid((x - (low + high) / 2.0) / width * 4.0) * width + low
 
 
-def smoothed_actor_loss(
-    old_neglogp: Tensor, neglogp: Tensor, advantage: Tensor, ppo: bool, e_clip: float
-) -> Tensor:
+def smoothed_actor_loss(old_neglogp: Tensor, neglogp: Tensor, advantage: Tensor, ppo: bool, e_clip: float) -> Tensor:
     """``actor_loss`` with :func:`smooth_clamp` in place of the clamp (``use_smooth_clamp``); (M,)."""
     if not ppo:
         return neglogp * advantage

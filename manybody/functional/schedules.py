@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 
-def adaptive_lr(
-    lr: Tensor, kl: Tensor, kl_threshold: float, min_lr: float, max_lr: float, multiplier: float
-) -> Tensor:
+def adaptive_lr(lr: Tensor, kl: Tensor, kl_threshold: float, min_lr: float, max_lr: float, multiplier: float) -> Tensor:
     """RL Games' KL-adaptive rule: divide by ``multiplier`` above twice the threshold, multiply below half of it.
 
     Args:

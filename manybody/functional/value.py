@@ -4,9 +4,7 @@ import torch
 from torch import Tensor
 
 
-def critic_loss(
-    old_values: Tensor, values: Tensor, e_clip: float, returns: Tensor, clip_value: bool
-) -> Tensor:
+def critic_loss(old_values: Tensor, values: Tensor, e_clip: float, returns: Tensor, clip_value: bool) -> Tensor:
     """Squared error to the returns, elementwise (M, V).
 
     With ``clip_value``: the larger of that and the error of the prediction kept within ``e_clip`` of the old one

@@ -105,9 +105,7 @@ def _value(node: Any, path: KeyPath) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _follows(
-    plain: dict[str, Any], root: Mapping[str, Any], path: KeyPath, unread: Mapping[KeyPath, str]
-) -> bool:
+def _follows(plain: dict[str, Any], root: Mapping[str, Any], path: KeyPath, unread: Mapping[KeyPath, str]) -> bool:
     """Whether the reference at ``path`` has no value only because it leads to another that has none."""
     from omegaconf.errors import OmegaConfBaseException
 

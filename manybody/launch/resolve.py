@@ -133,9 +133,7 @@ def _under(saved: dict[str, Any], words: Sequence[Word], file: str | None, folde
     if not file:
         composed = set_words({"command": [], **saved}, words)
         return Composed(composed.cfg, [*wrong, *composed.problems])
-    began = read(
-        saved.get("command", ())
-    ).words  # the file as it is now, under the words of the run's first command
+    began = read(saved.get("command", ())).words  # the file as it is now, under the words of the run's first command
     fresh, composed = compose_file(file, began), compose_file(file, [*began, *words])
     if fresh.cfg is not None and identity(fresh.cfg) != identity(saved):
         wrong.append(Problem("--file", f"{file}: {_another(saved, folder)}"))
@@ -186,8 +184,7 @@ def _overlaid(saved: Any, before: Any, after: Any) -> Any:
     if all(isinstance(node, dict) for node in (saved, before, after)):
         keys = {**saved, **after}
         return {
-            key: _overlaid(saved[key], before.get(key), after.get(key)) if key in saved else after[key]
-            for key in keys
+            key: _overlaid(saved[key], before.get(key), after.get(key)) if key in saved else after[key] for key in keys
         }
     return after if before != after else saved
 
@@ -269,9 +266,7 @@ def check_playable(
     before, after = settings_of(recorded)["config"], settings_of(composed.cfg)["config"]
     if file:  # what was written and what was recorded of it compare only with all defaults in place
         try:
-            both = [
-                build_runner().parse({"params": settings_of(cfg)}, False) for cfg in (recorded, composed.cfg)
-            ]
+            both = [build_runner().parse({"params": settings_of(cfg)}, False) for cfg in (recorded, composed.cfg)]
         except ConfigError:  # told with everything else
             return []
         before, after = (dict(params.config.items()) for params in both)
@@ -284,9 +279,7 @@ def check_playable(
     return [Problem(path, what) for path in idle]
 
 
-def _as_written(
-    cfg: Mapping[str, Any], problems: Iterable[Problem], spelled: Mapping[str, str]
-) -> Iterable[Problem]:
+def _as_written(cfg: Mapping[str, Any], problems: Iterable[Problem], spelled: Mapping[str, str]) -> Iterable[Problem]:
     """Each problem once, under the key that its author wrote instead of the places where its value is used."""
     told: dict[Any, Problem] = {}
     copies = COPIES if is_tree(cfg) else {}

@@ -163,8 +163,6 @@ def _unknown(key: str) -> str:
     if key.startswith("train.params."):
         return f"in an RL Games file this is {key.removeprefix('train.')}"
     if key.partition(".")[0] in LaunchConfig.model_fields:
-        what = (
-            "chooses or changes a task of the configuration tree; an RL Games file names its environment in"
-        )
+        what = "chooses or changes a task of the configuration tree; an RL Games file names its environment in"
         return f"{what} params.config.env_name, with arguments in params.config.env_config"
     return f"unknown key{suggestion(key, ('params', *SHORT, *ROOT), 'params')}"

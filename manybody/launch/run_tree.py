@@ -59,9 +59,7 @@ def register_run_tree(yaml_config: Mapping[str, Any]) -> dict[str, Any]:
     opened, problems = resolved(yaml_config, {})
     refuse(problems)
     cfg: dict[str, Any] = {"sim_device": "cpu", "num_threads": 0, **unlocated(opened)}
-    missing = [
-        key for key, kind in (("task_name", str), ("task", dict)) if not isinstance(cfg.get(key), kind)
-    ]
+    missing = [key for key, kind in (("task_name", str), ("task", dict)) if not isinstance(cfg.get(key), kind)]
     expected = "expected what the config.yaml of a run of the configuration tree holds"
     refuse([Problem(key, f"given {shown(cfg.get(key))}; {expected}") for key in missing])
     register_tree(cfg)

@@ -28,9 +28,7 @@ class Prepared(NamedTuple):
     """The validated settings of a training."""
 
 
-def run_sweep(
-    texts: Sequence[str], prepare: Callable[[Sequence[str]], Prepared], label: str = "Ant"
-) -> list[Any]:
+def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Prepared], label: str = "Ant") -> list[Any]:
     """Check every job, then train one after the other and print a table of all.
 
     Args:
@@ -89,11 +87,7 @@ def _in_folders(words: Sequence[Word], label: str) -> list[list[str]]:
     several = [word.key for word in words if word.several]
     plain = {word.key: word.value for word in words if not word.several}
     combinations = jobs(words)
-    if (
-        {"test", "checkpoint"} & {word.key for word in words}
-        or "experiment" in several
-        or len(combinations) < 2
-    ):
+    if {"test", "checkpoint"} & {word.key for word in words} or "experiment" in several or len(combinations) < 2:
         return combinations
     label = str(plain.get("task", label)).rpartition(":")[2]
     stem = "sweep" if "task" in several else f"{label}_sweep"
@@ -105,13 +99,9 @@ def _in_folders(words: Sequence[Word], label: str) -> list[list[str]]:
     for overrides in combinations:
         values = given(overrides)
         task = values.get("task", label).rpartition(":")[2]
-        parts = [
-            f"{short[key]}={typed[key].get(values[key], values[key])}" for key in several if key != "task"
-        ]
+        parts = [f"{short[key]}={typed[key].get(values[key], values[key])}" for key in several if key != "task"]
         names.append(_file_name("_".join([task, *parts])))
-    if len(set(names)) < len(
-        names
-    ):  # what differs is lost in characters that a file name cannot hold, or cut off
+    if len(set(names)) < len(names):  # what differs is lost in characters that a file name cannot hold, or cut off
         names = [f"{name}_{number}" for number, name in enumerate(names, 1)]
     placed = []
     for name, overrides in zip(names, combinations, strict=True):

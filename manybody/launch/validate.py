@@ -154,9 +154,7 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
     for key, (reached, what) in done.items():
         limit = _number(config.get(key))
         if limit is not None and reached >= limit and (limit > 0 or key == "score_to_win"):
-            message = (
-                f"given {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
-            )
+            message = f"given {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
             problems.append(Problem(f"params.config.{key}", message))
     return problems
 

@@ -20,9 +20,7 @@ from manybody.media.curve import (
 )
 
 
-def plot_groups(
-    groups: Mapping[str, Sequence[Metrics]], path: str | Path, threshold: float | None = None
-) -> Path:
+def plot_groups(groups: Mapping[str, Sequence[Metrics]], path: str | Path, threshold: float | None = None) -> Path:
     """Draw mean returns over frames: each group's mean as a line, and a band from its lowest to its highest run.
 
     Args:

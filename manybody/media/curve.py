@@ -87,9 +87,7 @@ def read_metrics(path: str | Path) -> Metrics:
     return {key: np.array([_number(row.get(key)) for row in rows], np.float64) for key in keys}
 
 
-def plot_curve(
-    metrics_file: str | Path | Sequence[str | Path], path: str | Path, title: str | None = None
-) -> Path:
+def plot_curve(metrics_file: str | Path | Sequence[str | Path], path: str | Path, title: str | None = None) -> Path:
     """Draw what a run learned: the mean return large, and what explains it beside it.
 
     Args:
@@ -257,9 +255,7 @@ def _plot_panel(
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
     grid, low, mean, high = band(runs, tag) if len(runs) > 1 else _single(runs, tag)
     if not len(grid):
-        axes.text(
-            0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8
-        )
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=8)
         axes.set_yticks([])
         return
     axes.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0)

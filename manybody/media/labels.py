@@ -29,12 +29,8 @@ def captions_of(clips: np.ndarray, fps: float, returns: np.ndarray | None) -> li
         return [times] * len(clips)
     table = np.atleast_2d(np.asarray(returns, np.float64))
     if table.shape != clips.shape[:2]:
-        raise ValueError(
-            f"returns: shape {table.shape} given, (environments, frames) = {clips.shape[:2]} expected"
-        )
-    return [
-        [f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in table
-    ]
+        raise ValueError(f"returns: shape {table.shape} given, (environments, frames) = {clips.shape[:2]} expected")
+    return [[f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in table]
 
 
 def labelled(picture: Frame, top: str = "", bottom: str = "") -> Frame:

@@ -78,9 +78,7 @@ def draw(model: mujoco.MjModel, qpos: np.ndarray, size: tuple[int, int]) -> list
 
 def imitates(env: Any) -> bool:
     """Whether ``env`` is a task with a body and motions that it may be compared with, as HumanoidAMP is."""
-    return isinstance(getattr(env, "body", None), Articulation) and isinstance(
-        getattr(env, "motions", None), MotionLib
-    )
+    return isinstance(getattr(env, "body", None), Articulation) and isinstance(getattr(env, "motions", None), MotionLib)
 
 
 def clip_in_step(env: Any, qpos: np.ndarray, begins: np.ndarray, fps: float) -> np.ndarray:
@@ -111,9 +109,7 @@ def clip_in_step(env: Any, qpos: np.ndarray, begins: np.ndarray, fps: float) -> 
     length = env.motions.lengths[motion]
     laps = (times / length).floor()
     result = env.body.coordinates(env.motions.state(motion, times - laps * length))[0]
-    lap = (
-        env.motions.state(motion, length).root_position - env.motions.state(motion, 0 * length).root_position
-    )
+    lap = env.motions.state(motion, length).root_position - env.motions.state(motion, 0 * length).root_position
     result[:, :2] += laps.unsqueeze(1) * lap[:, :2]
     return result.double().cpu().numpy()
 
@@ -130,9 +126,6 @@ def strip_beside(video: Path) -> Path:
     frames = read_video(video)[: round(STRIP_SECONDS * frame_rate(video)) + 1]
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
     height, width, _ = chosen[0].shape
-    small = [
-        frame.reshape(height // 2, 2, 2, width // 4, 2, 3).mean(axis=(1, 4)).astype(np.uint8)
-        for frame in chosen
-    ]
+    small = [frame.reshape(height // 2, 2, 2, width // 4, 2, 3).mean(axis=(1, 4)).astype(np.uint8) for frame in chosen]
     rows = [frame[:, side] for side in (0, 1) for frame in small]
     return contact_sheet(rows, video.with_suffix(".png"), count=len(rows), columns=COLUMNS)

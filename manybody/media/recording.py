@@ -37,9 +37,7 @@ def record_motion(player: Any, seconds: float, licence: str) -> Clip:
 
     player.run(on_step=watch, quiet=True)
     if len(frames) < 2:
-        raise MotionError(
-            "policy", "an episode that ended at once", "one of two steps or more", "Train longer."
-        )
+        raise MotionError("policy", "an episode that ended at once", "one of two steps or more", "Train longer.")
     qpos = torch.stack(frames)
     offsets = body.offsets.clone()
     offsets[0] = 0.0

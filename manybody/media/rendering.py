@@ -113,9 +113,7 @@ def _picture(env: Any, name: str) -> Frame:
     """What ``env`` looks like, with even sides (as the encoder needs them)."""
     try:
         frame = _drawn(env).render()
-    except (
-        Exception
-    ) as error:  # a package or a display that is missing; the library of the environment says which
+    except Exception as error:  # a package or a display that is missing; the library of the environment says which
         raise VideoError(f"{name}: render() stopped with {type(error).__name__}: {error}") from error
     if isinstance(frame, list | tuple) and frame:  # of each copy
         frame = frame[0]

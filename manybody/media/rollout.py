@@ -31,9 +31,7 @@ TIME_LIMIT = 360.0
 """Seconds for rendering, on a machine that is busy with something else."""
 
 
-def record_video(
-    player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera: str | None = None
-) -> Path | None:
+def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera: str | None = None) -> Path | None:
     """Let ``player`` act in its environment 0 and write that as a video, while a line counts the pictures.
 
     Where the task imitates a motion, the motion is on the left and the policy on the right. An environment that is no

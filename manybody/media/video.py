@@ -231,9 +231,7 @@ def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Call
             sink.send(None)
             yield lambda frame: sink.send(np.ascontiguousarray(frame))
         if not partial.exists():
-            raise VideoError(
-                f"the encoder left no file in {target.parent}; see that it has space, and try again"
-            )
+            raise VideoError(f"the encoder left no file in {target.parent}; see that it has space, and try again")
 
 
 @contextmanager
@@ -293,9 +291,7 @@ def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], came
         e, k, i = np.argwhere(~np.isfinite(clips))[0]
         raise ValueError(f"qpos[{e}, {k}, {i}] is {clips[e, k, i]}; cut the clip before the physics diverged")
     if size[0] % 2 or size[1] % 2 or min(size) < 16:
-        raise ValueError(
-            f"size: {size[0]} x {size[1]} given, two even numbers of at least 16 expected (yuv420p)"
-        )
+        raise ValueError(f"size: {size[0]} x {size[1]} given, two even numbers of at least 16 expected (yuv420p)")
     names = [model.camera(i).name for i in range(model.ncam)]
     if camera != "track" and camera not in names:
         raise ValueError(f"camera: no {camera!r} in this model; 'track' or one of {names}")
@@ -324,9 +320,7 @@ def _run_job(job: Path, target: Path, time_limit: float, watch: Callable[[int], 
                 if watch(os.fstat(stdout.fileno()).st_size):
                     return "skipped"
                 if time.monotonic() > end:
-                    return (
-                        f"rendering took longer than {time_limit:g} s; ask for fewer frames or a smaller size"
-                    )
+                    return f"rendering took longer than {time_limit:g} s; ask for fewer frames or a smaller size"
                 time.sleep(min(POLL_SECONDS, time_limit))
         finally:
             child.kill()

@@ -89,9 +89,7 @@ class Clip:
             offsets = _floats("offsets", self.offsets, (bodies, 3), f"({bodies}, 3)", FARTHEST)
             if bodies > 1 and not offsets[1:].any():
                 advice = "Leave offsets out where the size is unknown."
-                raise MotionError(
-                    "offsets", "zeros alone", "how far the bodies are from their parents", advice
-                )
+                raise MotionError("offsets", "zeros alone", "how far the bodies are from their parents", advice)
             fields["offsets"] = offsets
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
@@ -163,9 +161,7 @@ def load_clip(path: str | os.PathLike) -> Clip:
         if version.shape != () or version.dtype.kind not in "iu" or not 1 <= int(version) <= FORMAT:
             advice = "A newer manybody wrote it: update manybody to load it."
             raise MotionError("format", shown(version.tolist()), f"1 to {FORMAT}", advice)
-        values: dict[str, Any] = {
-            key: value.item() if value.shape == () else value for key, value in arrays.items()
-        }
+        values: dict[str, Any] = {key: value.item() if value.shape == () else value for key, value in arrays.items()}
         clip = Clip(**values)
         if (np.abs(clip.local_rotations[..., 3]) > TURNED).mean() > 0.5:
             given = "most bodies half a turn about z from their parents"
@@ -186,14 +182,10 @@ def _arrays(content: bytes) -> dict[str, np.ndarray]:
                     raise MotionError(key, given, f"'{key}'", "Is it a motion clip of another program?")
             for key in entries:
                 if key not in _KEYS:
-                    raise MotionError(
-                        shown(key), "an unknown array", f"only {', '.join(_KEYS)}", "Remove it."
-                    )
+                    raise MotionError(shown(key), "an unknown array", f"only {', '.join(_KEYS)}", "Remove it.")
             size = sum(entry.file_size for entry in entries.values())
             if size > MAX_BYTES:
-                raise MotionError(
-                    "file", f"{size} bytes unpacked", f"at most {MAX_BYTES}", "Cut it into clips."
-                )
+                raise MotionError("file", f"{size} bytes unpacked", f"at most {MAX_BYTES}", "Cut it into clips.")
             return {key: _array(key, archive.read(entry)) for key, entry in entries.items()}
     except MotionError:
         raise
@@ -222,9 +214,7 @@ def _array(key: str, content: bytes) -> np.ndarray:
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _floats(
-    field: str, value: Any, shape: tuple[int | None, ...], words: str, limit: float = np.inf
-) -> np.ndarray:
+def _floats(field: str, value: Any, shape: tuple[int | None, ...], words: str, limit: float = np.inf) -> np.ndarray:
     """``value`` as float64 of ``shape``, None for any size above zero; finite in float32, at most ``limit``."""
     try:
         array = np.asarray(value)
@@ -241,9 +231,7 @@ def _floats(
     wrong = ~(np.abs(array) <= np.finfo(np.float32).max)
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise MotionError(
-            field, f"{array[place]} at {list(place)}", "finite numbers", "Repair or cut the clip."
-        )
+        raise MotionError(field, f"{array[place]} at {list(place)}", "finite numbers", "Repair or cut the clip.")
     if (np.abs(array) > limit).any():
         place = tuple(int(i) for i in np.argwhere(np.abs(array) > limit)[0])
         advice = "Lengths are in m; repair or cut the clip."
@@ -303,7 +291,5 @@ def _parents(parents: Any, bodies: int) -> tuple[int, ...]:
 
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise MotionError(
-            field, shown(value), "a text", "Say who made the motion and what may be done with it."
-        )
+        raise MotionError(field, shown(value), "a text", "Say who made the motion and what may be done with it.")
     return str(value)

@@ -49,9 +49,7 @@ def read_text(path: str | os.PathLike, limit: int = MAX_BYTES, kind: str = "moti
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         given = f"byte 0x{content[error.start]:02x} in line {line}"
-        raise MotionError(
-            "file", given, "UTF-8 text", "Is it a text format? Save it as UTF-8.", path
-        ) from None
+        raise MotionError("file", given, "UTF-8 text", "Is it a text format? Save it as UTF-8.", path) from None
 
 
 class _Once(yaml.SafeLoader):
@@ -84,9 +82,7 @@ def read_yaml(path: str | os.PathLike, limit: int, kind: str) -> Any:
         raise MotionError("file", shown(str(error)), "valid YAML", path=path) from None
 
 
-def read_array_header(
-    stream: BinaryIO, field: str, expected: str, advice: str
-) -> tuple[tuple, bool, np.dtype]:
+def read_array_header(stream: BinaryIO, field: str, expected: str, advice: str) -> tuple[tuple, bool, np.dtype]:
     """Shape, order (True: Fortran's) and dtype of the ``.npy`` that ``stream`` begins with; it then stands at the data.
 
     Raises:

@@ -23,9 +23,7 @@ _STEP = 1e-4
 """Cycles over which slopes are taken."""
 
 
-def leg_rotations(
-    gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def leg_rotations(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations (P, 4) wxyz of thigh (against the world), shin (against the thigh) and foot (against the world).
 
     Args:
@@ -40,9 +38,7 @@ def leg_rotations(
     thigh, knee, ankle, across = _leg(gait, hip, phase).unbind(-1)
     down = _THIGH * torch.cos(thigh) + _SHIN * torch.cos(thigh - knee)
     heading = quat_about(2, torch.full_like(thigh, -math.radians(gait.toe_out)))
-    upper = quat_multiply(
-        heading, quat_multiply(quat_about(0, torch.asin(across / down)), quat_about(1, -thigh))
-    )
+    upper = quat_multiply(heading, quat_multiply(quat_about(0, torch.asin(across / down)), quat_about(1, -thigh)))
     return upper, quat_about(1, knee), quat_multiply(heading, quat_about(1, knee + ankle - thigh))
 
 
@@ -56,9 +52,7 @@ def clamped_spline(keys: Keys, slopes: tuple[float, float], at: Tensor) -> Tenso
     x, y = torch.tensor(keys, dtype=torch.float64).T.contiguous()
     h, end = x.diff(), x.new_zeros(1)
     chords = torch.cat((x.new_tensor(slopes[:1]), y.diff() / h, x.new_tensor(slopes[1:])))
-    system = (
-        torch.diag(2 * (torch.cat((end, h)) + torch.cat((h, end)))) + torch.diag(h, 1) + torch.diag(h, -1)
-    )
+    system = torch.diag(2 * (torch.cat((end, h)) + torch.cat((h, end)))) + torch.diag(h, 1) + torch.diag(h, -1)
     curve = torch.linalg.solve(system, 6 * chords.diff())
     i = (torch.searchsorted(x, at, right=True) - 1).clamp(0, len(h) - 1)
     a, b = (x[i + 1] - at) / h[i], (at - x[i]) / h[i]
@@ -85,9 +79,7 @@ def _leg(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
 def _standing(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
     """The four numbers (P, 4) that put the ankle where the planted sole has it, by the law of cosines."""
     down, up = 1 - phase / gait.flat[0], (phase - gait.flat[1]) / (gait.duty - gait.flat[1])
-    pitch = (
-        math.radians(gait.strike) * down.clamp(min=0) ** 2 + math.radians(gait.lift) * up.clamp(min=0) ** 2
-    )
+    pitch = math.radians(gait.strike) * down.clamp(min=0) ** 2 + math.radians(gait.lift) * up.clamp(min=0) ** 2
     # The sole rolls about its toe edge when it points down, about its heel edge when it points up.
     pivot = torch.where(pitch > 0, _TOE, _HEEL)
     along = pivot - pivot * torch.cos(pitch) + _DEPTH * torch.sin(pitch)
@@ -104,7 +96,5 @@ def _standing(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Ten
     if excess >= 0:
         raise ValueError(f"the leg is {float(excess):.3f} m too short: lower the pelvis or shorten the step")
     knee = torch.acos((squared - _THIGH**2 - _SHIN**2) / (2 * _THIGH * _SHIN))
-    thigh = torch.atan2(forward, down) + torch.atan2(
-        _SHIN * torch.sin(knee), _THIGH + _SHIN * torch.cos(knee)
-    )
+    thigh = torch.atan2(forward, down) + torch.atan2(_SHIN * torch.sin(knee), _THIGH + _SHIN * torch.cos(knee))
     return torch.stack((thigh, knee, pitch - knee + thigh, across), dim=-1)

@@ -44,9 +44,7 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
     before = torch.full_like(best, math.inf)
     for i in range(1, frames):
         moved = torch.minimum(later(best, 1), later(best, 2)) + distances[i]
-        waited = (
-            later(before, 1) + distances[i - 1] + distances[i] if i > 1 else torch.full_like(best, math.inf)
-        )
+        waited = later(before, 1) + distances[i - 1] + distances[i] if i > 1 else torch.full_like(best, math.inf)
         before, best = best, torch.minimum(moved, waited)
     return float(best.min()) / frames
 

@@ -64,9 +64,7 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
             expected = f"one of the clip's joints: {', '.join(names)}"
             raise MotionError(f"joint map: {body}", shown(name), expected)
     theirs = dict(reversed(list(zip(plain_names(names), names, strict=True))))  # of equal ones the first
-    found = {
-        body: theirs[word] for body, words in NAMES.items() for word in reversed(words) if word in theirs
-    }
+    found = {body: theirs[word] for body, words in NAMES.items() for word in reversed(words) if word in theirs}
     found |= given
     missing = [body for body in NAMES if body not in found and body not in OPTIONAL]
     if missing:
@@ -126,10 +124,7 @@ def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[
 def plain_names(names: Sequence[str]) -> list[str]:
     """``names`` in small letters without spaces and signs, the side first, without what most of them begin with."""
     words = [
-        [
-            word.lower() if word.isalpha() else str(int(word))
-            for word in WORDS.findall(name.rpartition(":")[2])
-        ]
+        [word.lower() if word.isalpha() else str(int(word)) for word in WORDS.findall(name.rpartition(":")[2])]
         for name in names
     ]
     while True:

@@ -90,9 +90,7 @@ class MotionLib:
         self._root, self._joints = (torch.cat(parts).to(self.device) for parts in moving)
 
     @classmethod
-    def load(
-        cls, source: str | Path | Sequence[str | Path], device: torch.device | str = "cpu"
-    ) -> "MotionLib":
+    def load(cls, source: str | Path | Sequence[str | Path], device: torch.device | str = "cpu") -> "MotionLib":
         """A library of the clips in files.
 
         Args:
@@ -162,9 +160,7 @@ class MotionLib:
         drawn = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
         return torch.searchsorted(self._cumulative, drawn, right=True)
 
-    def sample_times(
-        self, motions: Tensor, generator: torch.Generator | None = None, history: float = 0.0
-    ) -> Tensor:
+    def sample_times(self, motions: Tensor, generator: torch.Generator | None = None, history: float = 0.0) -> Tensor:
         """A time for each of ``motions``, evenly distributed over its clip.
 
         Args:
@@ -256,8 +252,7 @@ def _check_clip(prefix: str, clip: Clip, first: Clip) -> None:
 def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: Path | None = None) -> None:
     """Make sure that two skeletons are the same; the error names the bodies that differ."""
     unknown, missing = (
-        [name for name in one[0] if name not in other[0]]
-        for one, other in ((given, expected), (expected, given))
+        [name for name in one[0] if name not in other[0]] for one, other in ((given, expected), (expected, given))
     )
     if unknown or missing:
         raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice, path)
@@ -301,9 +296,7 @@ def _read_list(path: Path) -> tuple[list[Path], list[float]]:
 
 def _entry(field: str, entry: Any) -> tuple[str, float]:
     if not isinstance(entry, dict) or not {"file"} <= set(entry) <= {"file", "weight"}:
-        raise MotionError(
-            field, shown(entry), "a file and perhaps its weight", "Write {file: ..., weight: ...}."
-        )
+        raise MotionError(field, shown(entry), "a file and perhaps its weight", "Write {file: ..., weight: ...}.")
     file, weight = entry["file"], entry.get("weight", 1.0)
     if not isinstance(file, str) or not file:
         raise MotionError(f"{field}.file", shown(file), "a path")

@@ -132,9 +132,7 @@ def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
             first, second = (upper, lower) if body == upper or end not in rest else (lower, end)
             along = quat_rotate(home, rest[second] - rest[first])
             if along.norm() == 0:
-                raise MotionError(
-                    f"joint of {second}", f"the place of {first}", "another one", "Map other joints."
-                )
+                raise MotionError(f"joint of {second}", f"the place of {first}", "another one", "Map other joints.")
             return quat_between(DOWN, along)
     return home.new_tensor([1.0, 0.0, 0.0, 0.0])
 

@@ -94,9 +94,7 @@ def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
     time = (phase % share) * gait.cycle / FPS
     standing, flying = time.clamp(max=stance), (time - stance).clamp(min=0)
 
-    drift = (
-        period - stance
-    ) / period  # the mean change of speed, in units of surge: 1 in flight, 0 on the ground
+    drift = (period - stance) / period  # the mean change of speed, in units of surge: 1 in flight, 0 on the ground
     turn = math.pi * standing / stance
     ahead = gait.surge * (stance / (2 * math.pi) * torch.sin(2 * turn) + flying - drift * (time - stance / 2))
     # The force integrated twice, then gravity and the fall at touch-down, which is as fast as the take-off.

@@ -147,8 +147,6 @@ def joined(logits: Tensor | Sequence[Tensor]) -> Tensor:
     return logits if isinstance(logits, Tensor) else torch.cat(tuple(logits), dim=-1)
 
 
-def categorical(
-    logits: Tensor | Sequence[Tensor], sizes: tuple[int, ...] | None
-) -> Categorical | MultiCategorical:
+def categorical(logits: Tensor | Sequence[Tensor], sizes: tuple[int, ...] | None) -> Categorical | MultiCategorical:
     """One choice for ``sizes`` None, else one per head."""
     return Categorical(joined(logits)) if sizes is None else MultiCategorical(joined(logits), sizes)

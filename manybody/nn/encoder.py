@@ -34,9 +34,7 @@ class DictEncoder(nn.Module):
         return torch.cat([getattr(self, name)(obs[key]) for key, name in self.names.items()], dim=1)
 
 
-def build_encoder(
-    shape: Shape, settings: EncoderConfig, normalization: str | None = None
-) -> tuple[nn.Module, int]:
+def build_encoder(shape: Shape, settings: EncoderConfig, normalization: str | None = None) -> tuple[nn.Module, int]:
     """Convolutions and hidden layers for observations of ``shape``, and the number of features F.
 
     Raises:
@@ -47,14 +45,10 @@ def build_encoder(
     if cnn is None:
         parts["flatten"], width = nn.Flatten(), torch.Size(shape).numel()
     else:
-        parts["cnn"], width = build_cnn(
-            cnn.type, shape, cnn.convs, cnn.activation, normalization, cnn.permute_input
-        )
+        parts["cnn"], width = build_cnn(cnn.type, shape, cnn.convs, cnn.activation, normalization, cnn.permute_input)
         initialize(parts["cnn"], cnn.initializer)
     if mlp is not None:
-        parts["mlp"] = build_mlp(
-            width, mlp.units, mlp.activation, normalization, mlp.norm_only_first_layer, mlp.d2rl
-        )
+        parts["mlp"] = build_mlp(width, mlp.units, mlp.activation, normalization, mlp.norm_only_first_layer, mlp.d2rl)
         initialize(parts["mlp"], mlp.initializer)
         width = mlp.units[-1] if mlp.units else width
     return nn.Sequential(parts), width

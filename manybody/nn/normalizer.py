@@ -39,9 +39,7 @@ class RunningMeanStd(nn.Module):
         self.norm_only = norm_only
         self.per_channel = per_channel
         self.axis = [0, *range(2, len(self.insize) + 1)] if per_channel else [0]
-        self.stat_shape = (
-            (1, self.insize[0], *[1] * (len(self.insize) - 1)) if per_channel else (1, *self.insize)
-        )
+        self.stat_shape = (1, self.insize[0], *[1] * (len(self.insize) - 1)) if per_channel else (1, *self.insize)
         size = self.insize[:1] if per_channel else self.insize
         self.register_buffer("running_mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("running_var", torch.ones(size, dtype=torch.float64))

@@ -66,9 +66,7 @@ def build_impala(
         ValueError: the input is no image.
     """
     if len(input_shape) != 3:
-        raise ValueError(
-            f"expected an image (height, width, channels); the observation has shape {tuple(input_shape)}"
-        )
+        raise ValueError(f"expected an image (height, width, channels); the observation has shape {tuple(input_shape)}")
     channels, *size = channels_first(input_shape) if permute_input else tuple(input_shape)
     depths = [channels, *conv_depths]
     blocks = [ImpalaBlock(depths[i], depths[i + 1]) for i in range(len(conv_depths))]

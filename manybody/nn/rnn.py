@@ -136,9 +136,7 @@ class IdentityRNN(nn.Module):
     def __init__(self, input_size: int, units: int, layers: int) -> None:
         super().__init__()
         if units != input_size:
-            raise ValueError(
-                f"units: {units} given; 'identity' passes its input through, whose width is {input_size}"
-            )
+            raise ValueError(f"units: {units} given; 'identity' passes its input through, whose width is {input_size}")
         self.layers = layers
 
     def initial_states(self, num_seqs: int, device: torch.device) -> States:

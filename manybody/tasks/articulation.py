@@ -8,8 +8,7 @@ from manybody.motion.lib import MotionState
 from manybody.sim import mujoco
 
 _FREE, _BALL, _HINGE = (
-    int(kind)
-    for kind in (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL, mujoco.mjtJoint.mjJNT_HINGE)
+    int(kind) for kind in (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_BALL, mujoco.mjtJoint.mjJNT_HINGE)
 )
 
 

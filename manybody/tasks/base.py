@@ -192,9 +192,7 @@ class MujocoTask(VecEnv):
                 f"{tuple(self.actions.shape)}; for NumPy use manybody.envs.vector.GymnasiumVectorEnv(task)"
             )
         if actions.shape != self.actions.shape:
-            raise ValueError(
-                f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}"
-            )
+            raise ValueError(f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}")
         clip = self.cfg.env.clipActions
         self.actions = torch.nan_to_num(actions.float(), nan=0.0).clamp(-clip, clip)
         self.pre_physics_step(self.actions)
@@ -267,9 +265,7 @@ class MujocoTask(VecEnv):
         self.sim.set_state(state["sim"])
         for name in self.state_buffers:
             setattr(self, name, buffers[name].to(self.device, copy=True))
-        shortened = state.get(
-            "shortened_by", torch.zeros_like(self.progress_buf)
-        )  # earlier versions have none
+        shortened = state.get("shortened_by", torch.zeros_like(self.progress_buf))  # earlier versions have none
         self.shortened_by = shortened.to(self.device, copy=True)
         self.generator.set_state(state["generator"])
 

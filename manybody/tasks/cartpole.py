@@ -66,9 +66,7 @@ class Cartpole(MujocoTask):
         position, angle = self.sim.qpos.unbind(dim=1)
         cart_speed, pole_speed = self.sim.qvel.unbind(dim=1)
         terminated = failed(position, angle, self.env.resetDist)
-        return torch.where(
-            terminated, FAILURE_REWARD, balance_reward(angle, cart_speed, pole_speed)
-        ), terminated
+        return torch.where(terminated, FAILURE_REWARD, balance_reward(angle, cart_speed, pole_speed)), terminated
 
     def reset_where(self, mask: Tensor) -> None:
         """Everything uniform around rest, upright in the centre."""

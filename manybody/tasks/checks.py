@@ -24,9 +24,7 @@ def check_class(cls: type) -> None:
         raise EnvError(f"{cls.__name__}: {', '.join(missing)}: missing, but every task has to define it")
     config = getattr(cls, "Config", None)
     if not (isinstance(config, type) and issubclass(config, TaskConfig)):
-        raise EnvError(
-            f"{cls.__name__}.Config: got {config!r}; expected a subclass of manybody.config.task.TaskConfig"
-        )
+        raise EnvError(f"{cls.__name__}.Config: got {config!r}; expected a subclass of manybody.config.task.TaskConfig")
 
 
 def check_extras(method: str, value: Any) -> None:
@@ -37,9 +35,7 @@ def check_extras(method: str, value: Any) -> None:
 
 def check_observations(method: str, value: Any, num_envs: int, num_observations: int) -> None:
     """Raise EnvError unless ``value`` is what ``compute_observations`` owes: (N, O) float32."""
-    expected = (
-        f"expected a float32 tensor {(num_envs, num_observations)} (num_observations = {num_observations})"
-    )
+    expected = f"expected a float32 tensor {(num_envs, num_observations)} (num_observations = {num_observations})"
     _check(method, value, (num_envs, num_observations), expected)
     if value.dtype != torch.float32:
         raise EnvError(f"{method}: got dtype {value.dtype}; {expected}")

@@ -161,9 +161,7 @@ class HumanoidAMP(MujocoTask):
         self.body = Articulation(model, self.device)
         names = self.body.body_names
         if unknown := sorted(set(self.env.contactBodies) - set(names)):
-            raise EnvError(
-                f"task.env.contactBodies: no body '{unknown[0]}'; the bodies are {', '.join(names)}"
-            )
+            raise EnvError(f"task.env.contactBodies: no body '{unknown[0]}'; the bodies are {', '.join(names)}")
         self.key_bodies = [names.index(name) for name in KEY_BODIES]
         self.floor = FloorContact(model, self.env.contactBodies, self.device)
         with chosen_by("task.env.motion_file"):

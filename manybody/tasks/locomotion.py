@@ -97,9 +97,7 @@ class Locomotion(MujocoTask):
         start = torch.zeros(model.nq, device=self.device)
         start[2], start[3] = self.start_height, 1.0
         # Zero, or the nearest limit where zero is out of reach.
-        start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(
-            self.dof_limits_lower, self.dof_limits_upper
-        )
+        start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(self.dof_limits_lower, self.dof_limits_upper)
         self.start_qpos = start
         self.start_potential = -target_distance(start[None, :3]) / self.dt
         self.potentials = self.start_potential.repeat(self.num_envs)

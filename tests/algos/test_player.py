@@ -96,9 +96,7 @@ def test_a_broken_reward_stays_in_its_own_game():
 
 def test_watching_can_end_it():
     seen = []
-    make(Counting(), games_num=800).run(
-        on_step=lambda step: seen.append(step.reward) or len(seen) == 7, quiet=True
-    )
+    make(Counting(), games_num=800).run(on_step=lambda step: seen.append(step.reward) or len(seen) == 7, quiet=True)
     assert len(seen) == 7
 
 

@@ -82,9 +82,7 @@ def test_actions_that_are_not_finite_stop_playing(deterministic):
     player.is_deterministic = deterministic
     with torch.no_grad():
         player.model.a2c_network.mu.weight[0, 0] = math.nan
-    with pytest.raises(
-        NonFiniteError, match=r"toy: action of row 0 at step 1: got a value that is not finite"
-    ):
+    with pytest.raises(NonFiniteError, match=r"toy: action of row 0 at step 1: got a value that is not finite"):
         player.run()
     assert player.env.calls == ["reset"]  # the environment did not see them
 

@@ -26,9 +26,7 @@ class LuckyEnv(ToyEnv):
         ended = torch.full((self.num_envs,), self.count >= 16 and self.count % 8 == 0)
         ended[0] |= self.count == 3
         pays = self.count == 3 or self.count > 24
-        return step._replace(
-            reward=ended * (100.0 if pays else 0.0), terminated=ended, truncated=ended & False
-        )
+        return step._replace(reward=ended * (100.0 if pays else 0.0), terminated=ended, truncated=ended & False)
 
 
 def agent_of(kind, tmp_path, **config):

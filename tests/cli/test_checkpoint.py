@@ -86,9 +86,7 @@ def test_a_whole_run_folder(run, trained):
     run("train", "checkpoint=moved/run")
     (last,) = Path("moved/run/nn").glob("last_Toy_ep_3_*.pth")
     assert "again.pth: epoch 3" in run("export", str(last), "again.pth")
-    assert "again.pth: epoch 2" in run(
-        "export", "moved/run", "again.pth"
-    )  # the best so far: the one that came
+    assert "again.pth: epoch 2" in run("export", "moved/run", "again.pth")  # the best so far: the one that came
 
 
 def test_the_name_of_an_imported_run_does_not_matter(run, trained):
@@ -97,10 +95,7 @@ def test_the_name_of_an_imported_run_does_not_matter(run, trained):
     folder = RunFolder.open("walk")
     assert folder.best() == folder.nn / "last_walk_ep_1_rew_2.pth"
     error = refused(run, "import", "theirs.pth", "run", "toy.yaml", "params.config.name=a/b")
-    assert (
-        "run name 'a/b': a name cannot hold a path separator" in error
-        and "params.config.name=<name>" in error
-    )
+    assert "run name 'a/b': a name cannot hold a path separator" in error and "params.config.name=<name>" in error
 
 
 def test_the_configuration_of_a_run_of_isaacgymenvs(run, trained, monkeypatch):
@@ -175,9 +170,7 @@ def test_help_needs_no_pytorch():
     import subprocess
     import sys
 
-    code = (
-        "import sys; from manybody.cli import main; main(['import', '--help']); print('torch' in sys.modules)"
-    )
+    code = "import sys; from manybody.cli import main; main(['import', '--help']); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("manybody import CHECKPOINT.pth") and done.stdout.endswith("False\n")
 

@@ -87,9 +87,7 @@ def test_runs_that_differ_in_a_setting_that_the_legend_leaves_out_are_not_one_li
     """Six settings differ, four are shown: the rest still tells the runs apart."""
     runs = [compare._read(run(name, [1.0])) for name in "abc"]
     for number, each in enumerate(runs):
-        each.settings |= {f"params.config.k{i}": number + i for i in range(3)} | {
-            "params.config.z": number == 2
-        }
+        each.settings |= {f"params.config.k{i}": number + i for i in range(3)} | {"params.config.z": number == 2}
         each.settings |= {f"params.config.y{i}": (number + i) % 2 for i in range(2)}
     compare._set_differing(runs)
     assert len(runs[0].differing) == 6 and list(runs[0].differing)[:3] == [

@@ -88,9 +88,7 @@ def uninterrupted_run(tmp_path_factory):
     """The folder of the run that nobody interrupted."""
     folder = tmp_path_factory.mktemp("cli")
     command = [sys.executable, "-c", COMMAND, "train", *SMALL, "experiment=whole"]
-    subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return folder / "runs" / "whole"
 
 
@@ -164,9 +162,7 @@ def test_a_signal_before_training_ends_the_process_with_one_line(tmp_path, start
         time.sleep(wait)
         code, _, out, err = stop(process, waits[wait])
         # PyGLFW, which mujoco imports, asks a short-lived process for its version; that one may find us gone.
-        err = re.sub(
-            r'Traceback .*\n  File "<string>", line \d+, in <module>\nBrokenPipeError: .*\n', "", err
-        )
+        err = re.sub(r'Traceback .*\n  File "<string>", line \d+, in <module>\nBrokenPipeError: .*\n', "", err)
         assert code == 128 + waits[wait] and "Traceback" not in out + err
         line = {signal.SIGINT: "error: interrupted\n", signal.SIGTERM: "error: terminated\n"}[waits[wait]]
         assert err == line or "Started to train" in out  # a fast machine
@@ -250,6 +246,5 @@ def test_an_unknown_command_exits_with_2(capsys):
         cli.main(["trian"])
     assert error.value.code == 2
     assert (
-        "no command 'trian'; expected train, play, compare, import, export, tasks or motion"
-        in capsys.readouterr().err
+        "no command 'trian'; expected train, play, compare, import, export, tasks or motion" in capsys.readouterr().err
     )

@@ -77,8 +77,7 @@ def test_a_clip_that_sinks_and_repeats_is_told_and_mended(here, capsys):
     save_clip("sunk.npz", sunk)
     about = said(capsys, "info", "sunk.npz")
     assert (
-        about["soles"].startswith("stand at -0.080 m, lowest at -0.080 m: they sink")
-        and "--ground" in about["soles"]
+        about["soles"].startswith("stand at -0.080 m, lowest at -0.080 m: they sink") and "--ground" in about["soles"]
     )
     assert about["repeats"].startswith("every pose stands there 2 times")
     said(capsys, "convert", "sunk.npz", "b.npz", "--ground", "--licence", "mine")
@@ -93,9 +92,7 @@ def test_soles_that_hover_or_dip_for_a_moment_are_told_so(here, capsys):
     places[50:60, 2] -= 0.06
     save_clip("a.npz", dataclasses.replace(walk(), root_translation=places))
     soles = said(capsys, "info", "a.npz")["soles"]
-    assert soles.startswith(
-        "stand at 0.020 m, lowest at -0.040 m: they hover most of the time; convert --ground"
-    )
+    assert soles.startswith("stand at 0.020 m, lowest at -0.040 m: they hover most of the time; convert --ground")
     assert soles.endswith("they dip 0.060 m below where they stand; look at it in view")
     said(capsys, "convert", "a.npz", "b.npz", "--ground")
     soles = said(capsys, "info", "b.npz")["soles"]
@@ -199,9 +196,7 @@ def test_a_policy_is_recorded(run, here, capsys):
     clip = load_clip("a.npz")
     assert (clip.body_names, clip.parents) == (AMP_HUMANOID.names, AMP_HUMANOID.parents)
     assert clip.fps == pytest.approx(1 / 0.0332) and clip.frames == 4
-    assert clip.licence.startswith("recorded from the policy amp/") and clip.licence.endswith(
-        ".pth with manybody"
-    )
+    assert clip.licence.startswith("recorded from the policy amp/") and clip.licence.endswith(".pth with manybody")
     assert 0.5 < clip.root_translation[0, 2] < 1.2
     np.testing.assert_allclose(clip.offsets, AMP_HUMANOID.offsets, atol=1e-6)
     with pytest.raises(SystemExit):

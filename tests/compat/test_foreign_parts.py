@@ -60,9 +60,7 @@ def after_one_epoch(action, parts, weights=None, **keys):
     if "model" in parts:
         params["model"]["name"] = "client_model"
     known = model_builder.ModelBuilder()
-    settings = parse_params(
-        params, networks=known.network_factory.schemas, models=known.model_factory.schemas
-    )
+    settings = parse_params(params, networks=known.network_factory.schemas, models=known.model_factory.schemas)
     agent = agent_class("run", settings, vec_env=FamilyEnv(action))
     learners = nn.ModuleList([agent.model, *([agent.central_value] if agent.central_value.present else [])])
     if weights is not None:
@@ -84,9 +82,7 @@ def assert_the_same_epoch(action, parts, **keys):
         torch.testing.assert_close(weights[name], value, atol=2e-6, rtol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize(
-    ("action", "rnn", "parts"), list(itertools.product(ACTIONS, [None, "lstm"], PARTS)), ids=str
-)
+@pytest.mark.parametrize(("action", "rnn", "parts"), list(itertools.product(ACTIONS, [None, "lstm"], PARTS)), ids=str)
 def test_an_epoch(action, rnn, parts, _registries):
     masks = {} if action == "box" else {"use_action_masks": True}
     assert_the_same_epoch(action, parts, rnn=rnn, zero_rnn_on_done=True, **masks)

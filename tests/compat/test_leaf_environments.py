@@ -117,9 +117,7 @@ def test_environments_of_this_library_get_the_old_protocol():
     assert (obs.shape, rewards.shape, dones.shape, infos["time_outs"].shape) == ((4, 3), (4,), (4,), (4,))
 
 
-@pytest.mark.parametrize(
-    "creator", [Counter, NewCounter, lambda **kw: gym_compat.wrap_gymnasium_env(NewCounter(**kw))]
-)
+@pytest.mark.parametrize("creator", [Counter, NewCounter, lambda **kw: gym_compat.wrap_gymnasium_env(NewCounter(**kw))])
 @pytest.mark.parametrize("cut", [False, True])
 def test_copies_of_one_environment(creator, cut):
     """Three steps of one, then anew; in time or, where it is cut, after two."""
@@ -187,9 +185,7 @@ def test_gymnasium_protocol():
 
 def test_env_info():
     env_configurations.register("count", {"vecenv_type": "RAY", "env_creator": Counter})
-    info = env_configurations.get_obs_and_action_spaces_from_config(
-        {"env_name": "count", "env_config": {"cut": True}}
-    )
+    info = env_configurations.get_obs_and_action_spaces_from_config({"env_name": "count", "env_config": {"cut": True}})
     assert (info["action_space"].n, info["agents"], info["value_size"]) == (2, 1, 1)
 
     class Team(Counter):

@@ -85,9 +85,7 @@ def test_bucket_distributions(draw, unimix_ratio):
     close(ours.probs, theirs.probs)
     close(ours.mode(), theirs.mode())
     logits = torch.randn(4, 255, generator=draw)
-    ours, theirs = (
-        x.TwoHotDist(logits, unimix_ratio=unimix_ratio) for x in (distributions, their_distributions)
-    )
+    ours, theirs = (x.TwoHotDist(logits, unimix_ratio=unimix_ratio) for x in (distributions, their_distributions))
     close(ours.mode(), theirs.mode())
     x = 30.0 * torch.randn(4, 1, generator=draw)
     close(ours.log_prob(x), theirs.log_prob(x))
@@ -99,9 +97,7 @@ def test_masked_choices(draw, masked):
     masks = torch.rand(50, 4, generator=draw) < 0.6
     masks[:, 0] = True
     masks = masks if masked else None
-    ours, theirs = (
-        x.CategoricalMasked(logits=logits, masks=masks) for x in (distributions, their_distributions)
-    )
+    ours, theirs = (x.CategoricalMasked(logits=logits, masks=masks) for x in (distributions, their_distributions))
     choice = torch.zeros(50, dtype=torch.long)
     for result, expected in (
         (ours.logits, theirs.logits),
@@ -119,9 +115,7 @@ def test_masked_choices(draw, masked):
 def test_draws_follow_the_probabilities():
     """Of 20000 draws at 0.7 and 0.3: 0.7 with a deviation of 0.0032, a margin of five."""
     torch.manual_seed(0)
-    choices = distributions.CategoricalMasked(
-        logits=torch.tensor([0.7, 0.3]).log().expand(20000, 2)
-    ).rsample()
+    choices = distributions.CategoricalMasked(logits=torch.tensor([0.7, 0.3]).log().expand(20000, 2)).rsample()
     assert (choices == 0).float().mean().item() == pytest.approx(0.7, abs=0.017)
 
 
@@ -137,11 +131,7 @@ def test_squashed_normal(draw):
         close(result, expected)
     drawn = ours.rsample()
     assert drawn.abs().max() <= 1.0
-    assert (
-        torch.isfinite(sac_helper.SquashedNormal(10.0 + loc, scale).log_prob(torch.ones(30, 2)))
-        .logical_not()
-        .any()
-    )
+    assert torch.isfinite(sac_helper.SquashedNormal(10.0 + loc, scale).log_prob(torch.ones(30, 2))).logical_not().any()
     far = sac_helper.SquashedNormal(10.0 + loc, scale)
     assert torch.isfinite(far.log_prob(far.rsample())).all()  # 1 in float32, yet known from the cache
     assert ours.transforms[0] == sac_helper.TanhTransform()

@@ -114,9 +114,7 @@ def test_shaped_rewards(draw, arguments):
 
 def test_values_that_fall():
     ours, theirs = (x.LinearValueProcessor(1.0, 0.1, 100) for x in (tr_helpers, their_helpers))
-    assert [ours(frame) for frame in (0, 30, 100, 500)] == pytest.approx(
-        [theirs(frame) for frame in (0, 30, 100, 500)]
-    )
+    assert [ours(frame) for frame in (0, 30, 100, 500)] == pytest.approx([theirs(frame) for frame in (0, 30, 100, 500)])
 
 
 @pytest.mark.parametrize("add_batch_dim", [True, False])

@@ -26,9 +26,7 @@ class Writer(list):
 
 
 def algo(agents=1):
-    return types.SimpleNamespace(
-        games_to_track=5, ppo_device="cpu", device="cpu", num_agents=agents, writer=Writer()
-    )
+    return types.SimpleNamespace(games_to_track=5, ppo_device="cpu", device="cpu", num_agents=agents, writer=Writer())
 
 
 def rows(*indices):
@@ -84,9 +82,7 @@ def test_isaac_observer():
         observer, agent = module.IsaacAlgoObserver(), algo()
         observer.after_init(agent)
         for step in steps:
-            observer.process_infos(
-                {key: dict(x) if key == "episode" else x for key, x in step.items()}, rows(1)
-            )
+            observer.process_infos({key: dict(x) if key == "episode" else x for key, x in step.items()}, rows(1))
         observer.mean_scores.update(torch.tensor([6.0]))
         observer.after_print_stats(100, 2, 3.5)
         observer.after_print_stats(200, 3, 7.5)
@@ -229,9 +225,7 @@ def test_diagnostics():
     agent = types.SimpleNamespace(
         normalize_rms_advantage=False,
         normalize_value=True,
-        value_mean_std=types.SimpleNamespace(
-            running_mean=torch.tensor([1.5]), running_var=torch.tensor([4.0])
-        ),
+        value_mean_std=types.SimpleNamespace(running_mean=torch.tensor([1.5]), running_var=torch.tensor([4.0])),
     )
     pair = []
     for module in (diagnostics, their_diagnostics):
@@ -254,9 +248,7 @@ def test_diagnostics_of_moving_advantages_and_masks():
     """RL Games' read attributes that its moving statistics do not have."""
     stats = GeneralizedMovingStats((1,), decay=0.0)
     stats(torch.tensor([1.0, 3.0]))  # mean 2, mean square 5
-    agent = types.SimpleNamespace(
-        normalize_rms_advantage=True, normalize_value=False, advantage_mean_std=stats
-    )
+    agent = types.SimpleNamespace(normalize_rms_advantage=True, normalize_value=False, advantage_mean_std=stats)
     found, writer = diagnostics.PpoDiagnostics(), Writer()
     found.mini_batch(agent, batch(torch.Generator().manual_seed(0), torch.ones(20)), 0.2, 0)
     found.mini_epoch(agent, 0)
@@ -334,10 +326,7 @@ def test_sweeps():
     ]
     assert sweep.best_results == (3.0, 1)
     assert params["config"]["gamma"] == 0.5
-    assert (
-        Experiment(params, {"experiments": experiments, "start_exp": 1}).current_config["config"]["tau"]
-        == 0.8
-    )
+    assert Experiment(params, {"experiments": experiments, "start_exp": 1}).current_config["config"]["tau"] == 0.8
 
 
 def test_thinned_writers(monkeypatch):

@@ -98,13 +98,9 @@ def test_a_squashed_model(training, build_both):
 @pytest.mark.parametrize("separate", [False, True])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_gaussian_model(separate, training, build_both):
-    lives = build_both(
-        "ModelA2CContinuousLogStd", "A2CBuilder", network_section(separate=separate), value_size=2
-    )
+    lives = build_both("ModelA2CContinuousLogStd", "A2CBuilder", network_section(separate=separate), value_size=2)
     obs, actions = torch.randn(6, 3), torch.randn(6, 2)
-    (ours, left), (theirs, expected) = answers(
-        lives, obs=obs, is_train=training, prev_actions=actions, mine="kept"
-    )
+    (ours, left), (theirs, expected) = answers(lives, obs=obs, is_train=training, prev_actions=actions, mine="kept")
     assert_equal(ours, theirs)
     assert set(ours) == {*(TRAINING if training else ACTING), "mus", "sigmas"}
     torch.testing.assert_close(left["obs"], expected["obs"], atol=1e-6, rtol=1e-6)  # normalised now
@@ -138,9 +134,7 @@ def test_a_model_of_choices(training, masked, build_both):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_model_of_several_choices(training, build_both):
-    lives = build_both(
-        "ModelA2CMultiDiscrete", "A2CBuilder", network_section("multi_discrete"), actions_num=(2, 4)
-    )
+    lives = build_both("ModelA2CMultiDiscrete", "A2CBuilder", network_section("multi_discrete"), actions_num=(2, 4))
     actions = torch.tensor([[0, 3]] * 6)
     (ours, _), (theirs, _) = answers(lives, obs=torch.randn(6, 3), is_train=training, prev_actions=actions)
     assert_equal(ours, theirs)
@@ -183,9 +177,7 @@ def test_a_model_of_deviations_keeps_them_above_zero(sides):
 @pytest.mark.parametrize("training", [True, False])
 def test_an_amp_model(training, build_both):
     disc = {"units": [6], "activation": "relu", "initializer": {"name": "default"}}
-    lives = build_both(
-        "ModelAMP", "AMPBuilder", network_section(separate=True, disc=disc), amp_input_shape=(4,)
-    )
+    lives = build_both("ModelAMP", "AMPBuilder", network_section(separate=True, disc=disc), amp_input_shape=(4,))
     question = {"obs": torch.randn(6, 3), "is_train": training, "prev_actions": torch.randn(6, 2)}
     (ours, _), (theirs, _) = answers(lives, **question, amp_obs=torch.randn(6, 4))
     assert_equal(ours, theirs)
@@ -312,9 +304,7 @@ def test_what_a_client_registers_wins(sides, registries):
 
 
 def test_a_network_that_nobody_registered_is_told(registries):
-    with pytest.raises(
-        ValueError, match="no network is registered as 'actor_critik'; did you mean 'actor_critic'"
-    ):
+    with pytest.raises(ValueError, match="no network is registered as 'actor_critik'; did you mean 'actor_critic'"):
         legacy.NetworkBuilder().load({"name": "actor_critik"})
 
 

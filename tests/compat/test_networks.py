@@ -174,9 +174,7 @@ def test_a_central_value(build_both):
 @pytest.mark.parametrize("rnn", [None, {"name": "gru", "units": 7, "layers": 1}])
 def test_residual_convolutions(kind, rnn, build_both):
     section = network_section(kind, cnn={"conv_depths": [3, 4]}, **({"rnn": rnn} if rnn else {}))
-    ours, theirs = build_both(
-        "A2CResnetBuilder", section, actions_num=KINDS[kind], input_shape=(9, 9, 3), num_seqs=S
-    )
+    ours, theirs = build_both("A2CResnetBuilder", section, actions_num=KINDS[kind], input_shape=(9, 9, 3), num_seqs=S)
     obs = torch.rand(S, 9, 9, 3)
     states = {"rnn_states": (torch.randn(1, S, 7),)} if rnn else {}
     equal(ours(asked(obs, **states)), theirs(asked(obs, **states)))

@@ -86,13 +86,9 @@ class Player(players.PpoPlayerContinuous):
         BasePlayer.__init__(self, config)
         self.network = config["network"]
         self.actions_num = self.action_space.shape[0]
-        self.actions_low, self.actions_high = map(
-            torch.tensor, (self.action_space.low, self.action_space.high)
-        )
+        self.actions_low, self.actions_high = map(torch.tensor, (self.action_space.low, self.action_space.high))
         self.mask = [False]
-        self.model = self.network.build(
-            {"actions_num": 2, "input_shape": self.obs_shape, "num_seqs": 8}
-        ).eval()
+        self.model = self.network.build({"actions_num": 2, "input_shape": self.obs_shape, "num_seqs": 8}).eval()
         self.is_rnn = self.model.is_rnn()
         self.running_mean_std = RunningMeanStd(self.obs_shape).eval()
         MADE.append(self)
@@ -128,9 +124,7 @@ def runner(tmp_path, monkeypatch):
 
 
 def test_train_and_play(runner):
-    params = copy.deepcopy(
-        toy_params(normalize_input=True, normalize_value=True, max_epochs=2, env_name="old")
-    )
+    params = copy.deepcopy(toy_params(normalize_input=True, normalize_value=True, max_epochs=2, env_name="old"))
     for block in ("algo", "model", "network"):
         params[block]["name"] = "old"
     params["config"]["player"] = {"games_num": 4, "deterministic": True}
@@ -138,9 +132,7 @@ def test_train_and_play(runner):
     runner.reset()
     runner.run({"train": True, "play": False, "checkpoint": None})
     agent = MADE[0]
-    assert (
-        agent.running_mean_std.count == 1 + 2 * 64
-    )  # 2 epochs of 8 steps in 8 environments, each counted once
+    assert agent.running_mean_std.count == 1 + 2 * 64  # 2 epochs of 8 steps in 8 environments, each counted once
     assert agent.value_mean_std.count == 1 + 2 * 2 * 64  # old values and returns
     assert "running_mean_std.running_mean" not in agent.model.state_dict()
     agent.save("kept")

@@ -59,9 +59,7 @@ def test_how_environments_are_made(toys, monkeypatch):
     foreign = LegacyEnv(ToyEnv(5))
     creator = {"vecenv_type": "X", "env_creator": lambda **kwargs: asked.append(kwargs) or foreign}
     monkeypatch.setitem(configurations, "theirs", creator)
-    agent = BasePlayer(
-        raw(env_name="theirs", env_config={"seed": 3, "a": 1}, player={"env_config": {"a": 2}})
-    )
+    agent = BasePlayer(raw(env_name="theirs", env_config={"seed": 3, "a": 1}, player={"env_config": {"a": 2}}))
     assert agent.env is foreign and asked == [{"a": 2}] and agent.seed is None
     agent = BasePlayer(raw(env_name="theirs", env_config={"seed": 3, "a": 1}))
     assert asked[1:] == [{"a": 1}] and agent.seed == 3
@@ -82,9 +80,7 @@ def test_a_checkpoint_of_this_library(make_agent, toys, tmp_path):
     state = ours.model.state_dict()
     assert sorted(agent.model.state_dict()) == sorted(state)
     assert all(torch.equal(value, state[name]) for name, value in agent.model.state_dict().items())
-    narrow = PpoPlayerContinuous(
-        raw({"mlp": {"units": [4], "activation": "elu", "initializer": {"name": "default"}}})
-    )
+    narrow = PpoPlayerContinuous(raw({"mlp": {"units": [4], "activation": "elu", "initializer": {"name": "default"}}}))
     with pytest.raises(CheckpointError, match="differing parameters"):
         narrow.restore(str(tmp_path / "ours.pth"))
 
@@ -105,9 +101,7 @@ def test_statistics_beside_the_model_and_the_environments_state(tmp_path):
         "count": torch.tensor(2.0),
     }
     kept = {name: value for name, value in weights.items() if not name.startswith("running_mean_std")}
-    save_checkpoint(
-        tmp_path / "x.pth", {"model": kept, "running_mean_std": beside, "env_state": {"level": 3}}
-    )
+    save_checkpoint(tmp_path / "x.pth", {"model": kept, "running_mean_std": beside, "env_state": {"level": 3}})
     agent.restore(str(tmp_path / "x.pth"))
     assert agent.model.running_mean_std.running_mean.tolist() == [1.0] * 3 and agent.env.level == 3
     whole = PpoPlayerContinuous(raw(**given(legacy_env(ToyEnv()))))
@@ -274,9 +268,7 @@ def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
     weights = player.get_weights()
     weights["model"]["a2c_network.sigma"][0] = np.nan
     save_checkpoint(tmp_path / "bad.pth", weights)
-    with pytest.raises(
-        CheckpointError, match=r"bad\.pth: a2c_network\.sigma: found 1 of 2 values not finite"
-    ):
+    with pytest.raises(CheckpointError, match=r"bad\.pth: a2c_network\.sigma: found 1 of 2 values not finite"):
         player.restore(str(tmp_path / "bad.pth"))
 
 

@@ -170,8 +170,7 @@ def test_acts_as_rl_games(player, params, batch, theirs, tmp_path, capsys):
     state = {"model": peer.model.state_dict()}
     if player == "SACPlayer":
         state = {
-            part: getattr(peer.model.sac_network, part).state_dict()
-            for part in ("actor", "critic", "critic_target")
+            part: getattr(peer.model.sac_network, part).state_dict() for part in ("actor", "critic", "critic_target")
         }
         state["running_mean_std"] = peer.model.running_mean_std.state_dict()
     torch.save(state, tmp_path / "theirs.pth")

@@ -123,9 +123,7 @@ def test_a_checkpoint_at_a_limit_is_refused_before_anything_is_made(settings, tm
     for limits, key in (({}, "max_epochs"), ({"max_epochs": -1, "max_frames": 1}, "max_frames")):
         again = copy.deepcopy(config)
         again["params"]["config"] |= limits
-        with pytest.raises(
-            ConfigError, match=rf"params.config.{key}: given .* at which .*{file.name} was saved"
-        ):
+        with pytest.raises(ConfigError, match=rf"params.config.{key}: given .* at which .*{file.name} was saved"):
             trained(again, args={"checkpoint": str(file)})
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -209,9 +207,7 @@ def test_a_file_starts_from_its_load_path(settings):
     params["params"]["config"]["max_epochs"] = 3
     agent = trained(params)
     assert (agent.epoch_num, agent.num_actors) == (3, 8)
-    assert {file.name.split("_ep_")[1][0] for file in agent.run.folder.nn.glob("last_*")} == {
-        "3"
-    }  # from 2 on
+    assert {file.name.split("_ep_")[1][0] for file in agent.run.folder.nn.glob("last_*")} == {"3"}  # from 2 on
     kept = yaml.safe_load(agent.run.folder.config_file.read_text())["params"]
     assert agent.run.folder.path.name == "two" and not kept.get("load_checkpoint")
     params["params"]["load_path"] = ""

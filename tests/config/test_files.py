@@ -65,9 +65,7 @@ def test_both_runners_find_the_home(home):
         agent = runner.run({"train": True, "vec_env": ToyEnv()} if number == 0 else {"train": True})
         (file,) = (home / "runs" / f"run{number}" / "nn").iterdir()
         again = type(runner)()
-        again.load(
-            {"params": toy_params(**{**config, "max_epochs": 2, "full_experiment_name": f"again{number}"})}
-        )
+        again.load({"params": toy_params(**{**config, "max_epochs": 2, "full_experiment_name": f"again{number}"})})
         start = {"train": True, "checkpoint": f"$HOME/runs/run{number}/nn/{file.name}"}
         assert again.run(start | ({"vec_env": ToyEnv()} if number == 0 else {})).epoch_num == 2
         assert str(getattr(agent, "nn_dir", file.parent)) == str(file.parent)

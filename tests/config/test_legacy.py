@@ -115,9 +115,7 @@ def test_schedules_that_mean_constant(example, value):
 
 def test_the_american_spelling_means_what_it_says(example):
     example["config"] |= {"bound_loss_type": "regularization", "bounds_loss_coef": 0.1}
-    with pytest.warns(
-        ConfigWarning, match="taken for 'regularisation'; RL Games does not know this spelling"
-    ):
+    with pytest.warns(ConfigWarning, match="taken for 'regularisation'; RL Games does not know this spelling"):
         assert parse_params(example).config.bound_loss_type == "regularisation"
 
 
@@ -205,9 +203,7 @@ def test_of_two_sizes_of_a_minibatch_one_acts(example):
         f"params.config.central_value_config.{said}",
     ]
     for key in sizes:
-        one = {
-            "config": {k: v for k, v in example["config"].items() if k not in (key, "central_value_config")}
-        }
+        one = {"config": {k: v for k, v in example["config"].items() if k not in (key, "central_value_config")}}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             parse_params(example | one)

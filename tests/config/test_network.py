@@ -17,9 +17,7 @@ def parse(schema=ActorCriticConfig, **keys):
 def problems(schema=ActorCriticConfig, **keys):
     with pytest.raises(ConfigError) as caught:
         parse(schema, **keys)
-    return {
-        problem.path.removeprefix("params.network."): problem.message for problem in caught.value.problems
-    }
+    return {problem.path.removeprefix("params.network."): problem.message for problem in caught.value.problems}
 
 
 @pytest.mark.parametrize("block", [None, {}])
@@ -79,10 +77,7 @@ def test_resnet():
     network = parse(ResnetActorCriticConfig, cnn={"conv_depths": [16, 32]}, separate=False)
     assert network.cnn.conv_depths == (16, 32)
     assert network.cnn.permute_input
-    assert (
-        "always share"
-        in problems(ResnetActorCriticConfig, cnn={"conv_depths": [16]}, separate=True)["separate"]
-    )
+    assert "always share" in problems(ResnetActorCriticConfig, cnn={"conv_depths": [16]}, separate=True)["separate"]
     assert problems(ResnetActorCriticConfig, cnn={"conv_depths": []}) == {
         "cnn.conv_depths": "given []; expected a list of at least one"
     }

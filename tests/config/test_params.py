@@ -133,9 +133,7 @@ def test_a_key_in_the_wrong_place_is_sent_home(example):
     example["config"]["units"] = [1]
     example["network"]["gamma"] = 0.9
     found = problems(example)
-    assert (
-        found["params.config.units"] == "unknown key; it belongs to params.network.mlp or params.network.rnn"
-    )
+    assert found["params.config.units"] == "unknown key; it belongs to params.network.mlp or params.network.rnn"
     assert found["params.network.gamma"] == "unknown key; it belongs to params.config"
 
 

@@ -28,9 +28,7 @@ changes = st.fixed_dictionaries(
         "schedule_type": st.sampled_from(["legacy", "per_minibatch", "standard", "standard_epoch"]),
         "torch_compile": st.sampled_from([True, False, "default", "max-autotune"]),
         "truncate_grads": st.booleans(),
-        "env_config": st.dictionaries(
-            st.text("abc", min_size=1), st.none() | st.integers() | st.lists(st.text())
-        ),
+        "env_config": st.dictionaries(st.text("abc", min_size=1), st.none() | st.integers() | st.lists(st.text())),
         "name": st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1),
     },
 )
@@ -49,11 +47,7 @@ def test_dump_goes_round_through_yaml(example_text, changes):
 @given(number=st.floats(1e-12, 1e12))
 def test_a_number_and_its_text_mean_the_same(number):
     section = {"name": "orthogonal", "gain": number}
-    assert (
-        InitializerConfig(**section).gain
-        == InitializerConfig(**section | {"gain": repr(number)}).gain
-        == number
-    )
+    assert InitializerConfig(**section).gain == InitializerConfig(**section | {"gain": repr(number)}).gain == number
 
 
 @settings(max_examples=100, deadline=None)
@@ -69,9 +63,7 @@ def test_any_value_is_taken_as_a_number_or_refused_in_words(value):
 
 anything = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
     max_leaves=6,
 )
 

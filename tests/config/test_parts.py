@@ -44,9 +44,7 @@ def test_a_seed_says_what_it_may_be(example, seed):
 def test_a_section_that_is_no_block_is_one_problem(example, section):
     example[section] = "x"
     found = {path: what for path, what in problems(example).items() if path.startswith(f"params.{section}")}
-    assert (
-        list(found) == [f"params.{section}"] and "given 'x'; expected a block" in found[f"params.{section}"]
-    )
+    assert list(found) == [f"params.{section}"] and "given 'x'; expected a block" in found[f"params.{section}"]
 
 
 def test_a_network_that_acts_is_no_central_value(example):

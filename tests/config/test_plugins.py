@@ -97,9 +97,8 @@ def test_the_schema_of_an_own_task_is_checked_like_ours(refused):
 
 
 def test_what_cannot_be_imported_is_named_with_the_reason(refused, own):
-    assert (
-        "task: got 'rail_task:Rial', but module 'rail_task' has no 'Rial'; did you mean 'Rail'?"
-        in refused("task=rail_task:Rial")
+    assert "task: got 'rail_task:Rial', but module 'rail_task' has no 'Rial'; did you mean 'Rail'?" in refused(
+        "task=rail_task:Rial"
     )
     assert "task: got 'rale_task'; expected a module that Python finds." in refused("task=rale_task:Rail")
     assert "got 'rail_task:RailConfig', which is no subclass" in refused("task=rail_task:RailConfig")
@@ -129,9 +128,7 @@ def test_a_module_registers_a_task_by_name(own):
 def test_a_task_names_its_own_training_file(own, monkeypatch):
     ant = (Path(cli.__file__).parents[1] / "cfg/train/CartpolePPO.yaml").read_text()
     (own / "rail_ppo.yaml").write_text(ant.replace("gamma: 0.99", "gamma: 0.5"))
-    (own / "tuned.py").write_text(
-        "import rail_task\nclass Tuned(rail_task.Rail):\n    train = 'rail_ppo.yaml'\n"
-    )
+    (own / "tuned.py").write_text("import rail_task\nclass Tuned(rail_task.Rail):\n    train = 'rail_ppo.yaml'\n")
     assert train.main(["task=tuned:Tuned", *SMALL]).gamma == 0.5
     assert train.main(["task=tuned:Tuned", "train=AntPPO", *SMALL]).gamma == 0.99
     agent = train.main(["task=Cartpole", "train=rail_ppo.yaml", *SMALL])
@@ -183,9 +180,7 @@ def test_a_package_announces_its_tasks_by_an_entry_point(own, monkeypatch, capsy
     info = own / "rail-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rail\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[manybody.plugins]\nrail = rail_plugin\nsick = not_there\n"
-    )
+    (info / "entry_points.txt").write_text("[manybody.plugins]\nrail = rail_plugin\nsick = not_there\n")
     (own / "rail_plugin.py").write_text(
         "import manybody\nfrom rail_task import Rail\nmanybody.register_task('Rail', Rail)\n"
     )

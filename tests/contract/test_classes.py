@@ -42,9 +42,7 @@ def test_the_chain_of_agents():
 
 
 def test_the_base_classes_are_abstract():
-    assert (
-        inspect.isabstract(BaseAlgorithm) and inspect.isabstract(A2CBase) and inspect.isabstract(BasePlayer)
-    )
+    assert inspect.isabstract(BaseAlgorithm) and inspect.isabstract(A2CBase) and inspect.isabstract(BasePlayer)
     assert not inspect.isabstract(A2CAgent) and not inspect.isabstract(PpoPlayerContinuous)
 
 
@@ -59,9 +57,7 @@ def test_learning_is_left_to_subclasses(name):
     """But for the loop around epochs, ``train`` and ``update_epoch``, which every algorithm shares."""
     shared = name in vars(TrainableAlgorithm) and name != "train_epoch"
     assert shared or not hasattr(A2CBase, name) or getattr(A2CBase, name).__isabstractmethod__
-    assert callable(getattr(A2CAgent, name)) and not getattr(
-        getattr(A2CAgent, name), "__isabstractmethod__", False
-    )
+    assert callable(getattr(A2CAgent, name)) and not getattr(getattr(A2CAgent, name), "__isabstractmethod__", False)
 
 
 @pytest.mark.parametrize(
@@ -175,9 +171,7 @@ def test_the_model_is_live_and_the_network_is_its_recipe(make_agent):
 
 def test_names_in_a_state_dict(make_agent):
     statistics = ["running_mean", "running_var", "count"]
-    trunks = [
-        f"a2c_network.{mlp}.{i}.{p}" for mlp in ("actor_mlp", "critic_mlp") for i in (0, 2) for p in PARTS
-    ]
+    trunks = [f"a2c_network.{mlp}.{i}.{p}" for mlp in ("actor_mlp", "critic_mlp") for i in (0, 2) for p in PARTS]
     heads = [f"a2c_network.{head}.{p}" for head in ("value", "mu") for p in PARTS]
     expected = {
         *(f"{owner}.{name}" for owner in ("running_mean_std", "value_mean_std") for name in statistics),

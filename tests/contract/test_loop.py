@@ -119,9 +119,7 @@ def test_rollout_fields_keep_what_the_environment_reports(make_agent):
 def test_what_the_agent_learns_from_need_not_be_a_metric(make_agent, capsys):
     class Wide(ToyEnv):
         def step(self, actions):
-            return (
-                super().step(actions)._replace(extras={"seen": torch.zeros(8, 3), "lost": torch.zeros(8, 3)})
-            )
+            return super().step(actions)._replace(extras={"seen": torch.zeros(8, 3), "lost": torch.zeros(8, 3)})
 
     class Agent(A2CAgent):
         def rollout_fields(self):

@@ -111,9 +111,7 @@ def test_networks_and_models_of_ones_own(register_both, names, tmp_path):
     assert type(builder.network_factory.create(names[0])) is TinyBuilder
     assert builder.network_factory.schemas[names[0]] is None
     mapping["network"]["name"], mapping["model"]["name"] = names
-    params = parse_params(
-        mapping, networks=builder.network_factory.schemas, models=builder.model_factory.schemas
-    )
+    params = parse_params(mapping, networks=builder.network_factory.schemas, models=builder.model_factory.schemas)
     assert type(builder.load(params)) is TinyModel
 
 

@@ -65,9 +65,7 @@ def test_the_speed_line_equals_rl_games_own(capsys):
     for max_epochs in (-1, 500):
         for max_frames in (-1, 10**9):
             a2c_common.print_statistics(True, 65536, 0.5, 0.625, 1.0, 7, max_epochs, 458752, max_frames)
-            assert capsys.readouterr().out.strip() == fps_line(
-                report(max_epochs=max_epochs, max_frames=max_frames)
-            )
+            assert capsys.readouterr().out.strip() == fps_line(report(max_epochs=max_epochs, max_frames=max_frames))
 
 
 def test_a_step_without_time_divides_by_nothing():
@@ -98,9 +96,7 @@ def test_warnings_go_to_standard_error(capsys):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_rl_games_lines_are_printed_for_scripts_and_logged_on_a_terminal(
-    terminal, monkeypatch, capsys, caplog
-):
+def test_rl_games_lines_are_printed_for_scripts_and_logged_on_a_terminal(terminal, monkeypatch, capsys, caplog):
     monkeypatch.setattr(console, "is_terminal", lambda: terminal)
     with caplog.at_level("INFO", logger="manybody"):
         console.log("=> saving checkpoint 'x'")
@@ -177,9 +173,7 @@ def test_the_dashboard_shows_the_tasks_own_terms_and_no_constants():
     ):
         assert re.search(text, picture), text
     assert all(text not in picture for text in ("e clip", "lr mul", "entropy coef", "unstable", "Episode"))
-    dashboard.update(
-        report(3, scalars={"kl": 0.01, **SETTINGS, "e_clip": 0.1}, terms={**TERMS, "unstable_envs": 3.0})
-    )
+    dashboard.update(report(3, scalars={"kl": 0.01, **SETTINGS, "e_clip": 0.1}, terms={**TERMS, "unstable_envs": 3.0}))
     picture = drawn(dashboard, 80)
     assert re.search(r"e clip +0\.1000", picture) and re.search(r"unstable envs +3\.0000", picture)
     assert "lr mul" not in picture

@@ -22,9 +22,7 @@ def taken(metrics):
 
 
 def test_rows_are_averaged_over_rows_and_steps(metrics):
-    metrics.add(
-        {"forward": torch.tensor([1.0, 2.0, 3.0, 6.0]), "up": torch.tensor([True, False, False, False])}, NONE
-    )
+    metrics.add({"forward": torch.tensor([1.0, 2.0, 3.0, 6.0]), "up": torch.tensor([True, False, False, False])}, NONE)
     metrics.add({"forward": torch.zeros(4), "up": torch.ones(4, dtype=torch.bool)}, ENDS)
     # (1 + 2 + 3 + 6 + 4 x 0) / 8; one of four, then all.
     assert taken(metrics) == {"forward": 1.5, "up": 5 / 8}

@@ -60,9 +60,7 @@ def test_every_epoch_starts_clean(guard):
     guard.clean("obs", 0, torch.full((6, 1), float("nan")))
     guard.healthy_update(torch.tensor(float("nan")), torch.tensor(1.0))
     guard.start_epoch()
-    assert set(read_to_host({k: v for k, v in guard.counters().items() if "first" not in k}).values()) == {
-        0.0
-    }
+    assert set(read_to_host({k: v for k, v in guard.counters().items() if "first" not in k}).values()) == {0.0}
 
 
 @pytest.mark.parametrize("value", BROKEN)
@@ -117,9 +115,7 @@ def test_quarantine_keeps_what_was_learned_beside_broken_samples():
     assert weights.now == 100
     for _ in range(PATIENCE):
         sentence = weights.epoch(skipped=UPDATES)
-    assert (
-        weights.now == 100 and "returned to the last good weights" in sentence
-    )  # not to those of 100 epochs ago
+    assert weights.now == 100 and "returned to the last good weights" in sentence  # not to those of 100 epochs ago
 
 
 def test_rollback_returns_at_once_even_before_the_first_good_epoch():

@@ -46,9 +46,7 @@ def test_finished_episodes_are_counted_beyond_the_window_and_over_a_resume():
     assert (meter.finished.item(), meter.current_size.item()) == (10, 3)  # 7 + 3
     other.load_state_dict(meter.state_dict())
     assert other.finished.item() == 10
-    other.load_state_dict(
-        {"mean": torch.tensor(1.0), "current_size": torch.tensor(3.0)}
-    )  # of an earlier version
+    other.load_state_dict({"mean": torch.tensor(1.0), "current_size": torch.tensor(3.0)})  # of an earlier version
     assert other.finished.item() == 3 and other.finished.dtype == torch.int64
 
 

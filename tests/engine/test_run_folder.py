@@ -40,9 +40,7 @@ def test_two_runs_in_one_second_get_two_folders(tmp_path, monkeypatch):
     assert names == ["Ant_22-16-05-11", "Ant_22-16-05-11_2", "Ant_22-16-05-11_3"]
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", ".", "..", "a/b", "../x", "a\\b", "a\0b", "a\nb", "x" * 255, "ü" * 81, " x"]
-)
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "../x", "a\\b", "a\0b", "a\nb", "x" * 255, "ü" * 81, " x"])
 def test_impossible_names_are_refused_before_anything_is_made(tmp_path, name):
     with pytest.raises(RunFolderError, match="experiment=<name>"):
         check_name(name)

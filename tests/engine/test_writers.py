@@ -86,9 +86,7 @@ def test_a_rolled_back_run_drops_the_epochs_it_repeats(folder):
     assert epochs_of(folder) == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "rest", [b'{"epoch": 3, "fra', b'{"epoch": 3, "frame": 300}', b"\0" * 50, b"[]\n", b"\xff\n"]
-)
+@pytest.mark.parametrize("rest", [b'{"epoch": 3, "fra', b'{"epoch": 3, "frame": 300}', b"\0" * 50, b"[]\n", b"\xff\n"])
 def test_what_a_crash_left_unfinished_is_cut_off(folder, rest):
     write_epochs(folder, 1, 2)
     with open(folder.metrics_file, "ab") as file:
@@ -101,9 +99,7 @@ def test_a_full_disk_warns_once_for_each_file_and_loses_only_what_came_meanwhile
     write_epochs(folder, 1)
     size = folder.metrics_file.stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (size + 10, hard)
-    )  # the next line fits by its first ten bytes only
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))  # the next line fits by its first ten bytes only
     try:
         writer = RunWriter(folder)
         for epoch in (2, 3):

@@ -106,12 +106,8 @@ def test_one_row_without_a_mask_is_known(mode, quiet, call):
         steps += 1
     # The first episode of row 1 ends in step 2, where the second begins.
     assert steps == {"reset": 2, "step": 3, "first reset": 0}[call]
-    where = (
-        "reset" if "reset" in call and (call == "first reset" or mode != AutoresetMode.SAME_STEP) else "step"
-    )
-    with pytest.raises(
-        EnvError, match=rf"^mine: {where}\(\) infos\['action_mask'\]: none of row 1; expected"
-    ):
+    where = "reset" if "reset" in call and (call == "first reset" or mode != AutoresetMode.SAME_STEP) else "step"
+    with pytest.raises(EnvError, match=rf"^mine: {where}\(\) infos\['action_mask'\]: none of row 1; expected"):
         env.get_action_masks()
 
 
@@ -129,9 +125,7 @@ class IgnoresTheMask(SyncVectorEnv):
 def test_a_vector_environment_that_cannot_reset_a_part_is_refused_when_it_has_to(mode):
     env = WrappedVectorEnv(copies(IgnoresTheMask, mode), env_name="deaf")
     env.reset()
-    with pytest.raises(
-        EnvError, match=r"deaf: reset\(options=.*changed environments outside the mask.*SAME_STEP"
-    ):
+    with pytest.raises(EnvError, match=r"deaf: reset\(options=.*changed environments outside the mask.*SAME_STEP"):
         env.step(torch.zeros(4, dtype=torch.int64))
     alone = WrappedVectorEnv(copies(IgnoresTheMask, mode, lengths=(2,)))
     assert story(alone, torch.zeros(9, 1, dtype=torch.int64))[0] == plain(2, [0] * 9)
@@ -150,9 +144,7 @@ def test_gymnasiums_own_cartpole_vector_is_such_a_one():
 def test_a_vector_environment_must_say_its_mode():
     env = copies(SyncVectorEnv, AutoresetMode.SAME_STEP)
     del env.metadata["autoreset_mode"]
-    with pytest.raises(
-        EnvError, match=r"autoreset_mode'\] is None; expected a gymnasium.vector.AutoresetMode"
-    ):
+    with pytest.raises(EnvError, match=r"autoreset_mode'\] is None; expected a gymnasium.vector.AutoresetMode"):
         WrappedVectorEnv(env)
 
 

@@ -61,9 +61,7 @@ def test_states_and_keys():
     with pytest.raises(EnvError, match=r"gave no 'states'; expected them, as its spec has a state_space"):
         checked(Bent(state_space=box), "bent").reset()
     both = spaces.Dict({"left": box, "right": box})
-    with pytest.raises(
-        EnvError, match=r"'obs': got Tensor; expected a dict with the keys \['left', 'right'\]"
-    ):
+    with pytest.raises(EnvError, match=r"'obs': got Tensor; expected a dict with the keys \['left', 'right'\]"):
         checked(Bent(observation_space=both), "bent").reset()
     one = Bent(lambda obs: {"obs": {"left": obs["obs"]}}, observation_space=both)
     with pytest.raises(EnvError, match=r"no key 'right' among \['left'\]; expected \['left', 'right'\]"):
@@ -160,9 +158,7 @@ def test_a_spec_is_frozen_until_a_test_bends_it():
 
 
 class Single(gymnasium.Env):
-    observation_space = spaces.Dict(
-        {"image": spaces.Box(0, 255, (2,), np.uint8), "pose": spaces.Box(-1, 1, (3,))}
-    )
+    observation_space = spaces.Dict({"image": spaces.Box(0, 255, (2,), np.uint8), "pose": spaces.Box(-1, 1, (3,))})
     action_space = spaces.Discrete(2)
 
     def __init__(self, reset=None, step=None):

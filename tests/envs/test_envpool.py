@@ -38,9 +38,7 @@ def test_every_transition_of_envpool_and_none_besides(env_name, limit):
             else:
                 last = seen if done[n] else None
                 expected[n].append([seen, np.float32(reward[n]), terminated[n], truncated[n], last])
-    exact = (
-        {"rtol": 0.0, "atol": 0.0} if discrete else {"rtol": 1e-3, "atol": 1e-3}
-    )  # theirs acted in float64
+    exact = {"rtol": 0.0, "atol": 0.0} if discrete else {"rtol": 1e-3, "atol": 1e-3}  # theirs acted in float64
     for t in range(steps):
         batch = np.stack([action(n, t) for n in range(4)])
         step = ours.step(torch.tensor(batch, dtype=torch.int64 if discrete else torch.float32))

@@ -59,9 +59,7 @@ MODES = [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]
 @pytest.mark.parametrize("what", OBS)
 def test_ready_made_copies_one_after_the_other(mode, what):
     env = SyncVectorEnv([partial(Late, answer(0, OBS[what]))] * 2, autoreset_mode=mode)
-    with pytest.raises(
-        EnvError, match=r"mine: step\(\) observation of copy 0: got .*; expected \(3,\)"
-    ) as told:
+    with pytest.raises(EnvError, match=r"mine: step\(\) observation of copy 0: got .*; expected \(3,\)") as told:
         fail(WrappedVectorEnv(env, env_name="mine"))
     assert isinstance(told.value.__context__, ValueError)
 
@@ -89,9 +87,7 @@ def test_copies_in_processes(what):
 
 def test_ready_made_copies_in_processes():
     env = AsyncVectorEnv([partial(Late, answer(0, np.zeros(2)))] * 2, autoreset_mode=MODES[0])
-    with pytest.raises(
-        EnvError, match=r"mine: step\(\): AsyncVectorEnv stopped with ValueError: could not broadcast"
-    ):
+    with pytest.raises(EnvError, match=r"mine: step\(\): AsyncVectorEnv stopped with ValueError: could not broadcast"):
         fail(WrappedVectorEnv(env, env_name="mine"))
 
 

@@ -100,9 +100,7 @@ def test_the_seed_decides_the_first_episodes_and_is_used_once():
 
 
 def test_what_cannot_be_made_is_told():
-    with pytest.raises(
-        EnvError, match=r"observation space of 'FrozenLake-v1' is Discrete\(16\); expected a Box"
-    ):
+    with pytest.raises(EnvError, match=r"observation space of 'FrozenLake-v1' is Discrete\(16\); expected a Box"):
         GymnasiumEnv("FrozenLake-v1", 1)
     with pytest.raises(EnvError, match="vectorization: got 'ray'; expected 'sync' or 'async'"):
         GymnasiumEnv("Pendulum-v1", 1, vectorization="ray")
@@ -215,9 +213,7 @@ class Wrapped(gymnasium.Env):
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 @pytest.mark.parametrize("late", [1, 3])
-@pytest.mark.parametrize(
-    "kind", [lambda x: np.array([x]), np.array, lambda x: torch.tensor([x]), torch.tensor]
-)
+@pytest.mark.parametrize("kind", [lambda x: np.array([x]), np.array, lambda x: torch.tensor([x]), torch.tensor])
 def test_numbers_may_be_arrays_with_one_element(vectorization, late, kind):
     env = WrappedVectorEnv(vectorized(lambda: Wrapped(kind, late), 2, vectorization, "wrapped"))
     env.reset()
@@ -228,15 +224,11 @@ def test_numbers_may_be_arrays_with_one_element(vectorization, late, kind):
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-@pytest.mark.parametrize(
-    ("late", "kind"), [(1, lambda x: None), (3, lambda x: None), (3, lambda x: np.ones(2))]
-)
+@pytest.mark.parametrize(("late", "kind"), [(1, lambda x: None), (3, lambda x: None), (3, lambda x: np.ones(2))])
 def test_what_is_no_number_is_refused_in_any_step(vectorization, late, kind):
     env = WrappedVectorEnv(vectorized(lambda: Wrapped(kind, late), 2, vectorization, "wrapped"))
     env.reset()
-    with pytest.raises(
-        EnvError, match=r"^wrapped: step\(\) reward: got (None|an array .*); expected one number"
-    ):
+    with pytest.raises(EnvError, match=r"^wrapped: step\(\) reward: got (None|an array .*); expected one number"):
         for _ in range(3):
             env.step(torch.zeros(2, dtype=torch.int64))
     env.env.close(**({"terminate": True} if vectorization == "async" else {}))

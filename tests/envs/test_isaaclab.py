@@ -84,18 +84,13 @@ def test_a_group_of_parts_is_a_dictionary():
 def test_groups_of_choice():
     groups = {"policy": 2, "critic": 3, "teacher": 1}
     env = lab(groups=groups, obs_groups={"obs": ["teacher", "policy"], "states": []})
-    assert (
-        env.reset()["obs"][2].tolist() == pytest.approx([200.0, 200.0, 200.1])
-        and env.spec.state_space is None
-    )
+    assert env.reset()["obs"][2].tolist() == pytest.approx([200.0, 200.0, 200.1]) and env.spec.state_space is None
     apart = lab(groups=groups, obs_groups={"states": ["critic", "policy"]}, concat_obs_groups=False)
     assert {key: tuple(part.shape) for key, part in apart.reset()["states"].items()} == {
         "critic": (4, 3),
         "policy": (4, 2),
     }
-    with pytest.raises(
-        EnvError, match=r"obs_groups: given obs: \['eyes'\]; expected lists 'obs' and 'states' of gr"
-    ):
+    with pytest.raises(EnvError, match=r"obs_groups: given obs: \['eyes'\]; expected lists 'obs' and 'states' of gr"):
         lab(obs_groups={"obs": ["eyes"]})
     with pytest.raises(EnvError, match=r"given value: \['critic'\]; expected lists 'obs' and 'states'"):
         lab(obs_groups={"value": ["critic"]})
@@ -152,17 +147,13 @@ def installed(monkeypatch):
 
 
 def test_another_interface_is_told():
-    with pytest.raises(
-        EnvError, match=r"^PendulumEnv: PendulumEnv has no num_envs; expected a DirectRLEnv or a Man"
-    ):
+    with pytest.raises(EnvError, match=r"^PendulumEnv: PendulumEnv has no num_envs; expected a DirectRLEnv or a Man"):
         IsaacLabEnv(gymnasium.make("Pendulum-v1"))
 
 
 def test_by_name_isaac_sim_is_started_once_and_the_configuration_filled_in(installed):
     settings = {"seed": 7, "device": "cpu", "app": {"enable_cameras": True}, "clip_obs": 5.0}
-    env = create_vec_env(
-        "isaaclab:Isaac-Lab-v0", 4, **settings, sim={"dt": 0.5}, rewards={"alive": {"weight": 2.0}}
-    )
+    env = create_vec_env("isaaclab:Isaac-Lab-v0", 4, **settings, sim={"dt": 0.5}, rewards={"alive": {"weight": 2.0}})
     assert installed == [{"headless": True, "device": "cpu", "enable_cameras": True}]
     cfg = env.env.unwrapped.cfg
     assert (cfg.seed, cfg.sim.dt, cfg.scene.num_envs) == (7, 0.5, 4) and cfg.rewards["alive"].weight == 2.0
@@ -174,24 +165,16 @@ def test_by_name_isaac_sim_is_started_once_and_the_configuration_filled_in(insta
 
 
 def test_what_cannot_be_made_is_told_in_a_line(installed, monkeypatch):
-    with pytest.raises(
-        EnvError, match=r"^env_name: given 'isaaclab:Isaac-Lob-v0'; .*like it are .*Isaac-Lab-v0"
-    ):
+    with pytest.raises(EnvError, match=r"^env_name: given 'isaaclab:Isaac-Lob-v0'; .*like it are .*Isaac-Lab-v0"):
         create_vec_env("isaaclab:Isaac-Lob-v0", 4)
-    with pytest.raises(
-        EnvError, match=r"^env_name: given 'isaaclab:CartPole-v1'; expected a registered task"
-    ):
+    with pytest.raises(EnvError, match=r"^env_name: given 'isaaclab:CartPole-v1'; expected a registered task"):
         create_vec_env("isaaclab:CartPole-v1", 4)
     with pytest.raises(EnvError, match=r"^env_config.sim.dd: unknown; expected one of num.*|device, dt$"):
         create_vec_env("isaaclab:Isaac-Lab-v0", 4, device="cpu", sim={"dd": 1})
-    with pytest.raises(
-        EnvError, match=r"'isaaclab:mine.tasks:Isaac-Lab-v0' needs Isaac Lab \(No module named 'mine"
-    ):
+    with pytest.raises(EnvError, match=r"'isaaclab:mine.tasks:Isaac-Lab-v0' needs Isaac Lab \(No module named 'mine"):
         create_vec_env("isaaclab:mine.tasks:Isaac-Lab-v0", 4)
     monkeypatch.setitem(sys.modules, "isaaclab_tasks.utils", None)
-    with pytest.raises(
-        EnvError, match=r"needs Isaac Lab \(.*isaaclab_tasks.*\); install Isaac Lab as its guide"
-    ):
+    with pytest.raises(EnvError, match=r"needs Isaac Lab \(.*isaaclab_tasks.*\); install Isaac Lab as its guide"):
         create_vec_env("isaaclab:Isaac-Lab-v0", 4)
 
 
@@ -214,9 +197,7 @@ def test_training_with_the_states_and_the_log(installed, tmp_path):
 
 def test_a_made_environment_is_trained_as_scripts_of_isaac_lab_do(tmp_path):
     env = lab(clip_actions=1.0, is_finite_horizon=True)
-    mapping = toy_params(
-        num_actors=4, minibatch_size=16, max_epochs=2, train_dir=str(tmp_path), env_name="lab"
-    )
+    mapping = toy_params(num_actors=4, minibatch_size=16, max_epochs=2, train_dir=str(tmp_path), env_name="lab")
     runner = Runner()
     runner.load({"params": mapping})
     agent = runner.run({"train": True, "vec_env": env})

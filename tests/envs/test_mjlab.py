@@ -48,9 +48,7 @@ def test_a_task_by_name(installed):
     assert env.spec.observation_space == spaces.Box(-torch.inf, torch.inf, (2,))
     assert env.spec.action_space == spaces.Box(-0.5, 0.5, (2,))
     obs = env.reset()  # 100 n + t + j / 10, up to 150
-    assert (
-        obs["obs"][1].tolist() == pytest.approx([100.0, 100.1]) and obs["states"][3].tolist() == [150.0] * 3
-    )
+    assert obs["obs"][1].tolist() == pytest.approx([100.0, 100.1]) and obs["states"][3].tolist() == [150.0] * 3
     assert env.step(torch.full((4, 2), 9.0)).reward.tolist() == [1.0] * 4
 
 
@@ -82,13 +80,9 @@ def test_ends_with_and_without_its_own_reset(installed, auto_reset):
 
 
 def test_what_cannot_be_made_is_told_in_a_line(installed, monkeypatch):
-    with pytest.raises(
-        EnvError, match=r"^env_name: given 'mjlab:Mjlab-Lob'; .*like it are Mjlab-Lab \(module:id"
-    ):
+    with pytest.raises(EnvError, match=r"^env_name: given 'mjlab:Mjlab-Lob'; .*like it are Mjlab-Lab \(module:id"):
         make("Mjlab-Lob")
-    with pytest.raises(
-        EnvError, match=r"^env_config.decimation: unknown; expected one of scene, sim, rewards"
-    ):
+    with pytest.raises(EnvError, match=r"^env_config.decimation: unknown; expected one of scene, sim, rewards"):
         make(decimation=4)
     with pytest.raises(EnvError, match=r"expected a name after the colon"):
         make("")

@@ -65,9 +65,7 @@ def test_agents_must_be_alike():
         def action_space(self, agent):
             return spaces.Discrete(2 if agent == "b" else 3)
 
-    with pytest.raises(
-        EnvError, match=r"space of agent 'b' is Discrete\(2\), that of 'a' Discrete\(3\); expected one"
-    ):
+    with pytest.raises(EnvError, match=r"space of agent 'b' is Discrete\(2\), that of 'a' Discrete\(3\); expected one"):
         PettingZooEnv(Unlike, 1)
 
 
@@ -81,9 +79,7 @@ def test_what_is_no_parallel_environment_is_told(tmp_path, monkeypatch):
 
     with pytest.raises(EnvError, match=r"Wrong: reset\(\) gave dict; expected \(observations, infos\)"):
         PettingZooEnv(Wrong, 1).reset()
-    with pytest.raises(
-        EnvError, match=r"'pettingzoo:nowhere.at_all_v0' cannot be imported: No module named 'nowhere'"
-    ):
+    with pytest.raises(EnvError, match=r"'pettingzoo:nowhere.at_all_v0' cannot be imported: No module named 'nowhere'"):
         create_vec_env("pettingzoo:nowhere.at_all_v0", 1)
     (tmp_path / "no_parallel_v0.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
@@ -166,10 +162,7 @@ def test_what_agents_report_comes_by_row():
     env = PettingZooEnv(Reporting, 2)
     env.reset()
     extras = env.step(ACTIONS).extras
-    assert (
-        extras["share"].tolist() == [0.5, 0.0, 0.5] * 2
-        and extras["_share"].tolist() == [True, False, True] * 2
-    )
+    assert extras["share"].tolist() == [0.5, 0.0, 0.5] * 2 and extras["_share"].tolist() == [True, False, True] * 2
 
 
 def test_a_missing_mask_is_refused():
@@ -181,9 +174,7 @@ def test_a_missing_mask_is_refused():
 
     env = PettingZooEnv(lambda: Quiet(masked=True), 2, env_name="quiet")
     env.reset()
-    with pytest.raises(
-        EnvError, match=r"^quiet: step\(\) observations of 'b' in environment 0: no key 'action_mask'"
-    ):
+    with pytest.raises(EnvError, match=r"^quiet: step\(\) observations of 'b' in environment 0: no key 'action_mask'"):
         env.step(ACTIONS)
 
 

@@ -85,9 +85,7 @@ def test_an_error_inside_a_creator_is_its_own():
 
 
 def test_rl_games_names_come_after_ours_and_before_gymnasiums(monkeypatch):
-    monkeypatch.setattr(
-        env_configurations, "configurations", configurations := dict(env_configurations.configurations)
-    )
+    monkeypatch.setattr(env_configurations, "configurations", configurations := dict(env_configurations.configurations))
     monkeypatch.setattr(registration, "configurations", configurations)
     monkeypatch.setattr(vecenv, "configurations", configurations)
     env_configurations.register(

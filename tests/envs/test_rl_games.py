@@ -21,9 +21,7 @@ def _registers():
     """Registers as they were before."""
     saved = dict(env_configurations.configurations), dict(vecenv.vecenv_config)
     yield
-    for register, before in zip(
-        (env_configurations.configurations, vecenv.vecenv_config), saved, strict=True
-    ):
+    for register, before in zip((env_configurations.configurations, vecenv.vecenv_config), saved, strict=True):
         register.clear()
         register.update(before)
 
@@ -163,9 +161,7 @@ def test_masks_curricula_and_closing(base):
 
 
 def test_a_type_ray_runs_single_environments_without_ray():
-    env_configurations.register(
-        "counting", {"vecenv_type": "RAY", "env_creator": lambda length: Counting(length)}
-    )
+    env_configurations.register("counting", {"vecenv_type": "RAY", "env_creator": lambda length: Counting(length)})
     env = create_vec_env("counting", 2, seed=3, length=2, vectorization="async", ray_config={"num_cpus": 2})
     env.reset()
     told = plain(2, [1] * 6)
@@ -195,9 +191,7 @@ def test_what_is_missing_is_told():
         match=r"'typeless' has vecenv_type None; expected one of \['ENVPOOL', 'GYMNASIUM', 'MJLAB', 'RAY'\]",
     ):
         create_vec_env("typeless", 1)
-    with pytest.raises(
-        EnvError, match=r"its vecenv is object, without step, reset, get_env_info; expected a manybody"
-    ):
+    with pytest.raises(EnvError, match=r"its vecenv is object, without step, reset, get_env_info; expected a manybody"):
         RLGamesVecEnv(object(), 1)
 
     class Bare(Protocol):
@@ -219,9 +213,7 @@ def test_what_is_missing_is_told():
         five.step(torch.zeros(2, dtype=torch.int64))
     vecenv.register("SHORT", lambda config_name, num_actors, **kw: Protocol())
     env_configurations.register("short", {"vecenv_type": "SHORT"})
-    with pytest.raises(
-        EnvError, match=r"short: reset\(\) 'obs': got a tensor \(2, 3\) .*; expected a tensor \(5, 3\)"
-    ):
+    with pytest.raises(EnvError, match=r"short: reset\(\) 'obs': got a tensor \(2, 3\) .*; expected a tensor \(5, 3\)"):
         create_vec_env("short", 5).reset()
 
 

@@ -48,13 +48,9 @@ def test_action_spaces_that_they_do_not(space):
         check_spaces("it", BOX, space)
 
 
-@pytest.mark.parametrize(
-    "space", [spaces.Discrete(3), spaces.Tuple([BOX]), spaces.Dict({"a": spaces.Dict({})})]
-)
+@pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Tuple([BOX]), spaces.Dict({"a": spaces.Dict({})})])
 def test_observation_spaces_that_they_do_not(space):
-    with pytest.raises(
-        EnvError, match=r"the observation space of 'it' is .*; expected a Box or a Dict of Boxes"
-    ):
+    with pytest.raises(EnvError, match=r"the observation space of 'it' is .*; expected a Box or a Dict of Boxes"):
         check_spaces("it", space, BOX)
 
 

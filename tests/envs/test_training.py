@@ -31,18 +31,14 @@ def test_agents_that_leave_early_with_states_and_masks(use_action_masks):
     assert agent.game_lengths.mean.item() == 4.0
 
 
-def test_a_run_whose_environment_goes_wrong_ends_in_one_line_and_keeps_what_it_learned(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_run_whose_environment_goes_wrong_ends_in_one_line_and_keeps_what_it_learned(tmp_path, monkeypatch, capsys):
     class Late(ToyEnv):
         def step(self, actions):
             step = super().step(actions)
             return step._replace(obs={"obs": step.obs["obs"][:, :1]}) if len(self.actions) > 20 else step
 
     monkeypatch.setattr(registration, "_creators", {"late": lambda num_actors, **_: Late(num_actors)})
-    mapping = toy_params(
-        env_name="late", max_epochs=4, train_dir=str(tmp_path)
-    )  # 8 steps an epoch: it ends in 3
+    mapping = toy_params(env_name="late", max_epochs=4, train_dir=str(tmp_path))  # 8 steps an epoch: it ends in 3
     with pytest.raises(SystemExit) as stop, exit_codes():
         runner = Runner()
         runner.load({"params": mapping})
@@ -50,7 +46,5 @@ def test_a_run_whose_environment_goes_wrong_ends_in_one_line_and_keeps_what_it_l
     *_, kept, line = capsys.readouterr().err.splitlines()
     assert stop.value.code == 2
     assert kept == "warning: EnvError ended epoch 3; the weights of epoch 2 are saved"
-    assert line.startswith(
-        "error: late: step() 'obs': got a tensor (8, 1) of torch.float32; expected a tensor (8, 3)"
-    )
+    assert line.startswith("error: late: step() 'obs': got a tensor (8, 1) of torch.float32; expected a tensor (8, 3)")
     assert len(list(tmp_path.glob("*/nn/last_Toy_ep_2_*.pth"))) == 1

@@ -102,9 +102,7 @@ def test_final_obs_of_an_ended_episode():
 
 
 def test_gymnasiums_episode_statistics_work_on_top():
-    env = RecordEpisodeStatistics(
-        GymnasiumVectorEnv(make("Cartpole", num_envs=2, cfg={"env": {"episodeLength": 5}}))
-    )
+    env = RecordEpisodeStatistics(GymnasiumVectorEnv(make("Cartpole", num_envs=2, cfg={"env": {"episodeLength": 5}})))
     env.reset(seed=0)
     for _ in range(5):
         *_, infos = env.step(np.zeros((2, 1)))

@@ -55,9 +55,7 @@ def test_the_arm_of_the_custom_task_learns_to_reach(tmp_path):
     first, *_, last = map(json.loads, agent.run.folder.metrics_file.read_text().splitlines())
     assert {"distance/frame", "effort/frame", "unstable_envs/frame"} <= set(first)
     # Episodes last 100 steps, an epoch 20: none has ended in the first. They end nearer than they are on average.
-    assert (
-        "Episode/final_distance" not in first and 0 < last["Episode/final_distance"] < last["distance/frame"]
-    )
+    assert "Episode/final_distance" not in first and 0 < last["Episode/final_distance"] < last["distance/frame"]
 
 
 def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():
@@ -68,9 +66,7 @@ def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():
     data = mujoco.MjData(model)
     data.qpos[:2] = 0.3, -1.1
     mujoco.mj_forward(model, data)
-    tip = (
-        2 * data.geom(2).xpos - data.body(2).xpos
-    )  # the centre of the lower link lies halfway from the elbow
+    tip = 2 * data.geom(2).xpos - data.body(2).xpos  # the centre of the lower link lies halfway from the elbow
     expected = torch.tensor(tip[:2], dtype=torch.float32)
     assert torch.allclose(module.fingertip(torch.tensor([[0.3, -1.1]]))[0], expected, atol=1e-6)
 

@@ -36,9 +36,7 @@ def recurrent():
 
 
 def family(action="discrete", observation="vector", **keys):
-    return lambda: family_params(
-        action, observation, env_config={"action": action, "observation": observation}, **keys
-    )
+    return lambda: family_params(action, observation, env_config={"action": action, "observation": observation}, **keys)
 
 
 KINDS = {
@@ -195,9 +193,7 @@ def test_what_is_not_there_or_not_finite(run, tmp_path):
     weights = player.model.state_dict()
     weights["a2c_network.mu.bias"][0] = np.nan
     save_checkpoint(folder / "nn" / "Toy.pth", {"algo": "a2c_continuous", "model": weights})
-    with pytest.raises(
-        CheckpointError, match=r"Toy\.pth: a2c_network\.mu\.bias: found 1 of 2 values not finite"
-    ):
+    with pytest.raises(CheckpointError, match=r"Toy\.pth: a2c_network\.mu\.bias: found 1 of 2 values not finite"):
         manybody.load_policy(folder)
     with pytest.raises(ConfigError, match="cuda:77"):
         manybody.load_policy(folder, device="cuda:77")
@@ -225,9 +221,7 @@ def test_tasks_need_no_simulator_and_no_motion(run, tmp_path, monkeypatch, task,
 
 def test_the_record_of_a_run_of_the_tree_loads_into_a_runner(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tree = compose(
-        ["task=Cartpole", "num_envs=8", "max_iterations=1", "train.params.config.minibatch_size=64"]
-    )
+    tree = compose(["task=Cartpole", "num_envs=8", "max_iterations=1", "train.params.config.minibatch_size=64"])
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
     from manybody.compat.rl_games.torch_runner import Runner as Theirs
 

@@ -20,9 +20,7 @@ def test_actor_loss_clips_where_it_would_profit(run):
 @pytest.mark.parametrize("loss", [policy.actor_loss, policy.smoothed_actor_loss])
 def test_without_ppo_the_loss_is_the_policy_gradient(run, loss):
     # 3 * 2 and 0.5 * -4, whatever the old probability was.
-    result = run(
-        loss, torch.tensor([9.0, 9.0]), torch.tensor([3.0, 0.5]), torch.tensor([2.0, -4.0]), False, 0.2
-    )
+    result = run(loss, torch.tensor([9.0, 9.0]), torch.tensor([3.0, 0.5]), torch.tensor([2.0, -4.0]), False, 0.2)
     assert result.tolist() == [6.0, -2.0]
 
 
@@ -50,9 +48,7 @@ def test_smooth_clamp(run):
 def test_smoothed_actor_loss_uses_it(run):
     # ratio 2, advantage 1: max(-2, -smooth(2)), and smooth(2) = 0.8 + 0.4 * sigmoid(4 * 1 / 0.4) = 1.19998...
     smooth = 0.8 + 0.4 / (1 + math.exp(-10))
-    loss = run(
-        policy.smoothed_actor_loss, torch.tensor([2.0]).log(), torch.zeros(1), torch.ones(1), True, 0.2
-    )
+    loss = run(policy.smoothed_actor_loss, torch.tensor([2.0]).log(), torch.zeros(1), torch.ones(1), True, 0.2)
     assert loss.item() == pytest.approx(-smooth)
 
 

@@ -60,9 +60,7 @@ def test_a_truncated_step_is_worth_its_own_last_observation(run):
 def test_the_ends_of_lambda(tau):
     # lambda 0: one-step errors. lambda 1: discounted rewards to the end, minus the value.
     rewards, values = column(1.0, 2.0, 4.0), column(3.0, 5.0, 7.0)
-    result = gae(
-        rewards, values, torch.zeros(3, 1), torch.tensor([[9.0]]), torch.zeros(1), 0.5, tau
-    ).flatten()
+    result = gae(rewards, values, torch.zeros(3, 1), torch.tensor([[9.0]]), torch.zeros(1), 0.5, tau).flatten()
     one_step = [1 + 0.5 * 5 - 3, 2 + 0.5 * 7 - 5, 4 + 0.5 * 9 - 7]  # 0.5, 0.5, 1.5
     to_the_end = [
         1 + 0.5 * 2 + 0.25 * 4 + 0.125 * 9 - 3,  # 1.125

@@ -72,9 +72,7 @@ def test_wrap():
 
 def random_quats(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.nn.functional.normalize(
-        torch.randn(*shape, 4, generator=generator, dtype=torch.float64), dim=-1
-    )
+    return torch.nn.functional.normalize(torch.randn(*shape, 4, generator=generator, dtype=torch.float64), dim=-1)
 
 
 def test_the_product_of_units():
@@ -97,9 +95,7 @@ def test_exponential_by_hand():
     # A quarter turn about z: (cos 45, 0, 0, sin 45). A tiny one, 2e-9 about x: (1, 1e-9, 0, 0).
     vectors = torch.tensor([[0.0, 0.0, math.pi / 2], [2e-9, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
     expected = [[HALF, 0.0, 0.0, HALF], [1.0, 1e-9, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
-    torch.testing.assert_close(
-        quat_exp(vectors), torch.tensor(expected, dtype=torch.float64), atol=1e-15, rtol=0
-    )
+    torch.testing.assert_close(quat_exp(vectors), torch.tensor(expected, dtype=torch.float64), atol=1e-15, rtol=0)
 
 
 def test_logarithm_inverts_the_exponential_up_to_half_a_turn():
@@ -147,9 +143,7 @@ def test_directions_that_are_opposite_or_nearly_so(dtype, run):
         turn = run(quat_between, first, second)
         torch.testing.assert_close(turn.norm(dim=-1), torch.ones(5, dtype=dtype))
         expected = torch.nn.functional.normalize(second, dim=-1)
-        near = (
-            1e-3 if dtype is torch.float32 else 1e-7
-        )  # 1 + a.b is lost in the rounding: sqrt(8 * 1.2e-7), 4e-8
+        near = 1e-3 if dtype is torch.float32 else 1e-7  # 1 + a.b is lost in the rounding: sqrt(8 * 1.2e-7), 4e-8
         torch.testing.assert_close(quat_rotate(turn, unit), expected, atol=near, rtol=0)
 
 

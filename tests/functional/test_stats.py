@@ -43,9 +43,7 @@ def test_masked_mean(run):
 
 def test_normalised_advantages(run):
     # Mean 2, unbiased deviation sqrt((1 + 0 + 1) / 2) = 1.
-    assert run(stats.normalize_advantage, torch.tensor([1.0, 2.0, 3.0])).tolist() == pytest.approx(
-        [-1.0, 0.0, 1.0]
-    )
+    assert run(stats.normalize_advantage, torch.tensor([1.0, 2.0, 3.0])).tolist() == pytest.approx([-1.0, 0.0, 1.0])
     # All equal: 0 / 1e-8, not NaN.
     assert run(stats.normalize_advantage, torch.full((4,), 7.0)).tolist() == [0.0] * 4
 

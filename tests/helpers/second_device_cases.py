@@ -97,9 +97,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "sac": (ToyEnv, sac_params(num_warmup_steps=1)),
     "amp": (
         lambda: OrbitEnv(8),
-        orbit_params(
-            8, mini_epochs=2, horizon_length=4, minibatch_size=16, amp_batch_size=8, amp_minibatch_size=16
-        ),
+        orbit_params(8, mini_epochs=2, horizon_length=4, minibatch_size=16, amp_batch_size=8, amp_minibatch_size=16),
     ),
 }
 
@@ -134,9 +132,7 @@ def test_an_epoch_mixes_no_devices_and_is_read_once(case):
     assert agent.epoch_num == EPOCHS
     assert all(parameter.device.type == "strict" for parameter in agent.model.parameters())
     for before, after in itertools.pairwise(watch.after):  # the first epoch checks what it is given
-        new = {
-            site: count - before.get(site, 0) for site, count in after.items() if count != before.get(site, 0)
-        }
+        new = {site: count - before.get(site, 0) for site, count in after.items() if count != before.get(site, 0)}
         new.pop("outside the library", None)
         assert sum(new.values()) == 1 and all("engine/metrics.py" in site for site in new), new
 

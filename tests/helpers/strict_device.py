@@ -74,19 +74,13 @@ class Strict(Tensor):
         host = [x for x in flat if isinstance(x, Tensor) and not isinstance(x, Strict)]
         if host and op not in COPIES:
             shapes = ", ".join(str(tuple(x.shape)) for x in host)
-            raise RuntimeError(
-                f"{op} mixes devices: CPU tensors of shape {shapes} among strict ones ({_site()})"
-            )
+            raise RuntimeError(f"{op} mixes devices: CPU tensors of shape {shapes} among strict ones ({_site()})")
         to_host = _leaves(op, args, kwargs)
         if op in READS or to_host or _picks_by_mask(op, args):
             _count()
         unwrapped = tree_map(lambda x: x.host if isinstance(x, Strict) else x, args)
         options = {
-            key: torch.device("cpu")
-            if isinstance(x, torch.device)
-            else x.host
-            if isinstance(x, Strict)
-            else x
+            key: torch.device("cpu") if isinstance(x, torch.device) else x.host if isinstance(x, Strict) else x
             for key, x in kwargs.items()
         }
         result = EMULATED.get(op, op)(*unwrapped, **options)

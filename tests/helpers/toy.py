@@ -28,9 +28,7 @@ class ToyEnv(VecEnv):
         value_size: V; further reward components are the first one again.
     """
 
-    def __init__(
-        self, num_envs: int = 8, length: int = 5, gives_final_obs: bool = True, value_size: int = 1
-    ) -> None:
+    def __init__(self, num_envs: int = 8, length: int = 5, gives_final_obs: bool = True, value_size: int = 1) -> None:
         self.num_envs = num_envs
         self.length = length
         self.gives_final_obs = gives_final_obs

@@ -67,22 +67,13 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
         keys = {**one, **other}
         lost = [f"{path}/{key}" for key in keys if key not in one or key not in other]
         return lost + [
-            x
-            for key in keys
-            if key in one and key in other
-            for x in differences(one[key], other[key], f"{path}/{key}")
+            x for key in keys if key in one and key in other for x in differences(one[key], other[key], f"{path}/{key}")
         ]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        return [
-            x
-            for i, pair in enumerate(zip(one, other, strict=True))
-            for x in differences(*pair, f"{path}[{i}]")
-        ]
+        return [x for i, pair in enumerate(zip(one, other, strict=True)) for x in differences(*pair, f"{path}[{i}]")]
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         same = (
-            one.shape == other.shape
-            and one.dtype == other.dtype
-            and one.numpy().tobytes() == other.numpy().tobytes()
+            one.shape == other.shape and one.dtype == other.dtype and one.numpy().tobytes() == other.numpy().tobytes()
         )
         return [] if same else [path]
     return [] if type(one) is type(other) and one == other else [path]

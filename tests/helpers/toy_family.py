@@ -51,9 +51,7 @@ class FamilyEnv(VecEnv):
         vector = spaces.Box(-1.0, 1.0, (3,), np.float32)
         image = spaces.Box(0, 255, (8, 8, 2), np.uint8)
         self.spec = EnvSpec(
-            {"vector": vector, "image": image, "dict": spaces.Dict({"image": image, "vector": vector})}[
-                observation
-            ],
+            {"vector": vector, "image": image, "dict": spaces.Dict({"image": image, "vector": vector})}[observation],
             ACTION_SPACES[action],
             state_space=spaces.Box(-1.0, 1.0, (5,), np.float32) if states else None,
             num_agents=agents,
@@ -79,9 +77,7 @@ class FamilyEnv(VecEnv):
         vector = self._wave(3, self.rows)
         image = ((vector[:, :2] + 1.0) * 127.0).to(torch.uint8).reshape(-1, 1, 1, 2).expand(-1, 8, 8, 2)
         obs: Obs = {
-            "obs": {"vector": vector, "image": image, "dict": {"image": image, "vector": vector}}[
-                self.observation
-            ]
+            "obs": {"vector": vector, "image": image, "dict": {"image": image, "vector": vector}}[self.observation]
         }
         if self.spec.state_space is not None:
             obs["states"] = self._wave(5, self.num_envs)

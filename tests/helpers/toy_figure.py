@@ -48,9 +48,7 @@ def told(clip, prefix="mixamorig:"):
     """The motion of ``clip``, of the AMP humanoid, told by a figure of more joints that rests in a T-pose."""
     places, turns = body_poses(clip)
     rest = {clip.body_names[0]: torch.zeros(3, dtype=torch.float64)}
-    for body, parent, offset in zip(
-        clip.body_names[1:], clip.parents[1:], torch.tensor(clip.offsets[1:]), strict=True
-    ):
+    for body, parent, offset in zip(clip.body_names[1:], clip.parents[1:], torch.tensor(clip.offsets[1:]), strict=True):
         before = clip.body_names[parent]
         rest[body] = rest[before] + quat_rotate(spread(before), offset)
     rest |= {"waist": rest["torso"] / 2, "neck": (rest["torso"] + rest["head"]) / 2}
@@ -64,9 +62,7 @@ def told(clip, prefix="mixamorig:"):
         )
         for body in bodies
     ]
-    local = [
-        quat_multiply(quat_conjugate(world[p]), world[b]) if b else world[0] for b, p in enumerate(parents)
-    ]
+    local = [quat_multiply(quat_conjugate(world[p]), world[b]) if b else world[0] for b, p in enumerate(parents)]
     offsets = [rest[at[b]] - rest[at[max(p, 0)]] for b, p in enumerate(parents)]
     return Clip(
         fps=clip.fps,

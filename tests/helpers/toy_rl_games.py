@@ -219,9 +219,4 @@ def optimizers(agent: Any) -> dict[str, Any]:
 def moments(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     """Of every parameter: step, first and second moment."""
     entries = [optimizer.state[x] for group in optimizer.param_groups for x in group["params"]]
-    return [
-        entry[key].double().cpu()
-        for entry in entries
-        for key in ("step", "exp_avg", "exp_avg_sq")
-        if key in entry
-    ]
+    return [entry[key].double().cpu() for entry in entries for key in ("step", "exp_avg", "exp_avg_sq") if key in entry]

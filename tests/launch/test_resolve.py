@@ -88,9 +88,7 @@ WRONG = {
     ),
     "no motion": (
         ["task=HumanoidAMP", "task.env.motion_file=[]"],
-        [
-            "configuration: task.env.motion_file: given []; expected the name of a clip, a file, or a list of them"
-        ],
+        ["configuration: task.env.motion_file: given []; expected the name of a clip, a file, or a list of them"],
     ),
     "an empty motion": (
         ["task=HumanoidAMP", "task.env.motion_file="],
@@ -194,9 +192,7 @@ WRONG = {
 def test_a_wrong_setting_is_named_with_the_way_out(refused, words, told):
     if words[0].startswith("task="):
         words = [*SMALL[1:], *words]
-    err = refused(
-        *[word for word in SMALL if word.split("=")[0] not in {w.split("=")[0] for w in words}], *words
-    )
+    err = refused(*[word for word in SMALL if word.split("=")[0] not in {w.split("=")[0] for w in words}], *words)
     assert all(text in err for text in told), err
 
 

@@ -49,9 +49,7 @@ def problems(path, *words):
 
 
 def test_root_keys_act_as_on_a_command_line(file):
-    path = file(
-        {"seed": 7, "num_envs": 16, "max_iterations": 3, "experiment": "walk", "games_num": 9}, seed=5
-    )
+    path = file({"seed": 7, "num_envs": 16, "max_iterations": 3, "experiment": "walk", "games_num": 9}, seed=5)
     params = settings(path)
     assert (params.seed, params.config.num_actors, params.config.max_epochs) == (7, 16, 3)
     assert (params.config.full_experiment_name, params.config.player.games_num) == ("walk", 9)
@@ -75,9 +73,7 @@ def test_a_list_of_defaults_is_refused_alone(tmp_path):
     path = tmp_path / "kuka.yaml"
     path.write_text("defaults:\n  - KukaPPO\nparams:\n  config: {minibatch_size: 32768}\n")
     (told,) = problems(str(path))
-    assert told.startswith(
-        f"defaults ({path}:1): given ['KukaPPO'], a list of files".replace(str(path), "FILE")
-    )
+    assert told.startswith(f"defaults ({path}:1): given ['KukaPPO'], a list of files".replace(str(path), "FILE"))
     assert "manybody train task=… train=…" in told and "write out what those files hold" in told
 
 
@@ -105,9 +101,7 @@ def test_a_reference_follows_the_command_line(file):
 
 
 def test_a_reference_without_a_value_has_one_sentence(file):
-    path = file(
-        config={"num_actors": "${....task.env.numEnvs}", "minibatch_size": "${.num_actors}", "gamma": 2}
-    )
+    path = file(config={"num_actors": "${....task.env.numEnvs}", "minibatch_size": "${.num_actors}", "gamma": 2})
     told = problems(path)
     assert len(told) == 2 and "add num_envs=<number>" in told[0]
     assert told[1].startswith("params.config.gamma")
@@ -139,9 +133,7 @@ def test_a_resumed_run_resolves_the_file_under_the_new_words(file):
     """Eight environments of eight steps are a batch of 64, sixteen one of 128."""
     path = file(config={"num_actors": "${....task.env.numEnvs}", "minibatch_size": "${.num_actors}"})
     folder = trained(path, "experiment=first", "num_envs=8").run.folder.path
-    config = check(
-        configure(read([f"checkpoint={folder}", "num_envs=16", "max_iterations=2"]), path, folder)
-    ).config
+    config = check(configure(read([f"checkpoint={folder}", "num_envs=16", "max_iterations=2"]), path, folder)).config
     assert (config.num_actors, config.minibatch_size) == (16, 16)
     assert (config.full_experiment_name, config.max_epochs) == ("first", 2)
     wrong = configure(read([f"checkpoint={folder}"]), file({"sead": 1}), folder)
@@ -157,10 +149,7 @@ def test_the_command_line_wins_over_load_path(file):
 @pytest.mark.parametrize("path", ["", "None", None])
 def test_load_checkpoint_without_a_path_is_refused(file, path):
     (told,) = problems(file(load_checkpoint=True, load_path=path))
-    assert (
-        told
-        == "params.load_path: missing; expected the path of a checkpoint, because load_checkpoint is true"
-    )
+    assert told == "params.load_path: missing; expected the path of a checkpoint, because load_checkpoint is true"
 
 
 def test_a_load_path_that_is_not_there_is_refused(file):
@@ -221,9 +210,7 @@ def test_playing_a_file_plays_its_load_path(file):
 
 
 def test_an_imported_run_has_no_references(file):
-    config = _run_config(
-        file({"num_envs": 4}, {"name": "${.env_name}", "full_experiment_name": "${.name}"}), []
-    )
+    config = _run_config(file({"num_envs": 4}, {"name": "${.env_name}", "full_experiment_name": "${.name}"}), [])
     assert config["params"]["config"]["name"] == "toy" and config["params"]["config"]["num_actors"] == 4
 
 

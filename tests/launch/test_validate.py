@@ -78,9 +78,7 @@ def test_what_would_stop_training_later_is_told_at_once(tmp_path):
 
 
 def test_a_name_that_checkpoints_cannot_have_is_refused(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"run name 'a/b': .* Give another one with params.config.name=<name>"
-    ):
+    with pytest.raises(ConfigError, match=r"run name 'a/b': .* Give another one with params.config.name=<name>"):
         train(tmp_path, name="a/b", full_experiment_name="toy")
     assert list(tmp_path.iterdir()) == []
 

@@ -36,9 +36,7 @@ def picture_size(path):
 
 def test_absent_and_null_are_nan_and_a_partial_last_line_is_left_out(tmp_path):
     file = tmp_path / "metrics.jsonl"
-    file.write_text(
-        '{"epoch": 1, "rewards/step": null}\n{"epoch": 2, "rewards/step": 7.5, "info/kl": 0.1}\n{"epo'
-    )
+    file.write_text('{"epoch": 1, "rewards/step": null}\n{"epoch": 2, "rewards/step": 7.5, "info/kl": 0.1}\n{"epo')
     metrics = read_metrics(tmp_path)  # a run folder will do
     assert list(metrics) == ["epoch", "rewards/step", "info/kl"]
     np.testing.assert_array_equal(metrics["epoch"], [1, 2])
@@ -102,8 +100,6 @@ def test_short_numbers(value, text):
     assert curve.si(value) == text
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(45, "45 s"), (364.2, "6.1 min"), (12_600, "3.5 h"), (172_800, "2 d")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (364.2, "6.1 min"), (12_600, "3.5 h"), (172_800, "2 d")])
 def test_durations(seconds, text):
     assert curve._duration(seconds) == text

@@ -77,9 +77,7 @@ def test_several_environments_are_tiles(gl, tmp_path):
 
 
 def test_a_camera_of_the_model_is_used(gl, tmp_path):
-    model = ball(
-        '<camera name="away" pos="0 -9 .2" xyaxes="-1 0 0 0 0 1"/>'
-    )  # looks along -y: away from the ball
+    model = ball('<camera name="away" pos="0 -9 .2" xyaxes="-1 0 0 0 0 1"/>')  # looks along -y: away from the ball
     frames = video.read_video(render_video(model, moves(np.zeros(2)), tmp_path / "a.mp4", 30, SIZE, "away"))
     assert not red(frames[0]).any()
 
@@ -87,9 +85,7 @@ def test_a_camera_of_the_model_is_used(gl, tmp_path):
 def test_title_and_return_are_drawn(gl, tmp_path):
     model, qpos, size = ball(), moves(np.zeros(2)), (128, 96)
     plain = video.read_video(render_video(model, qpos, tmp_path / "a.mp4", 30, size))[0]
-    path = render_video(
-        model, qpos, tmp_path / "b.mp4", 30, size, title="Ball", returns=np.array([0.0, 1234.0])
-    )
+    path = render_video(model, qpos, tmp_path / "b.mp4", 30, size, title="Ball", returns=np.array([0.0, 1234.0]))
     titled = video.read_video(path)[0]
     changed = np.abs(titled.astype(int) - plain.astype(int)).max(axis=2) > 40
     assert changed[:24, :64].any() and not changed[32:64].any()
@@ -98,9 +94,7 @@ def test_title_and_return_are_drawn(gl, tmp_path):
 def test_each_tile_has_its_label(gl, tmp_path):
     qpos, size = np.stack([moves(np.zeros(2))] * 2), (256, 96)
     plain, named = (
-        video.read_video(render_video(ball(), qpos, tmp_path / "a.mp4", 30, size, labels=labels))[0].astype(
-            int
-        )
+        video.read_video(render_video(ball(), qpos, tmp_path / "a.mp4", 30, size, labels=labels))[0].astype(int)
         for labels in ((), ("", "policy"))
     )
     changed = np.abs(named - plain).max(axis=2) > 40
@@ -162,9 +156,7 @@ def test_whoever_watches_a_rendering_sees_its_frames_and_may_end_it(gl, tmp_path
 )
 def test_the_default_view_of_a_model_is_honoured(visual, azimuth, elevation, fixed):
     cameras = '<camera name="top" pos="0 0 5"/><camera name="side" pos="0 -5 1" xyaxes="1 0 0 0 0 1"/>'
-    model = mujoco.MjModel.from_xml_string(
-        BALL.format(camera=cameras).replace("<worldbody>", f"{visual}<worldbody>")
-    )
+    model = mujoco.MjModel.from_xml_string(BALL.format(camera=cameras).replace("<worldbody>", f"{visual}<worldbody>"))
     (view,) = offscreen.views(model, moves(np.zeros(1)), 30, "track", SIZE)
     if fixed is None:
         assert (view.azimuth, view.elevation) == (azimuth, elevation)
@@ -311,10 +303,7 @@ def test_a_wrong_argument_is_a_message_too(tmp_path):
 
 def test_without_a_listener_the_message_is_logged(caplog, tmp_path):
     with caplog.at_level(logging.WARNING):
-        assert (
-            record_in_subprocess(ball(), moves(np.zeros(1)), tmp_path / "a.mp4", 30, SIZE, time_limit=0.01)
-            is None
-        )
+        assert record_in_subprocess(ball(), moves(np.zeros(1)), tmp_path / "a.mp4", 30, SIZE, time_limit=0.01) is None
     assert [record.message[:9] for record in caplog.records] == ["no video:"]
 
 

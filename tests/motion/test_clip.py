@@ -36,8 +36,7 @@ def test_frames_that_all_stand_there_thrice_are_kept_once(cut):
     # 6 frames at 10 Hz, each three times at 30 Hz; the last run may be cut off.
     clip = make_clip(6)
     repeated = {
-        name: np.repeat(getattr(clip, name), 3, axis=0)[: 18 - cut]
-        for name in ("local_rotations", "root_translation")
+        name: np.repeat(getattr(clip, name), 3, axis=0)[: 18 - cut] for name in ("local_rotations", "root_translation")
     }
     again = without_repeats(make_clip(18, fps=30.0, **repeated))
     assert again.fps == 10.0
@@ -45,9 +44,7 @@ def test_frames_that_all_stand_there_thrice_are_kept_once(cut):
     np.testing.assert_allclose(again.local_rotations, clip.local_rotations, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "order", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 1, 2, 2], [0, 0, 0], [0, 0, 1, 1, 1], [0, 1, 1]]
-)
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 1, 2, 2], [0, 0, 0], [0, 0, 1, 1, 1], [0, 1, 1]])
 def test_a_figure_that_pauses_keeps_its_rate(order):
     clip = make_clip(6)
     pausing = make_clip(
@@ -125,9 +122,7 @@ def test_what_is_wrong_in_a_file_names_the_file(tmp_path):
 def test_a_file_with_w_last_is_told(tmp_path):
     upright = np.tile([0.0, 0.0, 0.0, 1.0], (6, 4, 1))  # identity in xyzw
     np.savez(tmp_path / "c.npz", format=1, **fields(local_rotations=upright))
-    with pytest.raises(
-        MotionError, match=r"c\.npz: local_rotations: found most bodies half a .* Are these xyzw"
-    ):
+    with pytest.raises(MotionError, match=r"c\.npz: local_rotations: found most bodies half a .* Are these xyzw"):
         load_clip(tmp_path / "c.npz")
 
 
@@ -185,9 +180,7 @@ def npy(array):
 
 def huge():
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        stream, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40,)}
-    )
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40,)})
     return stream.getvalue()
 
 

@@ -33,15 +33,11 @@ def test_between_two_frames_by_hand():
     rotations = np.zeros((2, 4, 4))
     rotations[..., 0] = 1.0
     rotations[1, 0] = [math.sqrt(0.5), 0.0, 0.0, math.sqrt(0.5)]
-    clip = make_clip(
-        2, fps=2.0, local_rotations=rotations, root_translation=np.array([[0.0, 0, 1], [1, 0, 1]])
-    )
+    clip = make_clip(2, fps=2.0, local_rotations=rotations, root_translation=np.array([[0.0, 0, 1], [1, 0, 1]]))
     state = one(MotionLib([clip]), 0, 0.2)
     angle = math.radians(36)
     torch.testing.assert_close(state.root_position, torch.tensor([[0.4, 0.0, 1.0]]))
-    torch.testing.assert_close(
-        state.root_rotation, torch.tensor([[math.cos(angle / 2), 0, 0, math.sin(angle / 2)]])
-    )
+    torch.testing.assert_close(state.root_rotation, torch.tensor([[math.cos(angle / 2), 0, 0, math.sin(angle / 2)]]))
     torch.testing.assert_close(state.root_velocity, torch.tensor([[2.0, 0.0, 0.0]]))
     torch.testing.assert_close(state.root_angular_velocity, torch.tensor([[0.0, 0.0, math.pi]]))
     thigh = torch.tensor([0.4 - 0.1 * math.sin(angle), 0.1 * math.cos(angle), 1.0])
@@ -74,14 +70,10 @@ def test_velocities_are_finite_differences_of_the_pose():
     h = 2e-3
     before, state, after = (lib.state(motions, times + x) for x in (-h, 0.0, h))
     near = {"atol": 2e-3, "rtol": 1e-3}  # float32: 1e-7 of a length of some metres, by 2 h
-    torch.testing.assert_close(
-        state.root_velocity, (after.root_position - before.root_position) / (2 * h), **near
-    )
+    torch.testing.assert_close(state.root_velocity, (after.root_position - before.root_position) / (2 * h), **near)
     local = angular_velocity(before.local_rotations, after.local_rotations, 2 * h)
     torch.testing.assert_close(state.local_velocities, local, **near)
-    spin = quat_rotate(
-        state.root_rotation, angular_velocity(before.root_rotation, after.root_rotation, 2 * h)
-    )
+    spin = quat_rotate(state.root_rotation, angular_velocity(before.root_rotation, after.root_rotation, 2 * h))
     torch.testing.assert_close(state.root_angular_velocity, spin, **near)
 
 
@@ -116,9 +108,7 @@ def test_clips_are_drawn_by_weight_and_never_without_one():
     drawn = lib.sample_motions(20_000, torch.Generator().manual_seed(0))
     share = torch.bincount(drawn, minlength=4) / 20_000
     assert share[1] == share[3] == 0
-    assert share[0].item() == pytest.approx(
-        0.75, abs=0.015
-    )  # 5 deviations: sqrt(0.75 * 0.25 / 20000) = 0.003
+    assert share[0].item() == pytest.approx(0.75, abs=0.015)  # 5 deviations: sqrt(0.75 * 0.25 / 20000) = 0.003
     torch.testing.assert_close(lib.weights, torch.tensor([0.75, 0.0, 0.25, 0.0]))
 
 
@@ -182,9 +172,7 @@ def test_what_differs_from_the_body_is_told_with_the_file(tmp_path, names, paren
 def test_a_clip_in_centimetres_is_told(tmp_path):
     save_clip(tmp_path / "a.npz", make_clip(offsets=100 * np.array(OFFSETS)))
     lib = MotionLib.load(tmp_path / "a.npz")
-    with pytest.raises(
-        MotionError, match=r"a\.npz: offsets: found a skeleton 100 times as large .*scale offs"
-    ):
+    with pytest.raises(MotionError, match=r"a\.npz: offsets: found a skeleton 100 times as large .*scale offs"):
         lib.check_size(torch.tensor(OFFSETS))
     lib.check_size(30 * torch.tensor(OFFSETS))  # 3.3 times as large: a child imitates a grown-up
 

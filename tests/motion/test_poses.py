@@ -37,9 +37,7 @@ def test_soles_and_ground():
     sunk = dataclasses.replace(walk, root_translation=walk.root_translation - np.float32([0, 0, 0.08]))
     assert lowest_sole(walk, AMP_HUMANOID).min() == pytest.approx(0, abs=1e-6)  # the clip is made so
     assert lowest_sole(sunk, AMP_HUMANOID).min() == pytest.approx(-0.08, abs=1e-6)
-    np.testing.assert_allclose(
-        grounded(sunk, AMP_HUMANOID).root_translation, walk.root_translation, atol=1e-6
-    )
+    np.testing.assert_allclose(grounded(sunk, AMP_HUMANOID).root_translation, walk.root_translation, atol=1e-6)
 
 
 def test_corners_of_soles():

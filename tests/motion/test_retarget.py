@@ -132,9 +132,7 @@ def test_a_straight_limb_keeps_the_plane_in_which_it_bends():
 @pytest.mark.parametrize("bent", [1.0, 0.0])
 def test_an_overstretched_limb_is_straight_and_not_turned_about_its_length(limits, bend, bent):
     # Up to 15 degrees too far, with and without frames that tell where the limb bends.
-    angles = bend * torch.deg2rad(
-        torch.tensor([60.0 * bent, 20 * bent, 0, -5, -9.7, -15], dtype=torch.float64)
-    )
+    angles = bend * torch.deg2rad(torch.tensor([60.0 * bent, 20 * bent, 0, -5, -9.7, -15], dtype=torch.float64))
     upper = about(0, torch.zeros(6))
     new_upper, new_lower = _hinged(upper, about(1, angles), limits)
     near = {"atol": 1e-9, "rtol": 0}
@@ -170,9 +168,7 @@ def relabelled(figure):
 def test_names_in_use():
     lafan = ["Hips", "LeftUpLeg", "LeftLeg", "LeftFoot", "LeftToe", "RightUpLeg", "RightLeg", "RightFoot"]
     lafan += ["Spine", "Spine1", "Spine2", "Neck", "Head"]
-    lafan += [
-        f"{side}{part}" for side in ("Left", "Right") for part in ("Shoulder", "Arm", "ForeArm", "Hand")
-    ]
+    lafan += [f"{side}{part}" for side in ("Left", "Right") for part in ("Shoulder", "Arm", "ForeArm", "Hand")]
     found = joint_map(lafan)
     assert [found[x] for x in ("torso", "head", "left_upper_arm", "right_shin")] == [
         "Spine2",
@@ -181,11 +177,7 @@ def test_names_in_use():
         "RightLeg",
     ]
     smpl = ["Pelvis", "Spine1", "Spine3", "Neck", "Head"]
-    smpl += [
-        f"{s}_{part}"
-        for s in "LR"
-        for part in ("Hip", "Knee", "Ankle", "Collar", "Shoulder", "Elbow", "Wrist")
-    ]
+    smpl += [f"{s}_{part}" for s in "LR" for part in ("Hip", "Knee", "Ankle", "Collar", "Shoulder", "Elbow", "Wrist")]
     found = joint_map(smpl)
     assert [found[x] for x in ("torso", "left_upper_arm", "right_thigh")] == ["Spine3", "L_Shoulder", "R_Hip"]
     assert joint_map(AMP_HUMANOID.names) == {name: name for name in AMP_HUMANOID.names}
@@ -308,8 +300,6 @@ def test_a_clip_of_something_else_is_told():
     with pytest.raises(MotionError, match=r"no joint for pelvis, .*clip's joints: hip2, thigh, shin, arm"):
         retarget(make_clip(body_names=("hip2", "thigh", "shin", "arm")))
     figure = told(walk())
-    without = {field.name: getattr(figure, field.name) for field in dataclasses.fields(figure)} | {
-        "offsets": None
-    }
+    without = {field.name: getattr(figure, field.name) for field in dataclasses.fields(figure)} | {"offsets": None}
     with pytest.raises(MotionError, match="offsets: found none"):
         retarget(Clip(**without))

@@ -113,9 +113,7 @@ def test_flight_obeys_gravity_and_landing_is_soft(name):
 @every_gait
 def test_hinges_turn_about_y_within_their_range(name):
     for body, (low, high) in AMP_HUMANOID.hinges.items():
-        turn = quat_log(
-            torch.tensor(shipped(name).local_rotations[:, AMP_HUMANOID.names.index(body)])
-        ).numpy()
+        turn = quat_log(torch.tensor(shipped(name).local_rotations[:, AMP_HUMANOID.names.index(body)])).numpy()
         np.testing.assert_allclose(turn[:, [0, 2]], 0, atol=1e-6)
         assert low <= turn[:, 1].min() and turn[:, 1].max() <= high
 

@@ -91,9 +91,7 @@ def test_normalisation_comes_after_the_activation():
         "ReLU",
         "BatchNorm1d",
     ]
-    out = build_cnn("conv2d", (8, 8, 3), [conv(filters=16)], "elu", "layer_norm")[0](
-        3.0 * torch.rand(5, 8, 8, 3)
-    )
+    out = build_cnn("conv2d", (8, 8, 3), [conv(filters=16)], "elu", "layer_norm")[0](3.0 * torch.rand(5, 8, 8, 3))
     torch.testing.assert_close(out.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
 
 

@@ -33,9 +33,7 @@ def test_kl_equals_torch_distributions_but_for_the_guards():
     mu, old_mu = torch.randn(2, 50, 3, generator=draw)
     sigma, old_sigma = (0.3 * torch.randn(2, 50, 3, generator=draw)).exp()
     expected = kl_divergence(Normal(mu, sigma), Normal(old_mu, old_sigma)).sum(dim=-1)
-    torch.testing.assert_close(
-        Gaussian(mu, sigma).kl(Gaussian(old_mu, old_sigma)), expected, atol=1e-3, rtol=1e-3
-    )
+    torch.testing.assert_close(Gaussian(mu, sigma).kl(Gaussian(old_mu, old_sigma)), expected, atol=1e-3, rtol=1e-3)
 
 
 def test_the_gradient_of_the_density_equals_torch_distributions():

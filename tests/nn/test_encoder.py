@@ -19,9 +19,7 @@ def observation(rows=2):
 
 def test_features_stand_in_the_order_of_the_encoders():
     mlp = {"units": [7], "activation": "elu"}
-    net, features = build_dict_encoder(
-        SHAPES, encoders(proprio={}, image={"cnn": CNN, "mlp": mlp}, grid={"mlp": mlp})
-    )
+    net, features = build_dict_encoder(SHAPES, encoders(proprio={}, image={"cnn": CNN, "mlp": mlp}, grid={"mlp": mlp}))
     assert features == 5 + 7 + 7
     obs = observation()
     out = net(obs)
@@ -40,9 +38,7 @@ def test_vectors_without_encoders_are_flattened_in_the_order_of_the_space():
 
 
 def test_an_image_without_an_encoder_is_refused_with_the_yaml_to_write():
-    with pytest.raises(
-        ValueError, match=r"none given for image \(8, 8, 3\), which looks like an image"
-    ) as caught:
+    with pytest.raises(ValueError, match=r"none given for image \(8, 8, 3\), which looks like an image") as caught:
         build_dict_encoder(SHAPES, None)
     text = str(caught.value).split("'")[1]
     assert build_dict_encoder(SHAPES, encoders(**yaml.safe_load(text)["encoders"]))[1] == 32 * 4 * 4 + 5 + 6
@@ -52,9 +48,7 @@ def test_an_empty_block_flattens_even_an_image():
     assert build_dict_encoder({"image": (8, 8, 3)}, encoders(image={}))[1] == 192
 
 
-@pytest.mark.parametrize(
-    "given", [{"image": {}, "proprio": {}}, {"image": {}, "proprio": {}, "grid": {}, "sound": {}}]
-)
+@pytest.mark.parametrize("given", [{"image": {}, "proprio": {}}, {"image": {}, "proprio": {}, "grid": {}, "sound": {}}])
 def test_missing_and_unknown_keys_name_both_lists(given):
     with pytest.raises(
         ValueError, match=r"given for image, proprio.*; expected one for each key .*: image, proprio, grid"
@@ -63,9 +57,7 @@ def test_missing_and_unknown_keys_name_both_lists(given):
 
 
 def test_an_encoder_that_does_not_fit_names_its_key():
-    with pytest.raises(
-        ValueError, match=r"proprio: conv2d takes an image .*; the observation has shape \(5,\)"
-    ):
+    with pytest.raises(ValueError, match=r"proprio: conv2d takes an image .*; the observation has shape \(5,\)"):
         build_dict_encoder(SHAPES, encoders(image={}, proprio={"cnn": CNN}, grid={}))
 
 
@@ -83,7 +75,5 @@ def test_weights_are_drawn_by_each_block():
         "mlp": {"units": [2], "activation": "elu", "initializer": constant},
     }
     net, _ = build_dict_encoder({"image": (8, 8, 3)}, encoders(image=block))
-    values = {
-        name.split(".", 1)[1]: parameter.unique().tolist() for name, parameter in net.named_parameters()
-    }
+    values = {name.split(".", 1)[1]: parameter.unique().tolist() for name, parameter in net.named_parameters()}
     assert values == {"cnn.0.weight": [0.5], "cnn.0.bias": [0.0], "mlp.0.weight": [0.5], "mlp.0.bias": [0.0]}

@@ -68,9 +68,7 @@ def test_nothing_passes_a_reset_backwards(name):
 
 def test_a_state_that_is_not_finite_ends_with_its_episode():
     rnn = layer("gru")
-    output, _ = rnn(
-        torch.randn(2, 1, WIDTH), (torch.full((LAYERS, 2, UNITS), torch.nan),), torch.tensor([[1], [0]])
-    )
+    output, _ = rnn(torch.randn(2, 1, WIDTH), (torch.full((LAYERS, 2, UNITS), torch.nan),), torch.tensor([[1], [0]]))
     assert output.isfinite().all(dim=2).flatten().tolist() == [True, False]
 
 
@@ -80,9 +78,7 @@ def test_without_dones_nothing_is_reset():
     torch.testing.assert_close(rnn(x, states)[0], one_by_one(rnn, x, states, [[False] * 3] * 2)[0])
 
 
-@pytest.mark.parametrize(
-    ("name", "parts", "width"), [("lstm", 2, UNITS), ("gru", 1, UNITS), ("identity", 1, 1)]
-)
+@pytest.mark.parametrize(("name", "parts", "width"), [("lstm", 2, UNITS), ("gru", 1, UNITS), ("identity", 1, 1)])
 def test_initial_states_are_zeros(name, parts, width):
     rnn = build_rnn(name, UNITS, UNITS, LAYERS)
     states = rnn.initial_states(4, torch.device("cpu"))
@@ -96,9 +92,7 @@ def test_identity():
     output, after = rnn(x, states, torch.ones(2, 4))
     assert output is x
     assert after is states
-    with pytest.raises(
-        ValueError, match="units: 4 given; 'identity' passes its input through, whose width is 3"
-    ):
+    with pytest.raises(ValueError, match="units: 4 given; 'identity' passes its input through, whose width is 3"):
         build_rnn("identity", 3, 4, 1)
 
 

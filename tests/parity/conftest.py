@@ -85,9 +85,7 @@ def make_theirs(tmp_path: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def make_both(
-    make_agent: Callable[..., Any], make_theirs: Callable[..., Any]
-) -> Callable[..., tuple[Any, Any]]:
+def make_both(make_agent: Callable[..., Any], make_theirs: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
     """``ours, theirs = make_both(**config)``: both agents, equal weights, environments reset."""
 
     def make(env: Callable[[], ToyEnv] = ToyEnv, **config: Any) -> tuple[Any, Any]:

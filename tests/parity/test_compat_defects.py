@@ -120,9 +120,7 @@ def test_a_truncated_episode_is_worth_the_state_before_its_end(make):
         batch = agent.play_steps()
     action = 2.0 * batch["actions"][row].clamp(-1.0, 1.0)
     reward = 0.1 * (1.0 - (action - batch["obses"][row, :2] / 2.0).square().mean().item())
-    assert batch["returns"][row].item() == pytest.approx(
-        reward + 0.99 * batch["values"][row].item(), rel=1e-4
-    )
+    assert batch["returns"][row].item() == pytest.approx(reward + 0.99 * batch["values"][row].item(), rel=1e-4)
 
 
 def test_a_broken_reward_stays_out_of_the_weights(make):

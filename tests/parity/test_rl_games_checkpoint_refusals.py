@@ -146,10 +146,7 @@ def test_truncated_files(good, tmp_path, kept):
 def test_another_size_of_network(good, kind):
     kind.params["network"]["mlp"]["units"] = [8, 4]
     message = str(refused(kind.our_player, good))
-    assert (
-        ": model: found " in message
-        and " differing parameters, expected those of this task's network" in message
-    )
+    assert ": model: found " in message and " differing parameters, expected those of this task's network" in message
     assert "missing a2c_network.actor_mlp.2.weight (4, 8)" in message
     assert "a2c_network.mu.weight has shape (2, 8), the network (2, 4)" in message
     refused(lambda path: kind.our_agent(checkpoint=path), good)
@@ -205,8 +202,7 @@ def test_moments_that_do_not_fit_start_anew(good, kind, capsys):
         agent = kind.our_agent()
         agent.set_full_state_weights(state, path="file")
         assert (
-            not agent.optimizer.state
-            and "episodes and the optimiser's moments start anew" in capsys.readouterr().err
+            not agent.optimizer.state and "episodes and the optimiser's moments start anew" in capsys.readouterr().err
         )
         return agent
 
@@ -225,9 +221,7 @@ def test_names_of_a_file_do_not_reach_the_terminal_raw(good, tmp_path, kind):
     torch.save({"model": state["model"] | {"\x1b[2Jx": torch.zeros(1)}}, tmp_path / "wrong.pth")
     message = str(refused(kind.our_player, tmp_path / "wrong.pth"))
     assert "\x1b" not in message and "unexpected \\x1b[2Jx (1,)" in message
-    torch.save(
-        {"model": state["model"] | {f"x{n}": torch.zeros(1) for n in range(200)}}, tmp_path / "wrong.pth"
-    )
+    torch.save({"model": state["model"] | {f"x{n}": torch.zeros(1) for n in range(200)}}, tmp_path / "wrong.pth")
     assert len(str(refused(kind.our_player, tmp_path / "wrong.pth")).splitlines()) == 42
 
 

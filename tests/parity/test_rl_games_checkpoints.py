@@ -72,9 +72,7 @@ def older(state):
     del old["frame"]
     if "assymetric_vf_nets" in old:
         nets = old["assymetric_vf_nets"]
-        old["assymetric_vf_mean_std"] = {
-            name: nets.pop(f"model.running_mean_std.{name}") for name in STATISTICS
-        }
+        old["assymetric_vf_mean_std"] = {name: nets.pop(f"model.running_mean_std.{name}") for name in STATISTICS}
         for name in STATISTICS:  # 1.1's central value had its statistics beside its model, too
             nets[f"value_mean_std.{name}"] = nets.pop(f"model.value_mean_std.{name}")
         del old["assymetric_vf_optimizer"]
@@ -88,9 +86,7 @@ def test_files_of_older_versions(tmp_path, name, capsys):
     file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
     expected = kind.actions(kind.our_player(file), ours=True)
     torch.save(older(torch.load(file, weights_only=False)), tmp_path / "older.pth")
-    for one, other in zip(
-        kind.actions(kind.our_player(tmp_path / "older.pth"), ours=True), expected, strict=True
-    ):
+    for one, other in zip(kind.actions(kind.our_player(tmp_path / "older.pth"), ours=True), expected, strict=True):
         assert torch.equal(one, other)
     ours = kind.our_agent(checkpoint=str(tmp_path / "older.pth"))
     for name, value in theirs.model.state_dict().items():
@@ -136,9 +132,7 @@ def test_moments_follow_their_parameters_by_name(tmp_path):
     state = theirs.get_full_state_weights()
     names = [name for name, _ in theirs.model.named_parameters()]
     backwards = list(reversed(names))
-    state["model"] = {
-        name: state["model"][name] for name in [*backwards, *(state["model"].keys() - set(names))]
-    }
+    state["model"] = {name: state["model"][name] for name in [*backwards, *(state["model"].keys() - set(names))]}
     entries = state["optimizer"]["state"]
     state["optimizer"]["state"] = {i: entries[names.index(name)] for i, name in enumerate(backwards)}
     ours = kind.our_agent()
@@ -153,14 +147,10 @@ def test_environments_of_its_protocol_get_their_state_back(saved, make_agent):
 
     theirs, _ = saved
     env = Curriculum()
-    make_agent(env=env).set_full_state_weights(
-        theirs.get_full_state_weights() | {"env_state": {"steps": env.rows}}
-    )
+    make_agent(env=env).set_full_state_weights(theirs.get_full_state_weights() | {"env_state": {"steps": env.rows}})
     assert torch.equal(env.steps, env.rows)
     own = ToyEnv()  # of this library: what another simulator wrote means nothing to it
-    make_agent(env=own).set_full_state_weights(
-        theirs.get_full_state_weights() | {"env_state": {"steps": None}}
-    )
+    make_agent(env=own).set_full_state_weights(theirs.get_full_state_weights() | {"env_state": {"steps": None}})
 
 
 def test_the_next_update_is_the_one_that_would_have_followed(make_theirs, make_agent, largest_difference):

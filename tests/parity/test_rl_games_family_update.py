@@ -118,9 +118,7 @@ def test_one_epoch_moves_every_weight_alike(action, rnn, central, masks, tmp_pat
         buffer = ours.central_value.buffer.tensor_dict
         copied["states"] = buffer["states"].transpose(0, 1).flatten(0, 1)
         if central == "lstm":
-            theirs.central_value_net.mb_rnn_states = [
-                stored.clone() for stored in ours.central_value.recurrent._stored
-            ]
+            theirs.central_value_net.mb_rnn_states = [stored.clone() for stored in ours.central_value.recurrent._stored]
     theirs.play_steps = theirs.play_steps_rnn = lambda: dict(copied)
     for agent in (ours, theirs):
         agent.update_epoch()

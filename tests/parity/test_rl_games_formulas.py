@@ -47,9 +47,7 @@ def test_critic_loss(draw, clip_value):
 
     old, values, returns = torch.randn(3, 500, 2, generator=draw)
     expected = common_losses.critic_loss(None, old, values, 0.2, returns, clip_value)
-    torch.testing.assert_close(
-        critic_loss(old, values, 0.2, returns, clip_value), expected, atol=1e-6, rtol=1e-6
-    )
+    torch.testing.assert_close(critic_loss(old, values, 0.2, returns, clip_value), expected, atol=1e-6, rtol=1e-6)
 
 
 def test_bound_and_regularisation(make_theirs, draw):
@@ -136,9 +134,7 @@ def test_linear_scheduler(use_epochs, to_entropy):
     from rl_games.common.schedulers import LinearScheduler as Theirs
 
     ours = LinearScheduler(3e-4, 1e-6, 50, use_epochs, to_entropy, 0.02)
-    theirs = Theirs(
-        3e-4, max_steps=50, use_epochs=use_epochs, apply_to_entropy=to_entropy, start_entropy_coef=0.02
-    )
+    theirs = Theirs(3e-4, max_steps=50, use_epochs=use_epochs, apply_to_entropy=to_entropy, start_entropy_coef=0.02)
     for now in (0, 1, 25, 49, 50, 80):
         epoch, frame = (now, 999) if use_epochs else (999, now)
         expected = theirs.update(3e-4, 0.02, epoch, frame, 0.0)
@@ -203,9 +199,7 @@ def test_action_mapping(draw):
 
     low, high = -torch.rand(3, generator=draw), torch.rand(3, generator=draw)
     action = 2.0 * torch.rand(50, 3, generator=draw) - 1.0
-    torch.testing.assert_close(
-        rescale_actions(low, high, action), theirs(low, high, action), atol=1e-7, rtol=1e-6
-    )
+    torch.testing.assert_close(rescale_actions(low, high, action), theirs(low, high, action), atol=1e-7, rtol=1e-6)
 
 
 def test_flattening_and_minibatches(draw):

@@ -123,9 +123,7 @@ def test_losses(make_their_sac):
 
 def test_its_target_critics_are_no_copies(make_their_sac):
     """Defect 7: RL Games draws the weights of the copies anew; ours are copies (tests/algos/sac/test_agent.py)."""
-    network = {
-        "mlp": {"units": [16], "activation": "relu", "initializer": {"name": "orthogonal_initializer"}}
-    }
+    network = {"mlp": {"units": [16], "activation": "relu", "initializer": {"name": "orthogonal_initializer"}}}
     net = make_their_sac(network).model.sac_network
     assert not torch.equal(net.critic.Q1[0].weight, net.critic_target.Q1[0].weight)
 

@@ -121,9 +121,7 @@ def test_the_rollout(make_both):
     for name in ("obses", "actions", "neglogpacs", "values", "mus", "sigmas", "dones", "returns"):
         torch.testing.assert_close(batches[0][name], batches[1][name], atol=1e-5, rtol=1e-5)
     assert batches[0]["played_frames"] == batches[1]["played_frames"] == 64
-    torch.testing.assert_close(
-        ours.game_rewards.mean, theirs.game_rewards.mean.reshape(1), atol=1e-4, rtol=1e-4
-    )
+    torch.testing.assert_close(ours.game_rewards.mean, theirs.game_rewards.mean.reshape(1), atol=1e-4, rtol=1e-4)
     assert ours.game_rewards.current_size.item() == theirs.game_rewards.current_size > 0
     torch.testing.assert_close(ours.game_lengths.mean, theirs.game_lengths.mean.reshape(()))
 

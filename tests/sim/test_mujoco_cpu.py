@@ -36,9 +36,7 @@ def test_agrees_with_a_single_mujoco_world(model):
     # float32 controls are exact in float64, so both worlds agree to the last bit; only then are they rounded.
     torch.testing.assert_close(sim.qpos[2], torch.tensor(data.qpos, dtype=torch.float32), atol=0, rtol=0)
     torch.testing.assert_close(sim.qvel[2], torch.tensor(data.qvel, dtype=torch.float32), atol=0, rtol=0)
-    torch.testing.assert_close(
-        sim.sensordata[2], torch.tensor(data.sensordata, dtype=torch.float32), atol=0, rtol=0
-    )
+    torch.testing.assert_close(sim.sensordata[2], torch.tensor(data.sensordata, dtype=torch.float32), atol=0, rtol=0)
 
 
 def test_number_of_threads_changes_nothing(model):

@@ -36,10 +36,7 @@ def combinations() -> st.SearchStrategy[dict[str, Any]]:
             "agents": st.sampled_from([1, 2]),
             "rnn": st.sampled_from([None, "lstm", "gru", "identity"]),
             "rnn_keys": st.fixed_dictionaries(
-                {
-                    name: st.booleans()
-                    for name in ("before_mlp", "concat_input", "concat_output", "layer_norm")
-                }
+                {name: st.booleans() for name in ("before_mlp", "concat_input", "concat_output", "layer_norm")}
             ),
             "layers": st.sampled_from([1, 2]),
             "central": st.sampled_from([None, "mlp", "lstm"]),
@@ -134,9 +131,7 @@ def test_log_probabilities_recomputed_in_training_equal_those_of_collecting(acti
                     "dones": minibatch["dones"],
                 }
             )
-        torch.testing.assert_close(
-            result["prev_neglogp"], minibatch["old_logp_actions"], atol=1e-5, rtol=1e-5
-        )
+        torch.testing.assert_close(result["prev_neglogp"], minibatch["old_logp_actions"], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -152,9 +147,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, action, rnn, central, con
     from manybody.engine.run_folder import RunFolder
 
     def run(name: str, epochs: int, checkpoint: str | None = None) -> Any:
-        mapping = family_params(
-            action, "vector", rnn, central, **config, max_epochs=epochs, train_dir=str(tmp_path)
-        )
+        mapping = family_params(action, "vector", rnn, central, **config, max_epochs=epochs, train_dir=str(tmp_path))
         return make_agent(
             mapping,
             FamilyEnv(action, agents=agents),
@@ -289,9 +282,7 @@ def test_a_value_shared_by_a_team_learns_the_mean_of_its_agents_returns():
     """Two agents with returns 1 and 3 at every step: the central target is 2, once per environment."""
     agent = make_agent(family_params(central="mlp"), FamilyEnv(agents=2))
     agent.start_training()
-    returns = (
-        torch.tensor([1.0, 3.0]).repeat_interleave(8).repeat(4).unsqueeze(1)
-    )  # env-major: 4 x 2 x 8 steps
+    returns = torch.tensor([1.0, 3.0]).repeat_interleave(8).repeat(4).unsqueeze(1)  # env-major: 4 x 2 x 8 steps
     assert torch.equal(agent.central_value._team_mean(returns), torch.full((32, 1), 2.0))
 
 
@@ -306,9 +297,7 @@ def test_a_row_that_is_terminated_and_truncated_is_terminated():
     agent = make_agent(family_params(), FamilyEnv())
     step = agent.vec_env.step(torch.zeros(4, dtype=torch.long))
     both = torch.tensor([False, True, False, False])
-    clean, _ = agent.quarantine(
-        0, step._replace(terminated=both, truncated=both, reward=step.reward.unsqueeze(1))
-    )
+    clean, _ = agent.quarantine(0, step._replace(terminated=both, truncated=both, reward=step.reward.unsqueeze(1)))
     assert clean.terminated.tolist() == both.tolist() and not clean.truncated.any()
 
 
@@ -324,8 +313,6 @@ def test_a_mask_that_is_missing_in_a_step_is_refused_there(monkeypatch):
 
     monkeypatch.setattr(env, "step", quiet)
     agent = make_agent(family_params(use_action_masks=True), env)
-    with pytest.raises(
-        EnvError, match=r"environment 'family': step\(\) action_masks: got none; expected \(4, 3\)"
-    ):
+    with pytest.raises(EnvError, match=r"environment 'family': step\(\) action_masks: got none; expected \(4, 3\)"):
         agent.train()
     assert env.forbidden_choices == 0

@@ -99,13 +99,9 @@ def test_quarantined_once_the_run_is_worth_as_much(clean, key):
 
 
 def test_everything_broken_at_once_in_every_environment(capsys):
-    faults = [
-        Fault(key, float("nan"), row, 9, 12) for key in ("obs", "reward", "final_obs") for row in range(ENVS)
-    ]
+    faults = [Fault(key, float("nan"), row, 9, 12) for key in ("obs", "reward", "final_obs") for row in range(ENVS)]
     agent = train(*faults)
-    assert (
-        "obs of environment 0 at step 1 (32 such rows)" in capsys.readouterr().err
-    )  # 8 environments, 4 steps
+    assert "obs of environment 0 at step 1 (32 such rows)" in capsys.readouterr().err  # 8 environments, 4 steps
     assert agent.epoch_num == 5
 
 
@@ -178,9 +174,7 @@ def test_weights_broken_from_outside_are_given_up(capsys, policy, value):
         assert f"epoch {1 + wait}: NaN, infinite" in (err := capsys.readouterr().err)
         assert "action of environment 0 at step 0" in err and "returned to the last good weights" in err
         assert f"epoch {2 + wait}:" not in err  # and all is well
-        assert not torch.equal(
-            good["a2c_network.mu.weight"], agent.model.a2c_network.mu.weight
-        )  # it learns on
+        assert not torch.equal(good["a2c_network.mu.weight"], agent.model.a2c_network.mu.weight)  # it learns on
     assert all_finite(agent.model.state_dict())
 
 
@@ -205,9 +199,7 @@ def test_an_absurd_learning_rate_is_noticed_in_the_next_minibatch_and_never_the_
     updates = 2 * 64 // 32  # two mini-epochs of two minibatches
     assert f"epoch 1: NaN, infinite or above 1e+15: loss or gradient in {updates - 1} minibatches" in err
     files = sorted(file.name for file in (tmp_path / "toy" / "nn").iterdir())
-    assert len(files) == 1 and files[0].startswith(
-        "last_Toy_ep_5_"
-    )  # no Toy.pth, although every return was a best
+    assert len(files) == 1 and files[0].startswith("last_Toy_ep_5_")  # no Toy.pth, although every return was a best
     assert all_finite(load_checkpoint(tmp_path / "toy" / "nn" / files[0])["model"])
     assert agent.last_mean_rewards == float("-inf")
 
@@ -247,14 +239,10 @@ class Overflow(A2CAgent):
 def test_one_overflowing_loss_costs_one_minibatch(capsys, value):
     torch.manual_seed(0)
     params = parse_params(toy_params(max_epochs=3))
-    agent = type("Agent", (Overflow,), {"value": value})(
-        "run", params, vec_env=FaultyEnv(), observer=Finite()
-    )
+    agent = type("Agent", (Overflow,), {"value": value})("run", params, vec_env=FaultyEnv(), observer=Finite())
     agent.train()
     err = capsys.readouterr().err
-    assert (
-        "epoch 2: NaN, infinite or above 1e+15: loss or gradient in 1 minibatches, which were skipped" in err
-    )
+    assert "epoch 2: NaN, infinite or above 1e+15: loss or gradient in 1 minibatches, which were skipped" in err
     assert err.count("epoch") == 1 and all(agent.algo_observer.seen)
     assert agent.optimizer.state_dict()["state"][0]["step"] == 3 * 4 - 1  # three epochs of four, one left out
 

@@ -30,9 +30,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 def section(page, title):
     """What stands below a heading, up to the next one of its level or above."""
     level = title.split(" ")[0]
-    found = re.search(
-        rf"^{re.escape(title)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", page, re.MULTILINE | re.DOTALL
-    )
+    found = re.search(rf"^{re.escape(title)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, title
     return found[1]
 
@@ -71,8 +69,7 @@ def folder(tmp_path_factory):
         assert f"(../examples/{name})" in PAGE
         scripts.append(shutil.copy(ROOT / "examples" / name, folder))
     (folder / "all.py").write_text(
-        "import runpy\n"
-        + "".join(f"runpy.run_path({str(path)!r}, run_name='__main__')\n" for path in scripts)
+        "import runpy\n" + "".join(f"runpy.run_path({str(path)!r}, run_name='__main__')\n" for path in scripts)
     )
     words = [sys.executable, "-m", "manybody.compat", "all.py"]
     done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
@@ -182,14 +179,10 @@ def test_what_is_said_not_to_be_there_is_not():
 
 
 KEYS = {
-    key
-    for schema in (PPOConfig, SACConfig, ActorCriticConfig, Params, PlayerConfig)
-    for key in schema.model_fields
+    key for schema in (PPOConfig, SACConfig, ActorCriticConfig, Params, PlayerConfig) for key in schema.model_fields
 }
 KEYS |= {
-    key
-    for schema in (ContinuousSpaceConfig, InitializerConfig, MLPConfig, RnnConfig)
-    for key in schema.model_fields
+    key for schema in (ContinuousSpaceConfig, InitializerConfig, MLPConfig, RnnConfig) for key in schema.model_fields
 }
 WORDS = """num_mini_batches init_std vf_coef async sync constant linear adaptive isaaclab mjlab run runner
 terminated truncated algo network manybody task policy""".split()  # noqa: SIM905

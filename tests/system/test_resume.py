@@ -34,9 +34,7 @@ def checkpoint(agent, epoch):
 def lines(folder):
     """metrics.jsonl, without what depends on the clock."""
     parsed = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [
-        {k: v for k, v in line.items() if k != "time" and not k.startswith("performance/")} for line in parsed
-    ]
+    return [{k: v for k, v in line.items() if k != "time" and not k.startswith("performance/")} for line in parsed]
 
 
 VARIANTS = {
@@ -108,9 +106,7 @@ def test_a_run_folder_goes_on_in_place(tmp_path):
     half = train(task_params("Cartpole", 64, tmp_path, max_epochs=N, save_best_after=0))
     folder = half.run.folder.path
     half.run.folder.close()
-    resumed = train(
-        task_params("Cartpole", 64, tmp_path, max_epochs=2 * N, save_best_after=0), checkpoint=folder
-    )
+    resumed = train(task_params("Cartpole", 64, tmp_path, max_epochs=2 * N, save_best_after=0), checkpoint=folder)
     assert resumed.run.folder.path == folder and len(list(tmp_path.iterdir())) == 2
     final = [load_checkpoint(checkpoint(agent, 2 * N)) for agent in (whole, resumed)]
     assert differences(*final) == CLOCK
@@ -190,9 +186,7 @@ def test_a_run_that_is_over_is_refused_before_anything_is_made(tmp_path, limit, 
     for start in (agent.run.folder.path, checkpoint(agent, 2)):
         with pytest.raises(ConfigError, match=re.escape(f"params.config.{expected}")) as error:
             train(task_params("Cartpole", 64, tmp_path / "runs", **limit), checkpoint=start)
-        assert f"{checkpoint(agent, 2)}" in str(error.value) and ". Raise it to train longer" in str(
-            error.value
-        )
+        assert f"{checkpoint(agent, 2)}" in str(error.value) and ". Raise it to train longer" in str(error.value)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
     unlimited = {"max_epochs": 3, "max_frames": 10**6, "score_to_win": 1e6}
     resumed = train(task_params("Cartpole", 64, tmp_path / "runs", **unlimited), checkpoint=start)
@@ -243,9 +237,7 @@ def test_an_rl_games_checkpoint_is_gone_on_from(tmp_path, capsys):
     assert lines(agent.run.folder.path)[0]["info/last_lr"] < 3e-4  # from 1.25e-4, not from the file's 3e-4
 
 
-@pytest.mark.parametrize(
-    "part", ["model", "optimizer", "schedule", "epoch", "rng", "statistics", "interaction"]
-)
+@pytest.mark.parametrize("part", ["model", "optimizer", "schedule", "epoch", "rng", "statistics", "interaction"])
 def test_a_checkpoint_without_a_part_is_refused_before_anything_is_written(tmp_path, part):
     from manybody.engine.checkpoint import CheckpointError, save_checkpoint
 

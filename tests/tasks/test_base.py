@@ -229,9 +229,7 @@ def test_control_frequency_divider():
 
 
 def test_time_step_and_gravity_reach_the_model():
-    model = make(
-        "Ant", num_envs=1, cfg={"sim": {"dt": 0.02, "substeps": 4, "gravity": [0, 0, -1.62]}}
-    ).sim.model
+    model = make("Ant", num_envs=1, cfg={"sim": {"dt": 0.02, "substeps": 4, "gravity": [0, 0, -1.62]}}).sim.model
     assert model.opt.timestep == pytest.approx(0.005)
     assert model.opt.gravity.tolist() == [0.0, 0.0, -1.62]
 
@@ -287,9 +285,7 @@ def test_all_episodes_end_together_without():
         task.reset()
         if settings:
             assert task.stagger_episodes() is None
-        assert (
-            ends(task, LENGTH).eq(LENGTH).all()
-        )  # a task alone, as in playing, and in training when switched off
+        assert ends(task, LENGTH).eq(LENGTH).all()  # a task alone, as in playing, and in training when switched off
 
 
 def test_ages_are_drawn_from_the_seed_and_saved():

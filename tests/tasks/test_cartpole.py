@@ -36,9 +36,7 @@ def test_force_accelerates_the_cart():
     # Upright and at rest, a horizontal force F on the cart gives F = (M + m) a - m l alpha, and the pole's
     # moment equation (I + m l^2) alpha = m l a (for the hinge's sign of angle). I = m (0.06^2 + 1^2) / 12 =
     # 0.08363.
-    task = make(
-        "Cartpole", num_envs=1, cfg={"sim": {"dt": 1e-4, "substeps": 1}, "env": {"clipObservations": 1e9}}
-    )
+    task = make("Cartpole", num_envs=1, cfg={"sim": {"dt": 1e-4, "substeps": 1}, "env": {"clipObservations": 1e9}})
     task.sim.reset(torch.ones(1, dtype=torch.bool), torch.zeros(1, 2), torch.zeros(1, 2))
     task.pre_physics_step(torch.tensor([[0.5]]))  # 200 N
     task.sim.step(1)

@@ -69,9 +69,7 @@ def test_action_i_drives_degree_of_freedom_i(model):
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     moment = np.zeros((model.nu, model.nv))
-    mujoco.mju_sparse2dense(
-        moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind
-    )
+    mujoco.mju_sparse2dense(moment, data.actuator_moment, data.moment_rownnz, data.moment_rowadr, data.moment_colind)
     np.testing.assert_allclose(moment, np.eye(28, 34, 6), atol=1e-12)
 
 
@@ -216,9 +214,7 @@ def test_demonstrations_are_the_clips_own_observations():
     assert 1.0 < newest[:, 7].mean() < 1.5 and (newest[:, 0] - before[:, 0]).abs().max() < 0.01
 
 
-@pytest.mark.parametrize(
-    ("how", "standing"), [("Default", 8), ("Start", 0), ("Random", 0), ("Hybrid", range(1, 8))]
-)
+@pytest.mark.parametrize(("how", "standing"), [("Default", 8), ("Start", 0), ("Random", 0), ("Hybrid", range(1, 8))])
 def test_ways_to_begin(how, standing):
     env = task(8, stateInit=how)
     env.reset()

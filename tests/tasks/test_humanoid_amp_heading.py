@@ -17,9 +17,7 @@ def test_the_reward_by_hand():
     # 1 m/s along x where 1 m/s along x is commanded: 1. Along y instead: exp(-1/4). Backwards: exp(-1/4 (1 + 1)^2).
     command = torch.tensor([[1.0, 0.0, 1.0]]).repeat(3, 1)
     velocity = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    torch.testing.assert_close(
-        heading_reward(velocity, command), torch.tensor([1.0, math.exp(-0.25), math.exp(-1.0)])
-    )
+    torch.testing.assert_close(heading_reward(velocity, command), torch.tensor([1.0, math.exp(-0.25), math.exp(-1.0)]))
 
 
 def test_the_command_is_seen_from_the_heading_and_the_discriminator_does_not_see_it():
@@ -32,9 +30,7 @@ def test_the_command_is_seen_from_the_heading_and_the_discriminator_does_not_see
 
 
 def test_commands_stay_within_their_limits_and_change_now_and_then():
-    env = task(
-        400, targetSpeedMin=0.5, targetSpeedMax=0.7, headingChangeSteps=10, enableEarlyTermination=False
-    )
+    env = task(400, targetSpeedMin=0.5, targetSpeedMax=0.7, headingChangeSteps=10, enableEarlyTermination=False)
     before = env.command.clone()
     torch.testing.assert_close(before[:, :2].norm(dim=1), torch.ones(400))
     assert before[:, 2].min() >= 0.5 and before[:, 2].max() <= 0.7 and before[:, 1].min() < -0.9

@@ -52,9 +52,7 @@ def test_action_cost():
 
 def test_energy_cost():
     # |1 x -2| x 1 + |-0.5 x 4| x 0.5 = 3; times 0.05 = 0.15
-    cost = energy_cost(
-        torch.tensor([[1.0, -0.5]]), torch.tensor([[-2.0, 4.0]]), torch.tensor([1.0, 0.5]), 0.05
-    )
+    cost = energy_cost(torch.tensor([[1.0, -0.5]]), torch.tensor([[-2.0, 4.0]]), torch.tensor([1.0, 0.5]), 0.05)
     torch.testing.assert_close(cost, torch.tensor([0.15]))
 
 
@@ -114,9 +112,7 @@ def test_observation_layout(task):
     assert obs[0] == pytest.approx(task.start_height)
     torch.testing.assert_close(obs[1:4], torch.tensor([0.0, 1.0, 2.0]))  # upright: body frame = world frame
     torch.testing.assert_close(obs[4:7], task.env.angularVelocityScale * torch.tensor([3.0, 4.0, 5.0]))
-    torch.testing.assert_close(
-        obs[7:12], torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0])
-    )  # yaw, roll, angle, up, heading
+    torch.testing.assert_close(obs[7:12], torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0]))  # yaw, roll, angle, up, heading
     lower, upper = task.dof_limits_lower, task.dof_limits_upper
     rest = (2 * task.start_qpos[7:] - upper - lower) / (upper - lower)
     torch.testing.assert_close(obs[12 : 12 + joints], rest)

@@ -118,9 +118,7 @@ def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
     rail = importlib.import_module("task_with_its_model").Rail
     assert one_step(build(rail)).reward.shape == (4,)  # a subclass elsewhere takes its parent's model
     (written / "rail.xml").unlink()
-    with pytest.raises(
-        EnvError, match=r"Slide\.asset: got 'rail.xml'; expected an MJCF file in .*or.*assets"
-    ):
+    with pytest.raises(EnvError, match=r"Slide\.asset: got 'rail.xml'; expected an MJCF file in .*or.*assets"):
         build(rail)
     (written / "rail.xml").write_text("<mujoco><nonsense/></mujoco>")
     with pytest.raises(EnvError, match=r"Slide\.asset: MuJoCo cannot load the model: .*nonsense"):
@@ -128,26 +126,20 @@ def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
 
 
 def test_everything_that_a_task_lacks_is_named():
-    cls = type(
-        "Rail", (manybody.MujocoTask,), {"num_observations": 2, "compute_reward": Slide.compute_reward}
-    )
+    cls = type("Rail", (manybody.MujocoTask,), {"num_observations": 2, "compute_reward": Slide.compute_reward})
     lacking = "pre_physics_step, compute_observations, reset_where, num_actions, asset"
     with pytest.raises(EnvError, match=f"Rail: {lacking}: missing"):
         check_class(cls)
 
 
 def test_a_config_of_another_kind_is_refused():
-    with pytest.raises(
-        EnvError, match=r"Rail\.Config: got <class 'object'>; expected a subclass of .*TaskConfig"
-    ):
+    with pytest.raises(EnvError, match=r"Rail\.Config: got <class 'object'>; expected a subclass of .*TaskConfig"):
         check_class(type("Rail", (Slide,), {"Config": object}))
 
 
 def test_settings_that_replace_those_of_the_model_are_noticed():
     own = MODEL.replace("<worldbody>", '<option timestep="0.001" gravity="0 0 0"/><worldbody>')
-    with pytest.warns(
-        ConfigWarning, match=r"timestep 0.001 s by .* = 0.0083 s and gravity \(0.0, 0.0, 0.0\) by"
-    ):
+    with pytest.warns(ConfigWarning, match=r"timestep 0.001 s by .* = 0.0083 s and gravity \(0.0, 0.0, 0.0\) by"):
         build(asset=own)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -189,9 +189,7 @@ class CentralValueTrain(CentralValue, nn.Module):
         self.minibatch_size: int = minibatch_size
         self.mixed_precision = False  # decided when the checkpoint is known
         self.dataset = PPODataset(batch_size, minibatch_size, seq_length=self.seq_length)
-        self.optimizer = GuardedAdam(
-            self.model.parameters(), config.learning_rate, config.weight_decay, device
-        )
+        self.optimizer = GuardedAdam(self.model.parameters(), config.learning_rate, config.weight_decay, device)
         self.lr = torch.tensor(float(config.learning_rate), device=device)
         self.scheduler = (
             LinearScheduler(

@@ -70,9 +70,7 @@ class _OnPolicy(PPOUpdate):
         self.clip_value: bool = config.clip_value
         self.critic_coef: float = config.critic_coef
         self.ppo: bool = config.ppo
-        self.actor_loss_func = (
-            policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
-        )
+        self.actor_loss_func = policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
         self.check_action_space()
         self.model = self.network.build(self.build_config()).to(self.ppo_device)
         if self.is_rnn:
@@ -85,16 +83,12 @@ class _OnPolicy(PPOUpdate):
         # The policy's own value head learns too, unless a central value makes it idle.
         self.has_value_loss: bool = config.use_experimental_cv or not self.central_value.present
         self.advantage_mean_std: MovingMeanStd | None = (
-            MovingMeanStd(config.adv_rms_momentum).to(self.ppo_device)
-            if config.normalize_rms_advantage
-            else None
+            MovingMeanStd(config.adv_rms_momentum).to(self.ppo_device) if config.normalize_rms_advantage else None
         )
         self.optimizer = GuardedAdam(
             self.model.parameters(), config.learning_rate, config.weight_decay, self.ppo_device
         )
-        self.dataset = PPODataset(
-            self.batch_size, self.minibatch_size, config.shuffle_minibatches, self.seq_length
-        )
+        self.dataset = PPODataset(self.batch_size, self.minibatch_size, config.shuffle_minibatches, self.seq_length)
         self._losses = compiled(self.forward_losses, config.torch_compile)
         section = config.self_play_config
         self.self_play = SelfPlay() if section is None else SelfPlayManager(section, self)
@@ -129,9 +123,7 @@ class _OnPolicy(PPOUpdate):
             return CentralValue()
         state_space = self.env_info.get("state_space")
         if state_space is None:
-            what = (
-                f"given, but the environment '{self.config.env_name}' has no state_space, so no obs['states']"
-            )
+            what = f"given, but the environment '{self.config.env_name}' has no state_space, so no obs['states']"
             raise ConfigError([Problem("params.config.central_value_config", what)])
         builder = ModelBuilder()
         recipe = builder.model_factory.create(
@@ -170,9 +162,7 @@ class _OnPolicy(PPOUpdate):
         length = self.config.seq_length
         for key, size in (("horizon_length", self.horizon_length), ("minibatch_size", self.minibatch_size)):
             if size % length:
-                what = (
-                    f"given {length}; expected a divisor of {key} ({size}), because the network is recurrent"
-                )
+                what = f"given {length}; expected a divisor of {key} ({size}), because the network is recurrent"
                 raise ConfigError([Problem("params.config.seq_length", what)])
         return length
 
@@ -313,9 +303,7 @@ class _OnPolicy(PPOUpdate):
         began_with = schedule.get("configured", {})
         return {name: old for name, old in began_with.items() if old != self.config[name]}
 
-    def set_full_state_weights(
-        self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights"
-    ) -> None:
+    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
         """See :class:`TrainableAlgorithm`; a scheduled setting that was changed since then counts from here."""
         super().set_full_state_weights(weights, set_epoch, path)
         for name, old in self._reconfigured(weights.get("schedule", {})).items():

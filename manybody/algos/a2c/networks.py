@@ -115,9 +115,7 @@ class A2CNetwork(BaseNetwork):
         if isinstance(input_shape, Mapping):
             if params.cnn is not None:
                 keys = ", ".join(input_shape)
-                what = (
-                    f"given, but the observation is a dictionary of {keys}; write network.encoders.<key>.cnn"
-                )
+                what = f"given, but the observation is a dictionary of {keys}; write network.encoders.<key>.cnn"
                 raise ConfigError([Problem("network.cnn", what)])
             with blame("encoders"):
                 return build_dict_encoder(input_shape, params.encoders, params.normalization)
@@ -184,9 +182,7 @@ class A2CNetwork(BaseNetwork):
             self.mu_act = activation(self.space_config.mu_activation)
             self.sigma_act = activation(self.space_config.sigma_activation)
             self.sigma: Any = (
-                nn.Parameter(torch.zeros(actions_num))
-                if self.fixed_sigma
-                else nn.Linear(out_size, actions_num)
+                nn.Parameter(torch.zeros(actions_num)) if self.fixed_sigma else nn.Linear(out_size, actions_num)
             )
             self.sigma.requires_grad_(self.space_config.learn_sigma)
 
@@ -204,9 +200,7 @@ class A2CNetwork(BaseNetwork):
             return None
         device = next(self.parameters()).device
         return tuple(
-            state
-            for trunk in self.trunks
-            for state in getattr(self, trunk.rnn).initial_states(self.num_seqs, device)
+            state for trunk in self.trunks for state in getattr(self, trunk.rnn).initial_states(self.num_seqs, device)
         )
 
     def eval_actor(self, obs: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,9 +227,7 @@ class A2CNetwork(BaseNetwork):
             out = torch.cat([out, inputs], dim=1)
         return (mlp(out) if rnn.before_mlp else out), states
 
-    def _recall(
-        self, trunk: Trunk, x: Tensor, input_dict: Mapping[str, Any], states: States
-    ) -> tuple[Tensor, States]:
+    def _recall(self, trunk: Trunk, x: Tensor, input_dict: Mapping[str, Any], states: States) -> tuple[Tensor, States]:
         """Through the recurrent layer of a trunk: (M, units) from (M, I), rows in sequences of ``seq_length``."""
         rnn, dones = getattr(self, trunk.rnn), input_dict.get("dones")
         x = x.unflatten(0, (-1, input_dict.get("seq_length", 1)))

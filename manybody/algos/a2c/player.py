@@ -77,9 +77,7 @@ class PpoPlayer(BasePlayer):
         """What the model answers to ``obs``; the recurrent state moves on."""
         if self.states is None:
             self.reset()
-        out = self.model(
-            {"is_train": False, "prev_actions": None, "rnn_states": self.states, "seq_length": 1, **obs}
-        )
+        out = self.model({"is_train": False, "prev_actions": None, "rnn_states": self.states, "seq_length": 1, **obs})
         self.states = out["rnn_states"]
         return out
 

@@ -66,9 +66,7 @@ class SelfPlayManager(SelfPlay):
         self._players: list[Any] = []
         self._join()
         everywhere = list(range(self.num_envs))
-        if not (
-            agent.vec_env.set_opponent(self.act) | agent.vec_env.set_weights(everywhere, agent.get_weights())
-        ):
+        if not (agent.vec_env.set_opponent(self.act) | agent.vec_env.set_weights(everywhere, agent.get_weights())):
             what = (
                 f"given, but '{agent.config.env_name}' has no other side to play; expected an environment with "
                 "set_opponent(act) or RL Games' set_weights(indices, weights)"
@@ -110,9 +108,7 @@ class SelfPlayManager(SelfPlay):
         self.assigned = torch.arange(self.num_envs, device=self.assigned.device) % len(self.pool)
         self.assigned[turn] = len(self.pool) - 1
         agent.vec_env.set_weights(turn, agent.get_weights())
-        agent.writer.add_scalar(
-            "selfplay/iters_update_weigths", agent.epoch_num - self.last_update, agent.frame
-        )
+        agent.writer.add_scalar("selfplay/iters_update_weigths", agent.epoch_num - self.last_update, agent.frame)
         self.last_update = agent.epoch_num
 
     def _join(self) -> None:

@@ -78,9 +78,7 @@ class PPOUpdate(A2CBase):
         grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
         self.optimizer.guarded_step(self.guard.healthy_update(losses["loss"], grad_norm))
         known = ("loss", "a_loss", "c_loss", "entropy", "bounds_loss")
-        extra = {
-            name if "/" in name else f"losses/{name}": x for name, x in losses.items() if name not in known
-        }
+        extra = {name if "/" in name else f"losses/{name}": x for name, x in losses.items() if name not in known}
         return TrainResult(
             losses["a_loss"],
             losses["c_loss"],
@@ -125,9 +123,7 @@ class PPOUpdate(A2CBase):
         """
         neglogp = result["prev_neglogp"]
         old_neglogp = minibatch["old_logp_actions"]
-        a_loss = self.actor_loss_func(
-            old_neglogp, neglogp, minibatch["advantages"], self.ppo, self.e_clip
-        ).mean()
+        a_loss = self.actor_loss_func(old_neglogp, neglogp, minibatch["advantages"], self.ppo, self.e_clip).mean()
         c_loss = critic_loss(
             minibatch["old_values"], result["values"], self.e_clip, minibatch["returns"], self.clip_value
         ).mean()

@@ -99,9 +99,7 @@ class AMPAgent(A2CAgent):
             raise
         check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
         broken = ~rows_sane(demos)
-        if (
-            demos.device.type != "cpu"
-        ):  # reading it here would wait for the device; the epoch's one read has it
+        if demos.device.type != "cpu":  # reading it here would wait for the device; the epoch's one read has it
             counted = self.epoch_extras.get(BROKEN_DEMOS, torch.zeros((), device=demos.device))
             self.epoch_extras[BROKEN_DEMOS] = counted + broken.sum()
         elif broken.any():
@@ -272,9 +270,7 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
             "get_env_info(), extras['amp_obs'] in every step, and fetch_amp_obs_demo(count)"
         )
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-        raise EnvError(
-            f"{type(env).__name__}: amp_observation_space is {space}; expected a Box with one axis"
-        )
+        raise EnvError(f"{type(env).__name__}: amp_observation_space is {space}; expected a Box with one axis")
     return space.shape
 
 

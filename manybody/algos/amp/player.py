@@ -48,9 +48,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
             if error is not None:
                 still = min(still_error(clip) for clip in imitated(self.env))
                 frames = int(self.alive.sum())
-                say(
-                    f"imitation error: {error:.3f} m over {frames} frames (a figure that stands still: {still:.3f} m)"
-                )
+                say(f"imitation error: {error:.3f} m over {frames} frames (a figure that stands still: {still:.3f} m)")
         return result
 
     def env_reset(self) -> Obs:

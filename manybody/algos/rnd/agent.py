@@ -75,8 +75,7 @@ class CuriousBase(A2CBase):
         )
         size = self.config.resolved_minibatch_size
         portions = [
-            tree_map(lambda x, start=start: x[start : start + size], after)
-            for start in range(0, self.batch_size, size)
+            tree_map(lambda x, start=start: x[start : start + size], after) for start in range(0, self.batch_size, size)
         ]
         for portion in portions:
             self.curiosity.observe(portion)

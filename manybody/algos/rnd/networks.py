@@ -45,9 +45,7 @@ class Curiosity(nn.Module):
         self.predictor = features(params.rnd.predictor)
         self.obs_mean_std = observation_normalizer(input_shape)
         self.return_mean_std = RunningMeanStd(1, epsilon=1e-8, norm_only=True)
-        self.return_mean_std.count.fill_(
-            1e-4
-        )  # the assumed variance of 1 gives way to the first one measured
+        self.return_mean_std.count.fill_(1e-4)  # the assumed variance of 1 gives way to the first one measured
         self.train()
 
     def train(self, mode: bool = True) -> Self:

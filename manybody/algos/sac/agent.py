@@ -112,15 +112,11 @@ class SACAgent(SACState):
         self._target_parameters = list(network.critic_target.parameters())
         self.log_alpha = torch.tensor(math.log(config.init_alpha), device=device, requires_grad=True)
         decay = config.weight_decay
-        self.actor_optimizer = GuardedAdam(
-            self._actor_parameters, config.actor_lr, decay, device, config.actor_betas
-        )
+        self.actor_optimizer = GuardedAdam(self._actor_parameters, config.actor_lr, decay, device, config.actor_betas)
         self.critic_optimizer = GuardedAdam(
             self._critic_parameters, config.critic_lr, decay, device, config.critic_betas
         )
-        self.log_alpha_optimizer = GuardedAdam(
-            [self.log_alpha], config.alpha_lr, 0.0, device, config.alphas_betas
-        )
+        self.log_alpha_optimizer = GuardedAdam([self.log_alpha], config.alpha_lr, 0.0, device, config.alphas_betas)
 
     @property
     def alpha(self) -> Tensor:
@@ -210,9 +206,7 @@ class SACAgent(SACState):
         terminated = step.terminated if self.value_bootstrap else step.done
         # What follows a broken step was acted on blindly.
         valid = ~(broken | bad_shaped | self.broken)
-        self.replay_buffer.add(
-            obs, action, shaped.sum(dim=1), self.successor(step), terminated, step.truncated, valid
-        )
+        self.replay_buffer.add(obs, action, shaped.sum(dim=1), self.successor(step), terminated, step.truncated, valid)
         self.count_episodes(step, shaped, broken)
         self.obs, self.dones, self.broken = step.obs, step.done.to(torch.uint8), broken
         self.frame += self.num_actors
@@ -230,9 +224,7 @@ class SACAgent(SACState):
     def update(self) -> int:
         """One gradient step of the critics, of actor and temperature when it is their turn; how many steps."""
         batch = self.replay_buffer.sample(self.batch_size, self.gamma, self.n_step)
-        batch = batch._replace(
-            obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs)
-        )
+        batch = batch._replace(obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs))
         self.update_counter += 1
         self.update_critic(batch)
         actors_turn = self.update_counter % self.policy_frequency == 0
@@ -263,9 +255,7 @@ class SACAgent(SACState):
         self.log_alpha_optimizer.zero_grad(set_to_none=True)
         for parameter in self._critic_parameters:  # so that no gradient is computed for them
             parameter.requires_grad_(False)
-        a_loss, entropy, alpha_loss = self._actor_losses(
-            batch, torch.randn_like(batch.action), self.log_alpha
-        )
+        a_loss, entropy, alpha_loss = self._actor_losses(batch, torch.randn_like(batch.action), self.log_alpha)
         learned, loss = self._actor_parameters, a_loss
         if self.learnable_temperature:
             learned, loss = [*learned, self.log_alpha], a_loss + alpha_loss
@@ -287,9 +277,7 @@ class SACAgent(SACState):
         """The slow copies move by ``critic_tau`` towards the critics."""
         torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.critic_tau)
 
-    def critic_losses(
-        self, batch: ReplayBatch, noise: Tensor, alpha: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def critic_losses(self, batch: ReplayBatch, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Half the sum of both critics' losses, and each, () all, from a batch of normalised observations.
 
         Args:
@@ -308,9 +296,7 @@ class SACAgent(SACState):
         c2_loss = soft.q_loss(q2, target, batch.valid)
         return 0.5 * (c1_loss + c2_loss), c1_loss, c2_loss
 
-    def actor_losses(
-        self, batch: ReplayBatch, noise: Tensor, log_alpha: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def actor_losses(self, batch: ReplayBatch, noise: Tensor, log_alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The actor's loss, the policy's entropy and the temperature's loss, () each, at ``batch.obs``.
 
         Args:

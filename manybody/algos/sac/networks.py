@@ -18,9 +18,7 @@ from manybody.nn.squashed import SquashedGaussian
 
 def flat(obs: Tree) -> Tensor:
     """(M, O): every part of an observation (M, ...) in one row."""
-    return (
-        obs.flatten(1) if isinstance(obs, Tensor) else torch.cat([x.flatten(1) for x in leaves(obs)], dim=1)
-    )
+    return obs.flatten(1) if isinstance(obs, Tensor) else torch.cat([x.flatten(1) for x in leaves(obs)], dim=1)
 
 
 def flat_size(input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> int:
@@ -32,9 +30,7 @@ def flat_size(input_shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> i
 def _trunk(params: SACNetworkConfig, input_size: int, output_size: int) -> nn.Sequential:
     """Hidden layers and a linear head."""
     mlp = params.mlp
-    hidden = build_mlp(
-        input_size, mlp.units, mlp.activation, params.normalization, mlp.norm_only_first_layer, mlp.d2rl
-    )
+    hidden = build_mlp(input_size, mlp.units, mlp.activation, params.normalization, mlp.norm_only_first_layer, mlp.d2rl)
     layers = list(hidden) if isinstance(hidden, nn.Sequential) else [hidden]
     trunk = nn.Sequential(*layers, nn.Linear(mlp.units[-1] if mlp.units else input_size, output_size))
     initialize(trunk, mlp.initializer)

@@ -20,17 +20,13 @@ def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tenso
     """
     space = env_info["action_space"]
     if not isinstance(space, spaces.Box):
-        raise EnvError(
-            f"algo.name: sac acts in a Box; the environment's action space is {space}. Use a2c_discrete"
-        )
+        raise EnvError(f"algo.name: sac acts in a Box; the environment's action space is {space}. Use a2c_discrete")
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise EnvError(
             f"algo.name: sac maps [-1, 1] to the bounds of the action space, and {space} has infinite ones. Give the "
             "environment finite bounds, or use a2c_continuous"
         )
-    low, high = (
-        torch.as_tensor(bound, dtype=torch.float32, device=device) for bound in (space.low, space.high)
-    )
+    low, high = (torch.as_tensor(bound, dtype=torch.float32, device=device) for bound in (space.low, space.high))
     return low, high
 
 

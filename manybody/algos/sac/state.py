@@ -104,15 +104,11 @@ class SACState(TrainableAlgorithm):
             return "the critics are converted to actions in [-1, 1]"
         return "the critics saw actions in the environment's units; they have to learn again, from actions in [-1, 1]"
 
-    def set_full_state_weights(
-        self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights"
-    ) -> None:
+    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
         """See :class:`TrainableAlgorithm`; gives one notice where the critics of an earlier version are converted."""
         super().set_full_state_weights(weights, set_epoch, path)
         if "algo" in weights and self.converts(weights):
-            warn(
-                f"{path}: an earlier version saved it; {self._conversion()}; the moments of critic_optimizer restart"
-            )
+            warn(f"{path}: an earlier version saved it; {self._conversion()}; the moments of critic_optimizer restart")
 
     def _set_log_alpha(self, value: Tensor) -> None:
         with torch.no_grad():

@@ -156,16 +156,12 @@ class A2CNetwork(BaseNetwork):
             self.mu_act = self.activations_factory.create(self.space_config["mu_activation"])
             self.sigma_act = self.activations_factory.create(self.space_config["sigma_activation"])
             self.sigma: Any = (
-                nn.Parameter(torch.zeros(actions_num))
-                if self.fixed_sigma
-                else nn.Linear(out_size, actions_num)
+                nn.Parameter(torch.zeros(actions_num)) if self.fixed_sigma else nn.Linear(out_size, actions_num)
             )
 
     def _draw_weights(self) -> None:
         dense = self.init_factory.create(**self.initializer)
-        self._initialize(
-            dense, self.init_factory.create(**self.cnn["initializer"]) if self.has_cnn else dense
-        )
+        self._initialize(dense, self.init_factory.create(**self.cnn["initializer"]) if self.has_cnn else dense)
         self._draw_heads()
 
     def _draw_heads(self) -> None:

@@ -77,9 +77,7 @@ class BaseNetwork(network.BaseNetwork):
         """
         if cnn_layers is None:
             if len(input_shape) != 1:
-                raise ValueError(
-                    f"input_shape: given {tuple(input_shape)}; expected (size,) without convolutions"
-                )
+                raise ValueError(f"input_shape: given {tuple(input_shape)}; expected (size,) without convolutions")
             return input_shape[0]
         with torch.no_grad():  # RL Games draws here too: what is drawn after it depends on it
             return nn.Sequential(*cnn_layers)(torch.rand(1, *input_shape)).flatten(1).shape[1]
@@ -227,8 +225,4 @@ def _known(what: str, name: str, table: Mapping[str, Any]) -> Any:
 
 def _norm(name: str | None, width: int, layer_norm: Layer, batch_norm: Layer) -> list[nn.Module]:
     """The layer of this name, as a list of one; empty for any other name."""
-    return (
-        [table[name](width)]
-        if name in (table := {"layer_norm": layer_norm, "batch_norm": batch_norm})
-        else []
-    )
+    return [table[name](width)] if name in (table := {"layer_norm": layer_norm, "batch_norm": batch_norm}) else []

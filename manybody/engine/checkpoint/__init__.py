@@ -262,9 +262,7 @@ def check_state_dict(
     if ours and theirs and not ours & theirs:
         advice = "Another algorithm saved it: set algo.name, model and network as they were there."
         raise CheckpointError(path, part, f"the parameters of {theirs}", f"those of {ours}", advice)
-    problems = [
-        f"missing {name} {tuple(value.shape)}" for name, value in expected.items() if name not in given
-    ]
+    problems = [f"missing {name} {tuple(value.shape)}" for name, value in expected.items() if name not in given]
     for name, value in given.items():
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if name not in expected:
@@ -292,9 +290,7 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str
     given = require(state, key, path)
     groups = given.get("param_groups") if isinstance(given, Mapping) else None
     if not isinstance(groups, list) or not isinstance(given.get("state"), Mapping):
-        found = (
-            f"keys {sorted(map(_shown, given))[:8]}" if isinstance(given, Mapping) else type(given).__name__
-        )
+        found = f"keys {sorted(map(_shown, given))[:8]}" if isinstance(given, Mapping) else type(given).__name__
         advice = "The file is damaged or of another program."
         raise CheckpointError(path, key, found, "the state of an optimiser", advice)
     check_values({key: given}, path)

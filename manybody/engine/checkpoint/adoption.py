@@ -108,9 +108,7 @@ def learning_rate(state: Any, path: str, field: str = "optimizer") -> float | No
         return None
     rate = number(groups[0], "lr", path, 0.0)
     if not (math.isfinite(rate) and rate >= 0):
-        raise CheckpointError(
-            path, f"{field}.lr", repr(rate), "a finite number from 0 up", "The file is damaged."
-        )
+        raise CheckpointError(path, f"{field}.lr", repr(rate), "a finite number from 0 up", "The file is damaged.")
     return rate
 
 

@@ -23,9 +23,7 @@ NOT_NEGATIVE = ("running_var", "count", "moving_square", "exp_avg_sq", "max_exp_
 """Statistics and moments that are sums of squares, or counts."""
 
 
-def check_values(
-    state: Mapping[str, Any], path: str | os.PathLike, parts: Iterable[str] | None = None
-) -> None:
+def check_values(state: Mapping[str, Any], path: str | os.PathLike, parts: Iterable[str] | None = None) -> None:
     """Refuse non-finite values, negative variances and negative counts.
 
     Args:

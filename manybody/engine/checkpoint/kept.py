@@ -55,9 +55,7 @@ class Checkpoints:
                 with contextlib.suppress(OSError):
                     litter.unlink()
 
-    def save(
-        self, name: str, state: Mapping[str, Any], kind: Kind = "saved", last_chance: bool = False
-    ) -> Path | None:
+    def save(self, name: str, state: Mapping[str, Any], kind: Kind = "saved", last_chance: bool = False) -> Path | None:
         """Write ``<folder>/<name>.pth``; where ``kind`` is ``last``, remove all but the newest ``keep`` of those.
 
         ``best`` and ``last`` never replace a file of another kind: they take ``<name>_2.pth`` and so on.
@@ -127,9 +125,7 @@ class Checkpoints:
             if kind == "saved" or not path.exists():
                 break
             stored = _stored(path)[1]
-            if stored == kind or (
-                stored is None and (_named(path.stem) in (None, kind) or not is_intact(path))
-            ):
+            if stored == kind or (stored is None and (_named(path.stem) in (None, kind) or not is_intact(path))):
                 break
         return path
 

@@ -110,9 +110,7 @@ def plain(value: Any, key: str, path: Path) -> Any:
     if isinstance(value, Tensor) and value.layout is torch.strided:
         tensor = value.detach().cpu()
         if tensor.numel() * tensor.element_size() != tensor.untyped_storage().nbytes():
-            tensor = tensor.clone(
-                memory_format=torch.contiguous_format
-            )  # a view would bring its whole storage
+            tensor = tensor.clone(memory_format=torch.contiguous_format)  # a view would bring its whole storage
         return tensor
     if isinstance(value, numpy.generic):
         value = value.item()
@@ -124,9 +122,7 @@ def plain(value: Any, key: str, path: Path) -> Any:
         for name in value:
             if type(name) not in (str, int):
                 raise _not_plain(path, f"{key}[{name!r}]", f"a key of type {type(name).__name__}")
-        return {
-            name: plain(item, f"{key}.{name}" if key else str(name), path) for name, item in value.items()
-        }
+        return {name: plain(item, f"{key}.{name}" if key else str(name), path) for name, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(plain(item, f"{key}[{index}]", path) for index, item in enumerate(value))
     raise _not_plain(path, key, f"{type(value).__module__}.{type(value).__qualname__}")
@@ -180,9 +176,7 @@ def check_archive(file: BinaryIO, size: int, tensors: bool = True) -> str | None
         if sum(entry.file_size for entry in entries) > size:
             return "entries larger than the file"
         pickles = [
-            entry
-            for entry in entries
-            if entry.filename.endswith("/data.pkl") and entry.filename.count("/") == 1
+            entry for entry in entries if entry.filename.endswith("/data.pkl") and entry.filename.count("/") == 1
         ]
         if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE:
             return f"{len(pickles)} data.pkl entries of {sum(entry.file_size for entry in pickles)} bytes"
@@ -208,9 +202,7 @@ def check_pickle(data: bytes) -> str | None:
             continue
         if opcode.name == "GLOBAL":
             module, _, name = str(argument).partition(" ")
-            if argument not in _GLOBALS and not (
-                module in ("torch", "torch.storage") and name.endswith("Storage")
-            ):
+            if argument not in _GLOBALS and not (module in ("torch", "torch.storage") and name.endswith("Storage")):
                 return f"the code {module}.{name}"
             token = ("global", argument)
         elif opcode.name in ("BINGET", "LONG_BINGET"):

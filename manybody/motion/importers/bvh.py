@@ -16,9 +16,7 @@ from manybody.motion.files import read_text
 from manybody.motion.importers.axes import NOT_STATED, quats_z_up, z_up
 from manybody.motion.importers.root_bone import Figure, rigid
 
-_CHANNELS = {
-    f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")
-}
+_CHANNELS = {f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")}
 """Channel's name in small letters to its kind and axis."""
 _ROWS = 10
 """Rows of numbers whose digits are counted."""
@@ -97,9 +95,7 @@ class _Reader:
     """Words and numbers of the text with their line."""
 
     def __init__(self, text: str) -> None:
-        self.lines = [
-            (number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()
-        ]
+        self.lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         self.next = 0
         self.digit = 0.0
         """What one unit in the last digit of the numbers is worth, once they are read; 0 for whole numbers."""
@@ -184,9 +180,7 @@ class _Reader:
 
     def opening(self) -> None:
         if self.line("{") != ["{"]:
-            self.refuse(
-                shown(" ".join(self.lines[self.next - 1][1])), "{", "Put the brace in a line of its own."
-            )
+            self.refuse(shown(" ".join(self.lines[self.next - 1][1])), "{", "Put the brace in a line of its own.")
 
     def closed(self, joint: _Joint | None) -> None:
         if joint is not None and not joint.offset:
@@ -210,18 +204,11 @@ class _Reader:
         (seconds,) = self.numbers(self.entry("Frame Time"), 1)
         if not seconds > 0:
             self.refuse(f"{seconds} s", "a time of a frame above 0")
-        decimals = [
-            len(word.partition(".")[2]) for _, words in self.lines[self.next :][:_ROWS] for word in words
-        ]
+        decimals = [len(word.partition(".")[2]) for _, words in self.lines[self.next :][:_ROWS] for word in words]
         self.digit = 10.0 ** -max(decimals, default=0) if any(decimals) else 0.0
-        rows = [
-            self.numbers(self.line(f"{frames:g} frames"), channels)
-            for _ in range(len(self.lines) - self.next)
-        ]
+        rows = [self.numbers(self.line(f"{frames:g} frames"), channels) for _ in range(len(self.lines) - self.next)]
         if abs(len(rows) - frames) > 1:
-            self.refuse(
-                f"{len(rows)} frames", f"{frames:g}, as the file says", "The file is cut off or edited."
-            )
+            self.refuse(f"{len(rows)} frames", f"{frames:g}, as the file says", "The file is cut off or edited.")
         if len(rows) != frames:  # some programs count the rest pose
             notice(f"its header counts {frames:g} frames; {len(rows)} are there and read")
         if len(rows) < 2:

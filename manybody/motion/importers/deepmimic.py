@@ -81,9 +81,7 @@ def _frames(text: str) -> np.ndarray:
         raise MotionError("file", shown(str(error)), "JSON text", "Is it another format?") from None
     rows = content.get("Frames") if isinstance(content, dict) else None
     if not isinstance(rows, list) or len(rows) < 2:
-        raise MotionError(
-            "Frames", shown(rows), "a list of at least 2 frames", "This is no DeepMimic motion."
-        )
+        raise MotionError("Frames", shown(rows), "a list of at least 2 frames", "This is no DeepMimic motion.")
     for place, row in enumerate(rows):
         _check_row(f"Frames[{place}]", row)
     return np.array(rows, dtype=np.float64)

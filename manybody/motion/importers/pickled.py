@@ -33,9 +33,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _RECONSTRUCT = {f"{module} _reconstruct" for module in _MODULES}
 _SCALAR = {f"{module} scalar" for module in _MODULES}
-_NAMES = (
-    {"collections OrderedDict", "numpy ndarray", "numpy dtype", "_codecs encode"} | _RECONSTRUCT | _SCALAR
-)
+_NAMES = {"collections OrderedDict", "numpy ndarray", "numpy dtype", "_codecs encode"} | _RECONSTRUCT | _SCALAR
 
 
 class UnpickledError(Exception):

@@ -74,9 +74,7 @@ def _their_words() -> Iterator[None]:
     except MotionError as error:
         name, bracket, place = error.field.partition("[")
         advice = error.advice.replace("wxyz", "xyzw")
-        raise MotionError(
-            _THEIRS.get(name, name) + bracket + place, error.given, error.expected, advice
-        ) from None
+        raise MotionError(_THEIRS.get(name, name) + bracket + place, error.given, error.expected, advice) from None
 
 
 def _unpickled(content: bytes) -> Any:

@@ -24,9 +24,7 @@ CONTINUOUS = {
 SPACES = {"discrete": ({}, 3), "multi_discrete": ({}, (2, 4)), "continuous": (CONTINUOUS, 2)}
 
 
-def build(
-    input_shape=(3,), actions_num=None, space="discrete", resnet=False, num_seqs=4, value_size=1, **keys
-):
+def build(input_shape=(3,), actions_num=None, space="discrete", resnet=False, num_seqs=4, value_size=1, **keys):
     builder = A2CResnetBuilder() if resnet else A2CBuilder()
     schema = ResnetActorCriticConfig if resnet else ActorCriticConfig
     if space is not None:

@@ -86,9 +86,7 @@ def test_each_environment_is_played_by_its_own_opponent():
 
 def test_a_resumed_run_has_the_same_opponents(tmp_path):
     def run(name: str, epochs: int, checkpoint: str | None = None) -> Any:
-        agent = make_agent(
-            folder=lambda: RunFolder.create(str(tmp_path), "game", name), checkpoint=checkpoint
-        )
+        agent = make_agent(folder=lambda: RunFolder.create(str(tmp_path), "game", name), checkpoint=checkpoint)
         agent.max_epochs = epochs
         agent.train()
         return agent

@@ -29,9 +29,7 @@ def make(env: Any = None, *, network: str = "amp", model: str = "continuous_amp"
         del mapping["network"]["disc"]
     torch.manual_seed(0)
     params = runner.parse({"params": mapping})
-    return runner.algo_factory.create(
-        "amp_continuous", base_name="run", params=params, vec_env=env or OrbitEnv(8)
-    )
+    return runner.algo_factory.create("amp_continuous", base_name="run", params=params, vec_env=env or OrbitEnv(8))
 
 
 def test_the_reward_is_the_weighed_sum_of_task_and_style():
@@ -296,9 +294,7 @@ class NoCount(OrbitEnv):
 
 
 def test_demonstrations_that_cannot_be_asked_for_are_told():
-    with pytest.raises(
-        EnvError, match=r"^orbit: fetch_amp_obs_demo\(32\): cannot be called so: too many posit"
-    ):
+    with pytest.raises(EnvError, match=r"^orbit: fetch_amp_obs_demo\(32\): cannot be called so: too many posit"):
         make(NoCount(8)).train()
     constant = OrbitEnv(8)
     constant.fetch_amp_obs_demo = torch.zeros(32, 4)

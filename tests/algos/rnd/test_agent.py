@@ -56,9 +56,7 @@ def make_agent(mapping: dict[str, Any], env: FamilyEnv, **parts: Any) -> Any:
     ),
     episodic=st.booleans(),
 )
-def test_every_combination_trains_and_plays(
-    action, observation, agents, rnn, central, masks, config, episodic
-):
+def test_every_combination_trains_and_plays(action, observation, agents, rnn, central, masks, config, episodic):
     if masks and action != "box":
         config = {**config, "use_action_masks": True}
     rnd = {"episodic": episodic, "update_proportion": 0.5}
@@ -97,8 +95,7 @@ def test_novelty_is_the_mean_squared_error_about_the_following_observation():
     torch.testing.assert_close(stats.running_var.float(), both)
     seen = ((following - mean * 32 / 33) / (both + 1e-5).sqrt()).clamp(-5, 5)
     expected = [
-        (curiosity.predictor({"obs": x}).value - curiosity.target({"obs": x}).value).square().mean(dim=1)
-        for x in seen
+        (curiosity.predictor({"obs": x}).value - curiosity.target({"obs": x}).value).square().mean(dim=1) for x in seen
     ]
     returns, last = [], torch.zeros(4)
     for reward in expected:

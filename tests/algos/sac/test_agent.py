@@ -42,9 +42,7 @@ def epochs(agent, number):
 
 def test_the_target_critics_are_copies_at_the_start(make_sac):
     """RL Games draws them anew after copying (defect 7)."""
-    agent = make_sac(
-        network={"mlp": {"units": [8], "activation": "relu", "initializer": {"name": "orthogonal"}}}
-    )
+    agent = make_sac(network={"mlp": {"units": [8], "activation": "relu", "initializer": {"name": "orthogonal"}}})
     network = agent.model.sac_network
     pairs = zip(network.critic.parameters(), network.critic_target.parameters(), strict=True)
     assert all(torch.equal(critic, target) and not target.requires_grad for critic, target in pairs)
@@ -292,9 +290,7 @@ def test_a_loss_that_is_not_finite_changes_nothing(make_sac):
     agent.replay_buffer.fields["reward"][:] = float("nan")
     before = [x.clone() for x in agent.model.sac_network.critic.parameters()]
     agent.update()
-    assert all(
-        torch.equal(*pair) for pair in zip(before, agent.model.sac_network.critic.parameters(), strict=True)
-    )
+    assert all(torch.equal(*pair) for pair in zip(before, agent.model.sac_network.critic.parameters(), strict=True))
     assert agent.guard.skipped_updates.item() == 1  # the actor does not look at rewards
 
 
@@ -333,9 +329,7 @@ class Parts(ToyEnv):
     def __init__(self):
         super().__init__()
         image = spaces.Box(0, 255, (2, 2), np.uint8)
-        self.spec = EnvSpec(
-            spaces.Dict({"image": image, "speed": self.spec.observation_space}), self.spec.action_space
-        )
+        self.spec = EnvSpec(spaces.Dict({"image": image, "speed": self.spec.observation_space}), self.spec.action_space)
 
     def parts(self, obs):
         speed = obs["obs"]
@@ -380,9 +374,7 @@ def test_losses_are_one_graph(make_sac, losses):
 @pytest.mark.parametrize("observation", ["vector", "dict"])
 def test_every_agent_of_an_environment_is_remembered_and_learned_from(make_sac, observation):
     """4 environments of 2 agents: 8 rows, of which the statistics know 2 ends per environment."""
-    agent = make_sac(
-        FamilyEnv("box", observation, num_envs=4, agents=2), num_actors=4, num_steps_per_episode=8
-    )
+    agent = make_sac(FamilyEnv("box", observation, num_envs=4, agents=2), num_actors=4, num_steps_per_episode=8)
     before = [parameter.clone() for parameter in agent.model.parameters()]
     epochs(agent, 3)
     assert agent.frame == 4 * 8 * 3 and len(agent.replay_buffer) == 8 * 8 * 3

@@ -9,17 +9,13 @@ from manybody.config import SACNetworkConfig
 
 def network(input_shape=(3,), **settings):
     mlp = {"units": [16, 8], "activation": "relu"}
-    return SACNetwork(
-        SACNetworkConfig(**{"name": "n", "mlp": mlp, **settings}), actions_num=2, input_shape=input_shape
-    )
+    return SACNetwork(SACNetworkConfig(**{"name": "n", "mlp": mlp, **settings}), actions_num=2, input_shape=input_shape)
 
 
 def test_names_and_sizes():
     state = {name: tuple(x.shape) for name, x in network().state_dict().items() if name.endswith("weight")}
     critic = {"0": (16, 5), "2": (8, 16), "4": (1, 8)}  # observation and action in
-    expected = {
-        f"actor.trunk.{i}.weight": shape for i, shape in {"0": (16, 3), "2": (8, 16), "4": (4, 8)}.items()
-    }
+    expected = {f"actor.trunk.{i}.weight": shape for i, shape in {"0": (16, 3), "2": (8, 16), "4": (4, 8)}.items()}
     for part in ("critic", "critic_target"):
         for q in ("Q1", "Q2"):
             expected |= {f"{part}.{q}.{i}.weight": shape for i, shape in critic.items()}
@@ -46,8 +42,6 @@ def test_an_observation_of_several_parts_is_laid_side_by_side():
 
 
 def test_initialiser_and_biases():
-    net = network(
-        mlp={"units": [4], "activation": "relu", "initializer": {"name": "const_initializer", "val": 0.5}}
-    )
+    net = network(mlp={"units": [4], "activation": "relu", "initializer": {"name": "const_initializer", "val": 0.5}})
     for name, x in net.named_parameters():
         assert (x == (0.5 if name.endswith("weight") else 0.0)).all()

@@ -92,9 +92,7 @@ class CommonAgent(a2c_continuous.A2CAgent):
             self.frame += self.curr_frames
             if self.print_stats:
                 print(f"fps total: {self.curr_frames / train_info['total_time']:.1f}")
-            self.writer.add_scalar(
-                "performance/total_fps", self.curr_frames / train_info["total_time"], frame
-            )
+            self.writer.add_scalar("performance/total_fps", self.curr_frames / train_info["total_time"], frame)
             self.writer.add_scalar("info/epochs", epoch_num, frame)
             self._log_train_info(train_info, frame)
             self.algo_observer.after_print_stats(frame, epoch_num, total_time)
@@ -150,9 +148,7 @@ class CommonAgent(a2c_continuous.A2CAgent):
         return train_info
 
     def _schedule(self, kl):
-        self.last_lr, self.entropy_coef = self.scheduler.update(
-            self.last_lr, self.entropy_coef, self.epoch_num, 0, kl
-        )
+        self.last_lr, self.entropy_coef = self.scheduler.update(self.last_lr, self.entropy_coef, self.epoch_num, 0, kl)
         self.update_lr(self.last_lr)
 
     def play_steps(self):
@@ -182,9 +178,7 @@ class CommonAgent(a2c_continuous.A2CAgent):
         values = self.experience_buffer.tensor_dict["values"]
         next_values = self.experience_buffer.tensor_dict["next_values"]
         advantages = self.discount_values(done, values, self._total_rewards(), next_values)
-        batch_dict = self.experience_buffer.get_transformed_list(
-            a2c_common.swap_and_flatten01, self.tensor_list
-        )
+        batch_dict = self.experience_buffer.get_transformed_list(a2c_common.swap_and_flatten01, self.tensor_list)
         batch_dict["returns"] = a2c_common.swap_and_flatten01(advantages + values)
         batch_dict["played_frames"] = self.batch_size
         return batch_dict

@@ -87,11 +87,7 @@ class AMPPlayerContinuous(CommonPlayer):
         super().__init__(params)
 
     def _build_net_config(self):
-        shape = (
-            self.env.amp_observation_space.shape
-            if hasattr(self, "env")
-            else self.env_info["amp_observation_space"]
-        )
+        shape = self.env.amp_observation_space.shape if hasattr(self, "env") else self.env_info["amp_observation_space"]
         return super()._build_net_config() | {"amp_input_shape": shape}
 
     def _build_net(self, config):

@@ -154,16 +154,12 @@ def main():
             "env_creator": lambda **kwargs: MotionPoint(num_envs=4),
         },
     )
-    vecenv.register(
-        "RLGPU", lambda config_name, num_actors, **kwargs: RLGPUEnv(config_name, num_actors, **kwargs)
-    )
+    vecenv.register("RLGPU", lambda config_name, num_actors, **kwargs: RLGPUEnv(config_name, num_actors, **kwargs))
     observer = Watcher()
     build_runner(observer).run({"train": True, "play": False, "checkpoint": "", "sigma": None})
     agent = observer.algo
     first = torch_ext.load_checkpoint(newest())
-    assert (
-        first["epoch"] == 3 and first["frame"] == 3 * 32
-    )  # the loop ends with the first epoch beyond max_epochs
+    assert first["epoch"] == 3 and first["frame"] == 3 * 32  # the loop ends with the first epoch beyond max_epochs
     assert torch.equal(first["model"]["a2c_network.sigma"], torch.full((2,), -2.9))
     weight = "a2c_network._disc_mlp.0.weight"
     assert torch.equal(first["model"][weight], agent.model.state_dict()[weight])

@@ -77,9 +77,7 @@ class ASEAgent(AMPAgent):
     def init_tensors(self):
         super().init_tensors()
         shape = self.experience_buffer.obs_base_shape
-        self.experience_buffer.tensor_dict["ase_latents"] = torch.zeros(
-            (*shape, LATENT), device=self.ppo_device
-        )
+        self.experience_buffer.tensor_dict["ase_latents"] = torch.zeros((*shape, LATENT), device=self.ppo_device)
         self.experience_buffer.tensor_dict["rand_action_mask"] = torch.zeros(shape, device=self.ppo_device)
         self._ase_latents = nn.functional.normalize(torch.randn(self.num_actors, LATENT), dim=-1)
         self.tensor_list += ["ase_latents", "rand_action_mask"]
@@ -166,9 +164,7 @@ class SkillEnv(RLGPUEnv):
 def main():
     assert issubclass(ASEBuilder.Network, network_builder.NetworkBuilder.BaseNetwork)
     register(MotionPoint)
-    vecenv.register(
-        "RLGPU", lambda config_name, num_actors, **kwargs: SkillEnv(config_name, num_actors, **kwargs)
-    )
+    vecenv.register("RLGPU", lambda config_name, num_actors, **kwargs: SkillEnv(config_name, num_actors, **kwargs))
     watcher = Watcher()
     runner = Runner(watcher)
     runner.algo_factory.register_builder("ase", lambda **kwargs: ASEAgent(**kwargs))

@@ -116,13 +116,9 @@ class Looking(DiscreteA2CAgent):
 
 
 def train(name, make, model, net, **config):
-    vecenv.register(
-        "NUMPY", lambda config_name, num_actors, **kwargs: NumpyEnv(config_name, num_actors, **kwargs)
-    )
+    vecenv.register("NUMPY", lambda config_name, num_actors, **kwargs: NumpyEnv(config_name, num_actors, **kwargs))
     env_configurations.register("grid", {"vecenv_type": "NUMPY", "env_creator": make})
-    cfg = settings(
-        "a2c_discrete", model, net, env_name="grid", full_experiment_name=name, max_epochs=2, **config
-    )
+    cfg = settings("a2c_discrete", model, net, env_name="grid", full_experiment_name=name, max_epochs=2, **config)
     run(cfg, observer=Scores(), algo=Looking)
     run(cfg, train=False, play=True, checkpoint=last_checkpoint(f"runs/{name}"))
     weights = torch_ext.load_checkpoint(last_checkpoint(f"runs/{name}"))["model"]

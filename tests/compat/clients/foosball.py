@@ -77,9 +77,7 @@ class RandomSearch(BaseAlgorithm):
         self.model.eval()
         obs = self.point.reset()["obs"]
         for _ in range(3):
-            result = self.model(
-                {"is_train": False, "obs": obs.clone(), "prev_actions": None, "rnn_states": None}
-            )
+            result = self.model({"is_train": False, "obs": obs.clone(), "prev_actions": None, "rnn_states": None})
             obs = self.point.step(result["actions"])[0]["obs"]
 
     def get_full_state_weights(self):

@@ -156,9 +156,7 @@ def main():
     run(high, algo=Kept, runner=Runner())
     (agent,) = agents
     frozen = torch_ext.load_checkpoint(checkpoint)["model"]
-    assert all(
-        torch.equal(value, frozen[name]) for name, value in agent._llc_agent.model.state_dict().items()
-    )
+    assert all(torch.equal(value, frozen[name]) for name, value in agent._llc_agent.model.state_dict().items())
     report(frame=agent.frame, epoch=agent.epoch_num, frames=agent.vec_env.frames)
 
 

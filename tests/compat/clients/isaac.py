@@ -39,12 +39,8 @@ class RLGPUEnv(vecenv.IVecEnv):
 
 def register(make_env):
     """Makes ``rlgpu`` the environment that ``make_env(**env_config)`` gives."""
-    vecenv.register(
-        "RLGPU", lambda config_name, num_actors, **kwargs: RLGPUEnv(config_name, num_actors, **kwargs)
-    )
-    env_configurations.register(
-        "rlgpu", {"vecenv_type": "RLGPU", "env_creator": lambda **kwargs: make_env(**kwargs)}
-    )
+    vecenv.register("RLGPU", lambda config_name, num_actors, **kwargs: RLGPUEnv(config_name, num_actors, **kwargs))
+    env_configurations.register("rlgpu", {"vecenv_type": "RLGPU", "env_creator": lambda **kwargs: make_env(**kwargs)})
 
 
 def run(cfg, observer=None, algo=None, player=None, runner=None, **args):

@@ -21,9 +21,7 @@ class Exported(torch.nn.Module):
         self.network = model.a2c_network
 
     def forward(self, obs, h, c):
-        mu, _, _, states = self.network(
-            {"obs": self.running_mean_std(obs), "rnn_states": (h, c), "seq_length": 1}
-        )
+        mu, _, _, states = self.network({"obs": self.running_mean_std(obs), "rnn_states": (h, c), "seq_length": 1})
         return mu, states[0], states[1]
 
 
@@ -80,9 +78,7 @@ def main():
     with torch.no_grad():
         traced = torch.jit.trace(exported, (obs, h, c))
         given = exported(obs, h, c)
-        result = player_again.model(
-            {"is_train": False, "obs": obs.clone(), "rnn_states": (h, c), "prev_actions": None}
-        )
+        result = player_again.model({"is_train": False, "obs": obs.clone(), "rnn_states": (h, c), "prev_actions": None})
         assert torch.allclose(traced(obs, h, c)[0], given[0], atol=1e-6)
     assert torch.allclose(result["mus"], given[0], atol=1e-6)
     report(

@@ -42,9 +42,7 @@ def train(name, agent_cfg, env, resume=None, sigma=None):
         "IsaacRlgWrapper",
         lambda config_name, num_actors, **kwargs: RlGamesGpuEnv(config_name, num_actors, **kwargs),
     )
-    env_configurations.register(
-        "rlgpu", {"vecenv_type": "IsaacRlgWrapper", "env_creator": lambda **kwargs: env}
-    )
+    env_configurations.register("rlgpu", {"vecenv_type": "IsaacRlgWrapper", "env_creator": lambda **kwargs: env})
     runner = Runner(IsaacAlgoObserver())
     runner.load(agent_cfg)
     runner.reset()
@@ -60,9 +58,7 @@ def tags(folder):
     events = EventAccumulator(os.path.join(folder, "summaries"))
     events.Reload()
     assert events.Scalars("info/epochs")
-    return sorted(
-        tag for tag in events.Tags()["scalars"] if tag.split("/")[0] in ("Episode", "losses", "rewards")
-    )
+    return sorted(tag for tag in events.Tags()["scalars"] if tag.split("/")[0] in ("Episode", "losses", "rewards"))
 
 
 def main():
@@ -96,9 +92,7 @@ def main():
     model_builder.register_network("encoders", A2CBuilderWithEncoders)
     groups = {"obs": ["policy", "goal"], "states": []}
     cfg = settings(net=network(name="encoders", encoder={"units": 8}), normalize_input=False)
-    grouped = train(
-        "grouped", cfg, RlGamesVecEnvWrapper(ManagerEnv(), "cpu", 5.0, 1.0, groups, concatenate=False)
-    )
+    grouped = train("grouped", cfg, RlGamesVecEnvWrapper(ManagerEnv(), "cpu", 5.0, 1.0, groups, concatenate=False))
     encoders = torch_ext.load_checkpoint(last_checkpoint(grouped))["model"]
     report(
         tags={name: tags(folder) for name, folder in {"plain": plain, "asymmetric": asymmetric}.items()},

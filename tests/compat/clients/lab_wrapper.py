@@ -51,10 +51,7 @@ class RlGamesVecEnvWrapper(IVecEnv):
         return self.env.num_envs
 
     def _space(self, names):
-        boxes = {
-            name: gym.spaces.Box(-self._clip_obs, self._clip_obs, (self.env.group_sizes[name],))
-            for name in names
-        }
+        boxes = {name: gym.spaces.Box(-self._clip_obs, self._clip_obs, (self.env.group_sizes[name],)) for name in names}
         if not self._concatenate:
             return gym.spaces.Dict(boxes)
         size = sum(box.shape[0] for box in boxes.values())

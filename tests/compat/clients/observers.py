@@ -65,9 +65,7 @@ class WandbAlgoObserver(AlgoObserver):
         self.base_name, self.experiment_name = base_name, experiment_name
         summaries = os.path.join(config["train_dir"], experiment_name, "summaries")
         assert not os.path.exists(summaries)
-        self.settings = sorted(
-            name for name in config if name in ("name", "learning_rate", "features", "network")
-        )
+        self.settings = sorted(name for name in config if name in ("name", "learning_rate", "features", "network"))
         config_of_run = {"num_actors": config["num_actors"], "group": config.get("wandb_group", "")}
         assert config_of_run == {"num_actors": 4, "group": ""}
 
@@ -160,9 +158,7 @@ def main():
         PbtAlgoObserver({"workspace": "pbt_workspace"}),
     )
     runner = Runner(MultiObserver([isaac, wandb, pbt]))
-    runner.load(
-        settings(train_dir="runs", full_experiment_name=None, population_based_training=True, pbt_idx=1)
-    )
+    runner.load(settings(train_dir="runs", full_experiment_name=None, population_based_training=True, pbt_idx=1))
     runner.run({"train": True, "play": False})
     pbt.algo.clear_stats()
     saved = sorted(os.listdir(os.path.join("runs", "pbt_workspace")))
@@ -170,8 +166,7 @@ def main():
     mean.update(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     report(
         base_name=wandb.base_name,
-        named=wandb.experiment_name.startswith("Point_pbt_01_")
-        and wandb.experiment_name == pbt.algo.experiment_name,
+        named=wandb.experiment_name.startswith("Point_pbt_01_") and wandb.experiment_name == pbt.algo.experiment_name,
         settings=wandb.settings,
         iterations=pbt.iterations,
         saved=saved,

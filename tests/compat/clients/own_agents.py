@@ -122,9 +122,7 @@ class OwnBuffer(A2CAgent):
         self.update_list = [*self.update_list, "teacher"]
         self.tensor_list = [*self.tensor_list, "teacher"]
         MADE["shapes"] = {
-            name: {key: list(t.shape) for key, t in value.items()}
-            if isinstance(value, dict)
-            else list(value.shape)
+            name: {key: list(t.shape) for key, t in value.items()} if isinstance(value, dict) else list(value.shape)
             for name, value in self.experience_buffer.tensor_dict.items()
         }
 
@@ -321,9 +319,7 @@ class Rewarded(A2CAgent):
         batch_dict["returns"] = swap_and_flatten01(advantages + values)
         assert (batch_dict["returns"] >= before + 1.0 - 1e-4).all()
         MADE["batch"] = {
-            name: [list(value.shape), str(value.dtype)]
-            if isinstance(value, torch.Tensor)
-            else type(value).__name__
+            name: [list(value.shape), str(value.dtype)] if isinstance(value, torch.Tensor) else type(value).__name__
             for name, value in batch_dict.items()
         }
         return batch_dict
@@ -362,9 +358,7 @@ def main():
     run(cfg, algo=OwnBuffer)
 
     register(lambda **kwargs: PointMass(discrete=True))
-    cfg = settings(
-        "a2c_discrete", "discrete_a2c", network(space={"discrete": {}}), full_experiment_name="discrete"
-    )
+    cfg = settings("a2c_discrete", "discrete_a2c", network(space={"discrete": {}}), full_experiment_name="discrete")
     run(cfg, algo=OneOfFour)
     path = last_checkpoint("runs/discrete")
     run(cfg, player=ThinPlayer, train=False, play=True, checkpoint=path)

@@ -76,8 +76,7 @@ def main():
     obs, actions, rewards, next_obs, dones = buffer.sample(6)
     assert torch.equal(next_obs, obs + 1.0) and torch.equal(actions, obs[:, :2])
     report(
-        learned=agent.updates
-        >= 12,  # four epochs of four steps; how long the warm-up is depends on who counts
+        learned=agent.updates >= 12,  # four epochs of four steps; how long the warm-up is depends on who counts
         tasks=agent.tasks,
         frame=int(agent.frame),
         replay=[agent.replay_buffer.idx, agent.replay_buffer.full, agent.replay_buffer.capacity],

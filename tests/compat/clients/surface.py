@@ -216,9 +216,7 @@ def main():
     from rl_games.common import vecenv
 
     register(StatesPoint)
-    vecenv.register(
-        "RLGPU", lambda config_name, num_actors, **kwargs: WithStates(config_name, num_actors, **kwargs)
-    )
+    vecenv.register("RLGPU", lambda config_name, num_actors, **kwargs: WithStates(config_name, num_actors, **kwargs))
     cfg = settings(central_value_config=CRITIC, full_experiment_name="central", max_epochs=2)
     run(cfg, algo=Surface)
     path = last_checkpoint("runs/central")

@@ -32,9 +32,7 @@ class VectorizedRunningMeanStd(RunningMeanStd):
 
     def forward(self, input, denorm=False, mask=None):
         assert not self.training and not denorm
-        y = (input - self.running_mean.float()[:, None]) / torch.sqrt(
-            self.running_var.float()[:, None] + self.epsilon
-        )
+        y = (input - self.running_mean.float()[:, None]) / torch.sqrt(self.running_var.float()[:, None] + self.epsilon)
         return torch.clamp(y, min=-5.0, max=5.0)
 
 
@@ -101,9 +99,7 @@ class Gathered(PpoPlayerContinuous):
 
 def main():
     register(PointMass)
-    vecenv.register(
-        "RLGPU", lambda config_name, num_actors, **kwargs: SelfPlayEnv(config_name, num_actors, **kwargs)
-    )
+    vecenv.register("RLGPU", lambda config_name, num_actors, **kwargs: SelfPlayEnv(config_name, num_actors, **kwargs))
     from rl_games.algos_torch.a2c_continuous import A2CAgent
 
     agents = []
@@ -127,9 +123,7 @@ def main():
         pool.load(index, agent.get_weights())
     obs = torch.randn(2, 5, 4)
     agent.model.eval()
-    one = agent.model({"is_train": False, "obs": obs[1].clone(), "prev_actions": None, "rnn_states": None})[
-        "mus"
-    ]
+    one = agent.model({"is_train": False, "obs": obs[1].clone(), "prev_actions": None, "rnn_states": None})["mus"]
     with torch.no_grad():
         assert torch.allclose(pool.act(obs)[1], one, atol=1e-5)
 

@@ -44,9 +44,7 @@ def said(monkeypatch):
 def test_round_trip_of_everything_a_state_may_hold(tmp_path):
     wide = torch.arange(1000.0)
     state = {
-        "weights": OrderedDict(
-            w=torch.nn.Parameter(torch.ones(2, 2)), half=torch.ones(2, dtype=torch.bfloat16)
-        ),
+        "weights": OrderedDict(w=torch.nn.Parameter(torch.ones(2, 2)), half=torch.ones(2, dtype=torch.bfloat16)),
         "optimizer": {
             "state": {0: {"step": torch.tensor(4.0)}},
             "param_groups": [{"betas": (0.9, 0.999), "lr": 1e-3}],
@@ -69,9 +67,10 @@ def test_round_trip_of_everything_a_state_may_hold(tmp_path):
         loaded["weights"]["w"].tolist() == [[1.0, 1.0], [1.0, 1.0]]
         and loaded["weights"]["half"].dtype == torch.bfloat16
     )
-    assert loaded["optimizer"]["state"][0]["step"] == 4.0 and loaded["optimizer"]["param_groups"][0][
-        "betas"
-    ] == (0.9, 0.999)
+    assert loaded["optimizer"]["state"][0]["step"] == 4.0 and loaded["optimizer"]["param_groups"][0]["betas"] == (
+        0.9,
+        0.999,
+    )
     assert (loaded["best"], type(loaded["best"])) == (2.5, float) and (loaded["count"], loaded["flag"]) == (
         7,
         True,
@@ -209,9 +208,7 @@ def test_f3_a_full_disk_warns_once_keeps_the_old_files_and_is_tried_again(tmp_pa
 
 
 def test_f3_a_real_full_file_system(tmp_path, said):
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True)
     if mounted.returncode:
         pytest.skip("mounting a small tmpfs is not permitted here")
     try:
@@ -219,9 +216,7 @@ def test_f3_a_real_full_file_system(tmp_path, said):
         assert checkpoints.save("Ant", small_state())
         assert not checkpoints.save("Ant", {"model": {"w": torch.zeros(500_000)}})
         assert "No space left" in said[-1]
-        assert [file.name for file in tmp_path.iterdir()] == ["Ant.pth"] and same(
-            load_checkpoint(tmp_path / "Ant.pth")
-        )
+        assert [file.name for file in tmp_path.iterdir()] == ["Ant.pth"] and same(load_checkpoint(tmp_path / "Ant.pth"))
     finally:
         subprocess.run(["umount", tmp_path], check=True)
 

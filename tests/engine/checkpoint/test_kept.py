@@ -102,9 +102,7 @@ def test_in_files_without_a_kind_the_runs_name_decides(tmp_path, name, tree):
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"train": params} if tree else params))
     checkpoints = Checkpoints(tmp_path / "nn", keep=2)
     checkpoints.folder.mkdir()
-    for number, file in enumerate(
-        (name, f"last_{name}_ep_2_rew_9", f"last_{name}_ep_3_rew_9", "mine"), start=1
-    ):
+    for number, file in enumerate((name, f"last_{name}_ep_2_rew_9", f"last_{name}_ep_3_rew_9", "mine"), start=1):
         save_checkpoint(checkpoints.folder / f"{file}.pth", small_state(number))
     assert epoch(checkpoints.best()) == 1
     checkpoints.save(f"last_{name}_ep_5_rew_9", small_state(5), "last")
@@ -112,9 +110,7 @@ def test_in_files_without_a_kind_the_runs_name_decides(tmp_path, name, tree):
 
 
 def test_without_any_configuration_rl_games_names_decide(tmp_path):
-    for number, file in enumerate(
-        ("walk", "last_walk_ep_2_rew_9", "walk_ep_3_rew__9_", "last_walk_frame_4_rew_9")
-    ):
+    for number, file in enumerate(("walk", "last_walk_ep_2_rew_9", "walk_ep_3_rew__9_", "last_walk_frame_4_rew_9")):
         write_archive(tmp_path / f"{file}.pth", small_state(number))
     checkpoints = Checkpoints(tmp_path)
     assert [checkpoints.kind(tmp_path / f"{name}.pth") for name in ("walk", "last_walk_ep_2_rew_9")] == [
@@ -148,7 +144,5 @@ def test_a_run_of_such_a_name_keeps_its_best_policy(tmp_path, name):
     agent.train()
     folder = agent.run.folder
     assert folder.best() == folder.nn / f"{name}.pth"
-    assert (
-        load_checkpoint(folder.best())["last_mean_rewards"] == agent.last_mean_rewards > agent.run.mean_reward
-    )
+    assert load_checkpoint(folder.best())["last_mean_rewards"] == agent.last_mean_rewards > agent.run.mean_reward
     assert epoch(folder.newest()) == 6 and len(list(folder.nn.iterdir())) == 3

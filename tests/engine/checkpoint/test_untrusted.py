@@ -44,9 +44,7 @@ def forge(path, value, rename=None, compress=False, extra=()):
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, item):
-            return (
-                ("storage", torch.FloatStorage, "0", "cpu", item.count) if isinstance(item, Storage) else None
-            )
+            return ("storage", torch.FloatStorage, "0", "cpu", item.count) if isinstance(item, Storage) else None
 
     pickled = io.BytesIO()
     Pickler(pickled, 2).dump({FORMAT_KEY: 1, "model": {}, "evil": value})
@@ -56,13 +54,9 @@ def forge(path, value, rename=None, compress=False, extra=()):
         for entry in old.infolist():
             content = pickled.getvalue() if entry.filename.endswith("data.pkl") else old.read(entry)
             name = rename(entry.filename) if rename else entry.filename
-            new.writestr(
-                zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-            )
+            new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
         for name, content in extra:
-            new.writestr(
-                zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
-            )
+            new.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED)
         for entry in new.infolist():
             entry.external_attr = 0  # as torch writes it
     return path
@@ -112,9 +106,7 @@ def test_f8_encodings_cannot_be_chained():
     assert check_pickle(pickle.dumps(Call(_codecs.encode, once, "hex"), 2))
     long = "a" * 17  # data of an array; a second time it would cost the file next to nothing
     assert check_pickle(pickle.dumps(Call(_codecs.encode, long, "latin1"), 2)) is None
-    assert (
-        check_pickle(pickle.dumps([Call(_codecs.encode, long, "latin1")] * 2, 2)) is None
-    )  # one object, twice
+    assert check_pickle(pickle.dumps([Call(_codecs.encode, long, "latin1")] * 2, 2)) is None  # one object, twice
     assert check_pickle(pickle.dumps([Call(_codecs.encode, x, "latin1") for x in (long, long)], 2))
 
 
@@ -143,9 +135,7 @@ def test_arrays_of_an_environment(tmp_path):
         "big-endian": np.arange(3, dtype=">i4"),
     }
     forge(tmp_path / "theirs.pth", {key: (x, [x]) for key, x in arrays.items() if key != "big-endian"})
-    save_checkpoint(
-        tmp_path / "ours.pth", {"model": {}, "evil": {key: (x, [x]) for key, x in arrays.items()}}
-    )
+    save_checkpoint(tmp_path / "ours.pth", {"model": {}, "evil": {key: (x, [x]) for key, x in arrays.items()}})
     for file in ("theirs.pth", "ours.pth"):
         loaded = load_checkpoint(tmp_path / file)["evil"]
         for key, (one, (other,)) in loaded.items():
@@ -165,9 +155,11 @@ def test_f8_forged_arrays(tmp_path):
         def __reduce__(self):
             return multiarray._reconstruct, (np.ndarray, (0,), b"b"), self.state
 
-    assert load_checkpoint(forge(tmp_path / "x.pth", Forged((3,), np.dtype("u1"), b"abc")))[
-        "evil"
-    ].tolist() == [97, 98, 99]
+    assert load_checkpoint(forge(tmp_path / "x.pth", Forged((3,), np.dtype("u1"), b"abc")))["evil"].tolist() == [
+        97,
+        98,
+        99,
+    ]
     refused(forge(tmp_path / "x.pth", Forged((10**12,), np.dtype("u1"), b"abc")))
     refused(forge(tmp_path / "x.pth", Forged((10**6, 10**6, 0), np.dtype("f8"), b"abc")))
     refused(forge(tmp_path / "x.pth", Forged((1,), np.dtype("O"), [1])))
@@ -187,9 +179,7 @@ def test_f8_a_pickle_as_long_as_allowed_is_judged_within_a_second(tmp_path):
 
 def test_f8_zip_tricks_are_refused(tmp_path):
     path = tmp_path / "x.pth"
-    assert "compressed" in str(
-        refused(forge(path, 1, compress=True, extra=[("archive/bomb", b"\0" * 50_000_000)]))
-    )
+    assert "compressed" in str(refused(forge(path, 1, compress=True, extra=[("archive/bomb", b"\0" * 50_000_000)])))
     for name in ("../../outside", "/etc/outside", "archive/../../outside", "a\\b"):
         assert "entry path" in str(refused(forge(path, 1, extra=[(name, b"x")])))
     with pytest.warns(UserWarning, match="Duplicate"):

@@ -46,9 +46,7 @@ def in_the_world(figure: Figure) -> dict[str, np.ndarray]:
 def test_moving_hips_become_the_root_and_nothing_moves_in_the_world(way):
     # 0.004 is less than what counts as stretching, but more than noise: hips that sway are free too.
     before = figure(way)
-    with pytest.warns(
-        MotionNotice, match=r"'Hips' moves freely and is the root; passed over: 'Root', 'Armature'"
-    ):
+    with pytest.warns(MotionNotice, match=r"'Hips' moves freely and is the root; passed over: 'Root', 'Armature'"):
         after, offsets = rigid(before)
     assert (after.names, after.parents) == (NAMES[2:], [-1, 0, 0, 2])
     np.testing.assert_allclose(offsets, [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]])
@@ -69,9 +67,7 @@ def test_still_hips_keep_the_bones_above_them(recwarn):
 
 def test_a_stretching_bone_is_no_root():
     # The spine carries no legs, so it cannot be the root of the figure.
-    with pytest.raises(
-        MotionError, match=r"joint 'Spine': found a bone that stretches by .* expected rigid bones"
-    ):
+    with pytest.raises(MotionError, match=r"joint 'Spine': found a bone that stretches by .* expected rigid bones"):
         rigid(figure(0.0, Spine=0.5))
     with pytest.warns(MotionNotice), pytest.raises(MotionError, match="joint 'Foot'"):
         rigid(figure(1.0, Foot=0.5))

@@ -126,7 +126,5 @@ def test_other_arrays_and_damaged_files_are_refused(tmp_path):
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
-    with pytest.raises(
-        MotionError, match=r"found the ending '\.fbx', Autodesk's FBX, expected \.npz of this"
-    ):
+    with pytest.raises(MotionError, match=r"found the ending '\.fbx', Autodesk's FBX, expected \.npz of this"):
         read_motion(tmp_path / "walk.fbx")

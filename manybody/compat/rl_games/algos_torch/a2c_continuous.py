@@ -28,9 +28,7 @@ class A2CAgent(Updater, a2c_common.ContinuousA2CBase):
 
     def get_masked_action_values(self, obs: dict[str, Any], action_masks: Any) -> dict[str, Any]:
         """There is nothing to mask. Raises NotImplementedError."""
-        raise NotImplementedError(
-            "a2c_continuous: real-valued actions have no masks; use_action_masks must be False"
-        )
+        raise NotImplementedError("a2c_continuous: real-valued actions have no masks; use_action_masks must be False")
 
     def calc_losses(
         self,
@@ -47,9 +45,7 @@ class A2CAgent(Updater, a2c_common.ContinuousA2CBase):
         rnn_masks: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Any]:
         """Total, actor, critic, entropy and bounds loss, () each, and the sum of the mask."""
-        a_loss = actor_loss_func(
-            old_action_log_probs_batch, action_log_probs, advantage, self.ppo, curr_e_clip
-        )
+        a_loss = actor_loss_func(old_action_log_probs_batch, action_log_probs, advantage, self.ppo, curr_e_clip)
         c_loss = self.critic_losses(values, {"old_values": value_preds_batch, "returns": return_batch})
         bounds = {"bound": self.bound_loss, "regularisation": self.reg_loss}.get(self.bound_loss_type)
         b_loss = torch.zeros_like(a_loss) if bounds is None else bounds(mu)
@@ -97,6 +93,4 @@ class A2CAgent(Updater, a2c_common.ContinuousA2CBase):
 
     def bound_loss(self, mu: Tensor) -> Tensor:
         """(M,) squared excess of mean actions (M, A) over 1.1; zero without ``bounds_loss_coef``."""
-        return (
-            policy_maths.bound_loss(mu) if self.bounds_loss_coef is not None else torch.zeros_like(mu[:, 0])
-        )
+        return policy_maths.bound_loss(mu) if self.bounds_loss_coef is not None else torch.zeros_like(mu[:, 0])

@@ -30,9 +30,7 @@ class DiscreteA2CAgent(Updater, a2c_common.DiscreteA2CBase):
         with autocast_off_cpu(self.ppo_device, self.mixed_precision):
             answer = self.ask(input_dict, **masks)
             neglogp, old_neglogp = answer["prev_neglogp"], input_dict["old_logp_actions"]
-            a_loss = self.actor_loss_func(
-                old_neglogp, neglogp, input_dict["advantages"], self.ppo, self.e_clip
-            )
+            a_loss = self.actor_loss_func(old_neglogp, neglogp, input_dict["advantages"], self.ppo, self.e_clip)
             c_loss = self.critic_losses(answer["values"], input_dict)
             parts = [a_loss.unsqueeze(1), c_loss, answer["entropy"].unsqueeze(1)]
             (a_loss, c_loss, entropy), _ = self.averaged(parts, input_dict)

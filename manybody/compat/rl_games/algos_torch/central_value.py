@@ -84,9 +84,7 @@ class CentralValueTrain(nn.Module):
         self.lr = float(config["learning_rate"])
         self.linear_lr = config.get("lr_schedule") == "linear"
         self.scheduler: Any = (
-            schedulers.LinearScheduler(
-                self.lr, max_steps=max_epochs, apply_to_entropy=False, start_entropy_coef=0
-            )
+            schedulers.LinearScheduler(self.lr, max_steps=max_epochs, apply_to_entropy=False, start_entropy_coef=0)
             if self.linear_lr
             else schedulers.IdentityScheduler()
         )

@@ -13,9 +13,7 @@ class NoisyLinear(nn.Linear):
     epsilon_weight: Tensor
     epsilon_bias: Tensor
 
-    def __init__(
-        self, in_features: int, out_features: int, sigma_init: float = 0.017, bias: bool = True
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, sigma_init: float = 0.017, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias=bias)
         self.sigma_weight = nn.Parameter(torch.full((out_features, in_features), sigma_init))
         self.register_buffer("epsilon_weight", torch.zeros(out_features, in_features))
@@ -44,9 +42,7 @@ class NoisyFactorizedLinear(nn.Linear):
     epsilon_input: Tensor
     epsilon_output: Tensor
 
-    def __init__(
-        self, in_features: int, out_features: int, sigma_zero: float = 0.4, bias: bool = True
-    ) -> None:
+    def __init__(self, in_features: int, out_features: int, sigma_zero: float = 0.4, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias=bias)
         sigma = sigma_zero / math.sqrt(in_features)
         self.sigma_weight = nn.Parameter(torch.full((out_features, in_features), sigma))

@@ -19,9 +19,7 @@ class RunningMeanStd(normalizer.RunningMeanStd):
     out element by element (there, all elements get one mean).
     """
 
-    def __init__(
-        self, insize: Any, epsilon: float = 1e-05, per_channel: bool = False, norm_only: bool = False
-    ) -> None:
+    def __init__(self, insize: Any, epsilon: float = 1e-05, per_channel: bool = False, norm_only: bool = False) -> None:
         shape = (int(insize),) if isinstance(insize, Integral) else tuple(insize)
         super().__init__(shape, epsilon, per_channel, norm_only)
 

@@ -52,9 +52,7 @@ class SACAgent(RunPaths, _SACAgent):
         )
         self.update_counter += 1
         not_done = (batch.discount > 0).float().unsqueeze(1)
-        self.update_critic(
-            *(batch.obs, batch.action, batch.reward.unsqueeze(1), batch.next_obs, not_done), self.frame
-        )
+        self.update_critic(*(batch.obs, batch.action, batch.reward.unsqueeze(1), batch.next_obs, not_done), self.frame)
         actors_turn = self.update_counter % self.policy_frequency == 0
         if actors_turn:
             self.update_actor_and_alpha(batch.obs, self.frame)

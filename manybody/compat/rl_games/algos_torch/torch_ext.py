@@ -88,9 +88,7 @@ def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
     """
     state: dict[str, Any] = safe_filesystem_op(checkpoint.load_checkpoint, filename)
     if not _holds_policy(state):
-        del state[
-            checkpoint.FORMAT_KEY
-        ]  # by which it is known for a file of ours; clients go through their keys
+        del state[checkpoint.FORMAT_KEY]  # by which it is known for a file of ours; clients go through their keys
     return state
 
 
@@ -123,9 +121,7 @@ def _arrays_as_tensors(value: Any) -> Any:
 # Measures of a batch
 
 
-def policy_kl(
-    p0_mu: Tensor, p0_sigma: Tensor, p1_mu: Tensor, p1_sigma: Tensor, reduce: bool = True
-) -> Tensor:
+def policy_kl(p0_mu: Tensor, p0_sigma: Tensor, p1_mu: Tensor, p1_sigma: Tensor, reduce: bool = True) -> Tensor:
     """KL(p0 || p1) of diagonal Gaussians (M, A), summed over actions: its mean (), or (M,) without ``reduce``.
 
     The formula itself, without the 1e-5 that RL Games adds to it (:func:`manybody.functional.policy.policy_kl`).
@@ -316,8 +312,7 @@ class CoordConv2d(nn.Conv2d):
         """(B, 2, H, W): the centres of the pixels of ``x`` (B, C, H, W) across and down, the image from -1 to 1."""
         height, width = x.shape[2:]
         down, across = (
-            (2.0 * torch.arange(size, device=x.device, dtype=x.dtype) + 1.0) / size - 1.0
-            for size in (height, width)
+            (2.0 * torch.arange(size, device=x.device, dtype=x.dtype) + 1.0) / size - 1.0 for size in (height, width)
         )
         grid = torch.stack([across.expand(height, width), down.unsqueeze(1).expand(height, width)])
         return grid.expand(len(x), 2, height, width)
@@ -362,9 +357,7 @@ class DiscreteActionsEncoder(nn.Module):
         use_embedding: learn that embedding; without, actions are one-hot vectors.
     """
 
-    def __init__(
-        self, actions_max: int, mlp_out: int, emb_size: int, num_agents: int, use_embedding: bool
-    ) -> None:
+    def __init__(self, actions_max: int, mlp_out: int, emb_size: int, num_agents: int, use_embedding: bool) -> None:
         super().__init__()
         self.actions_max = actions_max
         self.num_agents = num_agents

@@ -179,9 +179,7 @@ class _Learner(A2CBase):
         with self.run:
             while not self.run.finished:
                 epoch_num = self.update_epoch()
-                step_time, play_time, update_time, sum_time, *losses, kls, last_lr, lr_mul = (
-                    self.train_epoch()
-                )
+                step_time, play_time, update_time, sum_time, *losses, kls, last_lr, lr_mul = self.train_epoch()
                 self.dataset.update_values_dict(None)
                 self.frame += self.curr_frames
                 frame = self.frame // self.num_agents
@@ -210,9 +208,7 @@ class _Learner(A2CBase):
                 }
                 self.diagnostics.epoch(self, current_epoch=epoch_num)
                 updates = self.mini_epochs_num * self.num_minibatches
-                self.run.end_epoch(
-                    EpochMetrics(self.curr_frames, step_time, play_time, update_time, updates, scalars)
-                )
+                self.run.end_epoch(EpochMetrics(self.curr_frames, step_time, play_time, update_time, updates, scalars))
                 self.mean_rewards = self.run.mean_reward
                 if self.has_self_play_config:
                     self.self_play_manager.update(self)
@@ -253,9 +249,7 @@ class _Learner(A2CBase):
                 passed.append(kl)
                 self._after_minibatch(result, kl)
             mean_kl = torch_ext.mean_list(passed)
-            if self.schedule_type == "standard" or (
-                self.is_discrete and self.schedule_type != "standard_epoch"
-            ):
+            if self.schedule_type == "standard" or (self.is_discrete and self.schedule_type != "standard_epoch"):
                 self._schedule(mean_kl)
             kls.append(mean_kl)
             self.diagnostics.mini_epoch(self, mini_epoch)
@@ -265,9 +259,7 @@ class _Learner(A2CBase):
             self._schedule(torch_ext.mean_list(kls))
         ended = time.perf_counter()
         a_losses, c_losses, b_losses, entropies = losses
-        told = (
-            (a_losses, c_losses, entropies) if self.is_discrete else (a_losses, c_losses, b_losses, entropies)
-        )
+        told = (a_losses, c_losses, entropies) if self.is_discrete else (a_losses, c_losses, b_losses, entropies)
         times = (batch_dict.get("step_time", 0.0), played - started, ended - played, ended - started)
         return (*times, *told, kls, last_lr, lr_mul)
 

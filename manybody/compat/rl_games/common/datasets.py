@@ -41,13 +41,9 @@ class PPODataset(Dataset):
         permute: bool = False,
     ) -> None:
         if batch_size % minibatch_size:
-            raise ValueError(
-                f"minibatch_size {minibatch_size}; expected a divisor of batch_size {batch_size}"
-            )
+            raise ValueError(f"minibatch_size {minibatch_size}; expected a divisor of batch_size {batch_size}")
         if is_rnn and minibatch_size % seq_length:
-            raise ValueError(
-                f"seq_length {seq_length}; expected a divisor of minibatch_size {minibatch_size}"
-            )
+            raise ValueError(f"seq_length {seq_length}; expected a divisor of minibatch_size {minibatch_size}")
         self.is_rnn = is_rnn
         self.seq_length = self.seq_len = seq_length
         self.batch_size = batch_size

@@ -106,9 +106,7 @@ class VectorizedReplayBuffer:
         device: where to.
     """
 
-    def __init__(
-        self, obs_shape: Sequence[int], action_shape: Sequence[int], capacity: int, device: Any
-    ) -> None:
+    def __init__(self, obs_shape: Sequence[int], action_shape: Sequence[int], capacity: int, device: Any) -> None:
         self.device = device
         self.capacity = capacity
         self.obses = torch.zeros((capacity, *obs_shape), device=device)
@@ -241,9 +239,7 @@ class ExperienceBuffer:
             return self._zeros((*base_shape, len(space)), torch.int64)
         if kind in ("Box", "Discrete", "MultiDiscrete", "MultiBinary"):
             return self._zeros((*base_shape, *space.shape), numpy_to_torch_dtype_dict[np.dtype(space.dtype)])
-        raise ValueError(
-            f"space {kind} given; expected Box, Discrete, MultiDiscrete, MultiBinary, Tuple or Dict"
-        )
+        raise ValueError(f"space {kind} given; expected Box, Discrete, MultiDiscrete, MultiBinary, Tuple or Dict")
 
     def update_data(self, name: str, index: Any, val: Any) -> None:
         """Store ``val`` (N, ...), or such by key, as step ``index`` of the field ``name``."""
@@ -258,11 +254,7 @@ class ExperienceBuffer:
         if isinstance(stored, Mapping) is not isinstance(val, Mapping):
             kinds = type(val).__name__, type(stored).__name__
             raise ValueError(f"{name}: {kinds[0]} given; expected {kinds[1]}")
-        parts = (
-            [(stored[key], part) for key, part in val.items()]
-            if isinstance(val, Mapping)
-            else [(stored, val)]
-        )
+        parts = [(stored[key], part) for key, part in val.items()] if isinstance(val, Mapping) else [(stored, val)]
         for field, part in parts:
             field[place] = part
 
@@ -270,11 +262,7 @@ class ExperienceBuffer:
         """``transform_op`` of every field."""
         return {name: tree_map(transform_op, field) for name, field in self.tensor_dict.items()}
 
-    def get_transformed_list(
-        self, transform_op: Callable[[Tensor], Any], tensor_list: Sequence[str]
-    ) -> dict[str, Any]:
+    def get_transformed_list(self, transform_op: Callable[[Tensor], Any], tensor_list: Sequence[str]) -> dict[str, Any]:
         """``transform_op`` of the fields that are named; names of none are left out."""
         fields = self.tensor_dict
-        return {
-            name: tree_map(transform_op, fields[name]) for name in tensor_list if fields.get(name) is not None
-        }
+        return {name: tree_map(transform_op, fields[name]) for name in tensor_list if fields.get(name) is not None}

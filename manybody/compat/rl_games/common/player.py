@@ -62,9 +62,7 @@ class BasePlayer(CheckpointWatch):
         self.observation_space: Any = self.env_info["observation_space"]
         space = self.observation_space
         is_dict = type(space).__name__ == "Dict"  # legacy gym's and Gymnasium's
-        self.obs_shape: Any = (
-            {key: part.shape for key, part in space.spaces.items()} if is_dict else space.shape
-        )
+        self.obs_shape: Any = {key: part.shape for key, part in space.spaces.items()} if is_dict else space.shape
         self.is_tensor_obses = False
         self.states: Any = None
         self.batch_size = 1
@@ -237,10 +235,7 @@ class BasePlayer(CheckpointWatch):
     def init_rnn(self) -> None:
         """Recurrent states (layers, N, units) each, as episodes start with them, in the list ``states``."""
         if self.is_rnn:
-            shapes = [
-                (state.shape[0], self.batch_size, state.shape[2])
-                for state in self.model.get_default_rnn_state()
-            ]
+            shapes = [(state.shape[0], self.batch_size, state.shape[2]) for state in self.model.get_default_rnn_state()]
             self.states = [torch.zeros(shape, device=self.device) for shape in shapes]
 
     # --- playing -------------------------------------------------------------------------------------------------

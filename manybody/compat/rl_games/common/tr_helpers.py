@@ -73,9 +73,7 @@ def dicts_to_dict_with_arrays(dicts: Sequence[Mapping[str, Any]], add_batch_dim:
     for part in dicts:
         for key, value in part.items():
             columns.setdefault(key, []).append(value)
-    return {
-        key: np.array(values) if np.ndim(values[0]) == 0 else join(values) for key, values in columns.items()
-    }
+    return {key: np.array(values) if np.ndim(values[0]) == 0 else join(values) for key, values in columns.items()}
 
 
 def unsqueeze_obs(obs: Any) -> Any:

@@ -61,9 +61,7 @@ def _mixed(logits: Tensor | None, probs: Tensor | None, unimix_ratio: float) -> 
 class OneHotDist(OneHotCategoricalStraightThrough):
     """One-hot vectors (M, K) with gradients straight through to ``logits`` (M, K)."""
 
-    def __init__(
-        self, logits: Tensor | None = None, probs: Tensor | None = None, unimix_ratio: float = 0.0
-    ) -> None:
+    def __init__(self, logits: Tensor | None = None, probs: Tensor | None = None, unimix_ratio: float = 0.0) -> None:
         super().__init__(**_mixed(logits, probs, unimix_ratio))
 
     def mode(self) -> Tensor:  # type: ignore[override]
@@ -93,9 +91,7 @@ class TwoHotDist(OneHotCategorical):
     ) -> None:
         super().__init__(**_mixed(logits, probs, unimix_ratio))
         self.buckets = torch.linspace(min_space, max_space, BUCKETS, device=self.probs.device)
-        self.width = (
-            self.buckets[-1] - self.buckets[0]
-        ) / BUCKETS  # as in RL Games, which counts one gap too many
+        self.width = (self.buckets[-1] - self.buckets[0]) / BUCKETS  # as in RL Games, which counts one gap too many
 
     def mode(self) -> Tensor:  # type: ignore[override]
         """(M, 1) the mean."""

@@ -25,9 +25,7 @@ class DefaultValue(nn.Module):
         clip_value: Any,
     ) -> Tensor:
         """See :func:`common_losses.default_critic_loss`."""
-        return common_losses.default_critic_loss(
-            value_preds_batch, values, curr_e_clip, return_batch, clip_value
-        )
+        return common_losses.default_critic_loss(value_preds_batch, values, curr_e_clip, return_batch, clip_value)
 
     def forward(self, input: Tensor) -> Tensor:
         """(M, out_size)."""
