@@ -21,8 +21,9 @@ train: $(STAMP)
 play: $(STAMP)
 	$(BIN)/manybody play video=True $(ARGS)
 
+# One process for a core, each with one thread: the tests of a file stay together.
 test: $(DEV)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --durations 20
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

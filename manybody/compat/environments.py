@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.data.tree import tree_map
 from manybody.envs import registration, vecenv
@@ -102,37 +103,37 @@ class LegacyEnv(IVecEnv):
     def _moved(self, obs: Obs) -> Obs:
         return tree_map(lambda part: part.to(self.rl_device), obs)
 
+    @override
     def get_env_info(self) -> dict[str, Any]:
-        """See :class:`IVecEnv`."""
         return self.vec_env.get_env_info()
 
+    @override
     def get_number_of_agents(self) -> int:
-        """See :class:`IVecEnv`."""
         return self.vec_env.spec.num_agents
 
     def has_action_masks(self) -> bool:
         """See :class:`IVecEnv`; masks that come with observations are known from the first one on."""
         return self.get_action_masks() is not None
 
+    @override
     def get_action_masks(self) -> Any:
-        """See :class:`IVecEnv`."""
         masks: Any = self._obs.get("action_masks")
         masks = self.vec_env.get_action_masks() if masks is None else masks
         return None if masks is None else masks.to(self.rl_device)
 
     has_action_mask, get_action_mask = has_action_masks, get_action_masks
 
+    @override
     def seed(self, seed: int) -> None:
-        """See :class:`IVecEnv`."""
         if hasattr(self.vec_env, "seed"):
             self.vec_env.seed(seed)
 
+    @override
     def set_train_info(self, env_frames: int, *args: Any, **kwargs: Any) -> None:
-        """See :class:`IVecEnv`."""
         self.vec_env.set_train_info(env_frames, args[0] if args else None)
 
+    @override
     def get_env_state(self) -> Any:
-        """See :class:`VecEnv`."""
         return self.vec_env.get_env_state()
 
     def set_env_state(self, env_state: Any) -> None:
@@ -141,7 +142,7 @@ class LegacyEnv(IVecEnv):
             self.vec_env.set_env_state(env_state)
 
     def close(self) -> None:
-        """See :class:`VecEnv`."""
+        """Close the environments."""
         self.vec_env.close()
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.functional import schedules
 
@@ -84,10 +85,10 @@ class AdaptiveScheduler(RLScheduler):
         self.max_lr = max_lr
         self.multiplier = multiplier
 
+    @override
     def update(
         self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`RLScheduler`."""
         lr = schedules.adaptive_lr(current_lr, kl_dist, self.kl_threshold, self.min_lr, self.max_lr, self.multiplier)
         return lr, entropy_coef
 
@@ -113,10 +114,10 @@ class LinearScheduler(RLScheduler):
         self.apply_to_entropy = apply_to_entropy
         self.start_entropy_coef = start_entropy_coef
 
+    @override
     def update(
         self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See :class:`RLScheduler`."""
         progress = (epoch if self.use_epochs else frames) / self.max_steps
         lr = torch.full_like(current_lr, schedules.linear(self.start_lr, self.min_lr, progress))
         if self.apply_to_entropy:

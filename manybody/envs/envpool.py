@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
@@ -87,13 +88,13 @@ class EnvPoolEnv(VecEnv):
             obs = torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(obs)], dim=1)
         return {"obs": obs}
 
+    @override
     def reset(self) -> Obs:
-        """See :class:`VecEnv`."""
         observation, _ = self.env.reset()
         return self._obs("reset()", observation)
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`."""
         batch = environment_actions(self.spec.action_space, actions)
         observation, rewards, terminated, truncated, infos = self.env.step(batch)
         infos = {key: value for key, value in infos.items() if key not in BOOKKEEPING}

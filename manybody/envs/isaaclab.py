@@ -12,6 +12,7 @@ import gymnasium
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
@@ -128,8 +129,8 @@ class IsaacLabEnv(VecEnv):
         extras = {key: value for key, value in infos.items() if key not in ("log", "time_outs")}
         return {**extras, "episode": dict(infos["log"])} if "log" in infos else extras
 
+    @override
     def reset(self) -> Obs:
-        """See :class:`VecEnv`."""
         result = self.env.reset()
         check_tuple(f"{self.env_name}: reset()", result, RESET)
         return self._obs("reset()", result[0])

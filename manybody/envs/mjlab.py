@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.envs.base import EnvError, Step
 from manybody.envs.isaaclab import OPTIONS, IsaacLabEnv, check_task, default_device, set_fields
@@ -18,8 +19,8 @@ class MjlabEnv(IsaacLabEnv):
 
     POLICY = ("actor", "policy")
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`."""
         step = super().step(actions)
         if getattr(self.env.unwrapped.cfg, "auto_reset", True):
             return step

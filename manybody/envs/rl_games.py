@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
@@ -121,8 +122,8 @@ class RLGamesVecEnv(VecEnv):
             forward(indices, weights)
         return forward is not None
 
+    @override
     def reset(self) -> Obs:
-        """See :class:`VecEnv`."""
         obs = self.ivecenv.reset()
         first = next(leaves(obs), None)
         self._tensors = isinstance(first, Tensor)
@@ -172,24 +173,24 @@ class RLGamesVecEnv(VecEnv):
                 return extras, cut_short.repeat_interleave(rows // size)
         return extras, None
 
+    @override
     def get_action_masks(self) -> Tensor | None:
-        """See :class:`VecEnv`."""
         masks = self.ivecenv.get_action_masks() if hasattr(self.ivecenv, "get_action_masks") else None
         if masks is None:
             return None
         return numbers(f"{self.env_name}: get_action_masks()", masks, torch.bool).to(self.device)
 
+    @override
     def set_train_info(self, frame: int, agent: Any) -> None:
-        """See :class:`VecEnv`."""
         if hasattr(self.ivecenv, "set_train_info"):
             self.ivecenv.set_train_info(frame, agent)
 
+    @override
     def get_env_state(self) -> Any:
-        """See :class:`VecEnv`."""
         return self.ivecenv.get_env_state() if hasattr(self.ivecenv, "get_env_state") else None
 
+    @override
     def set_env_state(self, state: Any) -> None:
-        """See :class:`VecEnv`."""
         if hasattr(self.ivecenv, "set_env_state"):
             self.ivecenv.set_env_state(state)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.config import Params
 from manybody.data.tree import leaves
@@ -195,8 +196,8 @@ class Spaces(VecEnv):
         self.num_envs, self.device = 1, torch.device("cpu")
         self._env_info = {**env_info, "agents": 1}
 
+    @override
     def get_env_info(self) -> dict[str, Any]:
-        """See :class:`VecEnv`."""
         return self._env_info
 
     def reset(self) -> Obs:

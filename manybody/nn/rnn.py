@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 States = tuple[Tensor, ...]
 """(layers, S, units) each: (h, c) of an LSTM, (h,) of a GRU."""
@@ -140,11 +141,11 @@ class IdentityRNN(nn.Module):
         self.layers = layers
 
     def initial_states(self, num_seqs: int, device: torch.device) -> States:
-        """See :class:`RnnWithDones`."""
+        """Return zeros of width 1, so that callers need not ask whether there is an RNN."""
         return (torch.zeros((self.layers, num_seqs, 1), device=device),)
 
+    @override
     def forward(self, x: Tensor, states: States, dones: Tensor | None = None) -> tuple[Tensor, States]:
-        """See :class:`RnnWithDones`."""
         return x, states
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.config.task import HumanoidAMPHeadingConfig, HumanoidAMPHeadingEnvConfig, TaskConfig
 from manybody.functional.rotations import quat_rotate
@@ -51,8 +52,8 @@ class HumanoidAMPHeading(HumanoidAMP):
         """See the class docstring."""
         return self._with_command(super().compute_observations())
 
+    @override
     def first_observations(self) -> Tensor:
-        """See :class:`HumanoidAMP`."""
         return self._with_command(super().first_observations())
 
     def compute_reward(self) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c.learn import _OnPolicy
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
@@ -29,8 +30,8 @@ class ContinuousA2CBase(_OnPolicy):
         self.bound_loss_type: str = params.config.bound_loss_type
         super().__init__(base_name, params, **parts)
 
+    @override
     def check_action_space(self) -> None:
-        """See :class:`PPOUpdate`."""
         space = self.env_info["action_space"]
         check_kind(self.params, space, spaces.Box, "a2c_discrete")
         if self.clip_actions and not space.is_bounded():
@@ -45,8 +46,8 @@ class ContinuousA2CBase(_OnPolicy):
         """A."""
         return self.env_info["action_space"].shape[0]
 
+    @override
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
-        """See :class:`PPOUpdate`."""
         return Gaussian(result["mus"], result["sigmas"])
 
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
@@ -66,12 +67,12 @@ class ContinuousA2CBase(_OnPolicy):
         return {**super().policy_fields(), "actions": per_action, "mus": per_action, "sigmas": per_action}
 
     @property
+    @override
     def update_list(self) -> list[str]:
-        """See :class:`A2CBase`."""
         return [*super().update_list, "mus", "sigmas"]
 
+    @override
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
-        """See :class:`PPOUpdate`."""
         return {"mu": batch["mus"], "sigma": batch["sigmas"]}
 
     def preprocess_actions(self, actions: Tensor) -> Tensor:
@@ -80,8 +81,8 @@ class ContinuousA2CBase(_OnPolicy):
             actions = rescale_actions(self.actions_low, self.actions_high, actions.clamp(-1.0, 1.0))
         return super().preprocess_actions(actions)
 
+    @override
     def init_tensors(self) -> None:
-        """See :class:`A2CBase`."""
         super().init_tensors()
         space = self.env_info["action_space"]
         self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.ppo_device)
@@ -105,8 +106,8 @@ class DiscreteA2CBase(_OnPolicy):
         self.use_action_masks: bool = params.config.use_action_masks
         super().__init__(base_name, params, **parts)
 
+    @override
     def check_action_space(self) -> None:
-        """See :class:`PPOUpdate`."""
         kinds = (spaces.Discrete, spaces.MultiDiscrete, spaces.Tuple)
         check_kind(self.params, self.env_info["action_space"], kinds, "a2c_continuous")
         several = isinstance(self.actions_num, tuple)
@@ -128,8 +129,8 @@ class DiscreteA2CBase(_OnPolicy):
     def _mask_sizes(self) -> tuple[int, ...]:
         return head_sizes(self.env_info["action_space"])
 
+    @override
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
-        """See :class:`PPOUpdate`."""
         return categorical(result["logits"], self._sizes)
 
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
@@ -147,12 +148,12 @@ class DiscreteA2CBase(_OnPolicy):
         return {**fields, "action_masks": Field((total,), torch.bool)} if self.use_action_masks else fields
 
     @property
+    @override
     def update_list(self) -> list[str]:
-        """See :class:`A2CBase`."""
         return [*super().update_list, "logits", *(["action_masks"] if self.use_action_masks else [])]
 
+    @override
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
-        """See :class:`PPOUpdate`."""
         masks = {"action_masks": batch["action_masks"]} if self.use_action_masks else {}
         return {"logits": batch["logits"], **masks}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.config import ConfigError, Problem
@@ -211,8 +212,8 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     # --- collecting ----------------------------------------------------------------------------------------------
 
+    @override
     def init_tensors(self) -> None:
-        """See :class:`CentralValue`."""
         fields = {"states": self.state_field, "dones": Field((), torch.uint8)}
         self.buffer = ExperienceBuffer(self.horizon_length, self.num_actors, fields, self.device)
         self._pending: States = None
@@ -221,12 +222,12 @@ class CentralValueTrain(CentralValue, nn.Module):
             initial, self.horizon_length, self.seq_length, self.zero_rnn_on_done, self.device
         )
 
+    @override
     def acting(self) -> AbstractContextManager[Any]:
-        """See :class:`CentralValue`."""
         return eval_mode(self.model)
 
+    @override
     def values(self, obs: Obs, own: Tensor) -> Tensor:
-        """See :class:`CentralValue`."""
         return self.get_value(obs).repeat_interleave(self.num_agents, dim=0)
 
     def get_value(self, obs: Obs) -> Tensor:
@@ -237,18 +238,18 @@ class CentralValueTrain(CentralValue, nn.Module):
         self._pending = out["rnn_states"]
         return out["values"]
 
+    @override
     def store(self, n: int, obs: Obs, dones: Tensor) -> None:
-        """See :class:`CentralValue`."""
         self.buffer.update_data("states", n, obs["states"])
         self.buffer.update_data("dones", n, self._per_env(dones))
         self.recurrent.store(n)
 
+    @override
     def advance(self) -> None:
-        """See :class:`CentralValue`."""
         self.recurrent.current = self._pending
 
+    @override
     def after_step(self, dones: Tensor) -> None:
-        """See :class:`CentralValue`."""
         self.recurrent.forget(self._per_env(dones))
 
     def _per_env(self, dones: Tensor) -> Tensor:
@@ -263,8 +264,8 @@ class CentralValueTrain(CentralValue, nn.Module):
     # --- learning ------------------------------------------------------------------------------------------------
 
     @property
+    @override
     def updates(self) -> int:
-        """See :class:`CentralValue`."""
         return 0 if self.config.freeze_critic else self.config.mini_epochs * len(self.dataset)
 
     def train_net(self, values: Tensor, returns: Tensor, epoch: int, frame: int) -> dict[str, Tensor]:
@@ -321,8 +322,8 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
+    @override
     def choose_precision(self, saved: Mapping[str, Any]) -> None:
-        """See :class:`CentralValue`."""
         key, wanted = f"{PATH}.mixed_precision", self.config.mixed_precision
         self.mixed_precision = choose_bf16(key, wanted, saved, CENTRAL_BF16, self.model, self.minibatch_size)
 
@@ -349,15 +350,15 @@ class CentralValueTrain(CentralValue, nn.Module):
         adopted = adopt_moments(self.optimizer, dict(self.named_parameters()), given, state)
         return [] if adopted else ["the moments of the central value's optimiser"]
 
+    @override
     def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
-        """See :class:`CentralValue`."""
         self.set_weights(state, path)
         load_optimizer(self.optimizer, state, "assymetric_vf_optimizer", path)
 
+    @override
     def interaction_state(self) -> dict[str, Any]:
-        """See :class:`CentralValue`."""
         return {"central_value_rnn_states": self.recurrent.current}
 
+    @override
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """See :class:`CentralValue`."""
         self.recurrent.load(state.get("central_value_rnn_states"))

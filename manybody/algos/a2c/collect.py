@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValue
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
@@ -260,16 +261,16 @@ class A2CBase(TrainableAlgorithm):
         """What the batch takes over from the rollout."""
         return [*self.update_list, "obses", "dones", *self.rollout_fields()]
 
+    @override
     def interaction_state(self) -> dict[str, Any]:
-        """See :class:`TrainableAlgorithm`."""
         return {
             **super().interaction_state(),
             "rnn_states": self.recurrent.current,
             **self.central_value.interaction_state(),
         }
 
+    @override
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """See :class:`TrainableAlgorithm`."""
         super().set_interaction_state(state)
         self.recurrent.load(state.get("rnn_states"))
         self.central_value.set_interaction_state(state)

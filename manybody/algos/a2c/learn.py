@@ -6,6 +6,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValue, CentralValueTrain
 from manybody.algos.a2c.self_play import SelfPlay, SelfPlayManager
@@ -95,8 +96,8 @@ class _OnPolicy(PPOUpdate):
         self.open_run(folder, checkpoint)
 
     @property
+    @override
     def rows_per_update(self) -> int:
-        """See :class:`TrainableAlgorithm`."""
         return self.minibatch_size
 
     def choose_precision(self, saved: Mapping[str, Any]) -> None:
@@ -286,16 +287,16 @@ class _OnPolicy(PPOUpdate):
             self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
         self.central_value.set_learner_state(state, path)
 
+    @override
     def end_epoch(self, read: Mapping[str, float]) -> None:
-        """See :class:`TrainableAlgorithm`."""
         self.self_play.after_epoch(read)
 
     def memory_state(self) -> dict[str, Any]:
         """See :class:`TrainableAlgorithm`: the opponents."""
         return self.self_play.state()
 
+    @override
     def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """See :class:`TrainableAlgorithm`."""
         self.self_play.set_state(state)
 
     def _reconfigured(self, schedule: Mapping[str, Any]) -> dict[str, float]:
@@ -321,8 +322,8 @@ class _OnPolicy(PPOUpdate):
             anew.append("the optimiser's moments")
         return anew
 
+    @override
     def set_param(self, param_name: str, param_value: Any) -> None:
-        """See :class:`TrainableAlgorithm`."""
         super().set_param(param_name, param_value)
         self.update_lr(self.last_lr)
 

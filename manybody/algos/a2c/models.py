@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+from typing_extensions import override
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.nn.distributions import FORBIDDEN, Distribution, Gaussian, categorical, joined
@@ -60,8 +61,8 @@ class GaussianModelNetwork(PolicyModelNetwork):
         """Sigma (M, A) > 0 from the network's raw spread (M, A)."""
         raise NotImplementedError
 
+    @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
-        """See :class:`PolicyModelNetwork`."""
         mu, raw = out[:2]
         sigma = self.deviation(raw.float()).expand_as(mu)  # networks of users may give (A,) for all rows
         return Gaussian(mu.float(), sigma)
@@ -70,8 +71,8 @@ class GaussianModelNetwork(PolicyModelNetwork):
 class LogStdModelNetwork(GaussianModelNetwork):
     """``sigma = exp(raw) + min_sigma``, or as ``sigma_parametrization`` says."""
 
+    @override
     def deviation(self, raw: Tensor) -> Tensor:
-        """See :class:`GaussianModelNetwork`."""
         space = getattr(self.a2c_network, "space_config", None)
         kind, bounds = _setting(space, "sigma_parametrization", "exp"), _setting(space, "logstd_bounds", None)
         if kind == "exp":
@@ -96,8 +97,8 @@ SMALLEST_SIGMA = 1e-3
 class DirectModelNetwork(GaussianModelNetwork):
     """The network's spread is the deviation itself, kept above :data:`SMALLEST_SIGMA`."""
 
+    @override
     def deviation(self, raw: Tensor) -> Tensor:
-        """See :class:`GaussianModelNetwork`."""
         return raw.clamp_min(SMALLEST_SIGMA)
 
 
@@ -116,8 +117,8 @@ class ModelA2CContinuous(BaseModel):
 class CategoricalModelNetwork(PolicyModelNetwork):
     """A live model of one choice, or of one per head; masked choices have probability zero."""
 
+    @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
-        """See :class:`PolicyModelNetwork`."""
         heads = None if isinstance(out[0], Tensor) else tuple(out[0])
         logits = joined(out[0]).float()
         allowed = input_dict.get("action_masks")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.algos.network import (
     BaseNetwork,
@@ -186,12 +187,12 @@ class A2CNetwork(BaseNetwork):
             )
             self.sigma.requires_grad_(self.space_config.learn_sigma)
 
+    @override
     def is_separate_critic(self) -> bool:
-        """See :class:`BaseNetwork`."""
         return self.separate
 
+    @override
     def is_rnn(self) -> bool:
-        """See :class:`BaseNetwork`."""
         return self.params.rnn is not None
 
     def get_default_rnn_state(self) -> States | None:

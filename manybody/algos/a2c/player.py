@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c.agent import actions_num, check_masks, refuse_blocked
 from manybody.algos.interaction import observation_shape
@@ -67,8 +68,8 @@ class PpoPlayer(BasePlayer):
         initial = self.model.get_default_rnn_state()
         self.states = None if initial is None else tuple(state.to(self.device) for state in initial)
 
+    @override
     def forget(self, done: Tensor) -> None:
-        """See :class:`BasePlayer`."""
         if self.states is not None and self.config.zero_rnn_on_done:
             going_on = (~done).float().unsqueeze(-1)
             self.states = tuple(state * going_on for state in self.states)

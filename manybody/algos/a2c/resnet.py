@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
+from typing_extensions import override
 
 from manybody.algos.a2c.networks import A2CNetwork, InputShape, Trunk, blame
 from manybody.algos.network import NetworkBuilder
@@ -17,8 +18,8 @@ class A2CResnetNetwork(A2CNetwork):
     ORDER = ()
 
     @property
+    @override
     def trunks(self) -> tuple[Trunk, ...]:
-        """See :class:`A2CNetwork`."""
         return (Trunk("cnn", "mlp", "rnn", "layer_norm"),)
 
     def _build_encoder(self, input_shape: InputShape) -> tuple[nn.Module, int]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.config import ConfigError, Problem
 from manybody.config.ppo import SelfPlayConfig
@@ -92,8 +93,8 @@ class SelfPlayManager(SelfPlay):
                     actions[rows] = model({"is_train": False, "prev_actions": None, **own})["actions"]
         return self.agent.preprocess_actions(actions)
 
+    @override
     def after_epoch(self, read: Mapping[str, float]) -> None:
-        """See :class:`SelfPlay`."""
         score, games = read["reward"], read["games"]
         if self.config.check_scores:
             scores = self.agent.algo_observer.game_scores
@@ -130,8 +131,8 @@ class SelfPlayManager(SelfPlay):
         for model, weights in zip(self._players, pool, strict=True):
             model.load_state_dict(weights)
 
+    @override
     def state(self) -> dict[str, Any]:
-        """See :class:`SelfPlay`."""
         return {
             "self_play": {
                 "pool": self.pool,

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c import A2CAgent
 from manybody.algos.amp.config import AMPConfig
@@ -64,8 +65,8 @@ class AMPAgent(A2CAgent):
 
         super().open_run(with_memories if folder else None, checkpoint)
 
+    @override
     def build_config(self) -> dict[str, Any]:
-        """See :class:`A2CBase`."""
         return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
 
     def init_tensors(self) -> None:
@@ -209,8 +210,8 @@ class AMPAgent(A2CAgent):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
+    @override
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """See :class:`TrainableAlgorithm`."""
         return super().adopt(with_statistics(weights), path)
 
     def memory_state(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c import A2CAgent, A2CBase, DiscreteA2CAgent
 from manybody.algos.rnd.networks import Curiosity, RNDCuriosityBuilder
@@ -49,8 +50,8 @@ class CuriousBase(A2CBase):
         """See :class:`A2CBase`: one more, for intrinsic rewards."""
         return super().value_heads() + 1
 
+    @override
     def init_tensors(self) -> None:
-        """See :class:`A2CBase`."""
         super().init_tensors()
         self.intrinsic_returns = torch.zeros(self.rows, device=self.ppo_device)
         """(N,) discounted sums of all novelty so far, over the borders of episodes."""
@@ -121,12 +122,12 @@ class CuriousBase(A2CBase):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
+    @override
     def interaction_state(self) -> dict[str, Any]:
-        """See :class:`A2CBase`."""
         return {**super().interaction_state(), "intrinsic_returns": self.intrinsic_returns}
 
+    @override
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """See :class:`A2CBase`."""
         super().set_interaction_state(state)
         self.intrinsic_returns = state["intrinsic_returns"].to(self.ppo_device)
 

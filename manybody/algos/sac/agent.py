@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.algos.interaction import observation_fields
 from manybody.algos.run import EpochMetrics
@@ -129,8 +130,8 @@ class SACAgent(SACState):
         return -self.target_entropy_coef * self.actions_num
 
     @property
+    @override
     def rows_per_update(self) -> int:
-        """See :class:`TrainableAlgorithm`."""
         return self.batch_size
 
     def init_tensors(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.algos.network import BaseNetwork, NetworkBuilder
 from manybody.config import SACNetworkConfig
@@ -84,8 +85,8 @@ class SACNetwork(BaseNetwork):
         self.critic_target = DoubleQCritic(params, obs_size + actions_num).requires_grad_(False)
         self.critic_target.load_state_dict(self.critic.state_dict())
 
+    @override
     def is_separate_critic(self) -> bool:
-        """See :class:`BaseNetwork`."""
         return True
 
     def forward(self, input_dict: dict[str, Any]) -> SquashedGaussian:

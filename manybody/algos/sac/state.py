@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.sac.models import adopt_optimizers, model_state
 from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, is_convertible, to_unit_actions
@@ -133,11 +134,11 @@ class SACState(TrainableAlgorithm):
             "goes on"
         )
 
+    @override
     def interaction_state(self) -> dict[str, Any]:
-        """See :class:`TrainableAlgorithm`."""
         return {**super().interaction_state(), "broken": self.broken}
 
+    @override
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """See :class:`TrainableAlgorithm`."""
         super().set_interaction_state(state)
         self.broken = state["broken"].to(self.ppo_device)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.compat.networks.base import BaseNetwork
 from manybody.compat.rl_games.algos_torch.torch_ext import shape_whc_to_cwh
@@ -170,12 +171,12 @@ class A2CNetwork(BaseNetwork):
             self.init_factory.create(**self.space_config["mu_init"])(self.mu.weight)
             self.init_factory.create(**self.space_config["sigma_init"])(spread)
 
+    @override
     def is_separate_critic(self) -> bool:
-        """See :class:`BaseNetwork`."""
         return self.separate
 
+    @override
     def is_rnn(self) -> bool:
-        """See :class:`BaseNetwork`."""
         return self.has_rnn
 
     def get_default_rnn_state(self) -> tuple[Tensor, ...] | None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
+from typing_extensions import override
 
 from manybody.compat.networks.actor_critic import A2CNetwork, Trunk
 
@@ -92,8 +93,8 @@ class A2CResnetNetwork(A2CNetwork):
         super().__init__(params, **kwargs)
         self.flatten_act = self.activations_factory.create(self.activation)
 
+    @override
     def load(self, params: Any) -> None:
-        """See :class:`A2CNetwork`."""
         super().load(params)
         self.separate = False
         self.conv_depths = params["cnn"]["conv_depths"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.compat.networks.base import BaseNetwork
 from manybody.compat.rl_games.algos_torch.sac_helper import SquashedNormal
@@ -115,8 +116,8 @@ class SACNetwork(BaseNetwork):
     def _build_critic(self, output_dim: int, **mlp_args: Any) -> nn.Module:
         return DoubleQCritic(output_dim, **mlp_args)
 
+    @override
     def is_separate_critic(self) -> bool:
-        """See :class:`BaseNetwork`."""
         return self.separate
 
     def forward(self, obs_dict: dict[str, Any]) -> SquashedNormal:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution as TorchDistribution
+from typing_extensions import override
 
 from manybody.algos import model
 from manybody.algos.a2c import models as a2c
@@ -157,8 +158,8 @@ class _TanhNetwork(_PolicyNetwork):
 class _DiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
     """``logits`` are the logarithms of probabilities; masked ones are -1e8."""
 
+    @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
-        """See :class:`manybody.algos.a2c.models.PolicyModelNetwork`."""
         (head,) = _heads([out[0]], input_dict.get("action_masks"))
         return Categorical(head)
 
@@ -170,13 +171,13 @@ class _DiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
 class _MultiDiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
     """``logits`` is a list of (M, A_k), one for each head, as those of :class:`ModelA2C`."""
 
+    @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
-        """See :class:`manybody.algos.a2c.models.PolicyModelNetwork`."""
         heads = _heads(out[0], input_dict.get("action_masks"))
         return MultiCategorical(torch.cat(heads, dim=-1), tuple(head.shape[-1] for head in heads))
 
+    @override
     def decide(self, input_dict: dict[str, Any]) -> dict[str, Any]:
-        """See :class:`manybody.algos.a2c.models.PolicyModelNetwork`."""
         result = super().decide(input_dict)
         sizes = [head.out_features for head in self.a2c_network.logits]
         return {**result, "logits": list(result["logits"].split(sizes, dim=-1))}

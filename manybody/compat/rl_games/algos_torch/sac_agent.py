@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.sac import SACAgent as _SACAgent
 from manybody.compat.own_agent import RunPaths, own_parts
@@ -32,8 +33,8 @@ class SACAgent(RunPaths, _SACAgent):
         self.config = made["config"]
         self.replay_buffer: Any = ReplayView(self.replay_buffer)
 
+    @override
     def explore(self, obs: Any) -> Tensor:
-        """See :class:`~manybody.algos.sac.SACAgent`."""
         if self.frame < self.num_warmup_frames:
             return super().explore(obs)
         return self.act(obs, self.actions_num, sample=True)

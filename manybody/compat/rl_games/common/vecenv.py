@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.compat.environments import LegacyEnv, has_single_envs, legacy_env
 from manybody.compat.rl_games.common.ivecenv import IVecEnv
@@ -42,17 +43,17 @@ class RayVecEnv(LegacyEnv):
         super().__init__(_copies(config_name, num_actors, **kwargs), infos_by_env=True)
         self.config_name = config_name
 
+    @override
     def reset(self) -> Any:
-        """See :class:`LegacyEnv`."""
         return _in_numpy(super().reset())
 
+    @override
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any]:
-        """See :class:`LegacyEnv`."""
         obs, rewards, dones, infos = super().step(actions)
         return _in_numpy(obs), rewards.numpy(), dones.numpy(), infos
 
+    @override
     def get_action_masks(self) -> Any:
-        """See :class:`LegacyEnv`."""
         masks = super().get_action_masks()
         return None if masks is None else masks.numpy()
 
