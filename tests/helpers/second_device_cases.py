@@ -1,6 +1,6 @@
 """Every algorithm trains on a device that is not the CPU: no operation mixes devices, and an epoch is read once.
 
-``tests/test_second_device.py`` runs this file in a process of its own: PyTorch's autograd counts the devices once, in
+``tests/system/test_second_device.py`` runs this file in a process of its own: PyTorch counts the devices once, in
 the first backward pass of a process.
 """
 
@@ -14,13 +14,11 @@ import torch
 from strict_device import Strict
 from torch import Tensor
 from torch.utils._pytree import tree_map
-from toy import ToyEnv, toy_params
 from toy_amp import OrbitEnv, orbit_params
-from toy_family import FamilyEnv, family_params
-from toy_sac import sac_params
+from toy_cases import CASES
 
 from manybody.algos.amp import register as register_amp
-from manybody.config import fields as types
+from manybody.config import types
 from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
 from manybody.envs.base import EnvError, Obs, Step, VecEnv
 from manybody.runner import Runner
@@ -65,41 +63,6 @@ class Watch(AlgoObserver):
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
         self.after.append(dict(strict_device.reads))
-
-
-def rnd(mapping: dict[str, Any]) -> dict[str, Any]:
-    small = {"units": [8], "activation": "relu"}
-    mapping["network"] |= {
-        "name": "rnd_curiosity",
-        "rnd": {"features": 5, "target": small, "predictor": small},
-    }
-    mapping["algo"]["name"] = "rnd_discrete"
-    return mapping
-
-
-CASES: dict[str, tuple[Any, dict[str, Any]]] = {
-    "continuous": (ToyEnv, toy_params()),
-    "continuous, moving advantage": (ToyEnv, toy_params(normalize_rms_advantage=True, use_diagnostics=True)),
-    "continuous, linear schedule": (
-        ToyEnv,
-        toy_params(lr_schedule="linear", schedule_entropy=True, shuffle_minibatches=True),
-    ),
-    "discrete with masks": (FamilyEnv, family_params(use_action_masks=True)),
-    "several choices": (
-        lambda: FamilyEnv("tuple"),
-        family_params("tuple", lr_schedule="adaptive", kl_threshold=0.01),
-    ),
-    "dictionary": (lambda: FamilyEnv("box", "dict"), family_params("box", "dict")),
-    "central value": (FamilyEnv, family_params(central="mlp")),
-    "lstm": (FamilyEnv, family_params(rnn="lstm")),
-    "gru": (FamilyEnv, family_params(rnn="gru", central="gru")),
-    "curiosity": (FamilyEnv, rnd(family_params())),
-    "sac": (ToyEnv, sac_params(num_warmup_steps=1)),
-    "amp": (
-        lambda: OrbitEnv(8),
-        orbit_params(8, mini_epochs=2, horizon_length=4, minibatch_size=16, amp_batch_size=8, amp_minibatch_size=16),
-    ),
-}
 
 
 @pytest.fixture(autouse=True)
