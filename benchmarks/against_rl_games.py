@@ -24,11 +24,9 @@ import numpy as np
 import torch
 from recording import MEMORY, Recorder, cores, machine, table
 
+from manybody import build_runner, compose
 from manybody.engine.observers import IsaacAlgoObserver, MultiObserver
-from manybody.launch.hydra_tree import compose
 from manybody.media.curve import read_metrics
-from manybody.runner import register_tree
-from manybody.train import build_runner
 
 OURS, COMPILED, PLAIN = "manybody", "RL Games 1.6.5, torch.compile", "RL Games 1.6.5"
 ROUND = (OURS, COMPILED, OURS, PLAIN)
@@ -42,8 +40,7 @@ def train_manybody(overrides: list[str], threads: int, seconds_limit: float) -> 
     torch.set_num_threads(threads)
     cfg = compose(overrides)
     runner = build_runner(MultiObserver([IsaacAlgoObserver(), Recorder(seconds_limit)]))
-    register_tree(cfg)
-    runner.load({"params": cfg["train"]["params"]})
+    runner.load(cfg)
     runner.run({"train": True})
 
 

@@ -29,10 +29,9 @@ from rl_games.common.ivecenv import IVecEnv
 from rl_games.torch_runner import Runner
 from torch import Tensor
 
+from manybody import compose, make, register_env
 from manybody.envs.base import Obs, VecEnv
 from manybody.envs.registration import create_vec_env
-from manybody.launch.hydra_tree import compose
-from manybody.runner import register_tree
 
 ENV_NAME = "rlgpu"
 """What the training files of the tasks, and :func:`manybody.train.prepare`, call the environments."""
@@ -107,7 +106,12 @@ class MetricsObserver(Recorder):
 
 def train(cfg: dict[str, Any], torch_compile: bool, threads: int, seconds_limit: float) -> Path:
     """Train what a composed configuration tree describes; the ``metrics.jsonl``."""
-    register_tree(cfg)
+    register_env(
+        ENV_NAME,
+        lambda num_actors, seed=0, **_: make(
+            cfg["task_name"], num_actors, "cpu", seed, cfg["task"], cfg["num_threads"] or None
+        ),
+    )
     vecenv.register(
         "MANYBODY",
         lambda config_name, num_actors, **kwargs: RLGamesVecEnv(create_vec_env(config_name, num_actors, **kwargs)),

@@ -32,7 +32,6 @@ from manybody.config import PPOConfig
 from manybody.config.types import Number
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
-from manybody.launch.hydra_tree import compose
 
 
 class PacedConfig(PPOConfig):
@@ -89,7 +88,7 @@ def train(epochs: int, num_envs: int, target_speed: float, train_dir: str = "run
     runner = manybody.build_runner()
     register(runner)
     config = "train.params.config"
-    tree = compose(
+    tree = manybody.compose(
         [
             "task=Ant",
             f"num_envs={num_envs}",

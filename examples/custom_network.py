@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 import manybody
 from manybody.algos.network import BaseNetwork, ContinuousOutput
-from manybody.launch.hydra_tree import compose
 
 
 class ResidualBlock(nn.Module):
@@ -69,7 +68,7 @@ manybody.register_network("residual", ResidualBuilder)
 def train(epochs: int, num_envs: int, blocks: int, train_dir: str = "runs") -> manybody.A2CAgent:
     """Train Cartpole's own configuration with another network; the agent."""
     config = "train.params.config"
-    tree = compose(
+    tree = manybody.compose(
         [
             "task=Cartpole",
             f"num_envs={num_envs}",

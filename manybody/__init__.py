@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from manybody.envs.base import VecEnv as VecEnv
     from manybody.envs.registration import register as register_env  # noqa: F401
     from manybody.export.policy import load_policy as load_policy
+    from manybody.launch.hydra_tree import compose as compose
     from manybody.model_builder import ModelBuilder as ModelBuilder
     from manybody.model_builder import register_model as register_model
     from manybody.model_builder import register_network as register_network
@@ -54,6 +55,7 @@ _HOMES = {
     "Step": "manybody.envs.base",
     "VecEnv": "manybody.envs.base",
     "build_runner": "manybody.train",
+    "compose": "manybody.launch.hydra_tree",
     "load_policy": "manybody.export.policy",
     "make": "manybody.tasks",
     "register_env": "manybody.envs.registration:register",

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from manybody.algos.model import override_sigma
 from manybody.config import ConfigError, Params, Problem, parse_launch
+from manybody.engine.accelerate import has_device, set_deterministic
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say
 from manybody.engine.play_guard import left_out_text
@@ -16,7 +18,7 @@ from manybody.launch.resolve import check, check_playable, configure, is_tree, l
 from manybody.launch.rl_games_yaml import compose_file
 from manybody.launch.run_tree import register_tree
 from manybody.launch.validate import first_checkpoint
-from manybody.runner import build_runner, has_device, override_sigma, set_deterministic
+from manybody.runner import build_runner
 
 SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
 DEVICES = ("rl_device", "train.params.config.device", "params.config.device")

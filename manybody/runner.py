@@ -11,16 +11,16 @@ import numpy as np
 import torch
 import yaml
 
-from manybody import tasks
 from manybody.algos import a2c, amp, rnd, sac
+from manybody.algos.model import override_sigma
 from manybody.config import ConfigError, Params, Problem, dump, parse_params, plugins
 from manybody.config.errors import did_you_mean, notify, refuse
-from manybody.engine.accelerate import keep_freed_memory, set_threads
+from manybody.engine.accelerate import has_device, keep_freed_memory, set_threads
 from manybody.engine.console import log, say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
-from manybody.envs.registration import WORLDS, creator_of, register, registered, use_vecenv_type
+from manybody.envs.registration import use_vecenv_type
 from manybody.launch.hydra_tree import import_own, own_modules
 from manybody.launch.rl_games_yaml import open_content
 from manybody.launch.run_tree import is_run_tree, register_run_tree
@@ -34,6 +34,7 @@ from manybody.launch.validate import (
 )
 from manybody.model_builder import ModelBuilder
 from manybody.registry import ObjectFactory
+from manybody.tasks.registration import register_tasks
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
 """What ``Runner.run`` reads."""
@@ -265,64 +266,5 @@ def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
     return runner
 
 
-def has_device(device: str) -> bool:
-    """Whether PyTorch can use ``device`` (``cuda:0``) on this machine."""
-    wanted = torch.device(device)
-    if wanted.type == "cpu":
-        return True
-    backend: Any = getattr(torch, wanted.type)
-    return backend.is_available() and (wanted.index or 0) < backend.device_count()
-
-
-def register_tasks(params: Any = None) -> None:
-    """Make every known task an ``env_name``; a name that a user registered as an environment stays theirs.
-
-    Args:
-        params: the settings of a run; a task that their ``env_name`` names as ``module:Class`` is known too.
-    """
-    config: Any = params.get("config") if hasattr(params, "get") else None
-    env_name = config.get("env_name") if hasattr(config, "get") else None
-    if isinstance(env_name, str) and ":" in env_name and env_name.partition(":")[0] not in WORLDS:
-        tasks.find_task(env_name)  # or it is one of Gymnasium's ids, which have a colon too
-    for name in tasks.TASKS:
-        if name not in registered():
-            register(name, partial(_make_task, name))
-
-
-def registered_task(env_name: str) -> type[tasks.MujocoTask] | None:
-    """The task that ``env_name`` is made from, or None where it is an environment of another kind."""
-    maker = creator_of(env_name)
-    return tasks.TASKS[env_name] if getattr(maker, "func", None) is _make_task else None
-
-
-def _make_task(
-    task: str,
-    num_actors: int,
-    seed: int = 0,
-    sim_device: str = "cpu",
-    num_threads: int | None = None,
-    **cfg: Any,
-) -> VecEnv:
-    return tasks.make(task, num_actors, sim_device, seed, cfg, num_threads)
-
-
-def set_deterministic(wanted: bool) -> None:
-    """Refuse operations whose result varies between runs, if ``wanted``."""
-    if wanted:
-        torch.use_deterministic_algorithms(True)
-
-
 def _given(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: args[name] for name in names if args.get(name) is not None}
-
-
-def override_sigma(model: Any, sigma: Any) -> None:
-    """Fill the policy's fixed deviation parameter with ``sigma`` (RL Games' ``--sigma``)."""
-    if sigma in (None, ""):
-        return
-    net: Any = getattr(model, "a2c_network", None)
-    if not getattr(net, "fixed_sigma", False):
-        what = "this network predicts its deviation (fixed_sigma is false); there is nothing to override"
-        raise ConfigError([Problem("sigma", what)])
-    with torch.no_grad():
-        net.sigma.fill_(float(sigma))

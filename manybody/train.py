@@ -16,6 +16,7 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.config import Params, dump, parse_launch
     from manybody.config.plugins import home_of
     from manybody.config.root import VIDEO_SECONDS
+    from manybody.engine.accelerate import set_deterministic
     from manybody.engine.console import say, warn
     from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
     from manybody.engine.run_folder import RunFolder, RunFolderError
@@ -25,7 +26,7 @@ with ending_at_once() if __name__ == "__main__" else contextlib.nullcontext():  
     from manybody.launch.run_tree import register_tree
     from manybody.launch.sweep import Prepared, run_sweep
     from manybody.play import load_player, prepare_play
-    from manybody.runner import TrainingStopped, build_runner, set_deterministic
+    from manybody.runner import TrainingStopped, build_runner
     from manybody.tasks import register_task
 
 __all__ = ["build_runner", "launch", "main", "prepare", "show_results", "train"]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from manybody.algos.network import NetworkBuilder
+from manybody.config import ConfigError, Problem
 from manybody.data.tree import Tree, tree_map
 from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
 
@@ -102,3 +103,15 @@ class BaseModel:
             normalize_input=config["normalize_input"],
             value_size=config.get("value_size", 1),
         )
+
+
+def override_sigma(model: Any, sigma: Any) -> None:
+    """Fill the policy's state-independent ``sigma`` parameter (RL Games' ``--sigma``); None and '' change nothing."""
+    if sigma in (None, ""):
+        return
+    net: Any = getattr(model, "a2c_network", None)
+    if not getattr(net, "fixed_sigma", False):
+        what = "this network predicts its standard deviation (fixed_sigma is false); there is nothing to override"
+        raise ConfigError([Problem("sigma", what)])
+    with torch.no_grad():
+        net.sigma.fill_(float(sigma))

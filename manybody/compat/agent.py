@@ -23,11 +23,11 @@ from manybody.compat.settings import legacy_config, plain, record, rewards_shape
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Problem
 from manybody.config.files import expanded
+from manybody.engine.accelerate import has_device
 from manybody.engine.console import say
 from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard
 from manybody.engine.run_folder import RunFolder
-from manybody.runner import has_device
 
 
 class LegacyAgent(AgentState):

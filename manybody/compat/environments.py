@@ -185,7 +185,7 @@ def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, A
     if env_name in configurations:
         made = vecenv.create_vec_env(env_name, num_actors, **env_config)
         return legacy_env(made, infos_by_env=has_single_envs(env_name))
-    from manybody.runner import register_tasks
+    from manybody.tasks.registration import register_tasks
 
     register_tasks()
     return legacy_env(registration.create_vec_env(env_name, num_actors, **{"seed": seed, **env_config}))

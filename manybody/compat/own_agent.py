@@ -22,7 +22,7 @@ from manybody.envs.env_configurations import configurations
 from manybody.envs.infos import by_copy
 from manybody.envs.registration import create_vec_env
 from manybody.model_builder import ModelBuilder
-from manybody.runner import register_tasks
+from manybody.tasks.registration import register_tasks
 
 
 def typed_params(params: Mapping[str, Any]) -> Params:

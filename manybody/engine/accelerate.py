@@ -62,6 +62,21 @@ def set_threads(wanted: int | str) -> None:
         torch.set_num_threads(int(wanted))
 
 
+def has_device(device: str) -> bool:
+    """Whether PyTorch can use ``device`` (``cuda:0``) on this machine."""
+    wanted = torch.device(device)
+    if wanted.type == "cpu":
+        return True
+    backend: Any = getattr(torch, wanted.type)
+    return backend.is_available() and (wanted.index or 0) < backend.device_count()
+
+
+def set_deterministic(wanted: bool) -> None:
+    """Refuse operations whose result varies between runs, if ``wanted``."""
+    if wanted:
+        torch.use_deterministic_algorithms(True)
+
+
 @contextmanager
 def eval_mode(module: torch.nn.Module) -> Iterator[None]:
     """The module in eval mode inside the context, and as it was after it."""

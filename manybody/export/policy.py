@@ -21,8 +21,9 @@ from manybody.envs.spaces import environment_actions, head_sizes
 from manybody.launch.resolve import is_tree
 from manybody.launch.run_tree import register_tree, task_config
 from manybody.play import configured
-from manybody.runner import build_runner, registered_task
+from manybody.runner import build_runner
 from manybody.tasks import MujocoTask, make_config, task_class
+from manybody.tasks.registration import registered_task
 
 
 class Policy:

@@ -14,6 +14,7 @@ from manybody.algos.sac.models import PARTS, model_state
 from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, to_env_actions
 from manybody.config import ConfigError, Problem, dump, load_yaml
 from manybody.config.files import TEMPORARY
+from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
 from manybody.engine.checkpoint.adoption import best_return, central_value_state, counter, policy_state
 from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
@@ -25,7 +26,6 @@ from manybody.launch.overrides import read
 from manybody.launch.resolve import check, record, settings_of
 from manybody.launch.rl_games_yaml import compose_content
 from manybody.play import load_player
-from manybody.runner import has_device
 from manybody.tasks import TASKS
 
 NO_REWARD = -1_000_000_000

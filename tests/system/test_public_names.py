@@ -28,6 +28,7 @@ USES = {
     "SACPlayer": "assert SACPlayer.restore",
     "Step": "assert Step._fields[0] == 'obs'",
     "VecEnv": "assert VecEnv.get_env_info",
+    "compose": "assert compose(['task=Ant'])['task_name'] == 'Ant'",
     "build_runner": "runner = build_runner(); assert 'amp_continuous' in runner.algo_factory.schemas",
     "load_policy": "assert callable(load_policy)",
     "make": "env = make('Cartpole', num_envs=2); assert env.reset()['obs'].shape == (2, 4)",
