@@ -26,7 +26,7 @@ from recording import MEMORY, Recorder, cores, machine, table
 
 from manybody import build_runner, compose
 from manybody.engine.observers import IsaacAlgoObserver, MultiObserver
-from manybody.media.curve import read_metrics
+from manybody.media.learning_curve import read_metrics
 
 OURS, COMPILED, PLAIN = "manybody", "RL Games 1.6.5, torch.compile", "RL Games 1.6.5"
 ROUND = (OURS, COMPILED, OURS, PLAIN)

@@ -4,7 +4,7 @@
 
 The overrides are those of `manybody train`, and the hyper-parameters are what they compose
 (cfg/train/AntPPO.yaml). RL Games makes its own run folder and checkpoints; beside them this writes
-`config.yaml` and a `metrics.jsonl` as manybody does, so that benchmarks/summary.py and manybody.media.curve
+`config.yaml` and a `metrics.jsonl` as manybody does, so that benchmarks/summary.py and manybody.media.learning_curve
 read both. To be fair to RL Games:
 
 * observations, rewards and actions stay torch tensors, so that it copies nothing to numpy and back;

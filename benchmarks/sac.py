@@ -21,7 +21,7 @@ from typing import Any
 from recording import Recorder, machine
 
 from manybody.engine.observers import DefaultAlgoObserver, MultiObserver
-from manybody.media.curve import plot_curve
+from manybody.media.learning_curve import plot_curve
 from manybody.runner import Runner
 
 GAMES = 100

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from recording import MEMORY, table
 
-from manybody.media.curve import RETURN, read_metrics
+from manybody.media.learning_curve import RETURN, read_metrics
 
 MARKS = (9.4e6, 16e6, 33e6)
 """Frames at which RL Games' returns on a comparable Ant are known."""

@@ -140,7 +140,7 @@ def _play(folder: RunFolder, checkpoint: Path, cfg: Mapping[str, Any], params: P
     )
     if ("video" in wanted and asked.video) or ("capture_video" in wanted and asked.capture_video):
         from manybody.media.motion import imitates, strip_beside
-        from manybody.media.rollout import record_video
+        from manybody.media.policy_video import record_video
 
         others = [word for word in words if word.partition("=")[0].lstrip("+") not in SIZES]
         player = load_player(folder, checkpoint, [*others, "num_envs=1"])

@@ -49,7 +49,7 @@ def launch_checked(cfg: Mapping[str, Any], params: Params, observer: AlgoObserve
     settings = parse_launch(root_of(cfg))
     set_deterministic(settings.torch_deterministic)
     if settings.capture_video:
-        from manybody.media.capture import VideoObserver
+        from manybody.media.training_video import VideoObserver
 
         camera = VideoObserver(settings.capture_video_freq, settings.capture_video_len, settings.video_camera)
         observer = MultiObserver([observer or IsaacAlgoObserver(), camera])
@@ -86,7 +86,7 @@ def show_results(agent: Any, film: bool = True, seconds: float = VIDEO_SECONDS, 
         checkpoint = summarise(folder)
         if not checkpoint or not film:
             return
-        from manybody.media.rollout import record_video
+        from manybody.media.policy_video import record_video
 
         try:
             player = load_player(folder, checkpoint, ["num_envs=1"])
@@ -106,7 +106,7 @@ def summarise(folder: RunFolder, resumable: bool = False) -> Path | None:
         folder: of the run.
         resumable: the run was stopped; say how to resume it.
     """
-    from manybody.media.rollout import draw_curve
+    from manybody.media.policy_video import draw_curve
 
     best = folder.best()
     checkpoint = best or folder.newest()

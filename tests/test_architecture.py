@@ -233,7 +233,7 @@ def test_no_file_is_longer_than_600_lines():
 
 
 def hot_code(name: str) -> Iterator[ast.AST]:
-    if room(name) in ("functional", "nn", "data") or name == "manybody.motion.lib":
+    if room(name) in ("functional", "nn", "data") or name == "manybody.motion.library":
         yield tree(name)
     elif room(name) == "algos":
         for node in ast.walk(tree(name)):

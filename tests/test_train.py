@@ -219,7 +219,7 @@ def test_the_saved_configuration_is_the_resolved_tree(tmp_path):
 
 
 def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path, capsys, monkeypatch):
-    from manybody.media import rollout
+    from manybody.media import policy_video
 
     agent = train.main([*SMALL, "experiment=a"])
     before_film = []
@@ -234,7 +234,7 @@ def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path,
         )
         return path
 
-    monkeypatch.setattr(rollout, "record_video", film)
+    monkeypatch.setattr(policy_video, "record_video", film)
     show_results(agent, True, 2.5, "side")
     (summary,) = before_film
     assert all(line in summary for line in ("run folder: ", "last checkpoint: ", "play it again: "))
@@ -244,16 +244,16 @@ def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path,
     def broken(*_):
         raise RuntimeError("no disk")
 
-    monkeypatch.setattr(rollout, "record_video", broken)
+    monkeypatch.setattr(policy_video, "record_video", broken)
     show_results(agent)
     assert capsys.readouterr().err == "warning: no video: RuntimeError: no disk\n"
 
 
 def test_ctrl_c_before_the_film_skips_it(tmp_path, capsys, monkeypatch):
-    from manybody.media import rollout
+    from manybody.media import policy_video
 
     agent = train.main([*SMALL, "experiment=a"])
-    monkeypatch.setattr(rollout, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr(rollout, "record_video", lambda *_: pytest.fail("filmed"))
+    monkeypatch.setattr(policy_video, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(policy_video, "record_video", lambda *_: pytest.fail("filmed"))
     show_results(agent)
     assert "play it again" in capsys.readouterr().out

@@ -15,10 +15,10 @@ import numpy as np
 
 from manybody.config.files import expanded
 from manybody.engine.console import error, say
+from manybody.motion.bundled import bundled_clips, find_motion
 from manybody.motion.clip import Clip, save_clip, without_repeats
 from manybody.motion.errors import MotionError, plain, read_from
 from manybody.motion.joint_maps import load_joint_map
-from manybody.motion.shipped import find_motion, shipped
 from manybody.motion.skeletons import AMP_HUMANOID
 
 USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=HumanoidAMP task.env.motion_file=FILE)
@@ -38,7 +38,7 @@ USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=
       Play a policy as 'manybody play' does, in one environment, and write its motion to a file that is not there yet.
 
 FILE is .npz of this project, .npy of IsaacGymEnvs (SkeletonMotion), .txt or .json of DeepMimic, .bvh, or the name of
-a clip that comes along: {", ".join(shipped())}.
+a clip that comes along: {", ".join(bundled_clips())}.
 For .bvh, --scale 0.01 says that its unit is a centimetre (for lengths and speeds in info, and with --as-is), and
 --up z that z is up, not y.
 Exit codes: 0 done; 2 the command or a file that it names cannot be used.
@@ -227,7 +227,7 @@ def _view(words: Sequence[str]) -> None:
         raise MotionError("--frames", str(options.frames), "a number from 1 on")
     say("manybody: drawing ...")
     from manybody.media.motion import draw_clip, film_clip
-    from manybody.media.offscreen import VideoError
+    from manybody.media.renderer import VideoError
 
     try:
         with read_from(path):

@@ -26,8 +26,8 @@ from manybody.launch.overrides import Word, Words, given, read
 from manybody.launch.rl_games_yaml import SHORT, compose_file, set_words
 from manybody.launch.run_tree import task_config
 from manybody.launch.validate import camera_problems, identity, playing_problems, training_problems
+from manybody.motion.bundled import with_absolute_paths
 from manybody.motion.errors import chosen_by
-from manybody.motion.shipped import anchored
 from manybody.runner import build_runner
 
 PLAYED = (
@@ -171,7 +171,7 @@ def record(cfg: Mapping[str, Any]) -> dict[str, Any]:
     env = (kept.get("task") or {}).get("env") or {}
     if "motion_file" in env:
         with chosen_by("task.env.motion_file"):
-            kept["task"] = {**kept["task"], "env": {**env, "motion_file": anchored(env["motion_file"])}}
+            kept["task"] = {**kept["task"], "env": {**env, "motion_file": with_absolute_paths(env["motion_file"])}}
     return kept
 
 

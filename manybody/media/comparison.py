@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from manybody.media.curve import (
+from manybody.media.learning_curve import (
     GREY,
     INK,
     PALETTE,

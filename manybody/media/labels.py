@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from manybody.media.offscreen import Frame, VideoError
+from manybody.media.renderer import Frame, VideoError
 
 INSTALL_MEDIA = "pip install 'manybody[media]'"
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from manybody.media.offscreen import Frame, offscreen, views
+from manybody.media.renderer import Frame, offscreen, views
 from manybody.media.video import contact_sheet, frame_rate, read_video, render_video
 from manybody.motion.clip import Clip
 from manybody.motion.imitation import pose_distances
-from manybody.motion.lib import MotionLib
+from manybody.motion.library import MotionLib
 from manybody.sim import mujoco
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import ASSETS

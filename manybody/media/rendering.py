@@ -12,7 +12,7 @@ import numpy as np
 
 from manybody.envs.base import Step, VecEnv
 from manybody.envs.registration import create_vec_env
-from manybody.media.offscreen import Frame, VideoError, gl_backend
+from manybody.media.renderer import Frame, VideoError, gl_backend
 from manybody.media.video import open_video
 
 FPS = 30.0

@@ -21,7 +21,7 @@ import numpy as np
 
 from manybody.config.files import expanded
 from manybody.media.labels import INSTALL_MEDIA, captions_of, labelled, media_package
-from manybody.media.offscreen import INSTALL_GL, Frame, VideoError, offscreen, views
+from manybody.media.renderer import INSTALL_GL, Frame, VideoError, offscreen, views
 from manybody.sim import mujoco
 
 LOGGER = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def render_video(
         fps: frames per second of playback, which is also the rate at which ``qpos`` was recorded (hertz).
         size: width and height of the whole picture, pixels; both even.
         camera: name of a camera of the model. ``track`` may be absent: a camera is then placed by
-            :func:`~manybody.media.offscreen.camera_path`.
+            :func:`~manybody.media.renderer.camera_path`.
         title: a short line shown in the top left corner.
         labels: E short lines instead, each in the top left corner of its environment's tile.
         returns: ``(K,)`` or ``(E, K)`` return of the episode so far, shown beside the time.
@@ -332,7 +332,7 @@ def _run_job(job: Path, target: Path, time_limit: float, watch: Callable[[int], 
     if status < 0:
         return f"the renderer crashed ({signal.Signals(-status).name}); {INSTALL_GL}, and {INSTALL_MEDIA}"
     return (
-        lines[-1].removeprefix("manybody.media.offscreen.VideoError: ")
+        lines[-1].removeprefix("manybody.media.renderer.VideoError: ")
         if lines
         else f"the renderer ended with status {status}"
     )

@@ -29,7 +29,7 @@ import numpy as np
 from manybody.config.files import write_whole
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import MAX_BYTES, read_array_header, read_bytes
-from manybody.motion.foreign import refuse_keys
+from manybody.motion.unsupported import refuse_keys
 
 FORMAT = 1
 """Version of the layout that this code writes."""

@@ -14,7 +14,7 @@ class MotionError(ValueError):
         self, field: str, given: str, expected: str, advice: str = "", path: str | os.PathLike | None = None
     ) -> None:
         place = "" if path is None else f"{os.fspath(path)}: "
-        super().__init__(plain(f"{place}{field}: found {given}, expected {expected}. {advice}".rstrip()))
+        super().__init__(plain(f"{place}{field}: got {given}; expected {expected}. {advice}".rstrip()))
         self.field, self.given, self.expected, self.advice = field, given, expected, advice
         self.path = path
 

@@ -23,7 +23,7 @@ def _rendering_off() -> Iterator[None]:
 
 _ASKED = {name: os.environ.get(name) for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
 # MuJoCo loads the OpenGL library that MUJOCO_GL names while it is imported. Where that fails, physics works without:
-# who wants pictures gets the error from manybody.media.offscreen, which reads the variable again.
+# who wants pictures gets the error from manybody.media.renderer, which reads the variable again.
 try:
     import mujoco
 except Exception:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from manybody.functional.kinematics import BodyPose, forward_kinematics
-from manybody.motion.lib import MotionState
+from manybody.motion.library import MotionState
 from manybody.sim import mujoco
 
 _FREE, _BALL, _HINGE = (

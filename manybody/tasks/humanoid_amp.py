@@ -14,7 +14,7 @@ from manybody.envs.base import EnvError
 from manybody.functional.kinematics import BodyPose
 from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate, quat_to_matrix
 from manybody.motion.errors import chosen_by
-from manybody.motion.lib import MotionLib
+from manybody.motion.library import MotionLib
 from manybody.sim import mujoco
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import MujocoTask

@@ -11,10 +11,10 @@ from toy_figure import bvh, told
 from manybody import cli, play, train
 from manybody.cli import motion as motion_cli
 from manybody.media import motion as pictures
-from manybody.media import rollout
+from manybody.media import policy_video
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import load_clip, save_clip
 from manybody.motion.poses import STANCE, body_poses, lowest_sole
-from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
 AMP = [
@@ -115,7 +115,7 @@ def test_a_clip_that_is_not_on_its_feet_is_put_on_its_lowest_point(here, capsys)
 def test_info_tells_what_convert_refuses_and_what_no_limb_does(here, capsys):
     (here / "a.bvh").write_text(bvh(told(walk())))
     about = said(capsys, "info", "a.bvh", "--up", "z")
-    assert about["skeleton"].startswith("another one, and convert refuses it: rest pose: found the head")
+    assert about["skeleton"].startswith("another one, and convert refuses it: rest pose: got the head")
     turns = walk().local_rotations.copy()
     turns[100, 9] = [0.0, 0.0, 0.0, 1.0]  # the right thigh, by half a turn
     save_clip("b.npz", dataclasses.replace(walk(), local_rotations=turns))
@@ -201,7 +201,7 @@ def test_a_policy_is_recorded(run, here, capsys):
     np.testing.assert_allclose(clip.offsets, AMP_HUMANOID.offsets, atol=1e-6)
     with pytest.raises(SystemExit):
         cli.main(["motion", "record", run, "b.npz", "--seconds", "0.01"])
-    assert "--seconds: found 0.01, expected at least 0.0332, one step of the task" in capsys.readouterr().err
+    assert "--seconds: got 0.01; expected at least 0.0332, one step of the task" in capsys.readouterr().err
     cli.main(["motion", "record", run, "b.npz", "--licence", "mine"])
     assert "(then the episode ended)" in capsys.readouterr().out
     longer = load_clip("b.npz")
@@ -213,7 +213,7 @@ def test_a_policy_is_recorded(run, here, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["motion", "record", run, "a.npz"])
     err = capsys.readouterr().err
-    assert stop.value.code == 2 and "OUT: found 'a.npz', a file that is there, expected a new name" in err
+    assert stop.value.code == 2 and "OUT: got 'a.npz', a file that is there; expected a new name" in err
     assert (here / "a.npz").read_bytes() == before
 
 
@@ -226,12 +226,12 @@ def test_a_task_without_such_a_body_is_told(here, capsys, monkeypatch):
     class Player:
         env = ToyEnv()
 
-    with pytest.raises(MotionError, match=r"task: found ToyEnv, expected .*HumanoidAMP"):
+    with pytest.raises(MotionError, match=r"task: got ToyEnv; expected .*HumanoidAMP"):
         record_motion(Player(), 1.0, "mine")
 
 
 def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
-    monkeypatch.setattr(rollout, "record_video", lambda player, path, *_: path)
+    monkeypatch.setattr(policy_video, "record_video", lambda player, path, *_: path)
     monkeypatch.setattr(pictures, "strip_beside", lambda video: video.with_suffix(".png"))
     play.main([run, "video=True", "games_num=1"])
     out = capsys.readouterr().out
@@ -248,70 +248,70 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         ),
         (
             ["info", "wlak"],
-            "found no clip 'wlak', expected a file, or one of the clips that come along: crouch_walk",
+            "got no clip 'wlak'; expected a file or a bundled clip: crouch_walk",
         ),
         (["info", "walk", "--sacle", "1"], "unrecognized arguments: --sacle 1"),
         (
             ["info", "walk", "--scale", "0.01"],
-            "--scale: found a file '.npz', expected one of the format .bvh",
+            "--scale: got a file '.npz'; expected one of the format .bvh",
         ),
-        (["convert", "walk", "a.bvh"], "OUT: found 'a.bvh', expected a name that ends in .npz"),
-        (["convert", "walk", "a.bvh/no/a.npz"], "OUT: found a file of the name 'a.bvh', expected a folder"),
+        (["convert", "walk", "a.bvh"], "OUT: got 'a.bvh'; expected a name that ends in .npz"),
+        (["convert", "walk", "a.bvh/no/a.npz"], "OUT: got a file of the name 'a.bvh'; expected a folder"),
         (
             ["convert", "walk", "a.npz", "--joint-map", "no.yaml"],
-            "walk.npz: --joint-map: found a clip of the AMP",
+            "walk.npz: --joint-map: got a clip of the AMP",
         ),
-        (["view", "walk", "--rest", "99999"], "--rest: found a clip of the AMP humanoid, expected a clip to"),
+        (["view", "walk", "--rest", "99999"], "--rest: got a clip of the AMP humanoid; expected a clip to"),
         (
             ["info", "walk", "--rest", "0"],
-            "--rest: found a clip of the AMP humanoid, expected a clip to retarget",
+            "--rest: got a clip of the AMP humanoid; expected a clip to retarget",
         ),
         (
             ["info", "a.bvh", "--joint-map", "no.yaml"],
-            "no.yaml: file: found nothing there, expected a joint map",
+            "no.yaml: file: got nothing there; expected a joint map",
         ),
         (
             ["convert", "a.bvh", "b.npz", "--as-is", "--rest", "0"],
-            "a.bvh: --rest: found --as-is, expected a clip",
+            "a.bvh: --rest: got --as-is; expected a clip",
         ),
-        (["convert", "a.bvh", "b.npz", "--rest", "500"], "a.bvh: rest frame: found 500, expected 0 to 192"),
-        (["convert", "a.bvh", "b.npz", "--up", "z"], "a.bvh: rest pose: found the head"),
+        (["convert", "a.bvh", "b.npz", "--rest", "500"], "a.bvh: rest frame: got 500; expected 0 to 192"),
+        (["convert", "a.bvh", "b.npz", "--up", "z"], "a.bvh: rest pose: got the head"),
         (
             ["convert", "walk", "a.npz", "--trim", "1", "4"],
-            "--trim: found 1 4, expected a time and a later one between 0",
+            "--trim: got 1 4; expected a time and a later one between 0",
         ),
         *(
-            (["convert", "walk", "a.npz", "--trim", *times], "--trim: found ")
+            (["convert", "walk", "a.npz", "--trim", *times], "--trim: got ")
             for times in (["0", "nan"], ["inf", "1"], ["0", "1e400"], ["0", "1e308"])
         ),
-        (["convert", "a.bvh", "a.npz", "--as-is", "--ground"], "--ground: found a clip of another skeleton"),
+        (["convert", "a.bvh", "a.npz", "--as-is", "--ground"], "--ground: got a clip of another skeleton"),
         (
             ["view", "walk", "--out", "a.gif"],
-            "--out: found 'a.gif', expected a name that ends in .mp4 or .png",
+            "--out: got 'a.gif'; expected a name that ends in .mp4 or .png",
         ),
         (
             ["view", "walk", "--out", "a.mp4", "--frames", "3"],
-            "--frames: found a video, 'a.mp4', expected a picture: --out name.png",
+            "--frames: got a video, 'a.mp4'; expected a picture: --out name.png",
         ),
-        (["record", "runs/x"], "OUT: found 0 names that end in .npz, expected one"),
-        (["record", "runs/x", "a.npz", "--seconds", "0"], "--seconds: found 0, expected a number above 0"),
+        (["record", "runs/x"], "OUT: got 0 names that end in .npz; expected one"),
+        (["record", "runs/x", "a.npz", "--seconds", "0"], "--seconds: got 0; expected a number above 0"),
         (
             ["record", "runs/x", "a.npz", "games_num=9"],
-            "games_num: found 9, expected 1: one episode is played",
+            "games_num: got 9; expected 1: one episode is played",
         ),
         (
             ["record", "runs/x", "a.npz", "num_envs=5"],
-            "num_envs: found 5, expected 1: one episode is played",
+            "num_envs: got 5; expected 1: one episode is played",
         ),
         (
             ["record", "runs/x", "a.npz", "train.params.config.num_actors=5"],
-            "num_actors: found 5, expected 1",
+            "num_actors: got 5; expected 1",
         ),
         (
             ["record", "runs/x", "a.npz", "deterministic=False"],
-            "deterministic: found False, expected True: one",
+            "deterministic: got False; expected True: one",
         ),
-        (["record", "runs/x", "a.npz", "video=True"], "video: found True, expected False: one episode"),
+        (["record", "runs/x", "a.npz", "video=True"], "video: got True; expected False: one episode"),
         (["record", "runs/x", "a.npz"], "runs/x: does not exist"),
     ],
 )
@@ -329,18 +329,18 @@ def test_what_cannot_be_done_is_one_line(words, message, here, capsys):
     [
         (
             ["convert", "walk", "b.npz"],
-            "OUT: found a folder of the name 'b.npz', expected the name of a file",
+            "OUT: got a folder of the name 'b.npz'; expected the name of a file",
         ),
         (
             ["record", "runs/x", "b.npz"],
-            "OUT: found a folder of the name 'b.npz', expected the name of a file",
+            "OUT: got a folder of the name 'b.npz'; expected the name of a file",
         ),
-        (["view", "walk", "--out", "b.png"], "--out: found a folder of the name 'b.png', expected the name"),
+        (["view", "walk", "--out", "b.png"], "--out: got a folder of the name 'b.png'; expected the name"),
         (
             ["convert", "a.npz", "a.npz", "--trim", "0", "1"],
-            "OUT: found 'a.npz', the file to read, expected an",
+            "OUT: got 'a.npz', the file to read; expected an",
         ),
-        (["convert", "a.npz", "other.npz", "--trim", "0", "1"], "OUT: found 'other.npz', the file to read"),
+        (["convert", "a.npz", "other.npz", "--trim", "0", "1"], "OUT: got 'other.npz', the file to read"),
     ],
 )
 def test_what_is_there_stays(words, message, here, capsys):
@@ -362,8 +362,8 @@ def test_the_folder_of_a_clip_is_made(here, capsys):
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("waltz", "task.env.motion_file: found no clip 'waltz'"),
-        ("a.bvh", "a.bvh: body_names: found 'mixamorig:Hips', "),
+        ("waltz", "task.env.motion_file: got no clip 'waltz'"),
+        ("a.bvh", "a.bvh: body_names: got 'mixamorig:Hips', "),
     ],
 )
 def test_training_says_what_is_wrong_with_a_motion(file, message, quick, refused, tmp_path):

@@ -11,8 +11,8 @@ from toy import ToyEnv, toy_params
 from manybody import cli, train
 from manybody.compat.rl_games.torch_runner import Runner as CompatRunner
 from manybody.config.files import expanded
-from manybody.media.curve import plot_curve
-from manybody.motion.shipped import anchored, find_motion
+from manybody.media.learning_curve import plot_curve
+from manybody.motion.bundled import find_motion, with_absolute_paths
 from manybody.play import play_run
 from manybody.runner import Runner
 
@@ -74,7 +74,7 @@ def test_both_runners_find_the_home(home):
 
 def test_motions_and_pictures(home):
     assert find_motion("~/walk.npz") == home / "walk.npz" and find_motion("walk").is_file()
-    assert anchored("$HOME/walk.npz") == str(home / "walk.npz")
+    assert with_absolute_paths("$HOME/walk.npz") == str(home / "walk.npz")
     (home / "metrics.jsonl").write_text('{"epoch": 1, "frame": 8, "time": 1.0, "rewards/step": 2.0}\n')
     plot_curve("~/metrics.jsonl", "~/curve.png")
     assert (home / "curve.png").is_file() and os.listdir() == []

@@ -9,7 +9,7 @@ import pytest
 def gl() -> None:
     """Skips where a process cannot draw; asked in a process of its own, for a bad driver may crash."""
     code = """
-from manybody.media.offscreen import offscreen
+from manybody.media.renderer import offscreen
 from manybody.sim import mujoco
 with offscreen(mujoco.MjModel.from_xml_string("<mujoco/>"), (8, 8)):
     pass

@@ -9,12 +9,12 @@ pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
 from PIL import Image
 from toy_motion import make_clip
 
-from manybody.media import motion, rollout
+from manybody.media import motion, policy_video
 from manybody.media.motion import clip_in_step, draw_clip, film_clip, humanoid, imitates, poses, strip_beside
 from manybody.media.video import read_video, render_video
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import load_clip
 from manybody.motion.errors import MotionError
-from manybody.motion.shipped import find_motion
 from manybody.tasks import make
 
 
@@ -95,10 +95,10 @@ def test_a_policy_that_imitates_is_filmed_beside_the_motion(task, shape, labels,
     # 40 steps: HumanoidAMP makes 30 a second, all of them are filmed; of Cartpole's 60 a second every other one is.
     filmed = {}
     monkeypatch.setattr(
-        rollout, "record_in_subprocess", lambda model, qpos, *_, **options: filmed.update(options, qpos=qpos)
+        policy_video, "record_in_subprocess", lambda model, qpos, *_, **options: filmed.update(options, qpos=qpos)
     )
     player = Zeros(make(task, num_envs=1))
-    rollout.record_video(player, tmp_path / "a.mp4")
+    policy_video.record_video(player, tmp_path / "a.mp4")
     assert imitates(player.env) == (labels is not None)
     assert filmed["qpos"].shape == shape and filmed.get("labels") == labels
 

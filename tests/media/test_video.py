@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
 
-from manybody.media import offscreen, video
+from manybody.media import renderer, video
 from manybody.media.labels import media_package
-from manybody.media.offscreen import VideoError, camera_path
+from manybody.media.renderer import VideoError, camera_path
 from manybody.media.video import contact_sheet, record_in_subprocess, render_video
 
 BALL = """
@@ -149,7 +149,7 @@ def test_whoever_watches_a_rendering_sees_its_frames_and_may_end_it(gl, tmp_path
 @pytest.mark.parametrize(
     ("visual", "azimuth", "elevation", "fixed"),
     [
-        ("", offscreen.CAMERA_AZIMUTH, offscreen.CAMERA_ELEVATION, None),
+        ("", renderer.CAMERA_AZIMUTH, renderer.CAMERA_ELEVATION, None),
         ('<visual><global azimuth="10" elevation="-70"/></visual>', 10.0, -70.0, None),
         ('<visual><global cameraid="1"/></visual>', None, None, 1),
     ],
@@ -157,12 +157,12 @@ def test_whoever_watches_a_rendering_sees_its_frames_and_may_end_it(gl, tmp_path
 def test_the_default_view_of_a_model_is_honoured(visual, azimuth, elevation, fixed):
     cameras = '<camera name="top" pos="0 0 5"/><camera name="side" pos="0 -5 1" xyaxes="1 0 0 0 0 1"/>'
     model = mujoco.MjModel.from_xml_string(BALL.format(camera=cameras).replace("<worldbody>", f"{visual}<worldbody>"))
-    (view,) = offscreen.views(model, moves(np.zeros(1)), 30, "track", SIZE)
+    (view,) = renderer.views(model, moves(np.zeros(1)), 30, "track", SIZE)
     if fixed is None:
         assert (view.azimuth, view.elevation) == (azimuth, elevation)
     else:
         assert view.type == mujoco.mjtCamera.mjCAMERA_FIXED and view.fixedcamid == fixed
-    (view,) = offscreen.views(model, moves(np.zeros(1)), 30, "top", SIZE)
+    (view,) = renderer.views(model, moves(np.zeros(1)), 30, "top", SIZE)
     assert view.type == mujoco.mjtCamera.mjCAMERA_FIXED and view.fixedcamid == 0
 
 
@@ -196,14 +196,14 @@ def test_glfw_without_a_display_is_one_message_that_says_what_to_do(monkeypatch,
 @pytest.mark.parametrize(("backend", "word"), [("egl", "libegl1"), ("osmesa", "libosmesa6")])
 def test_a_backend_that_does_not_start_names_the_package(monkeypatch, backend, word):
     monkeypatch.delenv("PYOPENGL_PLATFORM", raising=False)
-    assert word in offscreen._remedy(backend)
+    assert word in renderer._remedy(backend)
 
 
 @pytest.mark.parametrize("value", ["nonsense", "disable"])
 def test_a_setting_that_gives_no_pictures_is_named(monkeypatch, value):
     monkeypatch.setenv("MUJOCO_GL", value)
     with pytest.raises(VideoError, match=f"MUJOCO_GL: got '{value}'; expected one of egl, osmesa, glfw, cgl"):
-        offscreen.gl_backend()
+        renderer.gl_backend()
 
 
 def test_no_gl_library_at_all(monkeypatch):
@@ -211,10 +211,10 @@ def test_no_gl_library_at_all(monkeypatch):
         raise OSError(name)
 
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(offscreen.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(offscreen.ctypes, "CDLL", missing)
+    monkeypatch.setattr(renderer.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(renderer.ctypes, "CDLL", missing)
     with pytest.raises(VideoError, match=r"libEGL nor libOSMesa.*apt-get install libegl1"):
-        offscreen.gl_backend()
+        renderer.gl_backend()
 
 
 def test_osmesa_is_the_second_choice(monkeypatch):
@@ -223,9 +223,9 @@ def test_osmesa_is_the_second_choice(monkeypatch):
             raise OSError(name)
 
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(offscreen.platform, "system", lambda: "Linux")
-    monkeypatch.setattr(offscreen.ctypes, "CDLL", only_osmesa)
-    assert offscreen.gl_backend() == "osmesa"
+    monkeypatch.setattr(renderer.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(renderer.ctypes, "CDLL", only_osmesa)
+    assert renderer.gl_backend() == "osmesa"
 
 
 def test_missing_package_says_what_to_install():

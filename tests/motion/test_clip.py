@@ -80,9 +80,9 @@ NOT_FINITE[4, 2] = np.nan
         ({"fps": 1e-9}, "fps", "1 to 1000"),
         ({"fps": 1e300}, "fps", "1 to 1000"),
         ({"fps": float("nan")}, "fps", "1 to 1000"),
-        ({"fps": "30"}, "fps", "found '30'"),
-        ({"body_names": NAMES[:3]}, "body_names", "found 3 names, expected 4"),
-        ({"body_names": 7}, "body_names", "found 7"),
+        ({"fps": "30"}, "fps", "got '30'"),
+        ({"body_names": NAMES[:3]}, "body_names", "got 3 names; expected 4"),
+        ({"body_names": 7}, "body_names", "got 7"),
         ({"body_names": ("hip", "thigh", "hip", "arm")}, "body_names[2]", "each name once"),
         ({"body_names": ("hip", "", "shin", "arm")}, "body_names[1]", "a name"),
         ({"parents": (0, 0, 1, 0)}, "parents[0]", "-1, the root"),
@@ -90,17 +90,17 @@ NOT_FINITE[4, 2] = np.nan
         ({"parents": (-1, -1, 1, 0)}, "parents[1]", "one root"),
         ({"parents": (-1.0, 0.0, 1.0, 0.0)}, "parents", "whole numbers"),
         ({"local_rotations": 2 * quats(6)}, "local_rotations", "length 2 in frame 0, body 'hip'"),
-        ({"local_rotations": quats(1)}, "local_rotations", "found 1 frames, expected at least 2"),
-        ({"local_rotations": quats(6)[..., :3]}, "local_rotations", "shape (6, 4, 3), expected (T, B, 4)"),
+        ({"local_rotations": quats(1)}, "local_rotations", "got 1 frames; expected at least 2"),
+        ({"local_rotations": quats(6)[..., :3]}, "local_rotations", "shape (6, 4, 3); expected (T, B, 4)"),
         ({"local_rotations": [[1, 2], [3]]}, "local_rotations", "numbers of shape"),
-        ({"root_translation": np.zeros((5, 3))}, "root_translation", "shape (5, 3), expected (6, 3)"),
+        ({"root_translation": np.zeros((5, 3))}, "root_translation", "shape (5, 3); expected (6, 3)"),
         ({"root_translation": NOT_FINITE}, "root_translation", "nan at [4, 2]"),
         ({"root_translation": NOT_FINITE.astype(object)}, "root_translation", "numbers"),
         ({"offsets": np.zeros((3, 3))}, "offsets", "expected (4, 3)"),
         ({"offsets": np.full((4, 3), 1e300)}, "offsets", "finite"),
-        ({"offsets": np.zeros((4, 3))}, "offsets", "found zeros alone"),
-        ({"offsets": np.full((4, 3), 1e7)}, "offsets", "found 1e+07 at [0, 0], expected at most 1e+06"),
-        ({"root_translation": np.full((6, 3), -1e30)}, "root_translation", "found -1e+30 at [0, 0]"),
+        ({"offsets": np.zeros((4, 3))}, "offsets", "got zeros alone"),
+        ({"offsets": np.full((4, 3), 1e7)}, "offsets", "got 1e+07 at [0, 0]; expected at most 1e+06"),
+        ({"root_translation": np.full((6, 3), -1e30)}, "root_translation", "got -1e+30 at [0, 0]"),
         ({"licence": " "}, "licence", "what may be done with it"),
     ],
 )
@@ -116,13 +116,13 @@ def test_what_is_wrong_in_a_file_names_the_file(tmp_path):
     np.savez(path, format=1, **fields(fps=-3.0))
     with pytest.raises(MotionError) as error:
         load_clip(path)
-    assert str(error.value) == f"{path}: fps: found -3.0, expected 1 to 1000 frames per second."
+    assert str(error.value) == f"{path}: fps: got -3.0; expected 1 to 1000 frames per second."
 
 
 def test_a_file_with_w_last_is_told(tmp_path):
     upright = np.tile([0.0, 0.0, 0.0, 1.0], (6, 4, 1))  # identity in xyzw
     np.savez(tmp_path / "c.npz", format=1, **fields(local_rotations=upright))
-    with pytest.raises(MotionError, match=r"c\.npz: local_rotations: found most bodies half a .* Are these xyzw"):
+    with pytest.raises(MotionError, match=r"c\.npz: local_rotations: got most bodies half a .* Are these xyzw"):
         load_clip(tmp_path / "c.npz")
 
 
@@ -131,29 +131,29 @@ def test_a_missing_array_is_named(tmp_path, key):
     content = {"format": 1, **fields()}
     del content[key]
     np.savez(tmp_path / "c.npz", **content)
-    with pytest.raises(MotionError, match=rf"c\.npz: {key}: found only .*another program"):
+    with pytest.raises(MotionError, match=rf"c\.npz: {key}: got only .*another program"):
         load_clip(tmp_path / "c.npz")
 
 
 def test_unknown_arrays_and_versions_are_refused(tmp_path):
     np.savez(tmp_path / "c.npz", format=1, extra=3, **fields())
-    with pytest.raises(MotionError, match="'extra': found an unknown array"):
+    with pytest.raises(MotionError, match="'extra': got an unknown array"):
         load_clip(tmp_path / "c.npz")
     np.savez(tmp_path / "c.npz", format=2, **fields())
-    with pytest.raises(MotionError, match=r"format: found 2, expected 1 to 1\..*update manybody"):
+    with pytest.raises(MotionError, match=r"format: got 2; expected 1 to 1\..*update manybody"):
         load_clip(tmp_path / "c.npz")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 and nothing more"])
 def test_no_archive_is_refused(tmp_path, content):
     (tmp_path / "c.npz").write_bytes(content)
-    with pytest.raises(MotionError, match=r"c\.npz: file: found"):
+    with pytest.raises(MotionError, match=r"c\.npz: file: got"):
         load_clip(tmp_path / "c.npz")
 
 
 def test_no_regular_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.npz"):
-        with pytest.raises(MotionError, match="file: found n"):
+        with pytest.raises(MotionError, match="file: got n"):
             load_clip(path)
 
 
@@ -189,14 +189,14 @@ def huge():
     [
         (npy(np.array(Trap(), dtype=object)), "array of object"),
         (pickle.dumps(3.0), "broken header"),
-        (npy(np.array(3.0))[:-1], "7 bytes, expected 8"),
-        (huge(), "0 bytes, expected 8796093022208"),
+        (npy(np.array(3.0))[:-1], "7 bytes; expected 8"),
+        (huge(), "0 bytes; expected 8796093022208"),
     ],
 )
 def test_nothing_is_unpickled_and_nothing_huge_is_allocated(tmp_path, monkeypatch, content, reason):
     monkeypatch.chdir(tmp_path)
     with_array("c.npz", content)
-    with pytest.raises(MotionError, match=f"fps: found .*{reason}"):
+    with pytest.raises(MotionError, match=f"fps: got .*{reason}"):
         load_clip("c.npz")
     assert os.listdir(tmp_path) == ["c.npz"]
 

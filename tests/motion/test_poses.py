@@ -8,10 +8,10 @@ import pytest
 import torch
 from toy_motion import make_clip
 
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import load_clip
 from manybody.motion.errors import MotionError
 from manybody.motion.poses import body_poses, ground_of, grounded, lowest_sole, soles
-from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
 
@@ -28,7 +28,7 @@ def test_bodies_are_where_the_joints_put_them():
 
 
 def test_a_clip_without_a_size_has_no_places():
-    with pytest.raises(MotionError, match="offsets: found none"):
+    with pytest.raises(MotionError, match="offsets: got none"):
         body_poses(make_clip(offsets=None))
 
 

@@ -11,13 +11,13 @@ from toy_figure import bvh, told
 from toy_motion import make_clip, quats
 
 from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import Clip, load_clip
 from manybody.motion.errors import MotionError
 from manybody.motion.importers import read_motion
 from manybody.motion.joint_maps import joint_map, load_joint_map
 from manybody.motion.poses import STANCE, lowest_sole
 from manybody.motion.retarget import _hinged, retarget
-from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
 DOWN = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
@@ -148,7 +148,7 @@ def test_a_frame_can_be_the_rest_pose():
     lying = relabelled(figure)
     with pytest.raises(MotionError, match=r"rest pose: .* expected a figure that stands upright.*--rest"):
         retarget(lying)
-    with pytest.raises(MotionError, match="rest frame: found 193, expected 0 to 192"):
+    with pytest.raises(MotionError, match="rest frame: got 193; expected 0 to 192"):
         retarget(lying, rest_frame=193)
     again = retarget(lying, rest_frame=0)
     np.testing.assert_allclose(again.local_rotations[1:], retarget(figure).local_rotations[1:], atol=1e-5)
@@ -240,7 +240,7 @@ def test_a_map_of_one_s_own(tmp_path):
     names = ["knee" if name.endswith("LeftLeg") else name for name in figure.body_names]
     figure = dataclasses.replace(figure, body_names=names)
     with pytest.raises(
-        MotionError, match=r"no joint for left_shin, expected .*mixamorig:LeftFoot.*'left_shin: <joint>'"
+        MotionError, match=r"no joint for left_shin; expected .*mixamorig:LeftFoot.*'left_shin: <joint>'"
     ):
         retarget(figure)
     path = tmp_path / "map.yaml"
@@ -251,25 +251,25 @@ def test_a_map_of_one_s_own(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"tail": "Spine"}, "'tail': found no body of ours, expected one of pelvis, torso"),
+        ({"tail": "Spine"}, "'tail': got no body of ours; expected one of pelvis, torso"),
         (
             {"left_foot": "mixamorig:RightFoot"},
-            "left_foot: found .*, the joint of right_foot, expected another",
+            "left_foot: got .*, the joint of right_foot; expected another",
         ),
-        ({"head": "mixamorig:Hips"}, "head: found 'mixamorig:Hips', the joint of pelvis, expected another"),
+        ({"head": "mixamorig:Hips"}, "head: got 'mixamorig:Hips', the joint of pelvis; expected another"),
         (
             {"left_foot": "mixamorig:RightFoot", "right_foot": "mixamorig:LeftFoot"},
-            "right_foot: found 'mixamorig:LeftFoot', expected one below 'mixamorig:RightLeg', the joint of right_",
+            "right_foot: got 'mixamorig:LeftFoot'; expected one below 'mixamorig:RightLeg', the joint of right_",
         ),
         (
             {"torso": "mixamorig:Hips", "pelvis": "mixamorig:Spine"},
-            "torso: found 'mixamorig:Hips', expected one not above 'mixamorig:Spine', the joint of pelvis",
+            "torso: got 'mixamorig:Hips'; expected one not above 'mixamorig:Spine', the joint of pelvis",
         ),
         (
             {"torso": "mixamorig:Head", "head": "mixamorig:Spine1"},
-            "head: found 'mixamorig:Spine1', expected one not above 'mixamorig:Head', the joint of torso",
+            "head: got 'mixamorig:Spine1'; expected one not above 'mixamorig:Head', the joint of torso",
         ),
-        ({"torso": "Spin"}, "torso: found 'Spin', expected one of the clip's joints: mixamorig:Hips"),
+        ({"torso": "Spin"}, "torso: got 'Spin'; expected one of the clip's joints: mixamorig:Hips"),
     ],
 )
 def test_a_wrong_map_is_told(names, message):
@@ -289,10 +289,10 @@ def test_a_file_that_is_no_map_is_told(text, tmp_path):
 
 def test_a_map_that_is_missing_or_empty_is_told(tmp_path):
     path = tmp_path / "map.yaml"
-    with pytest.raises(MotionError, match=r"map\.yaml: file: found nothing there, expected a joint map"):
+    with pytest.raises(MotionError, match=r"map\.yaml: file: got nothing there; expected a joint map"):
         load_joint_map(path)
     path.write_text("")
-    with pytest.raises(MotionError, match=r"map\.yaml: file: found an empty file, expected a joint map"):
+    with pytest.raises(MotionError, match=r"map\.yaml: file: got an empty file; expected a joint map"):
         load_joint_map(path)
 
 
@@ -301,5 +301,5 @@ def test_a_clip_of_something_else_is_told():
         retarget(make_clip(body_names=("hip2", "thigh", "shin", "arm")))
     figure = told(walk())
     without = {field.name: getattr(figure, field.name) for field in dataclasses.fields(figure)} | {"offsets": None}
-    with pytest.raises(MotionError, match="offsets: found none"):
+    with pytest.raises(MotionError, match="offsets: got none"):
         retarget(Clip(**without))

@@ -3,8 +3,8 @@ import torch
 from toy_motion import make_clip
 
 from manybody.functional.kinematics import forward_kinematics
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import load_clip
-from manybody.motion.shipped import find_motion
 from manybody.motion.skeletons import AMP_HUMANOID
 
 

@@ -9,11 +9,9 @@ import manybody.motion
 from manybody.functional.rotations import angular_velocity, quat_log
 from manybody.motion import poses
 from manybody.motion.clip import Clip, load_clip
-from manybody.motion.gait_leg import clamped_spline
-from manybody.motion.gaits import GAITS
-from manybody.motion.lib import MotionLib
+from manybody.motion.library import MotionLib
 from manybody.motion.skeletons import AMP_HUMANOID
-from manybody.motion.synthesis import synthesise, write_clips
+from manybody.motion.synthesis import GAITS, clamped_spline, synthesise, write_clips
 
 CLIPS = Path(manybody.motion.__file__).parent / "clips"
 FLYING = [name for name, gait in GAITS.items() if gait.flies]
@@ -24,34 +22,34 @@ every_gait = pytest.mark.parametrize("name", GAITS)
 
 
 @functools.cache
-def shipped(name: str) -> Clip:
+def bundled(name: str) -> Clip:
     return load_clip(CLIPS / f"{name}.npz")
 
 
 @functools.cache
 def soles(name: str) -> np.ndarray:
     """(T, 8, 3) corners of the soles in the world."""
-    return poses.soles(shipped(name), AMP_HUMANOID).numpy()
+    return poses.soles(bundled(name), AMP_HUMANOID).numpy()
 
 
 def turning(name: str) -> np.ndarray:
     """(T, B) angular speeds and (T, B) angular accelerations of the joints, the seam of the cycle included."""
-    rotations = torch.tensor(shipped(name).local_rotations[:-1]).double()
-    speeds = angular_velocity(rotations, rotations.roll(-1, 0), 1 / shipped(name).fps)
-    changes = (speeds.roll(-1, 0) - speeds) * shipped(name).fps
+    rotations = torch.tensor(bundled(name).local_rotations[:-1]).double()
+    speeds = angular_velocity(rotations, rotations.roll(-1, 0), 1 / bundled(name).fps)
+    changes = (speeds.roll(-1, 0) - speeds) * bundled(name).fps
     return speeds.norm(dim=-1).numpy(), changes.norm(dim=-1).numpy()
 
 
 @every_gait
-def test_shipped_clips_are_what_the_code_makes(name):
+def test_bundled_clips_are_what_the_code_makes(name):
     made = synthesise(name)
-    np.testing.assert_allclose(shipped(name).local_rotations, made.local_rotations, atol=1e-5)
-    np.testing.assert_allclose(shipped(name).root_translation, made.root_translation, atol=1e-5)
-    assert shipped(name).licence.startswith("CC0-1.0")
-    assert shipped(name).body_names == AMP_HUMANOID.names
+    np.testing.assert_allclose(bundled(name).local_rotations, made.local_rotations, atol=1e-5)
+    np.testing.assert_allclose(bundled(name).root_translation, made.root_translation, atol=1e-5)
+    assert bundled(name).licence.startswith("CC0-1.0")
+    assert bundled(name).body_names == AMP_HUMANOID.names
 
 
-def test_all_shipped_clips_are_of_the_table_and_load_into_one_library():
+def test_all_bundled_clips_are_of_the_table_and_load_into_one_library():
     files = sorted(CLIPS.glob("*.npz"))
     assert [file.stem for file in files] == sorted(GAITS)
     assert len(MotionLib.load(files)) == len(GAITS)
@@ -63,13 +61,13 @@ def test_clips_are_written_where_asked(tmp_path):
 
 
 def test_an_unknown_gait_is_told():
-    with pytest.raises(ValueError, match="'waltz', expected one of walk"):
+    with pytest.raises(ValueError, match="'waltz'; expected one of walk"):
         synthesise("waltz")
 
 
 @every_gait
 def test_whole_cycles_of_two_to_four_seconds_at_the_stated_speed(name):
-    clip = shipped(name)
+    clip = bundled(name)
     assert 2 <= clip.length <= 4
     np.testing.assert_allclose(clip.local_rotations[-1], clip.local_rotations[0], atol=1e-6)
     way = clip.root_translation[-1] - clip.root_translation[0]
@@ -99,8 +97,8 @@ def test_weight_is_carried_unless_the_gait_flies(name):
 
 @pytest.mark.parametrize("name", FLYING)
 def test_flight_obeys_gravity_and_landing_is_soft(name):
-    height = shipped(name).root_translation[:, 2].astype(float)
-    acceleration = np.diff(height, 2) * shipped(name).fps ** 2
+    height = bundled(name).root_translation[:, 2].astype(float)
+    acceleration = np.diff(height, 2) * bundled(name).fps ** 2
     feet = soles(name)[..., 2].min(axis=1)
     flying = (feet[:-2] > 2e-3) & (feet[1:-1] > 2e-3) & (feet[2:] > 2e-3)
     assert flying.any()
@@ -113,7 +111,7 @@ def test_flight_obeys_gravity_and_landing_is_soft(name):
 @every_gait
 def test_hinges_turn_about_y_within_their_range(name):
     for body, (low, high) in AMP_HUMANOID.hinges.items():
-        turn = quat_log(torch.tensor(shipped(name).local_rotations[:, AMP_HUMANOID.names.index(body)])).numpy()
+        turn = quat_log(torch.tensor(bundled(name).local_rotations[:, AMP_HUMANOID.names.index(body)])).numpy()
         np.testing.assert_allclose(turn[:, [0, 2]], 0, atol=1e-6)
         assert low <= turn[:, 1].min() and turn[:, 1].max() <= high
 
@@ -127,7 +125,7 @@ def test_joints_turn_smoothly_over_the_seam_too(name):
 
 @every_gait
 def test_left_is_right_mirrored_half_a_cycle_later(name):
-    clip, gait = shipped(name), GAITS[name]
+    clip, gait = bundled(name), GAITS[name]
     later = 0 if gait.together else gait.cycle // 2
     other = [
         AMP_HUMANOID.names.index(n.replace("right_", "?").replace("left_", "right_").replace("?", "left_"))

@@ -283,7 +283,7 @@ def test_hands_may_touch_where_they_are_contact_bodies():
     ("env", "error", "told"),
     [
         ({"contactBodies": ["foot"]}, EnvError, "no body 'foot'; the bodies are pelvis"),
-        ({"motion_file": "wlak"}, MotionError, "^task.env.motion_file: found no clip 'wlak'.*mean 'walk'"),
+        ({"motion_file": "wlak"}, MotionError, "^task.env.motion_file: got no clip 'wlak'.*mean 'walk'"),
         (
             {"motion_file": "gone.npy"},
             MotionError,
@@ -306,20 +306,20 @@ def test_a_clip_of_another_skeleton_is_refused(tmp_path):
     from manybody.motion.clip import save_clip
 
     save_clip(tmp_path / "toy.npz", make_clip())
-    with pytest.raises(MotionError, match=r"body_names: found .*thigh.*expected .*pelvis.*Retarget"):
+    with pytest.raises(MotionError, match=r"body_names: got .*thigh.*expected .*pelvis.*Retarget"):
         task(1, motion_file=str(tmp_path / "toy.npz"))
 
 
 def test_a_clip_in_centimetres_is_refused(tmp_path):
     import dataclasses
 
+    from manybody.motion.bundled import find_motion
     from manybody.motion.clip import load_clip, save_clip
-    from manybody.motion.shipped import find_motion
 
     walk = load_clip(find_motion("walk"))
     sizes = {"offsets": 100 * walk.offsets, "root_translation": 100 * walk.root_translation}
     save_clip(tmp_path / "cm.npz", dataclasses.replace(walk, **sizes))
-    with pytest.raises(MotionError, match=r"motion_file: .*cm\.npz: offsets: found a skeleton 100 times"):
+    with pytest.raises(MotionError, match=r"motion_file: .*cm\.npz: offsets: got a skeleton 100 times"):
         task(1, motion_file=str(tmp_path / "cm.npz"))
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from manybody.motion import foreign
+from manybody.motion import unsupported
 from manybody.motion.clip import Clip, load_clip
 from manybody.motion.errors import MotionError, read_from
 from manybody.motion.files import read_bytes, read_text
@@ -33,9 +33,9 @@ def read_motion(path: str | os.PathLike) -> Clip:
         return reader(path)
     with read_from(path):
         if ending in (".pkl", ".pickle", ".p"):
-            foreign.refuse_pickle(read_bytes(path))
+            unsupported.refuse_pickle(read_bytes(path))
         if ending == ".csv":
-            foreign.refuse_table(read_text(path))
-        said = f", {foreign.ENDINGS[ending]}" if ending in foreign.ENDINGS else ""
+            unsupported.refuse_table(read_text(path))
+        said = f", {unsupported.ENDINGS[ending]}" if ending in unsupported.ENDINGS else ""
         given = f"the ending {Path(path).suffix!r}{said}"
-        raise MotionError("file", given, foreign.READABLE, "Convert the file.")
+        raise MotionError("file", given, unsupported.READABLE, "Convert the file.")

@@ -13,7 +13,7 @@ from manybody.functional.rotations import quat_about, quat_multiply
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, notice, read_from, shown
 from manybody.motion.files import read_text
-from manybody.motion.importers.axes import NOT_STATED, quats_z_up, z_up
+from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
 from manybody.motion.importers.root_bone import Figure, rigid
 
 _CHANNELS = {f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")}

@@ -12,7 +12,7 @@ from manybody.functional.rotations import quat_about
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_text
-from manybody.motion.importers.axes import NOT_STATED, quats_z_up, z_up
+from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
 
 NUMBERS = 44
 """Numbers of a frame: duration in s, the root's position (3), then the rotations of :data:`BODIES`."""

@@ -11,9 +11,9 @@ import numpy as np
 from manybody.motion.clip import Clip, without_repeats
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_array_header, read_bytes
-from manybody.motion.foreign import refuse_keys, refuse_shape
-from manybody.motion.importers.axes import NOT_STATED
+from manybody.motion.importers.common import NOT_STATED
 from manybody.motion.importers.pickled import UnpickledError, read_pickle
+from manybody.motion.unsupported import refuse_keys, refuse_shape
 
 _THEIRS = {
     "body_names": "skeleton_tree.node_names",

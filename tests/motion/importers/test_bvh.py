@@ -71,7 +71,7 @@ def test_position_channels_of_a_joint_take_the_place_of_its_offset(tmp_path):
     still = head.replace("0 0 0\n1", "5 -21 2 0 0 0\n1").replace("30  0 0 0\n", "30  5 -21 2 0 0 0\n")
     np.testing.assert_allclose(load(tmp_path, still, up="z").offsets[2], [5, -21, 2], atol=1e-5)
     moving = still.replace("30  5 -21 2", "30  5 -25 2")
-    with pytest.raises(MotionError, match=r"joint 'Left Leg': found a bone that stretches by 2 .*rigid"):
+    with pytest.raises(MotionError, match=r"joint 'Left Leg': got a bone that stretches by 2 .*rigid"):
         load(tmp_path, moving)
 
 
@@ -103,36 +103,36 @@ def test_the_ending_chooses_this_reader_and_line_ends_do_not_matter(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("HIERARCHY", "HIERARCHIE", "line 1: found 'HIERARCHIE', expected HIERARCHY"),
-        ("OFFSET 0 10 0", "OFFSET 0 10", "line 8: found 2 numbers, expected 3"),
-        ("OFFSET 0 10 0", "OFFSET 0 ten 0", "line 8: found '0 ten 0', expected finite numbers"),
+        ("HIERARCHY", "HIERARCHIE", "line 1: got 'HIERARCHIE'; expected HIERARCHY"),
+        ("OFFSET 0 10 0", "OFFSET 0 10", "line 8: got 2 numbers; expected 3"),
+        ("OFFSET 0 10 0", "OFFSET 0 ten 0", "line 8: got '0 ten 0'; expected finite numbers"),
         ("    OFFSET 0 10 0\n", "", "no OFFSET of 'Chest'"),
-        ("CHANNELS 6 X", "CHANNELS 5 X", "line 5: found '5 Xposition"),
+        ("CHANNELS 6 X", "CHANNELS 5 X", "line 5: got '5 Xposition"),
         (
             "Zrotation Xrotation Yrotation\n    End",
             "Zrotation Xrotation Wrotation\n    End",
-            "line 9: found 'Wrot",
+            "line 9: got 'Wrot",
         ),
-        ("JOINT Chest", "JOINT", "line 6: found a joint without a name"),
+        ("JOINT Chest", "JOINT", "line 6: got a joint without a name"),
         ("JOINT Chest", "JOINT Left Leg", "2 joints of the name 'Left Leg'"),
-        ("JOINT Chest\n  {", "JOINT Chest {", "line 7: found 'OFFSET 0 10 0', expected {"),
-        ("      OFFSET 0 5 0", "      JOINT Toe", "line 12: found 'JOINT Toe', expected OFFSET or }"),
-        ("}\nMOTION", "MOTION", "line 20: found 'MOTION', expected OFFSET, CHANNELS"),
-        ("Frames: 2", "Frames: 4", "line 25: found 2 frames, expected 4"),
-        ("Frames: 2", "Frames 2", "line 22: found 'Frames 2', expected Frames: and a number"),
-        ("Frames: 2", "Frames: two", "line 22: found 'two'"),
+        ("JOINT Chest\n  {", "JOINT Chest {", "line 7: got 'OFFSET 0 10 0'; expected {"),
+        ("      OFFSET 0 5 0", "      JOINT Toe", "line 12: got 'JOINT Toe'; expected OFFSET or }"),
+        ("}\nMOTION", "MOTION", "line 20: got 'MOTION'; expected OFFSET, CHANNELS"),
+        ("Frames: 2", "Frames: 4", "line 25: got 2 frames; expected 4"),
+        ("Frames: 2", "Frames 2", "line 22: got 'Frames 2'; expected Frames: and a number"),
+        ("Frames: 2", "Frames: two", "line 22: got 'two'"),
         (
             TEXT[TEXT.index("Frames: 2") :],
             "Frames: 0\nFrame Time: 0.04\n",
-            "line 23: found 0 frames, expected at",
+            "line 23: got 0 frames; expected at",
         ),
-        ("Time: 0.04", "Time: 0", "line 23: found 0.0 s"),
-        ("Time: 0.04", "Time: 1e-300", "fps: found .* expected 1 to 1000"),
-        ("Time: 0.04", "Time: 1e300", "fps: found .* expected 1 to 1000"),
-        ("30  0 0 0", "30  0 0", "line 25: found 11 numbers, expected 12"),
-        ("30  0 0 0", "30  0 0 nan", "line 25: found .*expected finite numbers"),
-        (TEXT[TEXT.index("  }\n}\nMOTION") :], "", "found the end of the file, expected OFFSET"),
-        (TEXT[10:], "", "found the end of the file, expected ROOT"),
+        ("Time: 0.04", "Time: 0", "line 23: got 0.0 s"),
+        ("Time: 0.04", "Time: 1e-300", "fps: got .* expected 1 to 1000"),
+        ("Time: 0.04", "Time: 1e300", "fps: got .* expected 1 to 1000"),
+        ("30  0 0 0", "30  0 0", "line 25: got 11 numbers; expected 12"),
+        ("30  0 0 0", "30  0 0 nan", "line 25: got .*expected finite numbers"),
+        (TEXT[TEXT.index("  }\n}\nMOTION") :], "", "got the end of the file; expected OFFSET"),
+        (TEXT[10:], "", "got the end of the file; expected ROOT"),
     ],
 )
 def test_a_broken_file_says_its_line(tmp_path, old, new, reason):

@@ -7,7 +7,7 @@ import torch
 
 from manybody.motion.errors import MotionError
 from manybody.motion.importers import read_motion
-from manybody.motion.lib import MotionLib
+from manybody.motion.library import MotionLib
 
 STAND = [1.0, 0.0, 0.0, 0.0]
 
@@ -66,20 +66,20 @@ WRONG[7] = "x"
 @pytest.mark.parametrize(
     ("frames", "reason"),
     [
-        ("{", "file: found .*expected JSON"),
-        ("[" * 100_000, "file: found .*expected JSON"),
-        ('{"Frames": [NaN, 1]}', "file: found 'NaN is no number"),
-        ("[]", "Frames: found None"),
-        ([frame()], "Frames: found .*at least 2"),
-        ([frame(), frame()[:-1]], r"Frames\[1\]: found 43 numbers, expected 44"),
-        ([frame(), WRONG], r"Frames\[1\]\[7\]: found 'x'"),
-        ([frame(), frame(position=(10**400, 0, 0))], r"Frames\[1\]\[1\]: found 1000"),
-        ([frame(0.0), frame()], r"Frames\[0\]\[0\]: found 0.0 s, expected a duration above 0"),
-        ([frame(1e-200), frame()], "fps: found .*expected 1 to 1000"),
-        ([frame(1e29), frame()], "fps: found .*expected 1 to 1000"),
+        ("{", "file: got .*expected JSON"),
+        ("[" * 100_000, "file: got .*expected JSON"),
+        ('{"Frames": [NaN, 1]}', "file: got 'NaN is no number"),
+        ("[]", "Frames: got None"),
+        ([frame()], "Frames: got .*at least 2"),
+        ([frame(), frame()[:-1]], r"Frames\[1\]: got 43 numbers; expected 44"),
+        ([frame(), WRONG], r"Frames\[1\]\[7\]: got 'x'"),
+        ([frame(), frame(position=(10**400, 0, 0))], r"Frames\[1\]\[1\]: got 1000"),
+        ([frame(0.0), frame()], r"Frames\[0\]\[0\]: got 0.0 s; expected a duration above 0"),
+        ([frame(1e-200), frame()], "fps: got .*expected 1 to 1000"),
+        ([frame(1e29), frame()], "fps: got .*expected 1 to 1000"),
         (
             [*[frame()] * 3, frame(0.04), frame(), frame()],
-            r"Frames\[3\]\[0\]: found 0.04 s, expected 0.05 s.*resample",
+            r"Frames\[3\]\[0\]: got 0.04 s; expected 0.05 s.*resample",
         ),
         ([frame(), frame(root=[0.0, 0, 0, 0])], "length 0 in frame 1, body 'root'"),
     ],

@@ -67,7 +67,7 @@ def test_still_hips_keep_the_bones_above_them(recwarn):
 
 def test_a_stretching_bone_is_no_root():
     # The spine carries no legs, so it cannot be the root of the figure.
-    with pytest.raises(MotionError, match=r"joint 'Spine': found a bone that stretches by .* expected rigid bones"):
+    with pytest.raises(MotionError, match=r"joint 'Spine': got a bone that stretches by .* expected rigid bones"):
         rigid(figure(0.0, Spine=0.5))
     with pytest.warns(MotionNotice), pytest.raises(MotionError, match="joint 'Foot'"):
         rigid(figure(1.0, Foot=0.5))

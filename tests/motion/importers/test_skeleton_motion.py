@@ -70,7 +70,7 @@ def test_a_malicious_file_runs_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for value in (content(fps=Trap()), Trap()):
         written("evil.npy", value)
-        with pytest.raises(MotionError, match=r"evil\.npy: file: found the name '.*mkdir'.*nothing.*was run"):
+        with pytest.raises(MotionError, match=r"evil\.npy: file: got the name '.*mkdir'.*nothing.*was run"):
             load_skeleton_motion("evil.npy")
     assert os.listdir(tmp_path) == ["evil.npy"]
 
@@ -104,7 +104,7 @@ def test_a_wrong_field_is_named(tmp_path, changes, field, reason):
 def test_a_missing_field_is_named(tmp_path, key):
     value = content()
     del value[key]
-    with pytest.raises(MotionError, match=rf"{key}: found only .*SkeletonMotion"):
+    with pytest.raises(MotionError, match=rf"{key}: got only .*SkeletonMotion"):
         load_skeleton_motion(written(tmp_path / "bad.npy", value))
 
 
@@ -126,5 +126,5 @@ def test_other_arrays_and_damaged_files_are_refused(tmp_path):
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
-    with pytest.raises(MotionError, match=r"found the ending '\.fbx', Autodesk's FBX, expected \.npz of this"):
+    with pytest.raises(MotionError, match=r"got the ending '\.fbx', Autodesk's FBX; expected \.npz of this"):
         read_motion(tmp_path / "walk.fbx")

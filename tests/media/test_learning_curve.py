@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the media extra is not installed")
 
-from manybody.media import curve
-from manybody.media.curve import plot_curve, read_metrics
+from manybody.media import learning_curve
+from manybody.media.learning_curve import plot_curve, read_metrics
 
 
 def write_run(folder, epochs, keys=(), seed=0):
@@ -23,7 +23,8 @@ def write_run(folder, epochs, keys=(), seed=0):
     return file
 
 
-ALL = (curve.LENGTH, curve.FPS, curve.KL, curve.LEARNING_RATE, curve.ACTOR_LOSS, curve.CRITIC_LOSS)
+KEYS = ("LENGTH", "FPS", "KL", "LEARNING_RATE", "ACTOR_LOSS", "CRITIC_LOSS")
+ALL = tuple(getattr(learning_curve, name) for name in KEYS)
 
 
 def picture_size(path):
@@ -74,15 +75,15 @@ def test_band_is_the_range_over_the_frames_that_all_runs_have(tmp_path):
     # Returns 10·e and 10·e + 2 over frames 100..400 and 100..300: they share 300, where they are 30 and 32.
     files = [write_run(tmp_path / "a", 4, seed=0), write_run(tmp_path / "b", 3, seed=2)]
     runs = {str(file): read_metrics(file) for file in files}
-    frames, low, mean, high = curve.band(runs, curve.RETURN)
+    frames, low, mean, high = learning_curve.band(runs, learning_curve.RETURN)
     assert (frames[0], frames[-1]) == (100, 300)
     assert (low[-1], mean[-1], high[-1]) == (30, 31, 32)
 
 
 def test_runs_with_equal_folder_names_are_told_apart(tmp_path):
     files = [write_run(tmp_path / seed / "run", 2) for seed in ("1", "2")]
-    assert curve._run_names(files) == [str(file) for file in files]
-    assert curve._run_names(files[:1]) == ["run"]
+    assert learning_curve._run_names(files) == [str(file) for file in files]
+    assert learning_curve._run_names(files[:1]) == ["run"]
 
 
 def test_no_file_and_a_missing_file(tmp_path):
@@ -97,9 +98,9 @@ def test_no_file_and_a_missing_file(tmp_path):
     [(33_554_432, "33.6M"), (120_000, "120k"), (4.2, "4.2"), (0.008, "0.008"), (-0.012, "-0.012")],
 )
 def test_short_numbers(value, text):
-    assert curve.si(value) == text
+    assert learning_curve.si(value) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (364.2, "6.1 min"), (12_600, "3.5 h"), (172_800, "2 d")])
 def test_durations(seconds, text):
-    assert curve._duration(seconds) == text
+    assert learning_curve._duration(seconds) == text

@@ -14,7 +14,7 @@ pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
 
 from manybody.envs import registration
 from manybody.envs.registration import create_vec_env
-from manybody.media.rollout import record_video
+from manybody.media.policy_video import record_video
 from manybody.media.video import read_video
 
 RED, GREEN = (250, 0, 0), (0, 250, 0)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from, shown
 from manybody.motion.files import read_yaml
 from manybody.motion.importers import read_motion
-from manybody.motion.shipped import find_motion
 
 SIZES = 4.0
 """How much larger or smaller a skeleton may be than the body that imitates it: a child, not another unit of length."""

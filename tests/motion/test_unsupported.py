@@ -6,7 +6,7 @@ import pickletools
 import numpy as np
 import pytest
 
-from manybody.motion import foreign
+from manybody.motion import unsupported
 from manybody.motion.errors import MotionError
 from manybody.motion.importers import READERS, read_motion
 
@@ -33,7 +33,7 @@ def refusal(path):
     with pytest.raises(MotionError) as error:
         read_motion(path)
     text = str(error.value)
-    assert text.startswith(f"{path}: file: found ") and f"expected {foreign.READABLE}. " in text
+    assert text.startswith(f"{path}: file: got ") and f"expected {unsupported.READABLE}. " in text
     return text
 
 
@@ -48,7 +48,7 @@ def test_archives_are_recognised_by_their_arrays(tmp_path, name):
 
 def test_an_unknown_archive_names_what_is_missing(tmp_path):
     np.savez(tmp_path / "a.npz", poses=np.zeros(2))
-    with pytest.raises(MotionError, match="format: found only 'poses', expected 'format'"):
+    with pytest.raises(MotionError, match="format: got only 'poses'; expected 'format'"):
         read_motion(tmp_path / "a.npz")
 
 
@@ -88,10 +88,10 @@ def test_arrays_of_features_are_recognised(tmp_path):
 
 
 def test_every_format_that_is_read_is_in_the_sentence():
-    assert all(ending in foreign.READABLE for ending in READERS)
+    assert all(ending in unsupported.READABLE for ending in READERS)
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.csv"])
 def test_a_missing_file_is_missing(tmp_path, name):
-    with pytest.raises(MotionError, match="file: found nothing there"):
+    with pytest.raises(MotionError, match="file: got nothing there"):
         read_motion(tmp_path / name)

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from manybody.motion.bundled import bundled_clips, find_motion, with_absolute_paths
 from manybody.motion.errors import MotionError
-from manybody.motion.lib import MotionLib
-from manybody.motion.shipped import anchored, find_motion, shipped
+from manybody.motion.library import MotionLib
 
 
 def test_shipped_clips_are_found_by_name():
-    assert set(shipped()) >= {"walk", "run", "crouch_walk", "march", "hop"}
+    assert set(bundled_clips()) >= {"walk", "run", "crouch_walk", "march", "hop"}
     lib = MotionLib.load(["walk", "run"])
     assert len(lib) == 2 and find_motion("walk").name == "walk.npz"
 
@@ -35,7 +35,7 @@ def test_an_unknown_name_lists_what_there_is():
 
 def test_a_record_of_files_does_not_depend_on_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert anchored("walk") == "walk"
-    assert anchored(("run", "my/dance.npz")) == ["run", str(tmp_path / "my" / "dance.npz")]
+    assert with_absolute_paths("walk") == "walk"
+    assert with_absolute_paths(("run", "my/dance.npz")) == ["run", str(tmp_path / "my" / "dance.npz")]
     (tmp_path / "walk").touch()
-    assert anchored("walk") == str(tmp_path / "walk")
+    assert with_absolute_paths("walk") == str(tmp_path / "walk")

@@ -12,9 +12,9 @@ from manybody.engine.play_guard import NonFiniteError
 from manybody.engine.run_folder import RunFolder
 from manybody.engine.signals import skip_on_interrupt
 from manybody.envs.base import Step
-from manybody.media.curve import plot_curve
+from manybody.media.learning_curve import plot_curve
 from manybody.media.motion import clip_in_step, imitates
-from manybody.media.offscreen import VideoError
+from manybody.media.renderer import VideoError
 from manybody.media.rendering import film_rendering
 from manybody.media.video import record_in_subprocess
 from manybody.tasks import MujocoTask

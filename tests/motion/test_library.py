@@ -7,10 +7,10 @@ from toy_motion import NAMES, OFFSETS, PARENTS, make_clip
 
 from manybody.functional.kinematics import forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_rotate
+from manybody.motion.bundled import find_motion
 from manybody.motion.clip import save_clip
 from manybody.motion.errors import MotionError
-from manybody.motion.lib import MotionLib
-from manybody.motion.shipped import find_motion
+from manybody.motion.library import MotionLib
 
 
 def one(lib, motion, time):
@@ -138,12 +138,12 @@ def test_nothing_needs_values_on_the_host():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"offsets": None}, r"clips\[1\]\.offsets: found none"),
+        ({"offsets": None}, r"clips\[1\]\.offsets: got none"),
         (
             {"body_names": (*NAMES[:3], "tail")},
-            r"clips\[1\]\.body_names: found 'tail', expected 'arm'\. .*retarget",
+            r"clips\[1\]\.body_names: got 'tail'; expected 'arm'\. .*retarget",
         ),
-        ({"parents": (-1, 0, 0, 0)}, r"clips\[1\]\.parents\[2\]: found 0, expected 1\."),
+        ({"parents": (-1, 0, 0, 0)}, r"clips\[1\]\.parents\[2\]: got 0; expected 1\."),
     ],
 )
 def test_clips_of_different_skeletons_do_not_mix(change, reason):
@@ -154,11 +154,11 @@ def test_clips_of_different_skeletons_do_not_mix(change, reason):
 @pytest.mark.parametrize(
     ("names", "parents", "reason"),
     [
-        ((*NAMES, "tail"), (*PARENTS, 0), r"body_names: found no other body, expected 'tail'\."),
-        (NAMES[:3], PARENTS[:3], r"body_names: found 'arm', expected no other body\."),
-        ("abcdef", range(-1, 5), r"found 'hip', .* 'arm', expected 'a', 'b', 'c', 'd' and 2 more\."),
-        (("hip", "thigh", "arm", "shin"), PARENTS, r"body_names\[2\]: found 'shin', expected 'arm'\."),
-        (NAMES, (-1, 0, 1, 1), r"parents\[3\]: found 0, expected 1\."),
+        ((*NAMES, "tail"), (*PARENTS, 0), r"body_names: got no other body; expected 'tail'\."),
+        (NAMES[:3], PARENTS[:3], r"body_names: got 'arm'; expected no other body\."),
+        ("abcdef", range(-1, 5), r"got 'hip', .* 'arm'; expected 'a', 'b', 'c', 'd' and 2 more\."),
+        (("hip", "thigh", "arm", "shin"), PARENTS, r"body_names\[2\]: got 'shin'; expected 'arm'\."),
+        (NAMES, (-1, 0, 1, 1), r"parents\[3\]: got 0; expected 1\."),
     ],
 )
 def test_what_differs_from_the_body_is_told_with_the_file(tmp_path, names, parents, reason):
@@ -172,7 +172,7 @@ def test_what_differs_from_the_body_is_told_with_the_file(tmp_path, names, paren
 def test_a_clip_in_centimetres_is_told(tmp_path):
     save_clip(tmp_path / "a.npz", make_clip(offsets=100 * np.array(OFFSETS)))
     lib = MotionLib.load(tmp_path / "a.npz")
-    with pytest.raises(MotionError, match=r"a\.npz: offsets: found a skeleton 100 times as large .*scale offs"):
+    with pytest.raises(MotionError, match=r"a\.npz: offsets: got a skeleton 100 times as large .*scale offs"):
         lib.check_size(torch.tensor(OFFSETS))
     lib.check_size(30 * torch.tensor(OFFSETS))  # 3.3 times as large: a child imitates a grown-up
 
@@ -211,26 +211,26 @@ def test_a_list_takes_shipped_clips_by_name_and_files_beside_it(tmp_path):
     (tmp_path / "two.yaml").write_text("motions: [{file: mine.npz}]")
     assert MotionLib.load(tmp_path / "two.yaml").source == tmp_path / "mine.npz"
     (tmp_path / "three.yaml").write_text("motions: [{file: wlak}]")
-    with pytest.raises(MotionError, match=r"three\.yaml: file: found no clip 'wlak'"):
+    with pytest.raises(MotionError, match=r"three\.yaml: file: got no clip 'wlak'"):
         MotionLib.load(tmp_path / "three.yaml")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("motions: [", "file: found .* expected valid YAML"),
-        ("- walk.npz", "motions: found"),
-        ("motions: []", r"motions: found \[\]"),
-        ("motions: [walk.npz]", r"motions\[0\]: found 'walk.npz'"),
-        ("motions: [{file: a.npz, wieght: 1}]", r"motions\[0\]: found"),
-        ("motions: [{file: 3}]", r"motions\[0\]\.file: found 3"),
-        ("motions: [{file: a.npz, weight: -1}]", r"motions\[0\]\.weight: found -1"),
-        ("motions: [{file: a.npz, weight: yes}]", r"motions\[0\]\.weight: found True"),
+        ("motions: [", "file: got .* expected valid YAML"),
+        ("- walk.npz", "motions: got"),
+        ("motions: []", r"motions: got \[\]"),
+        ("motions: [walk.npz]", r"motions\[0\]: got 'walk.npz'"),
+        ("motions: [{file: a.npz, wieght: 1}]", r"motions\[0\]: got"),
+        ("motions: [{file: 3}]", r"motions\[0\]\.file: got 3"),
+        ("motions: [{file: a.npz, weight: -1}]", r"motions\[0\]\.weight: got -1"),
+        ("motions: [{file: a.npz, weight: yes}]", r"motions\[0\]\.weight: got True"),
         (
             "motions: [{file: walk}]\nmotions: [{file: run}]",
-            "file: found a second line of 'motions' in line 2",
+            "file: got a second line of 'motions' in line 2",
         ),
-        ("motions: [{file: walk, weight: 1, weight: 3}]", "file: found a second line of 'weight' in line 1"),
+        ("motions: [{file: walk, weight: 1, weight: 3}]", "file: got a second line of 'weight' in line 1"),
         ("motions: !!python/object/apply:os.getcwd []", "file: .*expected valid YAML"),
     ],
 )
@@ -244,11 +244,11 @@ def test_the_clip_that_does_not_fit_is_named(tmp_path):
     save_clip(tmp_path / "a.npz", make_clip())
     for change in ({"offsets": None}, {"parents": (-1, 0, 0, 0)}):
         save_clip(tmp_path / "b.npz", make_clip(**change))
-        with pytest.raises(MotionError, match=r"b\.npz: (offsets|parents\[2\]): found"):
+        with pytest.raises(MotionError, match=r"b\.npz: (offsets|parents\[2\]): got"):
             MotionLib.load([tmp_path / "a.npz", tmp_path / "b.npz"])
 
 
 def test_a_listed_file_that_is_missing_is_named(tmp_path):
     (tmp_path / "all.yaml").write_text("motions: [{file: gone.npz}]")
-    with pytest.raises(MotionError, match=r"gone\.npz: file: found nothing there"):
+    with pytest.raises(MotionError, match=r"gone\.npz: file: got nothing there"):
         MotionLib.load(tmp_path / "all.yaml")
