@@ -106,7 +106,7 @@ def summarise(folder: RunFolder, resumable: bool = False) -> Path | None:
         folder: of the run.
         resumable: the run was stopped; say how to resume it.
     """
-    from manybody.media.policy_video import draw_curve
+    from manybody.media.learning_curve import draw_curve
 
     best = folder.best()
     checkpoint = best or folder.newest()

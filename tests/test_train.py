@@ -250,10 +250,10 @@ def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path,
 
 
 def test_ctrl_c_before_the_film_skips_it(tmp_path, capsys, monkeypatch):
-    from manybody.media import policy_video
+    from manybody.media import learning_curve, policy_video
 
     agent = train.main([*SMALL, "experiment=a"])
-    monkeypatch.setattr(policy_video, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(learning_curve, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
     monkeypatch.setattr(policy_video, "record_video", lambda *_: pytest.fail("filmed"))
     show_results(agent)
     assert "play it again" in capsys.readouterr().out

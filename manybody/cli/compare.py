@@ -15,8 +15,7 @@ from manybody.engine.console import say, warn
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.launch.overrides import given
 from manybody.launch.resolve import load_run, settings_of
-from manybody.media.comparison import plot_groups
-from manybody.media.learning_curve import RETURN, Metrics, read_metrics, series
+from manybody.media.learning_curve import RETURN, Metrics, plot_groups, read_metrics, series
 
 OWN = ("name", "full_experiment_name", "train_dir", "load_path", "load_checkpoint")
 """Settings that say how a run is called, not what it trains."""

@@ -331,7 +331,7 @@ def _record(words: Sequence[str]) -> None:
             raise MotionError(key, value, expected, "Leave it out.")
     say("manybody: loading ...")
     from manybody.cli.exit_codes import exit_codes
-    from manybody.media.recording import record_motion
+    from manybody.media.motion import record_motion
     from manybody.play import find_run, load_player, parse
 
     with exit_codes():

@@ -1,5 +1,5 @@
-"""Pictures of a run: videos of a policy and learning curves.
+"""Videos of policies and motions, and learning curves.
 
-What a picture needs (matplotlib, imageio, an OpenGL library) is imported when the picture is made, so that
-training runs without any of it. Import the submodule you want: ``manybody.media.video`` or ``.curve``.
+Matplotlib, imageio and the OpenGL library are imported when a picture is made, so training runs without them. Import
+the submodules: ``manybody.media.video``, ``manybody.media.learning_curve``.
 """

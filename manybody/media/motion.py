@@ -1,14 +1,17 @@
-"""Pictures of motion clips: a humanoid put into their poses, without physics; a policy beside the clip it imitates."""
+"""Motion clips as pictures, a policy's motion as a clip, and a policy next to the clip that it imitates."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from manybody.envs.base import Step
 from manybody.media.renderer import Frame, offscreen, views
 from manybody.media.video import contact_sheet, frame_rate, read_video, render_video
 from manybody.motion.clip import Clip
+from manybody.motion.errors import MotionError
 from manybody.motion.imitation import pose_distances
 from manybody.motion.library import MotionLib
 from manybody.sim import mujoco
@@ -25,13 +28,13 @@ COLUMNS, STRIP_SECONDS = 8, 2.0
 
 
 def humanoid() -> tuple[mujoco.MjModel, Articulation]:
-    """The model of HumanoidAMP, and what poses it."""
+    """Load the model of HumanoidAMP, and its bodies and joints."""
     model = mujoco.MjModel.from_xml_path(str(ASSETS / HumanoidAMP.asset))
     return model, Articulation(model, torch.device("cpu"))
 
 
 def poses(clip: Clip, body: Articulation, times: np.ndarray) -> np.ndarray:
-    """``qpos`` (K, nq) of ``body`` in ``clip``, of the same bodies, at ``times`` (K,) s.
+    """Return ``qpos`` (K, nq) of ``body`` in ``clip`` at ``times`` (K,) s.
 
     Raises:
         MotionError: the clip is of other bodies, or lacks offsets.
@@ -43,7 +46,7 @@ def poses(clip: Clip, body: Articulation, times: np.ndarray) -> np.ndarray:
 
 
 def film_clip(clip: Clip, path: Path, title: str) -> Path:
-    """A video of ``clip``, of the humanoid's bodies; returns ``path``, an mp4.
+    """Write a video of ``clip``, of the humanoid's bodies, to the mp4 ``path``.
 
     Raises:
         VideoError: no OpenGL library or no video encoder.
@@ -54,19 +57,17 @@ def film_clip(clip: Clip, path: Path, title: str) -> Path:
 
 
 def draw_clip(clip: Clip, path: Path, frames: int) -> Path:
-    """A strip of ``frames`` evenly spaced frames of ``clip``, of the humanoid's bodies; returns ``path``, a PNG.
+    """Write a strip of ``frames`` evenly spaced frames of ``clip``, of the humanoid's bodies, to the PNG ``path``.
 
     Raises:
         VideoError: no OpenGL library, or Pillow is missing.
     """
     model, body = humanoid()
-    times = np.linspace(0, clip.length, frames)
-    pictures = draw(model, poses(clip, body, times), TILE)
-    return contact_sheet(pictures, path, count=frames, columns=frames)
+    return contact_sheet(draw(model, poses(clip, body, np.linspace(0, clip.length, frames)), TILE), path, frames)
 
 
 def draw(model: mujoco.MjModel, qpos: np.ndarray, size: tuple[int, int]) -> list[Frame]:
-    """A picture of ``size`` (width, height) of each of the positions ``qpos`` (K, nq), seen by the camera ``track``.
+    """Render each of the positions ``qpos`` (K, nq) at ``size`` (width, height) with the camera ``track``.
 
     Raises:
         VideoError: no OpenGL library.
@@ -76,24 +77,65 @@ def draw(model: mujoco.MjModel, qpos: np.ndarray, size: tuple[int, int]) -> list
         return [picture(place, camera) for place, camera in zip(qpos, cameras, strict=True)]
 
 
-def imitates(env: Any) -> bool:
-    """Whether ``env`` is a task with a body and motions that it may be compared with, as HumanoidAMP is."""
+def record_motion(player: Any, seconds: float, licence: str) -> Clip:
+    """Play in environment 0 and return its motion as a clip, until the first episode there ends.
+
+    Args:
+        player: a restored player of a task with an :class:`~manybody.tasks.articulation.Articulation` as its ``body``.
+        seconds: length of the clip, at most.
+        licence: who made the motion, and how it may be used.
+
+    Raises:
+        MotionError: the task has no such body, or the episode ended at once.
+    """
+    env = player.env
+    body = getattr(env, "body", None)
+    if not isinstance(body, Articulation):
+        expected = "a task whose body has ball joints and hinges, such as HumanoidAMP"
+        raise MotionError("task", type(env).__name__, expected)
+    frames: list[Tensor] = []
+
+    def watch(step: Step) -> bool:
+        if bool(step.done[0]):  # the simulator is in the next episode already
+            return True
+        frames.append(env.sim.qpos[0].clone())
+        return len(frames) > seconds / env.dt
+
+    player.run(on_step=watch, quiet=True)
+    if len(frames) < 2:
+        raise MotionError("policy", "an episode that ended at once", "one of two steps or more", "Train longer.")
+    qpos = torch.stack(frames)
+    offsets = body.offsets.clone()
+    offsets[0] = 0.0
+    return Clip(
+        fps=1 / env.dt,
+        body_names=body.body_names,
+        parents=body.parents,
+        local_rotations=body.local_rotations(qpos).cpu().numpy(),
+        root_translation=qpos[:, :3].cpu().numpy(),
+        licence=licence,
+        offsets=offsets.cpu().numpy(),
+    )
+
+
+def imitates(env: object) -> bool:
+    """Whether ``env`` is a task with a body and reference motions, as HumanoidAMP is."""
     return isinstance(getattr(env, "body", None), Articulation) and isinstance(getattr(env, "motions", None), MotionLib)
 
 
-def clip_in_step(env: Any, qpos: np.ndarray, begins: np.ndarray, fps: float) -> np.ndarray:
-    """``qpos`` (K, nq) of the motion beside that of a policy in ``env``, which :func:`imitates`.
+def clip_in_step(env: Any, qpos: np.ndarray, starts: np.ndarray, fps: float) -> np.ndarray:
+    """Return the ``qpos`` (K, nq) of the motion to show next to a policy's.
 
-    Where an episode begins, the motion begins with the pose that is nearest to the policy's, and goes on at its own
-    speed; after its end it goes on from its start, in the place where it has come to.
+    At the start of an episode the motion has the pose that is nearest to the policy's. It then runs at its own speed,
+    and after its end from its start again, in the place that it has reached.
 
     Args:
-        env: the task.
+        env: a task that :func:`imitates`.
         qpos: (K, nq) positions of the policy.
-        begins: frames in which an episode begins; the first is 0.
+        starts: frames in which an episode starts; the first is 0.
         fps: of ``qpos``, hertz.
     """
-    first = torch.tensor(qpos[begins], dtype=torch.float32, device=env.device)
+    first = torch.tensor(qpos[starts], dtype=torch.float32, device=env.device)
     seen = seen_from_root(env.body.pose(first, env.body.local_rotations(first)))
     clips = env.reference_positions()
     nearest = pose_distances(seen, torch.cat(clips)).argmin(dim=1)
@@ -103,7 +145,7 @@ def clip_in_step(env: Any, qpos: np.ndarray, begins: np.ndarray, fps: float) -> 
     started = (nearest - (ends - lengths)[motion]) * env.dt
 
     frames = torch.arange(len(qpos), device=env.device)
-    since = torch.tensor(begins, device=env.device)
+    since = torch.tensor(starts, device=env.device)
     episode = torch.searchsorted(since, frames, right=True) - 1
     motion, times = motion[episode], started[episode] + (frames - since[episode]) / fps
     length = env.motions.lengths[motion]
@@ -115,10 +157,10 @@ def clip_in_step(env: Any, qpos: np.ndarray, begins: np.ndarray, fps: float) -> 
 
 
 def strip_beside(video: Path) -> Path:
-    """A strip of the first seconds of a ``video`` of motion and policy, the motion above, in half its size.
+    """Write a strip of the first seconds of a ``video`` of motion and policy, the motion above, in half its size.
 
     Returns:
-        Its path, a PNG beside the video.
+        The PNG, which has the name of the video.
 
     Raises:
         VideoError: the packages of the ``media`` extra are missing.
@@ -127,5 +169,4 @@ def strip_beside(video: Path) -> Path:
     chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
     height, width, _ = chosen[0].shape
     small = [frame.reshape(height // 2, 2, 2, width // 4, 2, 3).mean(axis=(1, 4)).astype(np.uint8) for frame in chosen]
-    rows = [frame[:, side] for side in (0, 1) for frame in small]
-    return contact_sheet(rows, video.with_suffix(".png"), count=len(rows), columns=COLUMNS)
+    return contact_sheet([frame[:, side] for side in (0, 1) for frame in small], video.with_suffix(".png"), COLUMNS)

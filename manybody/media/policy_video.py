@@ -1,6 +1,10 @@
-"""The pictures of a run: its policy's video and its learning curve."""
+"""The video of a policy, of a MuJoCo task or of an environment that renders itself."""
 
-from collections.abc import Callable
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +13,12 @@ import numpy as np
 from manybody.config.root import VIDEO_SECONDS
 from manybody.engine.console import is_terminal, progress, say, warn
 from manybody.engine.play_guard import NonFiniteError
-from manybody.engine.run_folder import RunFolder
 from manybody.engine.signals import skip_on_interrupt
-from manybody.envs.base import Step
-from manybody.media.learning_curve import plot_curve
+from manybody.envs.base import Step, VecEnv
+from manybody.envs.registration import create_vec_env
 from manybody.media.motion import clip_in_step, imitates
-from manybody.media.renderer import VideoError
-from manybody.media.rendering import film_rendering
-from manybody.media.video import record_in_subprocess
+from manybody.media.renderer import Frame, VideoError, gl_backend
+from manybody.media.video import open_video, record_in_subprocess
 from manybody.tasks import MujocoTask
 
 FPS = 30.0
@@ -26,16 +28,20 @@ SIZE = (480, 360)
 SIDE_BY_SIDE = (640, 360)
 """Width and height of a video of motion and policy, pixels."""
 RENDERING = 2.0
-"""Seconds of rendering for each second of a video; with it, the film of a run takes less than 15 s."""
+"""Seconds of rendering for each second of a video, so that the video of a run takes less than 15 s."""
 TIME_LIMIT = 360.0
 """Seconds for rendering, on a machine that is busy with something else."""
+MIN_SIDE = 240
+"""Pixels: smaller pictures of an environment, such as those of grid worlds, are enlarged by a whole number."""
+RENDER_TIME_LIMIT = 15.0
+"""Seconds. An environment that renders more slowly gets a shorter video."""
 
 
 def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera: str | None = None) -> Path | None:
-    """Let ``player`` act in its environment 0 and write that as a video, while a line counts the pictures.
+    """Play in environment 0 and write a video, while a line counts the pictures.
 
-    Where the task imitates a motion, the motion is on the left and the policy on the right. An environment that is no
-    MuJoCo task is filmed with its own ``render()``.
+    Where the task imitates a motion, the motion is on the left and the policy on the right. An environment that is not
+    a MuJoCo task is filmed with its own ``render()``.
 
     Args:
         player: a restored player.
@@ -44,7 +50,7 @@ def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera
         camera: a camera of the task's model; None: ``track``, or the model's default.
 
     Returns:
-        The path, or None when it could not be made (a warning says why and what to install) or Ctrl-C skipped it.
+        The path, or None if it failed (a warning says why and what to install) or was skipped by Ctrl-C.
     """
     with skip_on_interrupt() as skipped:
 
@@ -54,11 +60,13 @@ def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera
 
         if not is_terminal():
             say("filming the policy (Ctrl-C skips)")
+        video: Path | None = None
         try:
-            film = _film_task if isinstance(player.env, MujocoTask) else film_rendering
-            video = film(player, path, seconds, camera, count)
-        except (VideoError, NonFiniteError) as error:
-            video = None
+            if isinstance(player.env, MujocoTask):
+                video = _film_task(player, path, seconds, camera, count)
+            else:
+                video = _film_rendering(player, path, seconds, camera, count)
+        except (VideoError, NonFiniteError, OSError) as error:
             if not skipped():
                 warn(f"no video: {error}")
         finally:
@@ -78,53 +86,143 @@ def _film_task(
     pictures = -(-wanted // every)
     qpos: list[np.ndarray] = []
     returns: list[float] = []
-    begins: list[int] = []
-    total, steps, begun, ended = 0.0, 0, True, False
+    starts: list[int] = []
+    total, steps, new_episode, skipped = 0.0, 0, True, False
 
     def watch(step: Step) -> bool:
-        nonlocal total, steps, begun, ended
-        begun |= bool(step.done[0])
+        nonlocal total, steps, new_episode, skipped
+        new_episode |= bool(step.done[0])
         total = float(step.reward.reshape(-1)[0]) + (0.0 if step.done[0] else total)
         if steps % every == 0:
             qpos.append(env.sim.qpos[0].double().cpu().numpy())
             returns.append(total)
-            begins.extend([len(qpos) - 1] * begun)
-            begun = False
-            ended = count(0, pictures)
+            starts.extend([len(qpos) - 1] * new_episode)
+            new_episode = False
+            skipped = count(0, pictures)
         steps += 1
-        return ended or steps >= wanted
+        return skipped or steps >= wanted
 
     player.run(on_step=watch, quiet=True)
-    if ended:
+    if skipped:
         return None
     fps = 1.0 / (env.dt * every)
-    film, options = np.stack(qpos), {"title": player.config.name, "returns": np.array(returns)}
+    film = np.stack(qpos)
+    labels: tuple[str, ...] = ()
     if imitates(env):
-        beside = clip_in_step(env, film, np.array(begins), fps)
-        film, options = np.stack((beside, film)), {"labels": ("motion", "policy")}
+        film = np.stack((clip_in_step(env, film, np.array(starts), fps), film))
+        labels = ("motion", "policy")
     return record_in_subprocess(
         env.sim.model,
         film,
         path,
         fps,
-        SIDE_BY_SIDE if film.ndim == 3 else SIZE,
-        camera or "track",
-        budget=RENDERING * seconds,
         time_limit=max(TIME_LIMIT, 10 * RENDERING * seconds),
-        report=_raise,
         watch=lambda done: count(done, pictures),
-        **options,
+        size=SIDE_BY_SIDE if labels else SIZE,
+        camera=camera or "track",
+        budget=RENDERING * seconds,
+        labels=labels,
+        title="" if labels else player.config.name,
+        returns=None if labels else np.array(returns),
     )
 
 
-def _raise(message: str) -> None:
-    raise VideoError(message.removeprefix("no video: "))
+def _film_rendering(
+    player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], bool]
+) -> Path:
+    """Play in an environment with ``render_mode='rgb_array'``, which replaces the player's, and write its pictures.
+
+    Raises:
+        VideoError: the environment renders nothing, or ``count`` returned true.
+    """
+    name = player.config.env_name
+    if camera is not None:
+        raise VideoError(f"video.camera: got {camera!r}; expected none, as {name} draws itself")
+    with _offscreen_gymnasium(), contextlib.ExitStack() as video:
+        before, player.env = player.env, _rendering_env(player)
+        env = player.env
+        if env is not before:
+            video.callback(env.close)
+        rate = float(_metadata(_renderer(env)).get("render_fps") or FPS)
+        every = max(1, round(rate / FPS))
+        pictures = max(1, int(seconds * rate / every))
+        write: Callable[[Frame], None] | None = None
+        end, steps, done = time.monotonic() + RENDER_TIME_LIMIT, 0, 0
+
+        def watch(step: Step) -> bool:
+            nonlocal write, steps, done
+            if steps % every == 0:
+                frame = _picture(env, name)
+                if write is None:
+                    size = frame.shape[1], frame.shape[0]
+                    write = video.enter_context(open_video(path, size, rate / every))
+                write(frame)
+                done += 1
+                if count(done, pictures):
+                    raise VideoError("skipped")
+            steps += 1
+            return done >= pictures or time.monotonic() > end
+
+        player.run(on_step=watch, quiet=True)
+    return path
 
 
-def draw_curve(folder: RunFolder) -> Path | None:
-    """The run's ``curve.png``, or None when it could not be drawn (a warning says why)."""
+def _renderer(env: Any) -> Any:
+    """Return what has ``render()``: the environment, or the environment of another library inside."""
+    return getattr(env, "drawn", env)
+
+
+def _metadata(renderer: Any) -> Mapping[str, Any]:
+    return getattr(renderer, "metadata", None) or {}
+
+
+def _rendering_env(player: Any) -> VecEnv:
+    """Return an environment like the player's whose ``render()`` gives pictures."""
+    env, name = player.env, player.config.env_name
+    renderer = _renderer(env)
+    if not callable(getattr(renderer, "render", None)):
+        raise VideoError(f"{name}: {type(renderer).__name__} has no render()")
+    modes = _metadata(renderer).get("render_modes")
+    if (modes is None and renderer is env) or getattr(renderer, "render_mode", None) == "rgb_array":
+        return env
+    if "rgb_array" not in (modes or ()):
+        raise VideoError(f"{name}: got render modes {list(modes or ())}; expected 'rgb_array' among them")
+    env_config = player.player_config.env_config or player.config.env_config
+    settings = {"seed": player.params.seed, **env_config, "render_mode": "rgb_array"}
     try:
-        return plot_curve(folder.metrics_file, folder.curve_file)
-    except (ImportError, OSError, ValueError) as error:
-        warn(f"no learning curve: {error}")
-        return None
+        rendering = create_vec_env(name, 1, **settings)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise VideoError(f"{name}: cannot be made with render_mode='rgb_array' ({reason})") from error
+    env.close()
+    return rendering
+
+
+def _picture(env: Any, name: str) -> Frame:
+    """Render ``env``, with even sides (as the encoder needs them)."""
+    try:
+        frame = _renderer(env).render()
+    except Exception as error:  # a package or a display is missing; the library of the environment says which
+        raise VideoError(f"{name}: render() stopped with {type(error).__name__}: {error}") from error
+    if isinstance(frame, list | tuple) and frame:  # one of each copy
+        frame = frame[0]
+    if not isinstance(frame, np.ndarray) or frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise VideoError(f"{name}: got {got} from render(); expected a uint8 array (height, width, 3)")
+    larger = max(1, MIN_SIDE // max(1, min(frame.shape[:2])))
+    frame = frame.repeat(larger, axis=0).repeat(larger, axis=1)
+    return frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+
+
+@contextlib.contextmanager
+def _offscreen_gymnasium() -> Iterator[None]:
+    """Let Gymnasium's MuJoCo environments render without a display, which they do not by default."""
+    if platform.system() != "Linux" or os.environ.get("MUJOCO_GL"):
+        yield
+        return
+    with contextlib.suppress(VideoError):  # without an OpenGL library; not every environment needs one
+        os.environ["MUJOCO_GL"] = gl_backend()
+    try:
+        yield
+    finally:
+        os.environ.pop("MUJOCO_GL", None)

@@ -1,8 +1,8 @@
-"""Frames of a model, drawn off-screen with MuJoCo's own renderer, on machines without a display too.
+"""Off-screen rendering of a model with MuJoCo's renderer, also on machines without a display.
 
-The OpenGL library is chosen when the first frame is drawn, not when ``mujoco`` is imported. ``mujoco.Renderer``
-fixes its choice at import, where a missing library must stop nobody (see :mod:`manybody.sim`). Hence frames are drawn
-with the ``mjv`` and ``mjr`` functions that it wraps.
+The OpenGL library is chosen when the first frame is rendered. ``mujoco.Renderer`` chooses it when ``mujoco`` is
+imported, and a missing library must not stop a training (see :mod:`manybody.sim`). So this module calls the ``mjv`` and
+``mjr`` functions that ``mujoco.Renderer`` wraps.
 """
 
 import copy
@@ -20,24 +20,22 @@ from manybody.sim import mujoco
 
 Frame = np.ndarray
 """``(height, width, 3)`` uint8, RGB."""
-
 INSTALL_GL = "install an off-screen OpenGL library (Debian/Ubuntu: apt-get install libegl1 libgl1-mesa-dri)"
-
 SHADOW_MAP = 1024
 """Side of the shadow map, texels. MuJoCo's 4096 halves the frame rate on a CPU and looks the same."""
-
 OVERSAMPLING = 2
 """Samples per pixel along each axis, against flickering edges of thin limbs. On a CPU the mean of the pixels of a
 larger picture takes about half the time of MuJoCo's multisampling."""
-
 CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
 """Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
-
 MUJOCOS_DIRECTION = (90.0, -45.0)
 """Degrees: azimuth and elevation of a model that sets none."""
-
 FRAMING = 1.25
-"""Room around the robot, as a multiple of the distance at which it just fills the height of the frame."""
+"""Distance of the camera, as a multiple of that at which the robot just fills the height of the frame."""
+BACKENDS = ("egl", "osmesa", "glfw", "cgl")
+"""Modules of ``mujoco`` that ``MUJOCO_GL`` can name."""
+DEFAULT_BACKEND = ("", "enable", "enabled", "on", "true", "1", "glx", "wgl")
+"""Values of ``MUJOCO_GL`` that leave the choice to MuJoCo."""
 
 
 class VideoError(RuntimeError):
@@ -48,9 +46,7 @@ class VideoError(RuntimeError):
 def offscreen(
     model: mujoco.MjModel, size: tuple[int, int]
 ) -> Iterator[Callable[[np.ndarray, mujoco.MjvCamera], Frame]]:
-    """An off-screen picture of ``size`` (width, height, pixels).
-
-    Gives a function from qpos ``(nq,)`` and camera to a frame.
+    """Yield a function that renders qpos ``(nq,)``, seen by a camera, to a frame of ``size`` (width, height, pixels).
 
     Raises:
         VideoError: no OpenGL library.
@@ -61,7 +57,7 @@ def offscreen(
     model.vis.quality.offsamples, model.vis.quality.shadowsize = 0, SHADOW_MAP
     data, rectangle = mujoco.MjData(model), mujoco.MjrRect(0, 0, width, height)
     scene, option, mark = mujoco.MjvScene(model, 10_000), mujoco.MjvOption(), mujoco.MjvPerturb()
-    # A mirrored floor draws everything twice: a third of the time for little.
+    # A mirrored floor renders everything twice: a third of the time for little.
     scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
     with _gl_context(model, width, height) as context:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
@@ -79,7 +75,7 @@ def offscreen(
 
 
 def _mean_pixels(picture: Frame) -> Frame:
-    """``picture``, smaller by :data:`OVERSAMPLING` along each axis."""
+    """Shrink ``picture`` by :data:`OVERSAMPLING` along each axis."""
     n = OVERSAMPLING
     total = sum(picture[row::n, column::n].astype(np.uint16) for row in range(n) for column in range(n))
     return (np.asarray(total) // n**2).astype(np.uint8)
@@ -87,7 +83,7 @@ def _mean_pixels(picture: Frame) -> Frame:
 
 @contextmanager
 def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujoco.MjrContext]:
-    """MuJoCo's off-screen drawing context of the backend that this machine has.
+    """Yield an off-screen MuJoCo context of the backend of this machine.
 
     Raises:
         VideoError: there is none, or it does not start.
@@ -109,10 +105,10 @@ def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujo
 
 
 def _remedy(backend: str) -> str:
-    """What to do when ``backend`` does not start."""
-    platform_asked = os.environ.get("PYOPENGL_PLATFORM", "").lower()
-    if backend in ("egl", "osmesa") and platform_asked not in ("", backend):
-        return f"unset PYOPENGL_PLATFORM, which asks for {platform_asked!r}"
+    """Say what to do if ``backend`` does not start."""
+    requested = os.environ.get("PYOPENGL_PLATFORM", "").lower()
+    if backend in ("egl", "osmesa") and requested not in ("", backend):
+        return f"unset PYOPENGL_PLATFORM, which asks for {requested!r}"
     if backend == "glfw":
         return f"glfw needs a display; without one, unset MUJOCO_GL and {INSTALL_GL}"
     if backend == "osmesa":
@@ -120,39 +116,21 @@ def _remedy(backend: str) -> str:
     return INSTALL_GL
 
 
-BACKENDS = ("egl", "osmesa", "glfw", "cgl")
-"""Modules of ``mujoco`` that ``MUJOCO_GL`` can name."""
-
-
 def gl_backend() -> str:
-    """The module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first there is.
+    """Return the module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first available.
 
     Raises:
         VideoError: ``MUJOCO_GL`` names none or switches rendering off, or there is no library.
     """
-    asked = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if asked in BACKENDS:
-        return asked
-    if asked not in (
-        "",
-        "enable",
-        "enabled",
-        "on",
-        "true",
-        "1",
-        "glx",
-        "wgl",
-    ):  # MuJoCo's words for its own choice
-        raise VideoError(
-            f"MUJOCO_GL: got {asked!r}; expected one of {', '.join(BACKENDS)}. Without it, the machine decides"
-        )
+    requested = os.environ.get("MUJOCO_GL", "").strip().lower()
+    if requested in BACKENDS:
+        return requested
+    if requested not in DEFAULT_BACKEND:
+        expected = f"expected one of {', '.join(BACKENDS)}. Without it, the machine decides"
+        raise VideoError(f"MUJOCO_GL: got {requested!r}; {expected}")
     if platform.system() != "Linux":
         return "cgl" if platform.system() == "Darwin" else "glfw"
-    for backend, library in (
-        ("egl", "libEGL.so.1"),
-        ("osmesa", "libOSMesa.so.8"),
-        ("osmesa", "libOSMesa.so"),
-    ):
+    for backend, library in (("egl", "libEGL.so.1"), ("osmesa", "libOSMesa.so.8"), ("osmesa", "libOSMesa.so")):
         try:
             ctypes.CDLL(library)
         except OSError:
@@ -161,12 +139,41 @@ def gl_backend() -> str:
     raise VideoError(f"neither libEGL nor libOSMesa is on this machine; {INSTALL_GL}")
 
 
-def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
-    """Where a camera should look, and from how far, to film the model's first body through a clip.
+def views(
+    model: mujoco.MjModel, clip: np.ndarray, fps: float, camera: str, size: tuple[int, int]
+) -> list[mujoco.MjvCamera]:
+    """Return a camera for each of the K frames of ``clip`` ``(K, nq)``, rendered at ``size`` (width, height).
 
-    A robot that stays within its own diameter is filmed by a camera that stands still. One that travels is
-    followed along its path smoothed over half a second, so that a bouncing gait does not shake the picture; a
-    jump of more than the diameter between two frames (a reset) is cut, not panned.
+    Where the model has no ``camera``, its default one (MJCF: ``visual/global``, ``cameraid``) is used, and without
+    that one a free camera in the direction of ``visual/global`` (``azimuth``, ``elevation``).
+    """
+    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+    overall = model.vis.global_
+    named = named if named >= 0 else overall.cameraid
+    if named >= 0:
+        view = mujoco.MjvCamera()
+        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, named
+        return [view] * len(clip)
+    direction = overall.azimuth, overall.elevation
+    if direction == MUJOCOS_DIRECTION:
+        direction = CAMERA_AZIMUTH, CAMERA_ELEVATION
+    lookat, distance = camera_path(model, clip, fps)
+    distance /= min(1.0, size[0] / size[1])  # the field of view is that of the height
+    views = []
+    for point in lookat:
+        view = mujoco.MjvCamera()
+        view.lookat[:], view.distance = point, distance
+        view.azimuth, view.elevation = direction
+        views.append(view)
+    return views
+
+
+def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
+    """Place a camera that films the model's first body through a clip.
+
+    The camera stands still for a robot that stays within its own diameter. It follows one that travels along its path
+    smoothed over half a second, so that a bouncing gait does not shake the picture; a jump of more than the diameter
+    between two frames (a reset) is cut, not panned.
 
     Args:
         model: the model; body 1 is the root of the robot.
@@ -200,36 +207,6 @@ def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np
 
 
 def _smooth(path: np.ndarray, half: int) -> np.ndarray:
-    """Moving average of a ``(K, 3)`` path over ``2·half + 1`` frames, its ends held."""
+    """Average a ``(K, 3)`` path over ``2·half + 1`` frames; beyond its ends it stays."""
     padded = np.pad(path, ((half, half), (0, 0)), mode="edge")
-    kernel = np.full(2 * half + 1, 1 / (2 * half + 1))
-    return np.stack([np.convolve(axis, kernel, mode="valid") for axis in padded.T], axis=1)
-
-
-def views(
-    model: mujoco.MjModel, clip: np.ndarray, fps: float, camera: str, size: tuple[int, int]
-) -> list[mujoco.MjvCamera]:
-    """One camera for each of the K frames of ``clip`` ``(K, nq)``, drawn at ``size`` (width, height).
-
-    Where the model has no ``camera``, its default one (MJCF: ``visual/global``, ``cameraid``) is used, and without
-    that one a free camera in the direction of ``visual/global`` (``azimuth``, ``elevation``).
-    """
-    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
-    overall = model.vis.global_
-    named = named if named >= 0 else overall.cameraid
-    if named >= 0:
-        view = mujoco.MjvCamera()
-        view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, named
-        return [view] * len(clip)
-    views = []
-    lookat, distance = camera_path(model, clip, fps)
-    direction = overall.azimuth, overall.elevation
-    if direction == MUJOCOS_DIRECTION:
-        direction = CAMERA_AZIMUTH, CAMERA_ELEVATION
-    distance /= min(1.0, size[0] / size[1])  # the field of view is that of the height
-    for point in lookat:
-        view = mujoco.MjvCamera()
-        view.lookat[:], view.distance = point, distance
-        view.azimuth, view.elevation = direction
-        views.append(view)
-    return views
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0).mean(axis=-1)

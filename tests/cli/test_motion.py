@@ -220,7 +220,7 @@ def test_a_policy_is_recorded(run, here, capsys):
 def test_a_task_without_such_a_body_is_told(here, capsys, monkeypatch):
     from toy import ToyEnv
 
-    from manybody.media.recording import record_motion
+    from manybody.media.motion import record_motion
     from manybody.motion.errors import MotionError
 
     class Player:
