@@ -1,6 +1,7 @@
 """What a wrong configuration says: every problem at once, each with its place and the way out."""
 
 import difflib
+import reprlib
 import sys
 import warnings
 from collections.abc import Iterable
@@ -71,9 +72,14 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f"; did you mean '{match}'?" if match else ""
 
 
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxdict, _short.maxlist, _short.maxtuple, _short.maxstring, _short.maxother = 3, 9, 9, 9, 99, 99
+"""Writes only the first entries: the nested lists of a hostile file may not fit into the memory."""
+
+
 def shown(value: object) -> str:
-    """``value`` as it is quoted in an error: its repr, at most 80 characters; of a longer block its keys."""
-    text = repr(value)
+    """Quote ``value`` in an error: its repr, at most 80 characters; of a longer block its keys."""
+    text = _short.repr(value)
     if len(text) > 80 and isinstance(value, dict):
         text = f"a block with {', '.join(map(str, value))}"
     return text if len(text) <= 80 else f"{text[:77]}..."

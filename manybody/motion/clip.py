@@ -1,18 +1,18 @@
 """A motion clip and its file: frames of a skeleton at a fixed rate.
 
-The file is an uncompressed or compressed NumPy archive (``.npz``, nothing pickled) with these arrays; T frames of B
-bodies, SI units, z up, quaternions wxyz:
+The file is a NumPy archive (``.npz``, compressed or not, without pickles) with these arrays; T frames of B bodies, SI
+units, z up, quaternions wxyz:
 
-=================== =============== ====================================================================
-``format``          () int          1
-``fps``             () float        frames per second, 1 to 1000
-``body_names``      (B,) text       each name once; the root comes first
-``parents``         (B,) int        -1 for the root, for every other body the place of an earlier one
-``local_rotations`` (T, B, 4) float from each body's axes to its parent's; the root's to the world's
-``root_translation`` (T, 3) float   the root's origin in the world, m
-``licence``         () text         who made the motion and what may be done with it
-``offsets``         (B, 3) float    may be missing: each body's origin in its parent's axes, m; root unused
-=================== =============== ====================================================================
+==================== =============== =====================================================================
+``format``           () int          1
+``fps``              () float        frames per second, 1 to 1000
+``body_names``       (B,) text       each name once; the root comes first
+``parents``          (B,) int        -1 for the root, for every other body the index of an earlier one
+``local_rotations``  (T, B, 4) float from each body's axes to its parent's; the root's to the world's
+``root_translation`` (T, 3) float    the root's origin in the world, m
+``licence``          () text         who made the motion, and how it may be used
+``offsets``          (B, 3) float    optional: each body's origin in its parent's axes, m; the root's is unused
+==================== =============== =====================================================================
 """
 
 import dataclasses
@@ -26,9 +26,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from manybody.config.errors import shown
 from manybody.config.files import write_whole
-from manybody.motion.errors import MotionError, read_from, shown
-from manybody.motion.files import MAX_BYTES, read_array_header, read_bytes
+from manybody.motion.errors import MotionError, read_from
+from manybody.motion.files import MAX_BYTES, read_bytes
 from manybody.motion.unsupported import refuse_keys
 
 FORMAT = 1
@@ -36,11 +37,12 @@ FORMAT = 1
 UNIT_TOLERANCE = 1e-2
 """How far from 1 the length of a quaternion may be: text formats round to a few digits."""
 RATES = (1.0, 1000.0)
-"""Least and most frames per second: beyond them no motion was captured, and times and speeds lose their digits."""
+"""Lowest and highest frames per second: outside them, times and speeds lose their digits."""
 FARTHEST = 1e6
-"""Largest coordinate, in m or in the unit of a file: beyond it float32 knows no centimetres, and speeds overflow."""
+"""Largest coordinate, in m or in the unit of a file: above it float32 cannot hold centimetres, and speeds overflow."""
 TURNED = 0.9
-"""Where the last part of most quaternions is above it, most bodies seem to stand half a turn from their parents."""
+"""If the last part of most quaternions is above it, most bodies seem to be half a turn away from their parents."""
+LICENCE_ADVICE = "Say who made the motion, and how it may be used."
 
 _REQUIRED = ("format", "fps", "body_names", "parents", "local_rotations", "root_translation", "licence")
 _KEYS = (*_REQUIRED, "offsets")
@@ -48,7 +50,7 @@ _KEYS = (*_REQUIRED, "offsets")
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """T frames of a skeleton of B bodies. Checked and immutable: the arrays are read-only copies, float32.
+    """T frames of a skeleton of B bodies. Validated and immutable: the arrays are read-only copies, float32.
 
     Raises:
         MotionError: a field is of the wrong shape, not finite, or makes no sense; names it.
@@ -59,13 +61,13 @@ class Clip:
     body_names: Sequence[str]
     """B different names; the root comes first."""
     parents: Sequence[int] | np.ndarray
-    """-1 for the root, for every other body the place of an earlier one."""
+    """-1 for the root, for every other body the index of an earlier one."""
     local_rotations: np.ndarray
     """(T, B, 4) unit quaternions wxyz, from each body's axes to its parent's; the root's to the world's."""
     root_translation: np.ndarray
     """(T, 3) the root's origin in the world, m, z up."""
     licence: str
-    """Who made the motion and what may be done with it."""
+    """Who made the motion, and how it may be used."""
     offsets: np.ndarray | None = None
     """(B, 3) each body's origin in its parent's axes, m, the root's unused; None: size unknown."""
 
@@ -75,25 +77,25 @@ class Clip:
         if frames < 2:
             raise MotionError("local_rotations", f"{frames} frames", "at least 2", "A clip must move.")
         names = _names(self.body_names, bodies)
-        fields: dict[str, Any] = {
+        if not isinstance(self.licence, str) or not self.licence.strip():
+            raise MotionError("licence", shown(self.licence), "a text", LICENCE_ADVICE)
+        fields: dict[str, object] = {
             "fps": _rate(self.fps),
             "body_names": names,
             "parents": _parents(self.parents, bodies),
-            "local_rotations": _unit("local_rotations", rotations, names),
-            "root_translation": _floats(
-                "root_translation", self.root_translation, (frames, 3), f"({frames}, 3)", FARTHEST
-            ),
-            "licence": _text("licence", self.licence),
+            "local_rotations": _unit(rotations, names),
+            "root_translation": _floats("root_translation", self.root_translation, (frames, 3), f"({frames}, 3)"),
+            "licence": str(self.licence),
         }
         if self.offsets is not None:
-            offsets = _floats("offsets", self.offsets, (bodies, 3), f"({bodies}, 3)", FARTHEST)
+            offsets = _floats("offsets", self.offsets, (bodies, 3), f"({bodies}, 3)")
             if bodies > 1 and not offsets[1:].any():
-                advice = "Leave offsets out where the size is unknown."
-                raise MotionError("offsets", "zeros alone", "how far the bodies are from their parents", advice)
+                advice = "Leave offsets out if the size is unknown."
+                raise MotionError("offsets", "zeros alone", "the distances of bodies from their parents", advice)
             fields["offsets"] = offsets
         for name, value in fields.items():
             if isinstance(value, np.ndarray):
-                value = value.astype(np.float32)  # always a copy of its own
+                value = value.astype(np.float32)  # always a copy
                 value.setflags(write=False)
             object.__setattr__(self, name, value)
 
@@ -109,11 +111,11 @@ class Clip:
 
 
 def without_repeats(clip: Clip) -> Clip:
-    """``clip`` at the rate at which it really moves, where every pose stands there k times in a row; else ``clip``.
+    """Return ``clip`` at its true rate if it shows every pose k times in a row, else ``clip`` itself.
 
-    Motions are brought from 30 to 60 frames per second by showing every frame twice. Their velocities would be zero
-    and twice too high in turns. Of each run of k equal frames the first is kept (the last run may be cut off), and
-    the rate is divided by k.
+    Some files store a motion of 30 frames per second at 60 by showing every frame twice. Velocities are then zero and
+    twice too high in turns. Of each run of k equal frames the first is kept (the last run may be cut off), and the rate
+    is divided by k.
     """
     poses = np.concatenate((clip.root_translation, clip.local_rotations.reshape(clip.frames, -1)), axis=-1)
     changes = np.flatnonzero((poses[1:] != poses[:-1]).any(axis=-1)) + 1
@@ -130,11 +132,7 @@ def without_repeats(clip: Clip) -> Clip:
 
 
 def save_clip(path: str | os.PathLike, clip: Clip) -> None:
-    """Write ``clip`` to ``path``, whole or not at all.
-
-    Args:
-        path: the file, ``.npz`` by custom.
-        clip: what to keep.
+    """Write ``clip`` to ``path``, by convention ``.npz``, whole or not at all.
 
     Raises:
         OSError: the disk is full, read-only, gone. An old file is intact and no temporary file stays.
@@ -149,19 +147,17 @@ def save_clip(path: str | os.PathLike, clip: Clip) -> None:
 
 
 def load_clip(path: str | os.PathLike) -> Clip:
-    """Read what :func:`save_clip` wrote. Nothing in the file can run code or fill the memory.
+    """Read a file of :func:`save_clip`. Nothing in it can run code or fill the memory.
 
     Raises:
-        MotionError: for everything that can be wrong with the file; names the field.
+        MotionError: the file is damaged or of another format, or a field is wrong; names the field.
     """
-    content = read_bytes(path)
     with read_from(path):
-        arrays = _arrays(content)
-        version = arrays.pop("format")
-        if version.shape != () or version.dtype.kind not in "iu" or not 1 <= int(version) <= FORMAT:
+        values = _values(read_bytes(path))
+        version = values.pop("format")
+        if type(version) is not int or not 1 <= version <= FORMAT:
             advice = "A newer manybody wrote it: update manybody to load it."
-            raise MotionError("format", shown(version.tolist()), f"1 to {FORMAT}", advice)
-        values: dict[str, Any] = {key: value.item() if value.shape == () else value for key, value in arrays.items()}
+            raise MotionError("format", shown(version), f"1 to {FORMAT}", advice)
         clip = Clip(**values)
         if (np.abs(clip.local_rotations[..., 3]) > TURNED).mean() > 0.5:
             given = "most bodies half a turn about z from their parents"
@@ -169,114 +165,95 @@ def load_clip(path: str | os.PathLike) -> Clip:
         return clip
 
 
-def _arrays(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an archive, after its table of contents and every array's header have been checked."""
+def _values(content: bytes) -> dict[str, Any]:
+    """Read the arrays of an archive by name; text and arrays without dimensions as Python's own values."""
+    key = "file"
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            if "format" not in entries:
-                refuse_keys(sorted(entries))
-            for key in _REQUIRED:
-                if key not in entries:
-                    given = f"only {', '.join(sorted(map(shown, entries))[:12]) or 'an empty archive'}"
-                    raise MotionError(key, given, f"'{key}'", "Is it a motion clip of another program?")
-            for key in entries:
-                if key not in _KEYS:
-                    raise MotionError(shown(key), "an unknown array", f"only {', '.join(_KEYS)}", "Remove it.")
-            size = sum(entry.file_size for entry in entries.values())
-            if size > MAX_BYTES:
-                raise MotionError("file", f"{size} bytes unpacked", f"at most {MAX_BYTES}", "Cut it into clips.")
-            return {key: _array(key, archive.read(entry)) for key, entry in entries.items()}
+            keys = [name.removesuffix(".npy") for name in archive.namelist()]
+            size = sum(entry.file_size for entry in archive.infolist())
+        _check_keys(keys)
+        if size > MAX_BYTES:
+            raise MotionError("file", f"{size} bytes unpacked", f"at most {MAX_BYTES}", "Cut it into clips.")
+        values = {}
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            for key in keys:
+                array = np.asarray(arrays[key])
+                values[key] = array.tolist() if array.ndim == 0 or array.dtype.kind == "U" else array
+        return values
     except MotionError:
         raise
-    except Exception as error:  # zipfile raises a dozen types on damaged input
-        given = f"a damaged file ({type(error).__name__}: {shown(str(error))})"
-        raise MotionError("file", given, "an intact NumPy archive", "Fetch or write it again.") from None
+    except Exception as error:  # zipfile and numpy raise a dozen types on damaged input
+        given = f"damaged content ({type(error).__name__}: {shown(str(error))})"
+        raise MotionError(key, given, "a NumPy archive of numbers and text", "Write it again.") from None
 
 
-def _array(key: str, content: bytes) -> np.ndarray:
-    """One ``.npy`` of the archive. Its length is checked against its header before anything is allocated."""
-    stream = io.BytesIO(content)
-    shape, fortran, dtype = read_array_header(stream, key, "a NumPy array", "Write the file again.")
-    if dtype.kind not in "fiuU":
-        raise MotionError(key, f"an array of {dtype}", "numbers or text", "Pickled objects are never read.")
-    expected = math.prod(shape) * dtype.itemsize
-    if expected != len(content) - stream.tell():
-        given = f"{len(content) - stream.tell()} bytes"
-        raise MotionError(key, given, f"{expected} for shape {shape}", "The file is damaged.")
-    if dtype.itemsize == 0:
-        raise MotionError(key, "an empty text", "a text", "Write one.")
-    flat = np.frombuffer(content, dtype, offset=stream.tell())
-    try:
-        flat.tolist() if dtype.kind == "U" else None
-    except ValueError:
-        raise MotionError(key, "bytes that are no characters", "a text", "The file is damaged.") from None
-    return flat.reshape(shape, order="F" if fortran else "C")
+def _check_keys(keys: Sequence[str]) -> None:
+    if "format" not in keys:
+        refuse_keys(sorted(keys))
+    for key in _REQUIRED:
+        if key not in keys:
+            given = f"only {', '.join(sorted(map(shown, keys))[:12]) or 'an empty archive'}"
+            raise MotionError(key, given, f"'{key}'", "Is it a motion clip of another program?")
+    for key in keys:
+        if key not in _KEYS:
+            raise MotionError(shown(key), "an unknown array", f"only {', '.join(_KEYS)}", "Remove it.")
 
 
-def _floats(field: str, value: Any, shape: tuple[int | None, ...], words: str, limit: float = np.inf) -> np.ndarray:
-    """``value`` as float64 of ``shape``, None for any size above zero; finite in float32, at most ``limit``."""
+def _floats(field: str, value: object, shape: tuple[int | None, ...], shape_text: str) -> np.ndarray:
+    """Convert ``value`` to float64 of ``shape``, where None is any size above zero, and check its numbers."""
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiu":
             raise TypeError
     except (TypeError, ValueError):
-        raise MotionError(field, shown(value), f"numbers of shape {words}") from None
+        raise MotionError(field, shown(value), f"numbers of shape {shape_text}") from None
     fits = array.ndim == len(shape) and all(
-        size > 0 and want in (None, size) for size, want in zip(array.shape, shape, strict=True)
+        size > 0 and expected in (None, size) for size, expected in zip(array.shape, shape, strict=True)
     )
     if not fits:
-        raise MotionError(field, f"shape {array.shape}", words, "T frames, B bodies, the same in all fields.")
+        raise MotionError(field, f"shape {array.shape}", shape_text, "T frames, B bodies, the same in all fields.")
     array = array.astype(np.float64)
-    wrong = ~(np.abs(array) <= np.finfo(np.float32).max)
-    if wrong.any():
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise MotionError(field, f"{array[place]} at {list(place)}", "finite numbers", "Repair or cut the clip.")
-    if (np.abs(array) > limit).any():
-        place = tuple(int(i) for i in np.argwhere(np.abs(array) > limit)[0])
-        advice = "Lengths are in m; repair or cut the clip."
-        raise MotionError(field, f"{array[place]:.6g} at {list(place)}", f"at most {limit:g}", advice)
+    for place in np.argwhere(~(np.abs(array) <= FARTHEST))[:1].tolist():
+        expected = f"finite numbers of at most {FARTHEST:g}"
+        raise MotionError(field, f"{array[tuple(place)]:.6g} at {place}", expected, "Repair or cut the clip.")
     return array
 
 
-def _unit(field: str, quats: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Quaternions (T, B, 4), scaled to length 1."""
+def _unit(quats: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Scale quaternions (T, B, 4) to length 1."""
     norms = np.linalg.norm(quats, axis=-1, keepdims=True)
-    wrong = np.abs(norms[..., 0] - 1) > UNIT_TOLERANCE
-    if wrong.any():
-        frame, body = (int(i) for i in np.argwhere(wrong)[0])
+    for frame, body in np.argwhere(np.abs(norms[..., 0] - 1) > UNIT_TOLERANCE)[:1]:
         given = f"a quaternion of length {norms[frame, body, 0]:.4g} in frame {frame}, body {names[body]!r}"
-        raise MotionError(field, given, "length 1", "Are these quaternions in wxyz order? Normalise them.")
+        advice = "Are these quaternions in wxyz order? Normalise them."
+        raise MotionError("local_rotations", given, "length 1", advice)
     unit: np.ndarray = quats / norms
     return unit
 
 
 def _rate(fps: Any) -> float:
     try:
-        rate = float(fps)
+        rate = math.nan if isinstance(fps, str | bool) else float(fps)
     except (TypeError, ValueError):
         rate = math.nan
     low, high = RATES
-    if isinstance(fps, str | bool) or not low <= rate <= high:
+    if not low <= rate <= high:
         raise MotionError("fps", shown(fps), f"{low:g} to {high:g} frames per second")
     return rate
 
 
-def _names(names: Any, bodies: int) -> tuple[str, ...]:
+def _names(names: Sequence[str], bodies: int) -> tuple[str, ...]:
     if isinstance(names, str) or np.ndim(names) != 1:
         raise MotionError("body_names", shown(names), f"{bodies} names")
-    result = tuple(str(name) if isinstance(name, str) else name for name in names)
-    for place, name in enumerate(result):
-        if not isinstance(name, str) or not name.strip():
-            raise MotionError(f"body_names[{place}]", shown(name), "a name")
-        if name in result[:place]:
-            raise MotionError(f"body_names[{place}]", f"{shown(name)} again", "each name once")
-    if len(result) != bodies:
-        raise MotionError("body_names", f"{len(result)} names", f"{bodies}, as local_rotations has bodies")
-    return result
+    for place, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip() or name in names[:place]:
+            raise MotionError(f"body_names[{place}]", shown(name), "a name that no other body has")
+    if len(names) != bodies:
+        raise MotionError("body_names", f"{len(names)} names", f"{bodies}, the number of bodies in local_rotations")
+    return tuple(map(str, names))
 
 
-def _parents(parents: Any, bodies: int) -> tuple[int, ...]:
+def _parents(parents: Sequence[int] | np.ndarray, bodies: int) -> tuple[int, ...]:
     array = np.asarray(parents)
     if array.dtype.kind not in "iu" or array.shape != (bodies,):
         given = f"shape {array.shape} of {array.dtype}"
@@ -284,12 +261,6 @@ def _parents(parents: Any, bodies: int) -> tuple[int, ...]:
     for body, parent in enumerate(array):
         if not (parent == -1 if body == 0 else 0 <= parent < body):
             expected = "-1, the root" if body == 0 else f"0 to {body - 1}"
-            advice = "Order the bodies so that parents stand before their children; one root."
+            advice = "Order the bodies so that parents come before their children; one root."
             raise MotionError(f"parents[{body}]", str(parent), expected, advice)
     return tuple(int(parent) for parent in array)
-
-
-def _text(field: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise MotionError(field, shown(value), "a text", "Say who made the motion and what may be done with it.")
-    return str(value)

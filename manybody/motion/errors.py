@@ -1,8 +1,7 @@
-"""What a wrong motion file says."""
+"""Errors and warnings about motion files."""
 
 import contextlib
 import os
-import reprlib
 import warnings
 from collections.abc import Iterator
 
@@ -20,22 +19,22 @@ class MotionError(ValueError):
 
 
 class MotionNotice(UserWarning):
-    """Something in a motion file that was passed over: file, and what."""
-
-
-def notice(what: str) -> None:
-    """Warn with a :class:`MotionNotice` about the file of the surrounding :func:`read_from`."""
-    place = f"{_reading[-1]}: " if _reading else ""
-    warnings.warn(plain(f"{place}{what}"), MotionNotice, stacklevel=2)
+    """Something in a motion file that was skipped: file, and what."""
 
 
 _reading: list[str] = []
 """The files that are being read; the last is the innermost."""
 
 
+def notice(message: str) -> None:
+    """Warn with a :class:`MotionNotice` about the file of the surrounding :func:`read_from`."""
+    place = f"{_reading[-1]}: " if _reading else ""
+    warnings.warn(plain(f"{place}{message}"), MotionNotice, stacklevel=2)
+
+
 @contextlib.contextmanager
 def read_from(path: str | os.PathLike) -> Iterator[None]:
-    """Errors raised inside that name no file yet name ``path``, and so do notices."""
+    """Add ``path`` to errors without a file, and to notices, that are raised inside."""
     _reading.append(os.fspath(path))
     try:
         yield
@@ -49,30 +48,17 @@ def read_from(path: str | os.PathLike) -> Iterator[None]:
 
 @contextlib.contextmanager
 def chosen_by(setting: str) -> Iterator[None]:
-    """Errors raised inside name ``setting`` first, which says what to read; a missing file's error how to change it."""
+    """Put ``setting``, which names the file, in front of errors raised inside."""
     try:
         yield
     except MotionError as error:
-        told = str(error).removeprefix("file: ")
-        if error.field == "file" and error.given == "nothing there":
-            told += f" Is the clip elsewhere now? Say where: {setting}=FILE, also beside play."
-        error.args = (f"{setting}: {told}",)
+        text = str(error).removeprefix("file: ")
+        if error.field == "file" and error.given == "no such file":
+            text += f" If the clip has moved, give its path: {setting}=FILE, also to play."
+        error.args = (f"{setting}: {text}",)
         raise
 
 
 def plain(text: str) -> str:
-    """``text`` of a file on one line: control characters, which could forge lines or colours, as their escapes."""
+    """Escape control characters of a file's text, which could forge lines or colours."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
-_short = reprlib.Repr()
-_short.maxlevel, _short.maxstring, _short.maxother = 2, 70, 70
-
-
-def shown(value: object) -> str:
-    """``value`` as it is quoted in an error: its repr, without control characters, cut to some 80 characters.
-
-    The nested lists of a hostile file are not written out: their repr may not fit into the memory.
-    """
-    text = _short.repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

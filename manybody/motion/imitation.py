@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def pose_distances(motion: Tensor, clip: Tensor) -> Tensor:
-    """(T, R) mean distances in m over B bodies between each frame of ``motion`` and each of ``clip``.
+    """Return the mean distances (T, R) in m over B bodies between each frame of ``motion`` and each of ``clip``.
 
     Args:
         motion: (T, B, 3) positions relative to the root, in the frame of its heading, m.
@@ -17,13 +17,13 @@ def pose_distances(motion: Tensor, clip: Tensor) -> Tensor:
 
 
 def imitation_error(motion: Tensor, clip: Tensor) -> float:
-    """Mean distance (m) of the bodies, relative to the root, after the best alignment in time.
+    """Return the mean distance (m) of the bodies, relative to the root, after the best alignment in time.
 
-    The measure of the AMP paper (arXiv 2104.02180, section 8): every frame of the motion is compared with a frame of
-    the clip, the two aligned by dynamic time warping. The clip is repeated as often as the motion needs, and the motion
-    may begin anywhere in it. From one frame of the motion to the next the clip goes on by one frame, or by two, or
-    stays and goes on by one after that (Sakoe & Chiba 1978, slope between 1/2 and 2): without that limit a figure that
-    stands still would be compared with one favourable frame all the time.
+    The measure of the AMP paper (arXiv 2104.02180, section 8): dynamic time warping aligns every frame of the motion
+    with a frame of the clip. The clip repeats, and the motion may start anywhere in it. From one frame of the motion to
+    the next the clip advances by one frame, or by two, or stays once and then advances by one (Sakoe & Chiba 1978,
+    slope between 1/2 and 2): without that limit a figure that stands still would be compared with one favourable frame
+    all the time.
 
     Args:
         motion: (T, B, 3) positions relative to the root, in the frame of its heading, m.
@@ -50,8 +50,8 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
 
 
 def still_error(clip: Tensor) -> float:
-    """The :func:`imitation_error` of a figure that stays in the mean pose of ``clip`` (R, B, 3) while it goes on, m.
+    """Return the :func:`imitation_error` in m of a figure that stays in the mean pose of ``clip`` (R, B, 3).
 
-    What a policy has to beat: an error near this one says nothing about the motion.
+    A policy that imitates must be clearly below it.
     """
     return imitation_error(clip.mean(dim=0).expand_as(clip), clip)

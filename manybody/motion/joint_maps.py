@@ -1,4 +1,4 @@
-"""Which joint of another skeleton moves which body of ours: by the names in use, or by a user's YAML file."""
+"""Which joint of another skeleton moves which body of the AMP humanoid: by usual names, or by a user's YAML file."""
 
 import collections
 import itertools
@@ -6,11 +6,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from manybody.motion.errors import MotionError, read_from, shown
+from manybody.config.errors import shown
+from manybody.motion.errors import MotionError
 from manybody.motion.files import read_yaml
-
-_MAX_YAML = 64 * 1024
-"""Bytes of a joint map; longer ones are refused unread."""
 
 _TRUNK = {
     "pelvis": ("pelvis", "hips", "hip", "root"),
@@ -38,7 +36,7 @@ NAMES = _TRUNK | {
 }
 """Body of :data:`~manybody.motion.skeletons.AMP_HUMANOID` to the names of its joint elsewhere, the best first.
 
-As :func:`plain_names` writes them. They cover DeepMimic, Mixamo, LAFAN1, the usual BVH conversions of CMU's motions,
+In the form of :func:`plain_names`. They cover DeepMimic, Mixamo, LAFAN1, the usual BVH conversions of CMU's motions,
 CMU's own ASF names, SMPL, 100STYLE, Biped (``Bip01 L Thigh``), MotionBuilder (``Character1_LeftArm``) and Unreal's
 mannequin (``thigh_l``).
 """
@@ -46,20 +44,19 @@ SIDES = ("left", "right", "l", "r")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 """The words of ``Bip01 L UpperArm``, ``LeftUpLeg``, ``spine_03``."""
 OPTIONAL = ("right_hand", "left_hand")
-"""Bodies without a joint of their own: where theirs is known, it tells where the lower arm points."""
+"""Bodies without a joint: the joint of the other skeleton, if there is one, shows where the lower arm points."""
 
 
 def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Body of ours to a joint among ``names``, found by :data:`NAMES`; entries of ``given`` come first.
+    """Find the joint among ``names`` for each body, by :data:`NAMES`; entries of ``given`` come first.
 
     Raises:
-        MotionError: ``given`` names a body or joint that is not there, or one that another body has; or a joint is not
-            found. Lists those there are.
+        MotionError: ``given`` has an unknown body or joint, or the joint of another body; or a joint is not found.
     """
     given = given or {}
     for body, name in given.items():
         if body not in NAMES:
-            raise MotionError(f"joint map: {shown(body)}", "no body of ours", f"one of {', '.join(NAMES)}")
+            raise MotionError(f"joint map: {shown(body)}", "an unknown body", f"one of {', '.join(NAMES)}")
         if name not in names:
             expected = f"one of the clip's joints: {', '.join(names)}"
             raise MotionError(f"joint map: {body}", shown(name), expected)
@@ -68,13 +65,13 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
     found |= given
     missing = [body for body in NAMES if body not in found and body not in OPTIONAL]
     if missing:
-        advice = f"Write a YAML file with lines such as '{missing[0]}: <joint>' and give it as the joint map."
+        advice = f"Write a joint map, a YAML file with lines such as '{missing[0]}: <joint>'."
         expected = f"a name such as {NAMES[missing[0]][0]!r} among the clip's joints: {', '.join(names)}"
         raise MotionError("joint map", f"no joint for {', '.join(missing)}", expected, advice)
     for body, name in given.items():
         other = next((other for other in found if found[other] == name and other != body), None)
         if other is not None:
-            advice = f"Say which joint {other} has, or take this line out."
+            advice = f"Add a line for {other}, or remove this one."
             raise MotionError(f"joint map: {body}", f"{shown(name)}, the joint of {other}", "another", advice)
     return found
 
@@ -87,25 +84,22 @@ IN_LIMBS = tuple(
         map(itertools.pairwise, (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot")))
     )
 )
-"""Bodies of which the first's joint carries the second's."""
+"""Pairs of bodies: the joint of the first carries the joint of the second."""
 AT_TRUNK = (
     ("pelvis", "torso"),
     ("torso", "head"),
     *(pair for side in _SIDES for pair in (("torso", f"{side}upper_arm"), ("pelvis", f"{side}thigh"))),
 )
-"""Bodies of which the second's joint does not carry the first's. Both may hang on a third: spines differ."""
+"""Pairs of bodies: the joint of the second does not carry that of the first. Spines differ: a third may carry both."""
 
 
 def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[str, int]) -> None:
-    """Make sure that the joints of a skeleton hang on each other as our bodies do.
+    """Raise MotionError unless the joints of a skeleton carry each other as the humanoid's bodies do.
 
     Args:
         names: of its joints.
-        parents: place of each joint's parent, -1 for the root.
-        joints: body of ours to the place of its joint.
-
-    Raises:
-        MotionError: one does not.
+        parents: index of each joint's parent, -1 for the root.
+        joints: body of the humanoid to the index of its joint.
     """
 
     def carries(upper: str, lower: str) -> bool:
@@ -122,7 +116,7 @@ def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[
 
 
 def plain_names(names: Sequence[str]) -> list[str]:
-    """``names`` in small letters without spaces and signs, the side first, without what most of them begin with."""
+    """Write ``names`` in small letters without spaces and signs, the side first, without a prefix that most share."""
     words = [
         [word.lower() if word.isalpha() else str(int(word)) for word in WORDS.findall(name.rpartition(":")[2])]
         for name in names
@@ -137,15 +131,13 @@ def plain_names(names: Sequence[str]) -> list[str]:
 
 
 def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
-    """The entries of a YAML file: lines of ``body of ours: joint of theirs``.
+    """Read a YAML file with lines of ``body of the humanoid: joint of the file``.
 
     Raises:
-        MotionError: the file cannot be read, is no YAML, or holds something else.
+        MotionError: the file cannot be read, is not YAML, or has other content.
     """
-    with read_from(path):
-        content = read_yaml(path, _MAX_YAML, "joint map")
-        if not isinstance(content, dict) or not all(
-            isinstance(text, str) for entry in content.items() for text in entry
-        ):
-            raise MotionError("joint map", shown(content), "lines of 'body of ours: joint of theirs'")
-        return content
+    content = read_yaml(path)
+    for body, joint in content.items():
+        if not isinstance(body, str) or not isinstance(joint, str):
+            raise MotionError(f"joint map: {body}", shown(joint), "lines of 'body: joint'", path=path)
+    return dict(content)

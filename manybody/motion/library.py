@@ -4,23 +4,22 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 import torch
 from torch import Tensor
 
+from manybody.config.errors import shown
 from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
 from manybody.motion.bundled import find_motion
 from manybody.motion.clip import Clip
-from manybody.motion.errors import MotionError, read_from, shown
+from manybody.motion.errors import MotionError, read_from
 from manybody.motion.files import read_yaml
 from manybody.motion.importers import read_motion
 
 SIZES = 4.0
-"""How much larger or smaller a skeleton may be than the body that imitates it: a child, not another unit of length."""
-_MAX_YAML = 256 * 1024
-"""Bytes of a list of clips; longer ones are refused unread."""
+"""Largest ratio of the sizes of a skeleton and the body that imitates it: a child passes, a wrong unit does not."""
 
 
 class MotionState(NamedTuple):
@@ -44,16 +43,16 @@ class MotionLib:
     """C clips of one skeleton (the same names and parents; its size may differ), all tensors on one device.
 
     Between two frames the root moves in a straight line and every joint turns about a fixed axis, both at constant
-    speed (lerp and slerp). Velocities are those of just this motion: constant between frames, and in agreement with
-    finite differences of the pose. Nothing here waits for the device.
+    speed (lerp and slerp). Velocities are the derivatives of this motion: constant between frames, and in agreement
+    with finite differences of the pose. Nothing here waits for the device.
 
     Args:
         clips: at least one; each with ``offsets``.
         weights: C numbers from 0 on; how often each is drawn, up to a common factor. Default: all alike.
-        device: where to.
+        device: of all tensors.
 
     Raises:
-        MotionError: the clips do not fit together, lack a skeleton, or the weights are no weights.
+        MotionError: the clips do not fit together or lack a skeleton, or a weight is wrong.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class MotionLib:
         weights = _weights([1.0] * len(clips) if weights is None else weights, len(clips))
 
         self.source: Path | None = None
-        """The file of the first clip, whose skeleton all share; None where it did not come from one."""
+        """The file of the first clip, whose skeleton all share; None if it is not from a file."""
         self.device = torch.device(device)
         self.body_names = tuple(clips[0].body_names)
         self.parents = tuple(clips[0].parents)
@@ -85,22 +84,22 @@ class MotionLib:
         cumulative = torch.tensor(weights, dtype=torch.float64).cumsum(0)
         self._cumulative = (cumulative / cumulative[-1]).to(self.device)
 
-        self._offsets = self._tensor([clip.offsets for clip in clips])
+        self._offsets = torch.stack([self._tensor(clip.offsets) for clip in clips])
         moving = zip(*(_moving(clip) for clip in clips), strict=True)
         self._root, self._joints = (torch.cat(parts).to(self.device) for parts in moving)
 
     @classmethod
     def load(cls, source: str | Path | Sequence[str | Path], device: torch.device | str = "cpu") -> "MotionLib":
-        """A library of the clips in files.
+        """Make a library of the clips in files.
 
         Args:
-            source: one clip, a file of any known format or the name of a shipped one; several; or a YAML file that
-                lists them: ``motions: [{file: walk, weight: 0.7}, {file: mine.npz}]``, paths relative to that file and
-                the weight 1 where it is not given.
-            device: where to.
+            source: one clip, a file of any known format or the name of a bundled one; several; or a YAML file that
+                lists them: ``motions: [{file: walk, weight: 0.7}, {file: mine.npz}]``, paths relative to that file;
+                the default weight is 1.
+            device: of all tensors.
 
         Raises:
-            MotionError: a file is missing, broken, or does not fit to the others.
+            MotionError: a file is missing or broken, or does not fit to the others.
         """
         sources = [source] if isinstance(source, str | os.PathLike) else source
         paths, weights = [find_motion(path) for path in sources], None
@@ -116,61 +115,41 @@ class MotionLib:
         return library
 
     def check_skeleton(self, body_names: Sequence[str], parents: Sequence[int]) -> None:
-        """Make sure that the clips are of a body with these names and parents.
-
-        Raises:
-            MotionError: they are of another; names the file and what differs.
-        """
+        """Raise MotionError with the differences unless the clips are of a body with these names and parents."""
         advice = "Retarget the clip: manybody motion convert."
-        given, expected = (self.body_names, self.parents), (tuple(body_names), tuple(parents))
-        _check_same("", given, expected, advice, self.source)
+        _check_same("", (self.body_names, self.parents), (tuple(body_names), tuple(parents)), advice, self.source)
 
     def check_size(self, offsets: Tensor) -> None:
-        """Make sure that the clips are of a body of this size, up to the factor :data:`SIZES`.
+        """Raise MotionError unless the clips are of a body of this size, up to the factor :data:`SIZES`.
 
         Args:
-            offsets: (B, 3) each body's origin in its parent's axes, m; the root's does not matter.
-
-        Raises:
-            MotionError: one is of another.
+            offsets: (B, 3) each body's origin in its parent's axes, m; the root's is unused.
         """
         lengths = [one[..., 1:, :].norm(dim=-1).sum(dim=-1) for one in (self._offsets, offsets)]
-        ratios = (lengths[0] / lengths[1]).tolist()  # once, when a task is made
-        for place, ratio in enumerate(ratios):
+        for place, ratio in enumerate((lengths[0] / lengths[1]).tolist()):  # once, when a task is made
             if not 1 / SIZES <= ratio <= SIZES:
-                words = f"a skeleton {ratio:.3g} times as large as the body that is to move"
+                given = f"a skeleton {ratio:.3g} times as large as the body that is to move"
                 advice = "Lengths are in m: scale offsets and root_translation of the clip."
                 field = f"clips[{place}].offsets" if len(self) > 1 else "offsets"
-                raise MotionError(field, words, f"one of 1/{SIZES:g} to {SIZES:g} times", advice, self.source)
+                raise MotionError(field, given, f"one of 1/{SIZES:g} to {SIZES:g} times", advice, self.source)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def sample_motions(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """``count`` clips drawn by weight, with replacement.
-
-        Args:
-            count: M.
-            generator: on the library's device; None means torch's own.
-
-        Returns:
-            (M,) int64 places of clips.
-        """
+        """Draw ``count`` clips (count,) int64 by weight, with replacement. The generator is on the library's device."""
         # torch.multinomial looks at the weights on the host; inverting their cumulative sum does not.
         drawn = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
         return torch.searchsorted(self._cumulative, drawn, right=True)
 
     def sample_times(self, motions: Tensor, generator: torch.Generator | None = None, history: float = 0.0) -> Tensor:
-        """A time for each of ``motions``, evenly distributed over its clip.
+        """Draw a time (M,) s for each of ``motions`` (M,), evenly distributed over its clip.
 
         Args:
-            motions: (M,) places of clips.
-            generator: on the library's device; None means torch's own.
-            history: seconds at the beginning of each clip that are not drawn, so that the frames before the time
-                exist. In a clip that is shorter, its end is drawn.
-
-        Returns:
-            (M,) seconds.
+            motions: (M,) indices of clips.
+            generator: on the library's device; None: torch's own.
+            history: seconds at the start of each clip that are not drawn, so that the frames before the time exist. In
+                a shorter clip, its end is drawn.
         """
         length = self.lengths[motions]
         first = length.clamp_max(history)
@@ -180,15 +159,15 @@ class MotionLib:
     def sample(
         self, count: int, generator: torch.Generator | None = None, history: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """Clips drawn by weight and a time in each: :meth:`sample_motions`, :meth:`sample_times`."""
+        """Draw clips by weight and a time in each: :meth:`sample_motions`, :meth:`sample_times`."""
         motions = self.sample_motions(count, generator)
         return motions, self.sample_times(motions, generator, history)
 
     def state(self, motions: Tensor, times: Tensor) -> MotionState:
-        """The pose of each clip at its time.
+        """Interpolate the pose of each clip at its time.
 
         Args:
-            motions: (M,) int64 places of clips.
+            motions: (M,) int64 indices of clips.
             times: (M,) seconds; before the first and after the last frame the pose is that of the frame, still with its
                 velocity.
         """
@@ -208,17 +187,16 @@ class MotionLib:
         return MotionState(position, rotations[:, 0], velocity, spin, rotations, turning)
 
     def body_pose(self, motions: Tensor, state: MotionState) -> BodyPose:
-        """Where the bodies of clips ``motions`` (M,) are in what :meth:`state` returned for them."""
+        """Return where the bodies of clips ``motions`` (M,) are in their :meth:`state`."""
         offsets = self._offsets[motions]
         return forward_kinematics(self.parents, offsets, state.root_position, state.local_rotations)
 
-    def _tensor(self, values: Any) -> Tensor:
-        parts = [torch.tensor(value, dtype=torch.float32) for value in values]
-        return torch.stack(parts).to(self.device)
+    def _tensor(self, values: object) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
 
 
 def _moving(clip: Clip) -> tuple[Tensor, Tensor]:
-    """(T, 6) position and velocity of the root; (T, B, 7) rotation and velocity of each body against its parent.
+    """Return (T, 6) position and velocity of the root; (T, B, 7) rotation and velocity of each body to its parent.
 
     Velocities lead from each frame to the next, and are taken in float64: at 60 frames per second a rounding error
     of a pose grows sixtyfold.
@@ -236,24 +214,20 @@ _Tree = tuple[Sequence[str], Sequence[int]]
 """Names and parents of bodies."""
 
 
-def _tree(clip: Clip) -> _Tree:
-    return clip.body_names, tuple(clip.parents)
-
-
 def _check_clip(prefix: str, clip: Clip, first: Clip) -> None:
-    """Make sure that ``clip`` has a size and the skeleton of the ``first`` of a library."""
+    """Raise MotionError unless ``clip`` has a size and the skeleton of the ``first`` of a library."""
     if clip.offsets is None:
         advice = "Positions need the skeleton's size: give the clip offsets."
         raise MotionError(f"{prefix}offsets", "none", "(B, 3) numbers", advice)
-    advice = "All clips of a library share one skeleton, that of the first; retarget or split them."
-    _check_same(prefix, _tree(clip), _tree(first), advice)
+    advice = "All clips of a library share the skeleton of the first; retarget or split them."
+    given, expected = ((one.body_names, tuple(one.parents)) for one in (clip, first))
+    _check_same(prefix, given, expected, advice)
 
 
 def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: Path | None = None) -> None:
-    """Make sure that two skeletons are the same; the error names the bodies that differ."""
-    unknown, missing = (
-        [name for name in one[0] if name not in other[0]] for one, other in ((given, expected), (expected, given))
-    )
+    """Raise MotionError with the bodies that differ, unless two skeletons are the same."""
+    unknown = [name for name in given[0] if name not in expected[0]]
+    missing = [name for name in expected[0] if name not in given[0]]
     if unknown or missing:
         raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice, path)
     for field, ours, theirs in zip(("body_names", "parents"), given, expected, strict=True):
@@ -263,7 +237,6 @@ def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: P
 
 
 def _few(names: Sequence[str]) -> str:
-    """The first of ``names`` as an error quotes them."""
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(map(shown, names[:4])) + more or "no other body"
 
@@ -271,39 +244,38 @@ def _few(names: Sequence[str]) -> str:
 def _weights(weights: Sequence[float], count: int) -> list[float]:
     if len(weights) != count:
         raise MotionError("weights", f"{len(weights)}", f"{count}, one for each clip")
-    for place, weight in enumerate(weights):
-        if not 0 <= weight < math.inf:
-            raise MotionError(f"weights[{place}]", str(weight), "a finite number from 0 on")
-    if not 0 < sum(weights) < math.inf:
-        raise MotionError("weights", f"a sum of {sum(weights)}", "a finite number above 0")
-    return [float(weight) for weight in weights]
+    numbers = [_weight(f"weights[{place}]", weight) for place, weight in enumerate(weights)]
+    if not 0 < sum(numbers) < math.inf:
+        raise MotionError("weights", f"a sum of {sum(numbers)}", "a finite number above 0")
+    return numbers
+
+
+def _weight(field: str, weight: object) -> float:
+    try:
+        number = float(weight) if isinstance(weight, SupportsFloat | str) else math.nan  # YAML reads 1e-1 as text
+    except ValueError:
+        number = math.nan
+    if isinstance(weight, bool) or not 0 <= number < math.inf:
+        raise MotionError(field, shown(weight), "a finite number from 0 on")
+    return number
 
 
 def _read_list(path: Path) -> tuple[list[Path], list[float]]:
-    """Files and weights of a YAML list of clips."""
+    """Read files and weights of a YAML list of clips."""
+    content = read_yaml(path)
     with read_from(path):
-        content = read_yaml(path, _MAX_YAML, "list of motions")
-        if not isinstance(content, dict) or set(content) != {"motions"}:
-            given = ", ".join(map(shown, content)) if isinstance(content, dict) else shown(content)
+        motions = content.get("motions")
+        if set(content) != {"motions"} or not isinstance(motions, list) or not motions:
+            given = shown(motions) if set(content) == {"motions"} else ", ".join(map(shown, content))
             raise MotionError("motions", given, "'motions' alone, a list of {file, weight}")
-        motions = content["motions"]
-        if not isinstance(motions, list) or not motions:
-            raise MotionError("motions", shown(motions), "a list of {file, weight}")
-        entries = [_entry(f"motions[{place}]", entry) for place, entry in enumerate(motions)]
-        files = [find_motion(file, path.parent) for file, _ in entries]
-    return files, [weight for _, weight in entries]
-
-
-def _entry(field: str, entry: Any) -> tuple[str, float]:
-    if not isinstance(entry, dict) or not {"file"} <= set(entry) <= {"file", "weight"}:
-        raise MotionError(field, shown(entry), "a file and perhaps its weight", "Write {file: ..., weight: ...}.")
-    file, weight = entry["file"], entry.get("weight", 1.0)
-    if not isinstance(file, str) or not file:
-        raise MotionError(f"{field}.file", shown(file), "a path")
-    try:
-        number = math.nan if isinstance(weight, bool) else float(weight)  # YAML reads 1e-1 as text
-    except (TypeError, ValueError):
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise MotionError(f"{field}.weight", shown(weight), "a finite number from 0 on")
-    return file, number
+        files, weights = [], []
+        for place, entry in enumerate(motions):
+            field = f"motions[{place}]"
+            if not isinstance(entry, dict) or not {"file"} <= set(entry) <= {"file", "weight"}:
+                advice = "Write {file: ..., weight: ...}."
+                raise MotionError(field, shown(entry), "a file and perhaps its weight", advice)
+            if not isinstance(entry["file"], str) or not entry["file"]:
+                raise MotionError(f"{field}.file", shown(entry["file"]), "a path")
+            files.append(find_motion(entry["file"], path.parent))
+            weights.append(_weight(f"{field}.weight", entry.get("weight", 1.0)))
+    return files, weights

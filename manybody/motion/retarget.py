@@ -1,4 +1,4 @@
-"""Retargeting: the motion of another skeleton, brought to ours."""
+"""Retargeting: the motion of another skeleton on the AMP humanoid."""
 
 import dataclasses
 import itertools
@@ -25,9 +25,9 @@ from manybody.motion.skeletons import AMP_HUMANOID, Skeleton
 UPRIGHT = 0.8
 """Least height of the head above the hips at rest, as a share of their distance."""
 STRAIGHT = 0.1
-"""Below this sine of its angle a hinge counts as straight: its plane is then more and more that of the whole clip."""
+"""Sine of a hinge's angle below which its plane cannot be measured and approaches the mean plane of the clip."""
 BEYOND = 0.3
-"""Up to this sine of its angle a limb bent against its hinge counts as overstretched, not as turned about itself."""
+"""Sine of the angle up to which a limb bent against its hinge counts as overstretched, not as twisted."""
 LIMBS = tuple(
     tuple(f"{side}_{part}" for part in parts)
     for parts in (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot"))
@@ -44,21 +44,20 @@ def retarget(
     names: Mapping[str, str] | None = None,
     rest_frame: int | None = None,
 ) -> Clip:
-    """``clip`` on ``skeleton``, standing on the ground.
+    """Transfer ``clip`` to ``skeleton``, standing on the ground.
 
-    As IsaacGymEnvs' retargeting script does it: rest poses are aligned, joints mapped, the way of the hips scaled by
-    the ratio of the legs' lengths, elbows and knees made hinges, and the clip put on the ground (:func:`grounded`)
-    at height 0. Every body turns in the world as its joint does since the rest pose, so turns of joints in between
-    (several spine joints, collar bones) are included. Arms and legs point where theirs point: what bends an elbow or a
-    knee out of its hinge's plane becomes a twist of the upper arm or thigh. Forward at rest becomes +x.
+    The steps are those of IsaacGymEnvs' retargeting script: rest poses are aligned, joints mapped, the path of the hips
+    scaled by the ratio of the legs' lengths, elbows and knees made hinges, and the clip put on the ground
+    (:func:`grounded`) at height 0. Every body turns in the world as its joint does since the rest pose, which includes
+    the turns of joints in between (several spine joints, collar bones). Arms and legs keep their directions: if an
+    elbow or a knee bends out of its hinge's plane, the upper arm or thigh twists. Forward at rest becomes +x.
 
     Args:
         clip: with ``offsets``; its unit of length does not matter.
         skeleton: with the bodies of :data:`~manybody.motion.skeletons.AMP_HUMANOID`; its proportions are free.
-        names: body of ours to joint of theirs, where the built-in :data:`~manybody.motion.joint_maps.NAMES` do not
-            know better.
+        names: body of ``skeleton`` to joint of ``clip``, in addition to :data:`~manybody.motion.joint_maps.NAMES`.
         rest_frame: the frame in which the figure stands upright, feet flat on the ground, arms hanging or spread. None:
-            it stands so where all rotations are identity, as in most files.
+            it stands so with all rotations identity, as in most files.
 
     Raises:
         MotionError: a joint is not found, the clip has no offsets, or its rest pose does not stand upright.
@@ -99,7 +98,7 @@ def retarget(
 
 
 def _rest(clip: Clip, frame: int | None) -> BodyPose:
-    """Positions (B, 3) and rotations (B, 4) of the bodies at rest."""
+    """Return positions (B, 3) and rotations (B, 4) of the bodies at rest."""
     if frame is None:
         clip = dataclasses.replace(
             clip, local_rotations=np.tile([1.0, 0.0, 0.0, 0.0], (clip.frames, len(clip.parents), 1))
@@ -112,7 +111,7 @@ def _rest(clip: Clip, frame: int | None) -> BodyPose:
 
 
 def _heading(rest: Mapping[str, Tensor]) -> Tensor:
-    """Where the resting figure faces: angle () about z from +x in rad; its left is 90 degrees further."""
+    """Return the direction of the resting figure: angle () about z from +x in rad; its left is 90 degrees further."""
     left = rest["left_thigh"] - rest["right_thigh"]
     up = rest["head"] - (rest["left_thigh"] + rest["right_thigh"]) / 2
     if up[2] < UPRIGHT * up.norm() or left[:2].norm() == 0:
@@ -123,9 +122,9 @@ def _heading(rest: Mapping[str, Tensor]) -> Tensor:
 
 
 def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
-    """The turn (4,) that brings ``body``, hanging straight down, to where it points in the rest pose of the clip.
+    """Return the turn (4,) of ``body`` from hanging straight down to its direction in the rest pose of the clip.
 
-    Trunk and feet rest in both figures alike: upright, and flat on the ground.
+    Trunk and feet are alike in both rest poses: upright, and flat on the ground.
     """
     for upper, lower, end in LIMBS:
         if body in (upper, lower):
@@ -138,11 +137,11 @@ def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
 
 
 def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """``upper`` and ``lower`` (T, 4) of a limb, its joint a hinge about y, both parts pointing where they pointed.
+    """Make the joint of a limb, ``upper`` and ``lower`` (T, 4), a hinge about y; both parts keep their directions.
 
-    Seen from the upper part, the lower points to d. A twist of the upper part about its length brings d into the
-    plane y = 0, to the side where the hinge bends; what is left is the hinge's angle, which keeps to ``limits``.
-    A limb that is a little overstretched (:data:`BEYOND`) is made straight instead: that twist would be half a turn.
+    Seen from the upper part, the lower points to d. A twist of the upper part about its length turns d into the plane
+    y = 0, to the side to which the hinge bends; the rest is the hinge's angle, clamped to ``limits``. A limb that is a
+    little overstretched (:data:`BEYOND`) is made straight instead, as that twist would be half a turn.
     """
     seen = quat_multiply(quat_conjugate(upper), lower)
     side = -1.0 if limits[0] + limits[1] > 0 else 1.0
@@ -162,7 +161,7 @@ def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[
 
 
 def _size(skeleton: Skeleton, rest: Mapping[str, Tensor]) -> float:
-    """Our length of a leg in m divided by theirs."""
+    """Return the length of the legs of ``skeleton`` in m, divided by that of the clip."""
     ours = dict(zip(skeleton.names, np.linalg.norm(skeleton.offsets, axis=1), strict=True))
     legs = [(upper, lower) for leg in LIMBS[2:] for upper, lower in itertools.pairwise(leg)]
     theirs = sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in legs)
@@ -170,7 +169,7 @@ def _size(skeleton: Skeleton, rest: Mapping[str, Tensor]) -> float:
 
 
 def _continuous(quats: Tensor) -> Tensor:
-    """``quats`` (T, B, 4) with signs chosen so that neighbours in time are near each other."""
+    """Choose the signs of ``quats`` (T, B, 4) so that neighbours in time are near each other."""
     flips = (quats[1:] * quats[:-1]).sum(dim=-1, keepdim=True) < 0
     signs = torch.cat((torch.ones_like(quats[:1, :, :1]), torch.where(flips, -1.0, 1.0)))
     return quats * signs.cumprod(dim=0)

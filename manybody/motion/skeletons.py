@@ -1,4 +1,4 @@
-"""Skeletons that this project knows by heart: their bodies, sizes and hinges."""
+"""The skeleton of the AMP humanoid: bodies, sizes and hinges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Skeleton:
     names: tuple[str, ...]
     """B names; the root comes first."""
     parents: tuple[int, ...]
-    """-1 for the root, for every other body the place of an earlier one."""
+    """-1 for the root, for every other body the index of an earlier one."""
     offsets: np.ndarray
     """(B, 3) each body's origin in its parent's axes, m; the root's is zero."""
     hinges: Mapping[str, tuple[float, float]]
@@ -27,7 +27,7 @@ class Skeleton:
     feet: tuple[str, str]
     """Right and left."""
     sole_centre: np.ndarray
-    """(3,) centre of the box that stands for a foot, in the foot's axes, m."""
+    """(3,) centre of the foot's box, in the foot's axes, m."""
     sole_half: np.ndarray
     """(3,) its half lengths along the foot's axes, m."""
 
@@ -36,7 +36,7 @@ class Skeleton:
         return (tuple(clip.body_names), tuple(clip.parents)) == (self.names, self.parents)
 
     def sole_corners(self) -> np.ndarray:
-        """(4, 3) lower corners of the foot's box in the foot's axes, m: heel right, heel left, toe right, toe left."""
+        """Return the lower corners (4, 3) of a foot's box in its axes, m: heel right, left, toe right, left."""
         signs = np.array([[-1, -1, -1], [-1, 1, -1], [1, -1, -1], [1, 1, -1]])
         return self.sole_centre + signs * self.sole_half
 
@@ -76,5 +76,5 @@ AMP_HUMANOID = Skeleton(
 )
 """The humanoid of AMP, 15 bodies: names, order, offsets and ranges as in IsaacGymEnvs' amp_humanoid.xml (BSD-3).
 
-The hands have no joint of their own in simulation. The sole is this project's: 0.05 m below the ankle, 0.177 m long.
+The hands have no joint in simulation. The sole is this project's: 0.05 m below the ankle, 0.177 m long.
 """

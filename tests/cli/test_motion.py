@@ -268,7 +268,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         ),
         (
             ["info", "a.bvh", "--joint-map", "no.yaml"],
-            "no.yaml: file: got nothing there; expected a joint map",
+            "no.yaml: no such file",
         ),
         (
             ["convert", "a.bvh", "b.npz", "--as-is", "--rest", "0"],

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from toy_motion import NAMES, PARENTS, fields, make_clip, quats
 
+from manybody.config.errors import shown
 from manybody.motion.clip import Clip, load_clip, save_clip, without_repeats
-from manybody.motion.errors import MotionError, shown
+from manybody.motion.errors import MotionError
 
 
 def test_what_is_saved_comes_back(tmp_path):
@@ -83,7 +84,7 @@ NOT_FINITE[4, 2] = np.nan
         ({"fps": "30"}, "fps", "got '30'"),
         ({"body_names": NAMES[:3]}, "body_names", "got 3 names; expected 4"),
         ({"body_names": 7}, "body_names", "got 7"),
-        ({"body_names": ("hip", "thigh", "hip", "arm")}, "body_names[2]", "each name once"),
+        ({"body_names": ("hip", "thigh", "hip", "arm")}, "body_names[2]", "a name that no other"),
         ({"body_names": ("hip", "", "shin", "arm")}, "body_names[1]", "a name"),
         ({"parents": (0, 0, 1, 0)}, "parents[0]", "-1, the root"),
         ({"parents": (-1, 2, 1, 0)}, "parents[1]", "expected 0 to 0. Order the bodies"),
@@ -99,9 +100,9 @@ NOT_FINITE[4, 2] = np.nan
         ({"offsets": np.zeros((3, 3))}, "offsets", "expected (4, 3)"),
         ({"offsets": np.full((4, 3), 1e300)}, "offsets", "finite"),
         ({"offsets": np.zeros((4, 3))}, "offsets", "got zeros alone"),
-        ({"offsets": np.full((4, 3), 1e7)}, "offsets", "got 1e+07 at [0, 0]; expected at most 1e+06"),
+        ({"offsets": np.full((4, 3), 1e7)}, "offsets", "got 1e+07 at [0, 0]; expected finite numbers of at most 1e+06"),
         ({"root_translation": np.full((6, 3), -1e30)}, "root_translation", "got -1e+30 at [0, 0]"),
-        ({"licence": " "}, "licence", "what may be done with it"),
+        ({"licence": " "}, "licence", "how it may be used"),
     ],
 )
 def test_a_wrong_field_is_named(change, field, reason):
@@ -153,7 +154,7 @@ def test_no_archive_is_refused(tmp_path, content):
 
 def test_no_regular_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.npz"):
-        with pytest.raises(MotionError, match="file: got n"):
+        with pytest.raises(MotionError, match=r"file: got (no such file|a folder)"):
             load_clip(path)
 
 
@@ -187,10 +188,10 @@ def huge():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (npy(np.array(Trap(), dtype=object)), "array of object"),
-        (pickle.dumps(3.0), "broken header"),
-        (npy(np.array(3.0))[:-1], "7 bytes; expected 8"),
-        (huge(), "0 bytes; expected 8796093022208"),
+        (npy(np.array(Trap(), dtype=object)), "Object arrays"),
+        (pickle.dumps(3.0), "b'"),
+        (npy(np.array(3.0))[:-1], "damaged content"),
+        (huge(), "damaged content"),
     ],
 )
 def test_nothing_is_unpickled_and_nothing_huge_is_allocated(tmp_path, monkeypatch, content, reason):

@@ -218,8 +218,8 @@ def test_a_list_takes_shipped_clips_by_name_and_files_beside_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("motions: [", "file: got .* expected valid YAML"),
-        ("- walk.npz", "motions: got"),
+        ("motions: [", ":1: not valid YAML"),
+        ("- walk.npz", ":1: the file holds a list; expected"),
         ("motions: []", r"motions: got \[\]"),
         ("motions: [walk.npz]", r"motions\[0\]: got 'walk.npz'"),
         ("motions: [{file: a.npz, wieght: 1}]", r"motions\[0\]: got"),
@@ -228,15 +228,15 @@ def test_a_list_takes_shipped_clips_by_name_and_files_beside_it(tmp_path):
         ("motions: [{file: a.npz, weight: yes}]", r"motions\[0\]\.weight: got True"),
         (
             "motions: [{file: walk}]\nmotions: [{file: run}]",
-            "file: got a second line of 'motions' in line 2",
+            ":2: the key 'motions' is there twice, first in line 1",
         ),
-        ("motions: [{file: walk, weight: 1, weight: 3}]", "file: got a second line of 'weight' in line 1"),
-        ("motions: !!python/object/apply:os.getcwd []", "file: .*expected valid YAML"),
+        ("motions: [{file: walk, weight: 1, weight: 3}]", ":1: the key 'weight' is there twice"),
+        ("motions: !!python/object/apply:os.getcwd []", ":1: the tag .* is not allowed"),
     ],
 )
 def test_a_broken_list_says_where(tmp_path, text, reason):
     (tmp_path / "all.yaml").write_text(text)
-    with pytest.raises(MotionError, match=rf"all\.yaml: {reason}"):
+    with pytest.raises(MotionError, match=rf"all\.yaml(: )?{reason}"):
         MotionLib.load(tmp_path / "all.yaml")
 
 
@@ -250,5 +250,5 @@ def test_the_clip_that_does_not_fit_is_named(tmp_path):
 
 def test_a_listed_file_that_is_missing_is_named(tmp_path):
     (tmp_path / "all.yaml").write_text("motions: [{file: gone.npz}]")
-    with pytest.raises(MotionError, match=r"gone\.npz: file: got nothing there"):
+    with pytest.raises(MotionError, match=r"gone\.npz: file: got no such file"):
         MotionLib.load(tmp_path / "all.yaml")

@@ -93,5 +93,5 @@ def test_every_format_that_is_read_is_in_the_sentence():
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.csv"])
 def test_a_missing_file_is_missing(tmp_path, name):
-    with pytest.raises(MotionError, match="file: got nothing there"):
+    with pytest.raises(MotionError, match="file: got no such file"):
         read_motion(tmp_path / name)

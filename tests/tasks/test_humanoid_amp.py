@@ -287,7 +287,7 @@ def test_hands_may_touch_where_they_are_contact_bodies():
         (
             {"motion_file": "gone.npy"},
             MotionError,
-            "^task.env.motion_file: gone.npy: .*=FILE, also beside play",
+            "^task.env.motion_file: gone.npy: .*=FILE, also to play",
         ),
         ({"pdControl": False}, ValueError, "pdControl"),
         ({"numAMPObsSteps": 1}, ValueError, "numAMPObsSteps"),

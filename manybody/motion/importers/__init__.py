@@ -1,4 +1,4 @@
-"""Readers of other programs' motion files, each in its module; :func:`read_motion` chooses by the file's ending."""
+"""Readers of other programs' motion files; :func:`read_motion` chooses one by the file's suffix."""
 
 import os
 from pathlib import Path
@@ -18,24 +18,22 @@ READERS = {
     ".json": load_deepmimic,
     ".bvh": load_bvh,
 }
-"""Ending of a file's name to its reader."""
 
 
 def read_motion(path: str | os.PathLike) -> Clip:
-    """The clip in a file of any known format. A BVH file is taken to be in metres with y up.
+    """Read a clip of any known format. A BVH file is taken to be in metres with y up.
 
     Raises:
-        MotionError: the format is not one of these; names it where it is known. Whatever the reader finds wrong.
+        MotionError: the format is not one of these (names it where it is known), or the file is wrong.
     """
-    ending = Path(path).suffix.lower()
-    reader = READERS.get(ending)
-    if reader is not None:
-        return reader(path)
+    suffix = Path(path).suffix.lower()
+    if suffix in READERS:
+        return READERS[suffix](path)
     with read_from(path):
-        if ending in (".pkl", ".pickle", ".p"):
+        if suffix in (".pkl", ".pickle", ".p"):
             unsupported.refuse_pickle(read_bytes(path))
-        if ending == ".csv":
+        if suffix == ".csv":
             unsupported.refuse_table(read_text(path))
-        said = f", {unsupported.ENDINGS[ending]}" if ending in unsupported.ENDINGS else ""
-        given = f"the ending {Path(path).suffix!r}{said}"
+        format_name = f", {unsupported.SUFFIXES[suffix]}" if suffix in unsupported.SUFFIXES else ""
+        given = f"the ending {Path(path).suffix!r}{format_name}"
         raise MotionError("file", given, unsupported.READABLE, "Convert the file.")

@@ -2,23 +2,24 @@
 
 import math
 import os
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 import torch
 
+from manybody.config.errors import shown
 from manybody.functional.rotations import quat_about, quat_multiply
 from manybody.motion.clip import Clip
-from manybody.motion.errors import MotionError, notice, read_from, shown
+from manybody.motion.errors import MotionError, notice, read_from
 from manybody.motion.files import read_text
 from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
 from manybody.motion.importers.root_bone import Figure, rigid
 
 _CHANNELS = {f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")}
 """Channel's name in small letters to its kind and axis."""
-_ROWS = 10
+_KEYWORDS = "OFFSET, CHANNELS, JOINT, End Site or }"
+_DIGIT_ROWS = 10
 """Rows of numbers whose digits are counted."""
 
 
@@ -35,27 +36,26 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
 
     A joint's rotation is the product of its channels' rotations from left to right, angles in degrees; the root's
     position channels are its place in the world (Meredith and Maddock 2001, *Motion capture file formats explained*).
-    Where other joints have position channels too, these take the place of their offset and must not change but in
-    their last digits: bones are rigid here. Hips that move under a bone on the ground become the root
-    (:func:`~manybody.motion.importers.root_bone.rigid`). End sites have no joint and are dropped. What was passed over
-    is a :class:`~manybody.motion.errors.MotionNotice`.
+    Where other joints have position channels too, these replace their offset and may change in their last digits only:
+    bones are rigid here. Hips that move under a bone on the ground become the root
+    (:func:`~manybody.motion.importers.root_bone.rigid`). End sites have no joint and are dropped. A
+    :class:`~manybody.motion.errors.MotionNotice` lists what was skipped.
 
     Args:
         path: the file.
         scale: metres in one unit of the file (0.01 for centimetres); the format does not say.
         up: the file's upward axis, ``y`` as usual or ``z``.
-        licence: who made the motion and what may be done with it; the file does not say.
+        licence: who made the motion, and how it may be used; the file does not say.
 
     Raises:
-        MotionError: the text breaks the format, with its line; a bone changes its length; a number makes no sense.
+        MotionError: the text breaks the format (names the line), a bone changes its length, or a number is wrong.
     """
     if not 0 < scale < math.inf:
         raise MotionError("scale", str(scale), "metres in one unit of the file, above 0")
     if up not in ("y", "z"):
         raise MotionError("up", shown(up), "'y' or 'z'")
-    text = read_text(path)
     with read_from(path):
-        reader = _Reader(text)
+        reader = _Reader(read_text(path))
         joints = reader.hierarchy()
         frame_time, values = reader.motion(sum(len(joint.channels) for joint in joints))
         figure, offsets = rigid(_figure(joints, values), reader.digit)
@@ -74,7 +74,7 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
 
 
 def _figure(joints: list[_Joint], values: np.ndarray) -> Figure:
-    """The joints with their places and rotations in every frame."""
+    """Compute the places and rotations of the joints in every frame."""
     places = np.tile([joint.offset for joint in joints], (len(values), 1, 1))
     rotations = torch.zeros(len(values), len(joints), 4, dtype=torch.float64)
     rotations[..., 0] = 1.0
@@ -92,125 +92,109 @@ def _figure(joints: list[_Joint], values: np.ndarray) -> Figure:
 
 
 class _Reader:
-    """Words and numbers of the text with their line."""
+    """Reads a BVH text line by line."""
 
     def __init__(self, text: str) -> None:
         self.lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         self.next = 0
         self.digit = 0.0
-        """What one unit in the last digit of the numbers is worth, once they are read; 0 for whole numbers."""
+        """The value of one unit in the last digit of the numbers, once they are read; 0 for whole numbers."""
 
-    def refuse(self, given: str, expected: str, advice: str = "") -> NoReturn:
-        number = self.lines[max(self.next - 1, 0)][0] if self.lines else 1
-        raise MotionError(f"line {number}", given, expected, advice)
+    def refuse(self, expected: str, given: str = "", advice: str = "") -> NoReturn:
+        """Raise MotionError about the current line, or about ``given`` in it."""
+        number, words = self.lines[max(self.next - 1, 0)] if self.lines else (1, [])
+        raise MotionError(f"line {number}", given or shown(" ".join(words)), expected, advice)
 
     def line(self, expected: str) -> list[str]:
-        """The words of the next line that is not blank."""
+        """Return the words of the next line that is not blank."""
         if self.next >= len(self.lines):
-            self.refuse("the end of the file", expected, "The file is cut off.")
+            self.refuse(expected, "the end of the file", "The file is cut off.")
         self.next += 1
         return self.lines[self.next - 1][1]
 
-    def keyword(self, word: str) -> list[str]:
-        """What follows ``word`` in the next line, which must begin with it."""
-        words = self.line(word)
-        if words[0].upper() != word:
-            self.refuse(shown(" ".join(words)), word)
-        return words[1:]
+    def expect(self, *words: str) -> list[str]:
+        """Return the words after ``words`` in the next line, which must start with these."""
+        line = self.line(" ".join(words))
+        if [word.upper() for word in line[: len(words)]] != [word.upper() for word in words]:
+            self.refuse(" ".join(words))
+        return line[len(words) :]
 
-    def entry(self, name: str) -> list[str]:
-        """What follows ``name:`` in the next line, which must begin with it; blanks about the colon do not matter."""
-        line = " ".join(self.line(f"{name}:"))
-        key, colon, rest = line.partition(":")
+    def entry(self, name: str) -> float:
+        """Return the number after ``name:`` in the next line; blanks about the colon do not matter."""
+        key, colon, rest = " ".join(self.line(f"{name}:")).partition(":")
         if not colon or key.lower().split() != name.lower().split():
-            self.refuse(shown(line), f"{name}: and a number")
-        return rest.split()
+            self.refuse(f"{name}: and a number")
+        return self.numbers(rest.split(), 1)[0]
 
     def numbers(self, words: list[str], count: int) -> list[float]:
-        """``count`` finite numbers."""
+        """Convert ``words`` to ``count`` finite numbers."""
         if len(words) != count:
-            self.refuse(f"{len(words)} numbers", f"{count}")
+            self.refuse(f"{count}", f"{len(words)} numbers")
         try:
             result = list(map(float, words))
         except ValueError:
             result = [math.nan]
         if not all(map(math.isfinite, result)):
-            self.refuse(shown(" ".join(words)), "finite numbers")
+            self.refuse("finite numbers")
         return result
 
     def hierarchy(self) -> list[_Joint]:
-        """All joints, parents before children."""
-        if self.keyword("HIERARCHY"):
-            self.refuse("words after HIERARCHY", "an end of the line")
-        joints = [_Joint(self.joint_name(self.keyword("ROOT")), -1)]
-        self.opening()
-        path: list[int | None] = [0]  # the joints that are open; None for an end site
-        while path:
-            words = self.line("OFFSET, CHANNELS, JOINT, End Site or }")
-            here, word = path[-1], words[0].upper()
+        """Read all joints, parents before children."""
+        self.expect("HIERARCHY")
+        joints: list[_Joint] = []
+        path: list[int | None] = []  # the joints that are open; None for an end site
+        words = ["JOINT", *self.expect("ROOT")]
+        while True:
+            here, word = path[-1] if path else -1, words[0].upper()
             if word == "}":
-                self.closed(None if here is None else joints[here])
+                if here is not None and not joints[here].offset:
+                    self.refuse("one", f"no OFFSET of {shown(joints[here].name)}")
                 path.pop()
+                if not path:
+                    return joints
             elif word == "OFFSET":
                 offset = self.numbers(words[1:], 3)
                 if here is not None:
                     joints[here].offset = offset
             elif here is None:
-                self.refuse(shown(" ".join(words)), "OFFSET or } of an end site")
+                self.refuse("OFFSET or } of an end site")
             elif word == "CHANNELS":
                 joints[here].channels = self.channels(words[1:])
-            elif word == "JOINT":
-                joints.append(_Joint(self.joint_name(words[1:]), here))
-                path.append(len(joints) - 1)
-                self.opening()
-            elif word == "END":
-                path.append(None)
-                self.opening()
+            elif word in ("JOINT", "END"):
+                path.append(len(joints) if word == "JOINT" else None)
+                if word == "JOINT":
+                    if len(words) == 1:
+                        self.refuse("a name", "a joint without a name")
+                    joints.append(_Joint(" ".join(words[1:]), here))
+                if self.line("{") != ["{"]:
+                    self.refuse("{", advice="Put the brace in a line of its own.")
             else:
-                self.refuse(shown(" ".join(words)), "OFFSET, CHANNELS, JOINT, End Site or }")
-        for name, count in Counter(joint.name for joint in joints).items():
-            if count > 1:
-                self.refuse(f"{count} joints of the name {shown(name)}", "each name once", "Rename them.")
-        return joints
-
-    def joint_name(self, words: list[str]) -> str:
-        if not words:
-            self.refuse("a joint without a name", "a name")
-        return " ".join(words)
-
-    def opening(self) -> None:
-        if self.line("{") != ["{"]:
-            self.refuse(shown(" ".join(self.lines[self.next - 1][1])), "{", "Put the brace in a line of its own.")
-
-    def closed(self, joint: _Joint | None) -> None:
-        if joint is not None and not joint.offset:
-            self.refuse(f"no OFFSET of {shown(joint.name)}", "one")
+                self.refuse(_KEYWORDS)
+            words = self.line(_KEYWORDS)
 
     def channels(self, words: list[str]) -> list[tuple[str, int]]:
         names = [word.lower() for word in words[1:]]
         if not words or words[0] != str(len(names)):
-            self.refuse(shown(" ".join(words)), "the number of channels and as many names")
-        for name, word in zip(names, words[1:], strict=True):
+            self.refuse("the number of channels and as many names")
+        for name in names:
             if name not in _CHANNELS:
-                self.refuse(shown(word), "Xposition, Yposition, Zposition, Xrotation, Yrotation or Zrotation")
+                self.refuse("Xposition, Yposition, Zposition, Xrotation, Yrotation or Zrotation", shown(name))
         return [_CHANNELS[name] for name in names]
 
     def motion(self, channels: int) -> tuple[float, np.ndarray]:
-        """Seconds of a frame, and the values (T, channels)."""
+        """Read the seconds of a frame, and the values (T, channels)."""
         if channels == 0:
-            self.refuse("a skeleton without channels", "at least one")
-        self.keyword("MOTION")
-        (frames,) = self.numbers(self.entry("Frames"), 1)
-        (seconds,) = self.numbers(self.entry("Frame Time"), 1)
+            self.refuse("at least one", "a skeleton without channels")
+        self.expect("MOTION")
+        frames, seconds = self.entry("Frames"), self.entry("Frame Time")
         if not seconds > 0:
-            self.refuse(f"{seconds} s", "a time of a frame above 0")
-        decimals = [len(word.partition(".")[2]) for _, words in self.lines[self.next :][:_ROWS] for word in words]
+            self.refuse("a time of a frame above 0", f"{seconds} s")
+        decimals = [len(word.partition(".")[2]) for _, words in self.lines[self.next :][:_DIGIT_ROWS] for word in words]
         self.digit = 10.0 ** -max(decimals, default=0) if any(decimals) else 0.0
         rows = [self.numbers(self.line(f"{frames:g} frames"), channels) for _ in range(len(self.lines) - self.next)]
-        if abs(len(rows) - frames) > 1:
-            self.refuse(f"{len(rows)} frames", f"{frames:g}, as the file says", "The file is cut off or edited.")
+        if abs(len(rows) - frames) > 1 or len(rows) < 2:
+            expected = f"{frames:g}, the number in the header" if frames >= 2 else "at least 2"
+            self.refuse(expected, f"{len(rows)} frames", "The file is cut off or edited.")
         if len(rows) != frames:  # some programs count the rest pose
-            notice(f"its header counts {frames:g} frames; {len(rows)} are there and read")
-        if len(rows) < 2:
-            self.refuse(f"{len(rows)} frames", "at least 2", "A clip must move.")
+            notice(f"the header counts {frames:g} frames, the file has {len(rows)}; all of these are read")
         return seconds, np.array(rows)

@@ -1,4 +1,4 @@
-"""What the importers share."""
+"""Conversions that several importers need."""
 
 import numpy as np
 
@@ -7,11 +7,11 @@ NOT_STATED = "not stated in the imported file"
 
 
 def z_up(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) given with y up, after a quarter turn about x: (x, y, z) becomes (x, -z, y)."""
+    """Turn vectors (..., 3) with y up by a quarter turn about x: (x, y, z) becomes (x, -z, y)."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     return np.stack((x, -z, y), axis=-1)
 
 
 def quats_z_up(quats: np.ndarray) -> np.ndarray:
-    """Rotations (..., 4) wxyz between frames that are all turned as by :func:`z_up`: their axes turn along."""
+    """Turn the axes of rotations (..., 4) wxyz as :func:`z_up` does."""
     return np.concatenate((quats[..., :1], z_up(quats[..., 1:])), axis=-1)

@@ -3,14 +3,15 @@
 import json
 import math
 import os
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import torch
 
+from manybody.config.errors import shown
 from manybody.functional.rotations import quat_about
 from manybody.motion.clip import Clip
-from manybody.motion.errors import MotionError, read_from, shown
+from manybody.motion.errors import MotionError, read_from
 from manybody.motion.files import read_text
 from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
 
@@ -44,18 +45,17 @@ _RATE_TOLERANCE = 0.01
 def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
     """Read a motion of DeepMimic's humanoid (arXiv 1804.02717; format: the repository's README), turned to z up.
 
-    ``Loop`` is not kept: whether a motion repeats is no property of a clip. The last frame's duration has no meaning.
+    ``Loop`` is dropped: a clip does not say whether it repeats. The last frame's duration has no meaning.
 
     Args:
         path: the text file.
-        licence: who made the motion and what may be done with it; the file does not say.
+        licence: who made the motion, and how it may be used; the file does not say.
 
     Raises:
-        MotionError: the file is no JSON, no such motion, has frames of unequal duration, or a number makes no sense.
+        MotionError: the file is not JSON or not such a motion, its frames differ in duration, or a number is wrong.
     """
-    text = read_text(path)
     with read_from(path):
-        frames = _frames(text)
+        frames = _frames(read_text(path))
         rotations = torch.zeros(len(frames), len(BODIES), 4, dtype=torch.float64)
         column = 4
         for body, (_, _, size, _) in enumerate(BODIES):
@@ -74,7 +74,7 @@ def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
 
 
 def _frames(text: str) -> np.ndarray:
-    """The frames (T, 44), finite."""
+    """Return the frames (T, 44), finite."""
     try:
         content = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -82,31 +82,25 @@ def _frames(text: str) -> np.ndarray:
     rows = content.get("Frames") if isinstance(content, dict) else None
     if not isinstance(rows, list) or len(rows) < 2:
         raise MotionError("Frames", shown(rows), "a list of at least 2 frames", "This is no DeepMimic motion.")
-    for place, row in enumerate(rows):
-        _check_row(f"Frames[{place}]", row)
+    for frame, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != NUMBERS:
+            given = f"{len(row)} numbers" if isinstance(row, list) else shown(row)
+            advice = "Only the motions of DeepMimic's humanoid are read."
+            raise MotionError(f"Frames[{frame}]", given, f"{NUMBERS} numbers", advice)
+        for column, value in enumerate(row):
+            if type(value) not in (int, float) or not abs(value) < 1e30:  # an integer of JSON may overflow a float
+                raise MotionError(f"Frames[{frame}][{column}]", shown(value), "a finite number")
     return np.array(rows, dtype=np.float64)
 
 
-def _check_row(field: str, row: Any) -> None:
-    if not isinstance(row, list) or len(row) != NUMBERS:
-        given = f"{len(row)} numbers" if isinstance(row, list) else shown(row)
-        advice = "Only the motions of DeepMimic's humanoid are read."
-        raise MotionError(field, given, f"{NUMBERS} numbers", advice)
-    for place, value in enumerate(row):
-        number = type(value) in (int, float) and abs(value) < 1e30  # an integer of JSON may overflow a float
-        if not number:
-            raise MotionError(f"{field}[{place}]", shown(value), "a finite number")
-
-
 def _rate(durations: np.ndarray) -> float:
-    """Frames per second of equally long frames."""
+    """Return the frames per second of equally long frames."""
     usual = float(np.median(durations))  # which one odd frame does not move
-    for place, duration in enumerate(durations):
-        if not duration > 0:
-            raise MotionError(f"Frames[{place}][0]", f"{duration} s", "a duration above 0")
-        if not math.isclose(duration, usual, rel_tol=_RATE_TOLERANCE):
+    for frame, duration in enumerate(durations):
+        if not duration > 0 or not math.isclose(duration, usual, rel_tol=_RATE_TOLERANCE):
+            expected = f"{usual:.6g} s, the usual duration" if duration > 0 else "a duration above 0"
             advice = "A clip has one frame rate: resample the motion."
-            raise MotionError(f"Frames[{place}][0]", f"{duration} s", f"{usual:.6g} s as mostly", advice)
+            raise MotionError(f"Frames[{frame}][0]", f"{duration} s", expected, advice)
     return 1 / float(durations.mean())
 
 

@@ -1,19 +1,19 @@
-"""Bones between the world and the hips: written by MotionBuilder, Unity and Unreal, of no use for a clip."""
+"""Removes bones between the world and the hips, which MotionBuilder, Unity and Unreal write."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from manybody.config.errors import shown
 from manybody.functional.rotations import quat_multiply, quat_rotate
-from manybody.motion.errors import MotionError, notice, shown
+from manybody.motion.errors import MotionError, notice
 from manybody.motion.joint_maps import joint_map
 
 RIGID = 0.01
-"""How far a joint may move against its parent, as a part of its distance, and still count as fixed."""
+"""How far a joint may move against its parent, as a share of its distance, and still count as fixed."""
 ROUNDED = 0.002
-"""The same as a part of the longest bone, for bones that are short against the digits of the file."""
+"""The same as a share of the longest bone, for bones that are short against the digits of the file."""
 NOISE = 1e-4
 """The same for hips that may be a root: they lose nothing by it."""
 
@@ -30,33 +30,28 @@ class Figure(NamedTuple):
 
 
 def rigid(figure: Figure, digit: float = 0.0) -> tuple[Figure, np.ndarray]:
-    """``figure`` without the bones above its moving hips, and its offsets (B, 3).
+    """Return ``figure`` without the bones above moving hips, and its offsets (B, 3).
 
-    Hips that move against their parent are a root of their own: where the bones above them carry nothing else of the
-    figure, the hips take over what those bones did, and every joint stays where it is in the world.
+    Hips that move against their parent are a root. If the bones above them carry no other part of the figure, the hips
+    take over their motion, and every joint stays in its place in the world.
 
     Args:
-        figure: as the file has it.
-        digit: what one unit in the last digit of a place is worth.
+        figure: the content of the file.
+        digit: the value of one unit in the last digit of a place.
 
     Raises:
         MotionError: another joint moves against its parent.
     """
-    middles = figure.places.mean(axis=0)
-    middles[0] = 0.0
-    moved = np.linalg.norm(figure.places - middles, axis=-1)
-    moved[:, 0] = 0.0  # the root is free
-    lengths = np.linalg.norm(middles, axis=-1)
-    noise = max(2 * digit, NOISE * lengths.max())
-    free = np.flatnonzero(moved.max(axis=0) > noise)
-    hips = next((int(body) for body in free if _is_root(figure, int(body))), None)
+    middles, moved = _motion(figure)
+    longest = np.linalg.norm(middles, axis=-1).max()
+    free = np.flatnonzero(moved.max(axis=0) > max(2 * digit, NOISE * longest)).tolist()
+    hips = next((body for body in free if _is_root(figure, body)), None)
     if hips is not None:
-        figure, kept = _from(figure, hips)
-        middles, moved, lengths = middles[kept], moved[:, kept], lengths[kept]
-        middles[0], moved[:, 0], lengths[0] = 0.0, 0.0, 0.0
+        figure = _from(figure, hips)
+        middles, moved = _motion(figure)
+    lengths = np.linalg.norm(middles, axis=-1)
     allowed = np.maximum(np.maximum(RIGID * lengths, ROUNDED * lengths.max()), 2 * digit)
-    moving = moved.max(axis=0) > allowed
-    for body in np.flatnonzero(moving)[:1]:
+    for body in np.flatnonzero(moved.max(axis=0) > allowed)[:1]:
         frame = int(moved[:, body].argmax())
         given = f"a bone that stretches by {moved[frame, body]:.4g} in frame {frame}"
         name = f"joint {shown(figure.names[body])}"
@@ -64,16 +59,24 @@ def rigid(figure: Figure, digit: float = 0.0) -> tuple[Figure, np.ndarray]:
     return figure, middles
 
 
+def _motion(figure: Figure) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean places (B, 3) and how far (T, B) joints are from them; zero for the root, which is free."""
+    middles = figure.places.mean(axis=0)
+    moved = np.linalg.norm(figure.places - middles, axis=-1)
+    middles[0], moved[:, 0] = 0.0, 0.0
+    return middles, moved
+
+
 def _above(figure: Figure, body: int) -> list[int]:
-    """The joints from the root down to ``body``, without it."""
+    """Return the joints from the root down to ``body``, without it."""
     path: list[int] = []
     while (body := figure.parents[body]) >= 0:
-        path.insert(0, body)
-    return path
+        path.append(body)
+    return path[::-1]
 
 
 def _below(figure: Figure, body: int) -> list[int]:
-    """``body`` and all joints that hang on it, in their order."""
+    """Return ``body`` and all joints below it, in their order."""
     kept = [body]
     for other, parent in enumerate(figure.parents):
         if parent in kept:
@@ -82,29 +85,29 @@ def _below(figure: Figure, body: int) -> list[int]:
 
 
 def _is_root(figure: Figure, body: int) -> bool:
-    """Whether the whole figure hangs on ``body``: all other joints, or all that a humanoid has."""
+    """Whether ``body`` carries the whole figure: all other joints, or all joints of a humanoid."""
     kept = _below(figure, body)
     if len(kept) + len(_above(figure, body)) == len(figure.names):
         return True
-    try:  # Unreal has bones for inverse kinematics beside the hips
+    try:  # Unreal has bones for inverse kinematics next to the hips
         joint_map([figure.names[other] for other in kept])
     except MotionError:
         return False
     return True
 
 
-def _from(figure: Figure, hips: int) -> tuple[Figure, list[int]]:
-    """``figure`` with ``hips`` as its root, and which of its joints are left."""
-    path, kept = [*_above(figure, hips), hips], _below(figure, hips)
+def _from(figure: Figure, hips: int) -> Figure:
+    """Return ``figure`` with ``hips`` as its root."""
+    kept = _below(figure, hips)
     places, rotations = torch.from_numpy(figure.places), torch.from_numpy(figure.rotations)
     place, turn = places[:, 0], rotations[:, 0]
-    for body in path[1:]:
+    for body in [*_above(figure, hips), hips][1:]:
         place = place + quat_rotate(turn, places[:, body])
         turn = quat_multiply(turn, rotations[:, body])
     places, rotations = places[:, kept].clone(), rotations[:, kept].clone()
     places[:, 0], rotations[:, 0] = place, turn
     names = [figure.names[body] for body in kept]
     parents = [-1, *(kept.index(figure.parents[body]) for body in kept[1:])]
-    over: Sequence[str] = [name for body, name in enumerate(figure.names) if body not in kept]
-    notice(f"{shown(names[0])} moves freely and is the root; passed over: {', '.join(map(shown, over))}")
-    return Figure(names, parents, places.numpy(), rotations.numpy()), kept
+    skipped = [name for body, name in enumerate(figure.names) if body not in kept]
+    notice(f"{shown(names[0])} moves freely and is the root; skipped: {', '.join(map(shown, skipped))}")
+    return Figure(names, parents, places.numpy(), rotations.numpy())

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from manybody.config.errors import shown
 from manybody.motion.clip import Clip, without_repeats
-from manybody.motion.errors import MotionError, read_from, shown
-from manybody.motion.files import read_array_header, read_bytes
+from manybody.motion.errors import MotionError, read_from
+from manybody.motion.files import read_bytes
 from manybody.motion.importers.common import NOT_STATED
 from manybody.motion.importers.pickled import UnpickledError, read_pickle
 from manybody.motion.unsupported import refuse_keys, refuse_shape
 
-_THEIRS = {
+_FIELDS = {
     "body_names": "skeleton_tree.node_names",
     "parents": "skeleton_tree.parent_indices",
     "local_rotations": "rotation",
@@ -27,60 +28,63 @@ _THEIRS = {
 def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
     """Read a ``SkeletonMotion``: local rotations xyzw, z up, metres. No code in the file runs.
 
-    The layout is that of IsaacGymEnvs' poselib, ``SkeletonMotion.to_file``. The velocities in the file are smoothed and
-    not used: a library derives its own. Five of the six motions that IsaacGymEnvs ships show
-    every frame twice, at 60 frames per second for 30; such a clip comes out at its true rate.
+    The layout is that of IsaacGymEnvs' poselib, ``SkeletonMotion.to_file``. The smoothed velocities in the file are not
+    used: a library computes them. Five of the six motions of IsaacGymEnvs show every frame twice, at 60 frames per
+    second for 30; such a clip has its true rate.
 
     Args:
         path: the ``.npy`` file.
-        licence: who made the motion and what may be done with it; the file does not say.
+        licence: who made the motion, and how it may be used; the file does not say.
 
     Raises:
-        MotionError: the file is damaged, is something else, would run code, or a field makes no sense; names it.
+        MotionError: the file is damaged, is of another format or would run code, or a field is wrong; names it.
     """
-    content = read_bytes(path)
     with read_from(path):
-        motion = _Fields("", _unpickled(content))
-        if "skeleton_tree" not in motion.values:
-            refuse_keys(sorted(motion.values))
-        tree = _Fields("skeleton_tree.", motion["skeleton_tree"])
-        if motion["is_local"] is not True:
-            advice = "Save the motion with local rotations."
-            raise MotionError("is_local", shown(motion["is_local"]), "True", advice)
-        rotations = motion.array("rotation")
+        motion = _unpickled(read_bytes(path))
+        if isinstance(motion, dict) and "skeleton_tree" not in motion:
+            refuse_keys(sorted(map(str, motion)))
+        if _field(motion, "is_local") is not True:
+            raise MotionError("is_local", shown(motion["is_local"]), "True", "Save the motion with local rotations.")
+        rotations = _array(motion, "rotation")
         if rotations.ndim != 3 or rotations.shape[-1] != 4:
             raise MotionError("rotation", f"shape {rotations.shape}", "(T, B, 4)")
-        names = tree["node_names"]
+        names = _field(motion, "skeleton_tree.node_names")
         if not isinstance(names, list):
             raise MotionError("skeleton_tree.node_names", shown(names), "a list of names")
-        with _their_words():
+        with _names_of_the_file():
             clip = Clip(
-                fps=motion["fps"],
+                fps=_field(motion, "fps"),
                 body_names=names,
-                parents=tree.array("parent_indices"),
+                parents=_array(motion, "skeleton_tree.parent_indices"),
                 local_rotations=np.roll(rotations, 1, axis=-1),
-                root_translation=motion.array("root_translation"),
+                root_translation=_array(motion, "root_translation"),
                 licence=licence,
-                offsets=tree.array("local_translation"),
+                offsets=_array(motion, "skeleton_tree.local_translation"),
             )
         return without_repeats(clip)
 
 
 @contextlib.contextmanager
-def _their_words() -> Iterator[None]:
-    """Errors raised inside name the fields of the file, whose quaternions are xyzw."""
+def _names_of_the_file() -> Iterator[None]:
+    """Name the fields of the file in errors that are raised inside; its quaternions are xyzw."""
     try:
         yield
     except MotionError as error:
         name, bracket, place = error.field.partition("[")
         advice = error.advice.replace("wxyz", "xyzw")
-        raise MotionError(_THEIRS.get(name, name) + bracket + place, error.given, error.expected, advice) from None
+        raise MotionError(_FIELDS.get(name, name) + bracket + place, error.given, error.expected, advice) from None
 
 
 def _unpickled(content: bytes) -> Any:
-    """What the pickle after the header of the ``.npy`` holds."""
+    """Read the pickle after the header of the ``.npy``."""
     stream = io.BytesIO(content)
-    shape, _, dtype = read_array_header(stream, "file", "a SkeletonMotion .npy", "Is it another format?")
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read[version](stream)
+    except Exception as error:  # numpy raises every type that its parser of Python literals raises
+        given = f"a broken header ({shown(str(error))})"
+        raise MotionError("file", given, "a SkeletonMotion .npy", "Is it another format?") from None
     if dtype.kind != "O" or shape != ():
         refuse_shape(shape)
         given = f"an array of {dtype} with shape {shape}"
@@ -92,26 +96,22 @@ def _unpickled(content: bytes) -> Any:
         raise MotionError("file", str(error), "an intact SkeletonMotion", advice) from None
 
 
-class _Fields:
-    """A dict of the file, whose missing keys are told by name."""
+def _field(motion: Any, path: str) -> Any:
+    """Return the value at a dotted ``path``."""
+    parent, _, key = path.rpartition(".")
+    values = _field(motion, parent) if parent else motion
+    if not isinstance(values, dict):
+        raise MotionError(parent or "file", shown(values), "a dict of fields", "This is no SkeletonMotion.")
+    if key not in values:
+        given = f"only {', '.join(map(shown, list(values)[:12])) or 'an empty dict'}"
+        raise MotionError(path, given, f"'{key}'", "Is it a SkeletonMotion?")
+    return values[key]
 
-    def __init__(self, prefix: str, values: Any) -> None:
-        self.prefix, self.values = prefix, values
-        if not isinstance(values, dict):
-            field = prefix.rstrip(".") or "file"
-            raise MotionError(field, shown(values), "a dict of fields", "This is no SkeletonMotion.")
 
-    def __getitem__(self, key: str) -> Any:
-        if key not in self.values:
-            given = f"only {', '.join(map(shown, list(self.values)[:12])) or 'an empty dict'}"
-            raise MotionError(self.prefix + key, given, f"'{key}'", "Is it a SkeletonMotion?")
-        return self.values[key]
-
-    def array(self, key: str) -> np.ndarray:
-        """The array of ``{"arr": ..., "context": ...}``, the form that poselib writes."""
-        array = self[key]
-        if isinstance(array, dict):
-            array = array.get("arr")
-        if not isinstance(array, np.ndarray):
-            raise MotionError(self.prefix + key, shown(self[key]), "an array, or a dict with it as 'arr'")
-        return array
+def _array(motion: Any, path: str) -> np.ndarray:
+    """Return the array of ``{"arr": ..., "context": ...}``, the form that poselib writes."""
+    value = _field(motion, path)
+    array = value.get("arr") if isinstance(value, dict) else value
+    if not isinstance(array, np.ndarray):
+        raise MotionError(path, shown(value), "an array, or a dict with it as 'arr'")
+    return array

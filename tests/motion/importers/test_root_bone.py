@@ -46,7 +46,7 @@ def in_the_world(figure: Figure) -> dict[str, np.ndarray]:
 def test_moving_hips_become_the_root_and_nothing_moves_in_the_world(way):
     # 0.004 is less than what counts as stretching, but more than noise: hips that sway are free too.
     before = figure(way)
-    with pytest.warns(MotionNotice, match=r"'Hips' moves freely and is the root; passed over: 'Root', 'Armature'"):
+    with pytest.warns(MotionNotice, match=r"'Hips' moves freely and is the root; skipped: 'Root', 'Armature'"):
         after, offsets = rigid(before)
     assert (after.names, after.parents) == (NAMES[2:], [-1, 0, 0, 2])
     np.testing.assert_allclose(offsets, [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]])
@@ -78,7 +78,7 @@ def test_bones_beside_the_hips_are_passed_over_where_a_humanoid_hangs_on_the_hip
     sides = [f"{part}_{side}" for part in ("UpperArm", "LowerArm", "Thigh", "Shin", "Foot") for side in "lr"]
     names = ["root", "Hips", "Chest", "Head", *sides, "ik_foot_root", "ik_foot_l"]
     parents = [-1, 0, 1, 2, *[2, 2, 4, 5, 1, 1, 8, 9, 10, 11], 0, 14]
-    with pytest.warns(MotionNotice, match="passed over: 'root', 'ik_foot_root', 'ik_foot_l'"):
+    with pytest.warns(MotionNotice, match="skipped: 'root', 'ik_foot_root', 'ik_foot_l'"):
         after, _ = rigid(figure(1.0, names, parents, ik_foot_l=2.0))
     assert after.names == names[1:-2]
 
