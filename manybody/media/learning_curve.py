@@ -4,7 +4,8 @@ import itertools
 import json
 import math
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,6 +53,7 @@ STYLE: Any = {
 CLOCK_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
 """Seconds between two ticks of the wall-clock axis. The axis takes the first that gives at most six ticks."""
 
+Side = Literal["left", "right"]
 Metrics = dict[str, np.ndarray]
 """A float64 array ``(epochs,)`` for each key of a ``metrics.jsonl``."""
 
@@ -138,11 +140,7 @@ def plot_curve(metrics_file: str | Path | Sequence[str | Path], path: str | Path
     if not files:
         raise ValueError("plot_curve: got no metrics file; expected one or more")
     runs = dict(zip(_run_names([Path(file) for file in files]), map(read_metrics, files), strict=True))
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        figure = Figure(figsize=(10, 5.2), dpi=150, layout="constrained")
+    with _figure(10, 5.2, path) as figure:
         grid = figure.add_gridspec(4, 2, width_ratios=(1.75, 1))
         main = figure.add_subplot(grid[:, 0])
         lengths, speed, step, losses = (figure.add_subplot(grid[i, 1], sharex=main) for i in range(4))
@@ -161,7 +159,7 @@ def plot_curve(metrics_file: str | Path | Sequence[str | Path], path: str | Path
         losses.set_xlabel("environment frames")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-        return _save(figure, path)
+    return Path(expanded(path))
 
 
 def plot_groups(groups: Mapping[str, Sequence[Metrics]], path: str | Path, threshold: float | None = None) -> Path:
@@ -175,19 +173,12 @@ def plot_groups(groups: Mapping[str, Sequence[Metrics]], path: str | Path, thres
     Raises:
         ImportError: matplotlib is missing; ``pip install 'manybody[media]'`` installs it.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(STYLE):
-        figure = Figure(figsize=(9, 5), dpi=150, layout="constrained")
+    with _figure(9, 5, path) as figure:
         axes = figure.add_subplot()
         _label_return(axes)
         for (label, runs), color in zip(groups.items(), itertools.cycle(PALETTE)):
-            grid, low, mean, high = band(runs, RETURN)
-            if len(grid):
-                seeds = f" ({len(runs)} runs)" if len(runs) > 1 else ""
-                _plot_band(axes, grid, low, high, color)
-                _plot_line(axes, grid, mean, color, width=1.8, label=f"{textwrap.shorten(label, 110)}{seeds}")
+            seeds = f" ({len(runs)} runs)" if len(runs) > 1 else ""
+            _plot_mean(axes, runs, RETURN, color, 1.8, f"{textwrap.shorten(label, 110)}{seeds}")
         if not axes.lines:
             _note(axes, "no episode has ended yet")
         else:
@@ -195,35 +186,37 @@ def plot_groups(groups: Mapping[str, Sequence[Metrics]], path: str | Path, thres
             if threshold is not None:
                 axes.axhline(threshold, color=GREY, linewidth=0.8, linestyle="--")
         axes.set_xlim(left=0)
-        return _save(figure, path)
+    return Path(expanded(path))
 
 
-def _save(figure: "Figure", path: str | Path) -> Path:
-    target = Path(expanded(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, lambda file: figure.savefig(file, format=target.suffix.removeprefix(".") or "png"))
-    return target
+@contextmanager
+def _figure(width: float, height: float, path: str | Path) -> Iterator["Figure"]:
+    """Yield a figure of :data:`STYLE` and of this size in inches, and write it to ``path``."""
+    # pyplot would choose a display and keep global state.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+        yield figure
+        target = Path(expanded(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, lambda file: figure.savefig(file, format=target.suffix.removeprefix(".") or "png"))
 
 
 def _plot_return(axes: "Axes", runs: Mapping[str, Metrics]) -> None:
     """Fill the large panel: return against frames."""
-    from matplotlib.ticker import FuncFormatter
-
-    several = len(runs) > 1
     _label_return(axes)
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
-    )
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
+    alpha, width = (0.55, 1.0) if len(runs) > 1 else (1.0, 2.2)
     for (name, run), color in zip(runs.items(), itertools.cycle(PALETTE)):
         frames, returns = series(run, RETURN)
         if not len(returns):
             continue
         best = int(returns.argmax())
         label = f"{name} (best {_return_text(returns[best])})"
-        _plot_line(
-            axes, frames, returns, color, alpha=0.55 if several else 1.0, width=1.0 if several else 2.2, label=label
-        )
-        if not several:
+        _plot_line(axes, frames, returns, color, width, label, alpha)
+        if len(runs) == 1:
             axes.plot(frames[best], returns[best], "o", color=ORANGE, markeredgecolor="white", markersize=8, zorder=5)
             facts = [f"best {_return_text(returns[best])}", f"{si(frames[best])} frames"]
             clock_frames, clock = series(run, TIME)
@@ -231,19 +224,15 @@ def _plot_return(axes: "Axes", runs: Mapping[str, Metrics]) -> None:
             axes.set_title(" · ".join(facts), loc="right", fontweight="normal", color=GREY)
     if not axes.lines:
         _note(axes, "no episode has ended yet")
-    elif several:
-        grid, low, mean, high = band(runs.values(), RETURN)
-        _plot_band(axes, grid, low, high, GREY, label="lowest to highest")
-        _plot_line(axes, grid, mean, INK, width=2.2, label="mean")
+    elif len(runs) > 1:
+        _plot_mean(axes, runs.values(), RETURN, INK, 2.2, "mean", "lowest to highest")
         axes.legend(loc="upper left")
 
 
 def _label_return(axes: "Axes") -> None:
-    from matplotlib.ticker import FuncFormatter
-
     axes.set_title("Mean return per episode", fontsize=10, color=INK)
     axes.set_xlabel("environment frames")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
+    axes.xaxis.set_major_formatter(si)
 
 
 def _plot_clock(axes: "Axes", runs: Collection[Metrics]) -> None:
@@ -261,32 +250,22 @@ def _plot_clock(axes: "Axes", runs: Collection[Metrics]) -> None:
 
 
 def _plot_panel(
-    axes: "Axes",
-    runs: Collection[Metrics],
-    tag: str,
-    heading: str,
-    color: str,
-    side: Literal["left", "right"] = "left",
+    axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, side: Side = "left"
 ) -> None:
     """Draw one quantity in a small panel: a line for one run, mean and band for several."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     axes.set_title(heading, loc=side, color=color)
     if axes.get_yscale() == "linear":
         axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: si(value)))
-    grid, low, mean, high = band(runs, tag)
-    if len(grid):
-        _plot_band(axes, grid, low, high, color)
-        _plot_line(axes, grid, mean, color, width=1.2)
-    else:
+        axes.yaxis.set_major_formatter(si)
+    _plot_mean(axes, runs, tag, color, 1.2)
+    if not axes.lines:
         _note(axes, "no values", fontsize=8)
         axes.set_yticks([])
 
 
-def _plot_right(
-    axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, *, log: bool = False
-) -> None:
+def _plot_right(axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, log: bool = False) -> None:
     """Draw a second quantity in the panel ``axes``, with a scale of its own at the right; nothing without values."""
     values = np.concatenate([series(run, tag)[1] for run in runs])
     if len(values):
@@ -296,24 +275,21 @@ def _plot_right(
         _plot_panel(right, runs, tag, heading, color, side="right")
 
 
+def _plot_mean(
+    axes: "Axes", runs: Collection[Metrics], tag: str, color: str, width: float, label: str = "", band_label: str = ""
+) -> None:
+    """Draw the mean of the runs, if they have values, over a band from the lowest to the highest."""
+    grid, low, mean, high = band(runs, tag)
+    if len(grid):
+        axes.fill_between(grid, low, high, color=color, alpha=0.2, linewidth=0, label=band_label or None)
+        _plot_line(axes, grid, mean, color, width, label)
+
+
 def _plot_line(
-    axes: "Axes",
-    x: np.ndarray,
-    y: np.ndarray,
-    color: str,
-    *,
-    width: float,
-    alpha: float = 1.0,
-    label: str | None = None,
+    axes: "Axes", x: np.ndarray, y: np.ndarray, color: str, width: float, label: str = "", alpha: float = 1.0
 ) -> None:
     marker = "o" if len(x) == 1 else ""  # a line would not show a single point
-    axes.plot(x, y, color=color, alpha=alpha, linewidth=width, label=label, marker=marker)
-
-
-def _plot_band(
-    axes: "Axes", x: np.ndarray, low: np.ndarray, high: np.ndarray, color: str, label: str | None = None
-) -> None:
-    axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0, label=label)
+    axes.plot(x, y, color=color, alpha=alpha, linewidth=width, label=label or None, marker=marker)
 
 
 def _note(axes: "Axes", text: str, fontsize: float = 9) -> None:
@@ -336,8 +312,8 @@ def _return_text(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def si(value: float) -> str:
-    """Format a number in few characters: 33.5M, 120k, 4.2, 0.008."""
+def si(value: float, _: object = None) -> str:
+    """Format a number in few characters: 33.5M, 120k, 4.2, 0.008. The second argument is for matplotlib."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"

@@ -72,7 +72,7 @@ class Clip:
     """(B, 3) each body's origin in its parent's axes, m, the root's unused; None: size unknown."""
 
     def __post_init__(self) -> None:
-        rotations = _floats("local_rotations", self.local_rotations, (None, None, 4), "(T, B, 4)")
+        rotations = _floats("local_rotations", self.local_rotations, ("T", "B", 4))
         frames, bodies = rotations.shape[:2]
         if frames < 2:
             raise MotionError("local_rotations", f"{frames} frames", "at least 2", "A clip must move.")
@@ -84,11 +84,11 @@ class Clip:
             "body_names": names,
             "parents": _parents(self.parents, bodies),
             "local_rotations": _unit(rotations, names),
-            "root_translation": _floats("root_translation", self.root_translation, (frames, 3), f"({frames}, 3)"),
+            "root_translation": _floats("root_translation", self.root_translation, (frames, 3)),
             "licence": str(self.licence),
         }
         if self.offsets is not None:
-            offsets = _floats("offsets", self.offsets, (bodies, 3), f"({bodies}, 3)")
+            offsets = _floats("offsets", self.offsets, (bodies, 3))
             if bodies > 1 and not offsets[1:].any():
                 advice = "Leave offsets out if the size is unknown."
                 raise MotionError("offsets", "zeros alone", "the distances of bodies from their parents", advice)
@@ -200,18 +200,19 @@ def _check_keys(keys: Sequence[str]) -> None:
             raise MotionError(shown(key), "an unknown array", f"only {', '.join(_KEYS)}", "Remove it.")
 
 
-def _floats(field: str, value: object, shape: tuple[int | None, ...], shape_text: str) -> np.ndarray:
-    """Convert ``value`` to float64 of ``shape``, where None is any size above zero, and check its numbers."""
+def _floats(field: str, value: object, shape: tuple[int | str, ...]) -> np.ndarray:
+    """Convert ``value`` to float64 of ``shape``, where a letter is any size above zero, and check its numbers."""
+    shape_text = f"({', '.join(map(str, shape))})"
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiu":
             raise TypeError
     except (TypeError, ValueError):
         raise MotionError(field, shown(value), f"numbers of shape {shape_text}") from None
-    fits = array.ndim == len(shape) and all(
-        size > 0 and expected in (None, size) for size, expected in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
+    if array.ndim != len(shape) or any(
+        size == 0 or not (isinstance(expected, str) or size == expected)
+        for size, expected in zip(array.shape, shape, strict=True)
+    ):
         raise MotionError(field, f"shape {array.shape}", shape_text, "T frames, B bodies, the same in all fields.")
     array = array.astype(np.float64)
     for place in np.argwhere(~(np.abs(array) <= FARTHEST))[:1].tolist():

@@ -1,21 +1,21 @@
 """Motion clips made by formula: the table of gaits, and the code that turns a gait into a clip.
 
-Where the figures come from, for a body whose legs are 0.88 m long and whose foot is a short stiff box:
+Sources of the figures, for a body whose legs are 0.88 m long and whose foot is a short stiff box:
 
-* walk: the foot stands 60 to 62 % of the cycle, the knee bends to some 20 degrees when it takes the load and to 60 in
+* walk: the foot stands 60 to 62 % of the cycle, the knee bends by about 20 degrees when it takes the load and by 60 in
   swing, the ankle points 20 degrees down when the toes leave the ground (Perry 1992, *Gait Analysis*; Winter 1991, *The
   Biomechanics and Motor Control of Human Gait*). The pelvis turns by 4 degrees and lists by 5 to each side and moves
-  by some 4.5 cm upwards and sideways in all (Saunders, Inman and Eberhart 1953, *The major determinants in normal and
+  by about 4.5 cm upwards and sideways in all (Saunders, Inman and Eberhart 1953, *The major determinants in normal and
   pathological gait*).
-* run: the foot leaves the ground before 40 % of the cycle, the knee bends to 45 degrees under the load and to 90 in
-  swing (Novacheck 1998, *The biomechanics of running*). Under the load this knee bends to 59: the body sinks as far as
-  gravity and duty demand, and no arch or pad gives way.
+* run: the foot leaves the ground before 40 % of the cycle, the knee bends by 45 degrees under the load and by 90 in
+  swing (Novacheck 1998, *The biomechanics of running*). Here it bends by 59 under the load: gravity and duty decide how
+  far the body sinks, and the foot has no arch that gives way.
 * hop: on both feet at close to 2.2 Hz, which people prefer (Farley, Blickhan, Saito and Taylor 1991, *Hopping
   frequency in humans*).
-* crouch_walk and march are of this project's own invention.
+* crouch_walk and march have no source.
 
-What no source fixes was set by eye, and so that the point at which the ground would have to carry the body stays near
-the standing feet: a sway A of the pelvis at height h moves it by (1 + (2 pi / cycle)^2 h / g) A.
+All other figures are set by eye, so that the point where the ground would have to support the body stays near the
+standing feet: a sway A of the pelvis at height h moves it by (1 + (2 pi / cycle)^2 h / g) A.
 """
 
 import math
@@ -49,78 +49,46 @@ Keys = tuple[tuple[float, float], ...]
 class Gait:
     """A cyclic motion. Phases count cycles from the right foot's touch-down; angles are in degrees, lengths in m.
 
-    What swings does so as a cosine or sine of the phase; see :func:`_pelvis`.
+    Amplitudes belong to a cosine or sine of the phase; the functions below have the formulas.
     """
 
-    cycle: int
-    """Frames; even, so that half a cycle is whole too."""
-    cycles: int
-    """In the clip."""
-    speed: float
-    """Mean, forward, m/s."""
-    duty: float
-    """Share of the cycle in which a foot stands."""
-    together: bool = False
-    """Both feet move at once, not half a cycle apart."""
-    flies: bool = False
-    """No foot stands between one touch-down and the next: weight and duty decide how the pelvis bounces."""
+    cycle: int  # frames; even, so that half a cycle is whole too
+    cycles: int  # in the clip
+    speed: float  # mean, forward, m/s
+    duty: float  # share of the cycle in which a foot stands
+    together: bool = False  # both feet move at once, not half a cycle apart
+    flies: bool = False  # no foot stands between two touch-downs; weight and duty decide how the pelvis bounces
 
-    half_width: float
-    """From the middle to the ankle of each standing foot."""
+    half_width: float  # from the middle to the ankle of each standing foot
     toe_out: float
-    plant: float
-    """How far in front of the pelvis the flat foot's ankle is in the middle of its stance."""
-    strike: float
-    """Pitch of the sole at touch-down; positive: toes down."""
-    lift: float
-    """Pitch of the sole when it leaves the ground."""
-    flat: tuple[float, float]
-    """Phases from and until which the sole lies flat."""
+    plant: float  # distance of the flat foot's ankle in front of the pelvis in the middle of its stance
+    strike: float  # pitch of the sole at touch-down; positive: toes down
+    lift: float  # pitch of the sole when it leaves the ground
+    flat: tuple[float, float]  # phases from and until which the sole is flat
 
-    thigh: Keys
-    """In swing, forward of the vertical."""
-    knee: Keys
-    """In swing."""
-    ankle: Keys
-    """In swing, toes down; zero with the foot square to the shin."""
+    thigh: Keys  # in swing, forward of the vertical
+    knee: Keys  # in swing
+    ankle: Keys  # in swing, toes down; zero with the foot square to the shin
 
-    height: float
-    """Of the pelvis, mean; if the gait flies, at touch-down."""
-    bob: float = 0.0
-    """Amplitude of the height: highest over the standing foot, lowest if negative. Of no effect if the gait flies."""
-    surge: float = 0.0
-    """Amplitude of the forward speed, m/s: slowest over the standing foot."""
-    recoil: float = 0.0
-    """Amplitude of the pelvis' way back from the swinging leg. Of no effect if the gait flies."""
-    sway: float = 0.0
-    """Amplitude of the pelvis' way towards the standing foot."""
-    turn: float = 0.0
-    """Amplitude of the pelvis' yaw: the side that touches down is in front."""
-    drop: float = 0.0
-    """Amplitude of the pelvis' roll: the swinging side is low."""
-    tilt: float = 0.0
-    """Pitch of the pelvis, forward."""
+    height: float  # of the pelvis, mean; if the gait flies, at touch-down
+    bob: float = 0.0  # amplitude of the height, highest over the standing foot, lowest if negative; unless it flies
+    surge: float = 0.0  # amplitude of the forward speed, m/s: slowest over the standing foot
+    recoil: float = 0.0  # amplitude of the pelvis away from the swinging leg; unless it flies
+    sway: float = 0.0  # amplitude of the pelvis towards the standing foot
+    turn: float = 0.0  # amplitude of the pelvis' yaw: the side that touches down is in front
+    drop: float = 0.0  # amplitude of the pelvis' roll: the swinging side is low
+    tilt: float = 0.0  # pitch of the pelvis, forward
 
-    lean: float
-    """Pitch of the trunk, forward."""
-    twist: float = 0.0
-    """Amplitude of the trunk's yaw, against the pelvis."""
-    nod: float = 0.0
-    """Pitch of the head, down."""
-    shoulder: float
-    """Mean pitch of the upper arm against the trunk, forward."""
-    shoulder_swing: float
-    """Its amplitude."""
-    arms: float = 0.0
-    """Phase at which the arm is farthest back."""
-    spread: float
-    """Of the upper arm, away from the trunk."""
-    inward: float
-    """Turn of the upper arm about its length, the hand towards the middle."""
-    elbow: float
-    """Mean bend."""
-    elbow_swing: float
-    """Its amplitude: bent most with the arm in front."""
+    lean: float  # pitch of the trunk, forward
+    twist: float = 0.0  # amplitude of the trunk's yaw, against the pelvis
+    nod: float = 0.0  # pitch of the head, down
+    shoulder: float  # mean pitch of the upper arm against the trunk, forward
+    shoulder_swing: float  # its amplitude
+    arms: float = 0.0  # phase at which the arm is farthest back
+    spread: float  # of the upper arm, away from the trunk
+    inward: float  # turn of the upper arm about its length, the hand towards the middle
+    elbow: float  # mean bend
+    elbow_swing: float  # its amplitude: bent most with the arm in front
 
 
 GAITS = {
@@ -163,11 +131,11 @@ GAITS = {
 
 
 def synthesise(name: str) -> Clip:
-    """The clip of a gait for :data:`~manybody.motion.skeletons.AMP_HUMANOID`: whole cycles, its last pose the first.
+    """Make the clip of a gait for :data:`~manybody.motion.skeletons.AMP_HUMANOID`: whole cycles, its ends equal.
 
-    The pelvis moves first; the standing foot rolls over the ground without sliding and the leg reaches for it; in
-    swing the leg's angles follow splines. Left is right, mirrored, half a cycle later (at once if the feet go
-    together).
+    The gait gives the path of the pelvis. The standing foot rolls over the ground without sliding, and the leg connects
+    the two; in swing the leg's angles follow splines. The left side is the right one, mirrored, half a cycle later (at
+    the same time if the feet move together).
 
     Args:
         name: one of :data:`GAITS`.
@@ -209,7 +177,7 @@ def write_clips(folder: str | os.PathLike) -> None:
 
 
 def _pelvis(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Places (P, 3) in m and rotations (P, 4) of the pelvis; x is 0 in the middle of the right foot's first stance."""
+    """Compute places (P, 3) in m and rotations (P, 4) of the pelvis; x is 0 in the middle of the right stance."""
     since = phase - gait.duty / 2
     seconds = gait.cycle / FPS
     if gait.flies:
@@ -220,16 +188,16 @@ def _pelvis(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
         up = gait.bob * torch.cos(twice)
     side = -gait.sway * torch.cos(2 * math.pi * since)
     place = torch.stack((gait.speed * seconds * since + ahead, side, gait.height + up), dim=-1)
-    # The hip over the swinging leg is lowest soon after that leg has left the ground.
+    # The hip of the swinging leg is lowest soon after that leg has left the ground.
     yaw, roll = torch.cos(2 * math.pi * phase), -torch.cos(2 * math.pi * (since + 0.08))
     return place, _pose(gait.turn * yaw, torch.full_like(phase, gait.tilt), gait.drop * roll)
 
 
 def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
-    """How far (P,) a body that flies and is caught is ahead of its mean motion and above its touch-down, m.
+    """Compute how far (P,) a bouncing body is ahead of its mean motion and above its height at touch-down, m.
 
-    In flight gravity alone acts. Between touch-downs D apart stands, for a time d, a force of weight * pi/2 * D/d *
-    sin(pi t/d): it grows from nothing and on average carries the weight (in running, forces are near half sines:
+    In flight only gravity acts. In a stance of duration d, of a period D, the ground pushes with the force
+    weight * pi/2 * D/d * sin(pi t/d), which carries the weight on average (in running, forces are near half sines:
     Alexander 1989, *Optimization and gaits in the locomotion of vertebrates*). The ground first slows the body down,
     then speeds it up: the speed changes as ``surge * cos(2 pi t/d)``.
     """
@@ -248,14 +216,14 @@ def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _upright(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotations (P, 4) of trunk and head against the world: the shoulders turn against the pelvis, the head not."""
+    """Compute rotations (P, 4) of trunk and head against the world; the shoulders turn against the pelvis."""
     zero = torch.zeros_like(phase)
     yaw = -gait.twist * torch.cos(2 * math.pi * phase)
     return _pose(yaw, zero + gait.lean, zero), _pose(zero, zero + gait.nod, zero)
 
 
 def _limbs(gait: Gait, phase: Tensor) -> tuple[Tensor, ...]:
-    """Rotations (P, 4) of the right upper arm, lower arm, thigh, shin and foot, each against its parent."""
+    """Compute rotations (P, 4) of the right upper arm, lower arm, thigh, shin and foot, each against its parent."""
     hip_offset = torch.tensor(AMP_HUMANOID.offsets[9])
 
     def hip(at: Tensor) -> Tensor:
@@ -268,32 +236,30 @@ def _limbs(gait: Gait, phase: Tensor) -> tuple[Tensor, ...]:
     swing = -torch.cos(2 * math.pi * (phase - gait.arms))
     spread = torch.full_like(phase, -gait.spread)
     pitch = -(gait.shoulder + gait.shoulder_swing * swing)
-    upper = quat_multiply(
-        _pose(torch.zeros_like(phase), pitch, spread),
-        quat_about(2, torch.full_like(phase, math.radians(gait.inward))),
-    )
+    inward = quat_about(2, torch.full_like(phase, math.radians(gait.inward)))
+    upper = quat_multiply(_pose(torch.zeros_like(phase), pitch, spread), inward)
     lower = quat_about(1, torch.deg2rad(-(gait.elbow + gait.elbow_swing * swing)))
     return upper, lower, quat_multiply(quat_conjugate(root), thigh), shin, ankle
 
 
 def _mirrored(rotations: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The rotations (P, 4) seen in a mirror that swaps left and right: turns about x and z change their sense."""
+    """Mirror rotations (P, 4), left and right: turns about x and z change their sign."""
     return tuple(rotation * rotation.new_tensor([1.0, -1.0, 1.0, -1.0]) for rotation in rotations)
 
 
 def _pose(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Quaternions (P, 4) of Rz(yaw) Ry(pitch) Rx(roll), angles (P,) in degrees."""
+    """Compute the quaternions (P, 4) of Rz(yaw) Ry(pitch) Rx(roll), angles (P,) in degrees."""
     tilted = quat_multiply(quat_about(1, torch.deg2rad(pitch)), quat_about(0, torch.deg2rad(roll)))
     return quat_multiply(quat_about(2, torch.deg2rad(yaw)), tilted)
 
 
 def _leg_rotations(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotations (P, 4) wxyz of thigh (against the world), shin (against the thigh) and foot (against the world).
+    """Compute rotations (P, 4) wxyz of thigh (against the world), shin (against the thigh), foot (against the world).
 
     Args:
-        gait: what to do.
-        hip: phases (P,) to places (P, 3) of the right hip in the world, m, x counted from where the pelvis is in the
-            middle of the stance.
+        gait: the gait.
+        hip: phases (P,) to places (P, 3) of the right hip in the world, m, x from the pelvis in the middle of the
+            stance.
         phase: (P,) in [0, 1).
 
     Raises:
@@ -307,11 +273,11 @@ def _leg_rotations(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -
 
 
 def clamped_spline(keys: Keys, slopes: tuple[float, float], at: Tensor) -> Tensor:
-    """The cubic spline (P,) through ``keys`` at ``at`` (P,), with given slopes at its two ends.
+    """Evaluate the cubic spline through ``keys``, with these slopes at its two ends, at ``at`` (P,).
 
     h_{i-1} M_{i-1} + 2 (h_{i-1} + h_i) M_i + h_i M_{i+1} = 6 (d_i - d_{i-1}) with intervals h, slopes d of the chords
-    and second derivatives M, the given slopes taking the place of the missing chords (de Boor 1978, *A Practical
-    Guide to Splines*).
+    and second derivatives M; the slopes at the ends replace the missing chords (de Boor 1978, *A Practical Guide to
+    Splines*).
     """
     x, y = torch.tensor(keys, dtype=torch.float64).T.contiguous()
     h, end = x.diff(), x.new_zeros(1)
@@ -346,7 +312,7 @@ def _leg(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
 
 
 def _standing(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
-    """The four numbers (P, 4) that put the ankle where the planted sole has it, by the law of cosines."""
+    """Compute the four numbers (P, 4) for the ankle of the planted sole, by the law of cosines."""
     down, up = 1 - phase / gait.flat[0], (phase - gait.flat[1]) / (gait.duty - gait.flat[1])
     pitch = math.radians(gait.strike) * down.clamp(min=0) ** 2 + math.radians(gait.lift) * up.clamp(min=0) ** 2
     # The sole rolls about its toe edge when it points down, about its heel edge when it points up.

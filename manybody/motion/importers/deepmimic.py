@@ -14,29 +14,21 @@ from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from
 from manybody.motion.files import read_text
 from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
+from manybody.motion.skeletons import AMP_HUMANOID
 
 NUMBERS = 44
 """Numbers of a frame: duration in s, the root's position (3), then the rotations of :data:`BODIES`."""
 
-_LEG, _SHIN, _ARM, _FOREARM = (0.0, 0.0, 0.084887), (0.0, -0.421546, 0.0), 0.18311, (0.0, -0.274788, 0.0)
-BODIES: tuple[tuple[str, int, int, tuple[float, float, float]], ...] = (
-    ("root", -1, 4, (0.0, 0.0, 0.0)),
-    ("chest", 0, 4, (0.0, 0.236151, 0.0)),
-    ("neck", 1, 4, (0.0, 0.223894, 0.0)),
-    ("right_hip", 0, 4, _LEG),
-    ("right_knee", 3, 1, _SHIN),
-    ("right_ankle", 4, 4, (0.0, -0.40987, 0.0)),
-    ("right_shoulder", 1, 4, (-0.02405, 0.2435, _ARM)),
-    ("right_elbow", 6, 1, _FOREARM),
-    ("left_hip", 0, 4, (0.0, 0.0, -_LEG[2])),
-    ("left_knee", 8, 1, _SHIN),
-    ("left_ankle", 9, 4, (0.0, -0.40987, 0.0)),
-    ("left_shoulder", 1, 4, (-0.02405, 0.2435, -_ARM)),
-    ("left_elbow", 11, 1, _FOREARM),
+_LEG = (("hip", "thigh", 4), ("knee", "shin", 1), ("ankle", "foot", 4))
+_ARM = (("shoulder", "upper_arm", 4), ("elbow", "lower_arm", 1))
+BODIES = (
+    *(("root", "pelvis", 4), ("chest", "torso", 4), ("neck", "head", 4)),
+    *((f"{side}_{joint}", f"{side}_{body}", size) for side in ("right", "left") for joint, body, size in _LEG + _ARM),
 )
-"""Name, parent, numbers of the rotation and offset of each body of DeepMimic's humanoid (x forward, y up, z right, m).
+"""Joints of DeepMimic's humanoid in the order of the file, the same body of the AMP humanoid, numbers of the rotation.
 
-Four numbers are a quaternion wxyz, one is an angle in rad about z. The file has the rotations in this order."""
+Four numbers are a quaternion wxyz, one is an angle in rad about z. The two humanoids have the same size; in the file x
+is forward, y up, z right."""
 
 _RATE_TOLERANCE = 0.01
 """How far, relatively, the durations of a clip's frames may differ: they are written with few digits."""
@@ -58,18 +50,19 @@ def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
         frames = _frames(read_text(path))
         rotations = torch.zeros(len(frames), len(BODIES), 4, dtype=torch.float64)
         column = 4
-        for body, (_, _, size, _) in enumerate(BODIES):
+        for body, (_, _, size) in enumerate(BODIES):
             values = torch.from_numpy(frames[:, column : column + size])
             rotations[:, body] = values if size == 4 else quat_about(2, values[:, 0])
             column += size
+        bodies = [AMP_HUMANOID.names.index(body) for _, body, _ in BODIES]
         return Clip(
             fps=_rate(frames[:-1, 0]),
-            body_names=[name for name, *_ in BODIES],
-            parents=[parent for _, parent, *_ in BODIES],
+            body_names=[joint for joint, _, _ in BODIES],
+            parents=[-1, *(bodies.index(AMP_HUMANOID.parents[body]) for body in bodies[1:])],
             local_rotations=quats_z_up(rotations.numpy()),
             root_translation=z_up(frames[:, 1:4]),
             licence=licence,
-            offsets=z_up(np.array([offset for *_, offset in BODIES])),
+            offsets=AMP_HUMANOID.offsets[bodies],
         )
 
 
