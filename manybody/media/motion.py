@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from manybody.envs.base import Step
-from manybody.media.renderer import Frame, offscreen, views
+from manybody.media.renderer import offscreen, views
 from manybody.media.video import contact_sheet, frame_rate, read_video, render_video
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
@@ -63,18 +63,10 @@ def draw_clip(clip: Clip, path: Path, frames: int) -> Path:
         VideoError: no OpenGL library, or Pillow is missing.
     """
     model, body = humanoid()
-    return contact_sheet(draw(model, poses(clip, body, np.linspace(0, clip.length, frames)), TILE), path, frames)
-
-
-def draw(model: mujoco.MjModel, qpos: np.ndarray, size: tuple[int, int]) -> list[Frame]:
-    """Render each of the positions ``qpos`` (K, nq) at ``size`` (width, height) with the camera ``track``.
-
-    Raises:
-        VideoError: no OpenGL library.
-    """
-    with offscreen(model, size) as picture:
-        cameras = views(model, qpos, FPS, "track", size)
-        return [picture(place, camera) for place, camera in zip(qpos, cameras, strict=True)]
+    qpos = poses(clip, body, np.linspace(0, clip.length, frames))
+    with offscreen(model, TILE) as draw:
+        pictures = [draw(*pose) for pose in zip(qpos, views(model, qpos, FPS, "track", TILE), strict=True)]
+    return contact_sheet(pictures, path, frames)
 
 
 def record_motion(player: Any, seconds: float, licence: str) -> Clip:

@@ -54,31 +54,29 @@ def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera
     """
     with skip_on_interrupt() as skipped:
 
-        def count(done: int, total: int) -> bool:
+        def count(done: int, total: int) -> None:
             progress(f"filming {done}/{total} (Ctrl-C skips)")
-            return skipped()
+            if skipped():
+                raise VideoError("skipped")
 
         if not is_terminal():
             say("filming the policy (Ctrl-C skips)")
-        video: Path | None = None
+        film = _film_task if isinstance(player.env, MujocoTask) else _film_rendering
         try:
-            if isinstance(player.env, MujocoTask):
-                video = _film_task(player, path, seconds, camera, count)
-            else:
-                video = _film_rendering(player, path, seconds, camera, count)
+            film(player, path, seconds, camera, count)
+            return path
         except (VideoError, NonFiniteError, OSError) as error:
-            if not skipped():
-                warn(f"no video: {error}")
+            reason = str(error)
         finally:
             progress("")
         if skipped():
             say("no video: skipped")
-        return video
+        else:
+            warn(f"no video: {reason}")
+        return None
 
 
-def _film_task(
-    player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], bool]
-) -> Path | None:
+def _film_task(player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]) -> None:
     """Play first, then render the positions in another process."""
     env = player.env
     every = max(1, round(1.0 / (env.dt * FPS)))
@@ -87,10 +85,10 @@ def _film_task(
     qpos: list[np.ndarray] = []
     returns: list[float] = []
     starts: list[int] = []
-    total, steps, new_episode, skipped = 0.0, 0, True, False
+    total, steps, new_episode = 0.0, 0, True
 
     def watch(step: Step) -> bool:
-        nonlocal total, steps, new_episode, skipped
+        nonlocal total, steps, new_episode
         new_episode |= bool(step.done[0])
         total = float(step.reward.reshape(-1)[0]) + (0.0 if step.done[0] else total)
         if steps % every == 0:
@@ -98,20 +96,18 @@ def _film_task(
             returns.append(total)
             starts.extend([len(qpos) - 1] * new_episode)
             new_episode = False
-            skipped = count(0, pictures)
+            count(0, pictures)
         steps += 1
-        return skipped or steps >= wanted
+        return steps >= wanted
 
     player.run(on_step=watch, quiet=True)
-    if skipped:
-        return None
     fps = 1.0 / (env.dt * every)
     film = np.stack(qpos)
     labels: tuple[str, ...] = ()
     if imitates(env):
         film = np.stack((clip_in_step(env, film, np.array(starts), fps), film))
         labels = ("motion", "policy")
-    return record_in_subprocess(
+    record_in_subprocess(
         env.sim.model,
         film,
         path,
@@ -128,13 +124,9 @@ def _film_task(
 
 
 def _film_rendering(
-    player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], bool]
-) -> Path:
-    """Play in an environment with ``render_mode='rgb_array'``, which replaces the player's, and write its pictures.
-
-    Raises:
-        VideoError: the environment renders nothing, or ``count`` returned true.
-    """
+    player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]
+) -> None:
+    """Play in an environment with ``render_mode='rgb_array'``, which replaces the player's, and write its pictures."""
     name = player.config.env_name
     if camera is not None:
         raise VideoError(f"video.camera: got {camera!r}; expected none, as {name} draws itself")
@@ -158,13 +150,11 @@ def _film_rendering(
                     write = video.enter_context(open_video(path, size, rate / every))
                 write(frame)
                 done += 1
-                if count(done, pictures):
-                    raise VideoError("skipped")
+                count(done, pictures)
             steps += 1
             return done >= pictures or time.monotonic() > end
 
         player.run(on_step=watch, quiet=True)
-    return path
 
 
 def _renderer(env: Any) -> Any:

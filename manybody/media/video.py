@@ -80,7 +80,7 @@ def render_video(
     clips = np.asarray(qpos, dtype=np.float64)
     clips = clips[None] if clips.ndim == 2 else clips
     labels = labels or [""] * len(clips)
-    _check(model, clips, size, camera, labels)
+    _check(model, clips, size, camera)
     captions = _captions(clips, fps, returns)
     columns = math.ceil(math.sqrt(len(clips)))
     tile = (size[0] // columns, size[1] // math.ceil(len(clips) / columns))
@@ -101,7 +101,7 @@ def render_video(
     return target
 
 
-def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], camera: str, labels: Sequence[str]) -> None:
+def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], camera: str) -> None:
     """Raise ValueError for what cannot be rendered, before anything is opened."""
     if clips.ndim != 3 or clips.shape[2] != model.nq or 0 in clips.shape:
         expected = f"(frames, {model.nq}) or (environments, frames, {model.nq}), at least one frame"
@@ -114,8 +114,6 @@ def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], came
     names = [model.camera(i).name for i in range(model.ncam)]
     if camera not in ("track", *names):
         raise ValueError(f"camera: got {camera!r}; expected 'track' or a camera of this model, {names}")
-    if len(labels) != len(clips):
-        raise ValueError(f"labels: got {len(labels)}; expected {len(clips)}, one for each environment")
 
 
 def _every(draw: Callable[[], Frame], pictures: int, fps: float, budget: float) -> int:
@@ -134,10 +132,8 @@ def _captions(clips: np.ndarray, fps: float, returns: np.ndarray | None) -> list
     times = [f"{k / fps:.1f} s" for k in range(clips.shape[1])]
     if returns is None:
         return [times] * len(clips)
-    table = np.atleast_2d(np.asarray(returns, np.float64))
-    if table.shape != clips.shape[:2]:
-        raise ValueError(f"returns: got shape {table.shape}; expected (environments, frames) = {clips.shape[:2]}")
-    return [[f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in table]
+    rows = np.broadcast_to(returns, clips.shape[:2])
+    return [[f"{time}   return {value:,.0f}" for time, value in zip(times, row, strict=True)] for row in rows]
 
 
 def _with_text(picture: Frame, top: str = "", bottom: str = "") -> Frame:
@@ -165,7 +161,7 @@ def record_in_subprocess(
     fps: float,
     *,
     time_limit: float = 180.0,
-    watch: Callable[[int], bool] = lambda _: False,
+    watch: Callable[[int], object] = lambda _: None,
     **options: Any,
 ) -> Path:
     """:func:`render_video`, with ``options``, in a process of its own: a crash of a graphics driver is an error here.
@@ -176,7 +172,7 @@ def record_in_subprocess(
         path: likewise.
         fps: likewise.
         time_limit: seconds after which rendering is stopped.
-        watch: called several times a second with the number of frames that are done; true stops rendering.
+        watch: called several times a second with the number of frames that are done; its errors stop rendering.
         options: more arguments of :func:`render_video`.
 
     Raises:
@@ -211,7 +207,7 @@ def record_in_subprocess(
     return target
 
 
-def _wait(child: subprocess.Popen, time_limit: float, watch: Callable[[int], bool]) -> int:
+def _wait(child: subprocess.Popen, time_limit: float, watch: Callable[[int], object]) -> int:
     """Return the exit status of a process that writes a byte for each frame that is done."""
     assert child.stdout is not None
     output, done = child.stdout.fileno(), 0
@@ -226,8 +222,7 @@ def _wait(child: subprocess.Popen, time_limit: float, watch: Callable[[int], boo
     end = time.monotonic() + time_limit
     try:
         while (status := child.poll()) is None:
-            if watch(done):
-                raise VideoError("skipped")
+            watch(done)
             if time.monotonic() > end:
                 raise VideoError(f"rendering took longer than {time_limit:g} s; use fewer frames or a smaller size")
             time.sleep(min(POLL_SECONDS, time_limit))

@@ -21,15 +21,15 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     try:
         if not Path(path).is_file():  # before opening: a pipe would block
             given = "a folder or device" if Path(path).exists() else "no such file"
-            raise MotionError("file", given, "a motion file", "Check the path.", path)
+            raise MotionError("file", given, "a motion file", "Check the path.")
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise MotionError("file", error.strerror or str(error), "a readable file", "Check the path.", path) from None
+        raise MotionError("file", error.strerror or str(error), "a readable file", "Check the path.") from None
     if not content:
-        raise MotionError("file", "an empty file", "a motion file", "Download or write it again.", path)
+        raise MotionError("file", "an empty file", "a motion file", "Download or write it again.")
     if len(content) > MAX_BYTES:
-        raise MotionError("file", f"more than {MAX_BYTES} bytes", "at most that", "Cut it into clips.", path)
+        raise MotionError("file", f"more than {MAX_BYTES} bytes", "at most that", "Cut it into clips.")
     return content
 
 
@@ -45,7 +45,7 @@ def read_text(path: str | os.PathLike) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         given = f"byte 0x{content[error.start]:02x} in line {line}"
-        raise MotionError("file", given, "UTF-8 text", "Is it a text format? Save it as UTF-8.", path) from None
+        raise MotionError("file", given, "UTF-8 text", "Is it a text format? Save it as UTF-8.") from None
 
 
 def read_yaml(path: str | os.PathLike) -> dict[str, Any]:

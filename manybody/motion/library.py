@@ -136,32 +136,26 @@ class MotionLib:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def sample_motions(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``count`` clips (count,) int64 by weight, with replacement. The generator is on the library's device."""
-        # torch.multinomial looks at the weights on the host; inverting their cumulative sum does not.
-        drawn = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
-        return torch.searchsorted(self._cumulative, drawn, right=True)
-
-    def sample_times(self, motions: Tensor, generator: torch.Generator | None = None, history: float = 0.0) -> Tensor:
-        """Draw a time (M,) s for each of ``motions`` (M,), evenly distributed over its clip.
-
-        Args:
-            motions: (M,) indices of clips.
-            generator: on the library's device; None: torch's own.
-            history: seconds at the start of each clip that are not drawn, so that the frames before the time exist. In
-                a shorter clip, its end is drawn.
-        """
-        length = self.lengths[motions]
-        first = length.clamp_max(history)
-        drawn = torch.rand(motions.shape, generator=generator, device=self.device)
-        return first + drawn * (length - first)
-
     def sample(
         self, count: int, generator: torch.Generator | None = None, history: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """Draw clips by weight and a time in each: :meth:`sample_motions`, :meth:`sample_times`."""
-        motions = self.sample_motions(count, generator)
-        return motions, self.sample_times(motions, generator, history)
+        """Draw clips by weight, with replacement, and a time in each, evenly distributed.
+
+        Args:
+            count: M.
+            generator: on the library's device; None: torch's own.
+            history: seconds at the start of each clip that are not drawn, so that the frames before the time exist. In
+                a shorter clip, its end is drawn.
+
+        Returns:
+            (M,) int64 indices of clips and (M,) seconds.
+        """
+        # torch.multinomial looks at the weights on the host; inverting their cumulative sum does not.
+        drawn = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
+        motions = torch.searchsorted(self._cumulative, drawn, right=True)
+        length = self.lengths[motions]
+        first = length.clamp_max(history)
+        return motions, first + torch.rand(count, generator=generator, device=self.device) * (length - first)
 
     def state(self, motions: Tensor, times: Tensor) -> MotionState:
         """Interpolate the pose of each clip at its time.

@@ -132,9 +132,10 @@ def test_fewer_pictures_are_a_video_of_the_same_length(gl, tmp_path, monkeypatch
 def test_whoever_watches_a_rendering_sees_its_frames_and_may_end_it(gl, tmp_path):
     seen: list[int] = []
 
-    def watch(done: int) -> bool:
+    def watch(done: int) -> None:
         seen.append(done)
-        return done > 3
+        if done > 3:
+            raise VideoError("skipped")
 
     with pytest.raises(VideoError, match="skipped"):
         record_in_subprocess(ball(), moves(np.zeros(2_000)), tmp_path / "a.mp4", 30, size=SIZE, watch=watch)
@@ -304,8 +305,6 @@ def test_a_wrong_argument_is_a_message_too(tmp_path):
         ({"qpos": np.full((2, 7), np.nan)}, r"qpos\[0, 0, 0\]: got nan"),
         ({"size": (65, 48)}, "two even numbers"),
         ({"camera": "front"}, "camera: got 'front'; expected 'track'"),
-        ({"returns": np.zeros(7)}, r"returns: got shape \(1, 7\)"),
-        ({"labels": ("a", "b")}, "labels: got 2; expected 1"),
     ],
 )
 def test_what_cannot_be_rendered_is_refused(change, message, tmp_path):

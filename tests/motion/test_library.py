@@ -105,7 +105,7 @@ def test_outside_of_a_clip_its_ends_stay():
 
 def test_clips_are_drawn_by_weight_and_never_without_one():
     lib = MotionLib([make_clip() for _ in range(4)], weights=[3, 0, 1, 0])
-    drawn = lib.sample_motions(20_000, torch.Generator().manual_seed(0))
+    drawn, _ = lib.sample(20_000, torch.Generator().manual_seed(0))
     share = torch.bincount(drawn, minlength=4) / 20_000
     assert share[1] == share[3] == 0
     assert share[0].item() == pytest.approx(0.75, abs=0.015)  # 5 deviations: sqrt(0.75 * 0.25 / 20000) = 0.003
@@ -114,11 +114,11 @@ def test_clips_are_drawn_by_weight_and_never_without_one():
 
 def test_times_are_drawn_evenly_after_the_history():
     lib = MotionLib([make_clip(11), make_clip(2)])  # 1.0 s and 0.1 s
-    motions = torch.arange(2).repeat(5000)
-    times = lib.sample_times(motions, torch.Generator().manual_seed(0), history=0.2)
-    assert 0.2 <= times[::2].min() < 0.21 and 0.99 < times[::2].max() <= 1.0
-    assert times[::2].mean().item() == pytest.approx(0.6, abs=0.02)
-    assert (times[1::2] == lib.lengths[1]).all()
+    motions, times = lib.sample(10_000, torch.Generator().manual_seed(0), history=0.2)
+    long, short = times[motions == 0], times[motions == 1]
+    assert 0.2 <= long.min() < 0.21 and 0.99 < long.max() <= 1.0
+    assert long.mean().item() == pytest.approx(0.6, abs=0.02)
+    assert (short == lib.lengths[1]).all()
 
 
 def test_a_generator_decides_everything():
