@@ -70,12 +70,9 @@ def draw_clip(clip: Clip, path: Path, frames: int) -> Path:
 
 
 def record_motion(player: Any, seconds: float, licence: str) -> Clip:
-    """Play in environment 0 and return its motion as a clip, until the first episode there ends.
+    """Play in environment 0 and return its motion as a clip of at most ``seconds``, until the first episode there ends.
 
-    Args:
-        player: a restored player of a task with an :class:`~manybody.tasks.articulation.Articulation` as its ``body``.
-        seconds: length of the clip, at most.
-        licence: who made the motion, and how it may be used.
+    The player's task has an :class:`~manybody.tasks.articulation.Articulation` as its ``body``.
 
     Raises:
         MotionError: the task has no such body, or the episode ended at once.

@@ -164,16 +164,10 @@ def record_in_subprocess(
     watch: Callable[[int], object] = lambda _: None,
     **options: Any,
 ) -> Path:
-    """:func:`render_video`, with ``options``, in a process of its own: a crash of a graphics driver is an error here.
+    """Call :func:`render_video` in a process of its own, so that a crash of a graphics driver is an error here.
 
-    Args:
-        model: as for :func:`render_video`.
-        qpos: likewise.
-        path: likewise.
-        fps: likewise.
-        time_limit: seconds after which rendering is stopped.
-        watch: called several times a second with the number of frames that are done; its errors stop rendering.
-        options: more arguments of :func:`render_video`.
+    Rendering stops after ``time_limit`` seconds, or if ``watch`` raises, which receives the number of frames that are
+    done several times a second. All other arguments are those of :func:`render_video`.
 
     Raises:
         VideoError: rendering failed, crashed or was stopped; one line that says why and what to do.

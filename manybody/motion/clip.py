@@ -243,8 +243,9 @@ def _rate(fps: Any) -> float:
     return rate
 
 
-def _names(names: Sequence[str], bodies: int) -> tuple[str, ...]:
-    if isinstance(names, str) or np.ndim(names) != 1:
+def _names(names: object, bodies: int) -> tuple[str, ...]:
+    names = names.tolist() if isinstance(names, np.ndarray) else names
+    if not isinstance(names, list | tuple):
         raise MotionError("body_names", shown(names), f"{bodies} names")
     for place, name in enumerate(names):
         if not isinstance(name, str) or not name.strip() or name in names[:place]:

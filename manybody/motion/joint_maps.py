@@ -10,7 +10,7 @@ from manybody.config.errors import shown
 from manybody.motion.errors import MotionError
 from manybody.motion.files import read_yaml
 
-_TRUNK = {
+_TRUNK_NAMES = {
     "pelvis": ("pelvis", "hips", "hip", "root"),
     # The topmost joint of the spine: it carries the turns of all those below.
     "torso": (
@@ -19,7 +19,7 @@ _TRUNK = {
     ),
     "head": ("head", "neck1", "neck"),
 }
-_LIMBS = {
+_LIMB_NAMES = {
     # Where there is an "arm", a "shoulder" is the collar bone; elsewhere the shoulder is the joint of the arm.
     "upper_arm": ("arm", "uparm", "upperarm", "humerus", "shldr", "shoulder"),
     "lower_arm": ("forearm", "lowarm", "lowerarm", "radius", "elbow"),
@@ -29,10 +29,10 @@ _LIMBS = {
     "shin": ("leg", "lowleg", "lowerleg", "shin", "calf", "tibia", "knee"),
     "foot": ("ankle", "foot"),
 }
-NAMES = _TRUNK | {
+NAMES = _TRUNK_NAMES | {
     f"{side}_{limb}": tuple(f"{word}{name}" for name in names for word in (side, side[0]))
     for side in ("right", "left")
-    for limb, names in _LIMBS.items()
+    for limb, names in _LIMB_NAMES.items()
 }
 """Body of :data:`~manybody.motion.skeletons.AMP_HUMANOID` to the names of its joint elsewhere, the best first.
 
@@ -45,6 +45,17 @@ WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 """The words of ``Bip01 L UpperArm``, ``LeftUpLeg``, ``spine_03``."""
 OPTIONAL = ("right_hand", "left_hand")
 """Bodies without a joint: the joint of the other skeleton, if there is one, shows where the lower arm points."""
+LIMBS = tuple(
+    tuple(f"{side}_{part}" for part in parts)
+    for parts in (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot"))
+    for side in ("right", "left")
+)
+"""Bodies of the arms, then of the legs, from the trunk outwards. Each carries the next; the second has a hinge."""
+TRUNK_PAIRS = (
+    *(("pelvis", "torso"), ("torso", "head")),
+    *(("torso" if "arm" in first else "pelvis", first) for first, *_ in LIMBS),
+)
+"""Pairs of bodies: the second does not carry the first. Spines differ: a third joint may carry both."""
 
 
 def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -60,8 +71,8 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
         if name not in names:
             expected = f"one of the clip's joints: {', '.join(names)}"
             raise MotionError(f"joint map: {body}", shown(name), expected)
-    theirs = dict(reversed(list(zip(plain_names(names), names, strict=True))))  # of equal ones the first
-    found = {body: theirs[word] for body, words in NAMES.items() for word in reversed(words) if word in theirs}
+    by_word = dict(reversed(list(zip(plain_names(names), names, strict=True))))  # of equal ones the first
+    found = {body: by_word[word] for body, words in NAMES.items() for word in reversed(words) if word in by_word}
     found |= given
     missing = [body for body in NAMES if body not in found and body not in OPTIONAL]
     if missing:
@@ -74,23 +85,6 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
             advice = f"Add a line for {other}, or remove this one."
             raise MotionError(f"joint map: {body}", f"{shown(name)}, the joint of {other}", "another", advice)
     return found
-
-
-_SIDES = ("right_", "left_")
-IN_LIMBS = tuple(
-    (side + upper, side + lower)
-    for side in _SIDES
-    for upper, lower in itertools.chain.from_iterable(
-        map(itertools.pairwise, (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot")))
-    )
-)
-"""Pairs of bodies: the joint of the first carries the joint of the second."""
-AT_TRUNK = (
-    ("pelvis", "torso"),
-    ("torso", "head"),
-    *(pair for side in _SIDES for pair in (("torso", f"{side}upper_arm"), ("pelvis", f"{side}thigh"))),
-)
-"""Pairs of bodies: the joint of the second does not carry that of the first. Spines differ: a third may carry both."""
 
 
 def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[str, int]) -> None:
@@ -108,8 +102,9 @@ def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[
             joint = parents[joint]
         return joint >= 0
 
-    wrong = [("below", pair) for pair in IN_LIMBS if pair[1] in joints and not carries(*pair)]
-    wrong += [("not above", pair) for pair in AT_TRUNK if carries(*reversed(pair))]
+    pairs = [pair for limb in LIMBS for pair in itertools.pairwise(limb)]
+    wrong = [("below", pair) for pair in pairs if pair[1] in joints and not carries(*pair)]
+    wrong += [("not above", pair) for pair in TRUNK_PAIRS if carries(*reversed(pair))]
     for where, (upper, lower) in wrong[:1]:
         expected = f"one {where} {shown(names[joints[upper]])}, the joint of {upper}"
         raise MotionError(f"joint map: {lower}", shown(names[joints[lower]]), expected, "Map other joints.")

@@ -224,10 +224,10 @@ def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: P
     missing = [name for name in expected[0] if name not in given[0]]
     if unknown or missing:
         raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice, path)
-    for field, ours, theirs in zip(("body_names", "parents"), given, expected, strict=True):
-        for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-            if one != other:
-                raise MotionError(f"{prefix}{field}[{place}]", shown(one), shown(other), advice, path)
+    for field, values, expected_values in zip(("body_names", "parents"), given, expected, strict=True):
+        for place, (value, other) in enumerate(zip(values, expected_values, strict=True)):
+            if value != other:
+                raise MotionError(f"{prefix}{field}[{place}]", shown(value), shown(other), advice, path)
 
 
 def _few(names: Sequence[str]) -> str:

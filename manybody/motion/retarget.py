@@ -9,16 +9,10 @@ import torch
 from torch import Tensor
 
 from manybody.functional.kinematics import BodyPose
-from manybody.functional.rotations import (
-    quat_about,
-    quat_between,
-    quat_conjugate,
-    quat_multiply,
-    quat_rotate,
-)
+from manybody.functional.rotations import quat_about, quat_between, quat_conjugate, quat_multiply, quat_rotate
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
-from manybody.motion.joint_maps import check_anatomy, joint_map
+from manybody.motion.joint_maps import LIMBS, check_anatomy, joint_map
 from manybody.motion.poses import body_poses, grounded
 from manybody.motion.skeletons import AMP_HUMANOID, Skeleton
 
@@ -28,12 +22,6 @@ STRAIGHT = 0.1
 """Sine of a hinge's angle below which its plane cannot be measured and approaches the mean plane of the clip."""
 BEYOND = 0.3
 """Sine of the angle up to which a limb bent against its hinge counts as overstretched, not as twisted."""
-LIMBS = tuple(
-    tuple(f"{side}_{part}" for part in parts)
-    for parts in (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot"))
-    for side in ("right", "left")
-)
-"""Bodies of arms, then legs, from the trunk outwards; the second hangs on a hinge."""
 DOWN = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
 """Where a resting limb points in its own axes."""
 
@@ -100,10 +88,8 @@ def retarget(
 def _rest(clip: Clip, frame: int | None) -> BodyPose:
     """Return positions (B, 3) and rotations (B, 4) of the bodies at rest."""
     if frame is None:
-        clip = dataclasses.replace(
-            clip, local_rotations=np.tile([1.0, 0.0, 0.0, 0.0], (clip.frames, len(clip.parents), 1))
-        )
-        frame = 0
+        identity = np.tile([1.0, 0.0, 0.0, 0.0], (clip.frames, len(clip.parents), 1))
+        clip, frame = dataclasses.replace(clip, local_rotations=identity), 0
     if not 0 <= frame < clip.frames:
         raise MotionError("rest frame", str(frame), f"0 to {clip.frames - 1}, the clip's frames")
     poses = body_poses(clip)
@@ -162,10 +148,12 @@ def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[
 
 def _size(skeleton: Skeleton, rest: Mapping[str, Tensor]) -> float:
     """Return the length of the legs of ``skeleton`` in m, divided by that of the clip."""
-    ours = dict(zip(skeleton.names, np.linalg.norm(skeleton.offsets, axis=1), strict=True))
-    legs = [(upper, lower) for leg in LIMBS[2:] for upper, lower in itertools.pairwise(leg)]
-    theirs = sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in legs)
-    return float(sum(ours[lower] for _, lower in legs) / theirs)
+    lengths = dict(zip(skeleton.names, np.linalg.norm(skeleton.offsets, axis=1), strict=True))
+    legs = [pair for leg in LIMBS[2:] for pair in itertools.pairwise(leg)]
+    return float(
+        sum(lengths[lower] for _, lower in legs)
+        / sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in legs)
+    )
 
 
 def _continuous(quats: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 
 NOT_STATED = "not stated in the imported file"
-"""Licence text where a format has no place for one."""
+"""Licence of a clip whose format has none."""
 
 
 def z_up(vectors: np.ndarray) -> np.ndarray:

@@ -39,10 +39,6 @@ def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
 
     ``Loop`` is dropped: a clip does not say whether it repeats. The last frame's duration has no meaning.
 
-    Args:
-        path: the text file.
-        licence: who made the motion, and how it may be used; the file does not say.
-
     Raises:
         MotionError: the file is not JSON or not such a motion, its frames differ in duration, or a number is wrong.
     """

@@ -30,11 +30,7 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
 
     The layout is that of IsaacGymEnvs' poselib, ``SkeletonMotion.to_file``. The smoothed velocities in the file are not
     used: a library computes them. Five of the six motions of IsaacGymEnvs show every frame twice, at 60 frames per
-    second for 30; such a clip has its true rate.
-
-    Args:
-        path: the ``.npy`` file.
-        licence: who made the motion, and how it may be used; the file does not say.
+    second for 30; such a clip is returned at its true rate.
 
     Raises:
         MotionError: the file is damaged, is of another format or would run code, or a field is wrong; names it.
@@ -48,13 +44,10 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
         rotations = _array(motion, "rotation")
         if rotations.ndim != 3 or rotations.shape[-1] != 4:
             raise MotionError("rotation", f"shape {rotations.shape}", "(T, B, 4)")
-        names = _field(motion, "skeleton_tree.node_names")
-        if not isinstance(names, list):
-            raise MotionError("skeleton_tree.node_names", shown(names), "a list of names")
         with _names_of_the_file():
             clip = Clip(
                 fps=_field(motion, "fps"),
-                body_names=names,
+                body_names=_field(motion, "skeleton_tree.node_names"),
                 parents=_array(motion, "skeleton_tree.parent_indices"),
                 local_rotations=np.roll(rotations, 1, axis=-1),
                 root_translation=_array(motion, "root_translation"),

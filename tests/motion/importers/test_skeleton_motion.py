@@ -85,7 +85,7 @@ def test_a_malicious_file_runs_nothing(tmp_path, monkeypatch):
         ({"root_translation": {"arr": [1.0]}}, "root_translation", "an array"),
         ({"root_translation": poselib(np.zeros((4, 3)))}, "root_translation", r"expected \(5, 3\)"),
         ({"skeleton_tree": "none"}, "skeleton_tree", "a dict"),
-        ({"tree": {"node_names": "hip"}}, "skeleton_tree.node_names", "a list of names"),
+        ({"tree": {"node_names": "hip"}}, "skeleton_tree.node_names", "4 names"),
         (
             {"tree": {"parent_indices": poselib([-1, 2, 1, 0])}},
             "skeleton_tree.parent_indices[1]",
