@@ -13,7 +13,7 @@ LENGTH := $(LENGTH_$(TASK))
 # mjlab works with an older MuJoCo than this package: the two share an environment of their own (benchmarks/mjlab).
 MJLAB := .venv-mjlab/installed
 
-.PHONY: train play test check format bench bench-mjlab clean
+.PHONY: train play test check package format bench bench-mjlab clean
 
 train: $(STAMP)
 	$(BIN)/manybody train task=$(TASK) $(LENGTH) $(ARGS)
@@ -30,6 +30,15 @@ check: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
+
+# What users install: the source archive, the wheel built from it, and an epoch of training in an empty environment.
+package: $(DEV)
+	rm -rf dist build/package
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv build/package
+	build/package/bin/pip install --quiet --disable-pip-version-check torch -c constraints.txt
+	build/package/bin/pip install --quiet --disable-pip-version-check dist/*.whl -c constraints.txt
+	cd build/package && bin/manybody train task=Cartpole num_envs=64 max_iterations=1 video=False && bin/manybody play games_num=4
 
 format: $(DEV)
 	$(BIN)/ruff format .
@@ -60,4 +69,4 @@ $(MJLAB): benchmarks/mjlab/requirements.txt
 	touch $(MJLAB)
 
 clean:
-	rm -rf .venv .venv-mjlab build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-mjlab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
