@@ -13,7 +13,7 @@ LENGTH := $(LENGTH_$(TASK))
 # mjlab works with an older MuJoCo than this package: the two share an environment of their own (benchmarks/mjlab).
 MJLAB := .venv-mjlab/installed
 
-.PHONY: train play test check package format bench bench-mjlab clean
+.PHONY: train play test test-fast check package format bench bench-mjlab clean
 
 train: $(STAMP)
 	$(BIN)/manybody train task=$(TASK) $(LENGTH) $(ARGS)
@@ -22,8 +22,14 @@ play: $(STAMP)
 	$(BIN)/manybody play video=True $(ARGS)
 
 # One process for a core, each with one thread: the tests of a file stay together.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+
 test: $(DEV)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --durations 20
+	$(PYTEST) --durations 20
+
+# Unit and contract tests.
+test-fast: $(DEV)
+	$(PYTEST) -m 'not slow' $(addprefix --ignore tests/,cli compat examples learning media parity system)
 
 check: $(DEV)
 	$(BIN)/ruff format --check .
