@@ -6,9 +6,8 @@ import torch
 from gymnasium import spaces
 from rl_games.common import datasets as their_datasets
 from rl_games.common import experience as their_experience
-from rl_games.common import segment_tree as their_tree
 
-from manybody.compat.rl_games.common import datasets, experience, segment_tree
+from manybody.compat.rl_games.common import datasets, experience
 
 
 def batch(rows, seqs=0):
@@ -257,37 +256,3 @@ def test_replay_in_numpy():
     assert np.array_equal(obs + 1, next_obs)
     assert np.array_equal(dones, actions == 3)
     assert obs.shape == (20, 2)
-
-
-def test_prioritized_replay():
-    """Priorities 1, 1, 6 of three: the third is drawn 6 times of 8, with a sixth of the weight."""
-    buffer = experience.PrioritizedReplayBuffer(3, 1.0, spaces.Box(-1, 1, (1,)))
-    for step in range(3):
-        buffer.add([step], step, 0.0, [step], False)
-    buffer.update_priorities([2], [6.0])
-    *fields, weights, places = buffer.sample(8, 1.0)
-    assert sorted(places) == [0, 1, 2, 2, 2, 2, 2, 2]
-    assert fields[1].tolist() == places
-    assert weights.tolist() == pytest.approx([1.0 / 6.0 if place == 2 else 1.0 for place in places])
-    buffer.add([9], 9, 0.0, [9], True)  # takes the largest priority so far, and the place of the first
-    assert sorted(buffer.sample(13, 1.0)[-1]) == [0] * 6 + [1] + [2] * 6
-
-
-def test_trees():
-    for name, method in (("SumSegmentTree", "sum"), ("MinSegmentTree", "min")):
-        ours, theirs = (getattr(x, name)(8) for x in (segment_tree, their_tree))
-        for place, value in ((0, 3.0), (3, 1.0), (4, 2.0), (7, 0.5)):
-            ours[place] = theirs[place] = value
-        assert [ours[place] for place in range(8)] == [theirs[place] for place in range(8)]
-        for start in range(8):
-            for end in (*range(start + 1, 9), None):
-                assert getattr(ours, method)(start, end) == getattr(theirs, method)(start, end)
-    sums = segment_tree.SumSegmentTree(4), their_tree.SumSegmentTree(4)
-    for tree in sums:
-        tree[0], tree[2] = 1.0, 2.0
-    for mass in (0.0, 0.99, 1.0, 2.5):
-        assert sums[0].find_prefixsum_idx(mass) == sums[1].find_prefixsum_idx(mass)
-    with pytest.raises(ValueError, match="capacity 6 given"):
-        segment_tree.SumSegmentTree(6)
-    with pytest.raises(IndexError, match="element 4 of 4"):
-        sums[0][4]

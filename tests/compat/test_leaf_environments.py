@@ -185,7 +185,7 @@ def test_gymnasium_protocol():
 
 def test_env_info():
     env_configurations.register("count", {"vecenv_type": "RAY", "env_creator": Counter})
-    info = env_configurations.get_obs_and_action_spaces_from_config({"env_name": "count", "env_config": {"cut": True}})
+    info = env_configurations.get_env_info(Counter(cut=True))
     assert (info["action_space"].n, info["agents"], info["value_size"]) == (2, 1, 1)
 
     class Team(Counter):
@@ -240,7 +240,7 @@ from rl_games.common.vecenv import IVecEnv, RayVecEnv
 from rl_games.common.ivecenv import IVecEnv as Same
 from rl_games.algos_torch import torch_ext, running_mean_std, moving_mean_std, sac_helper, self_play_manager
 from rl_games.common import algo_observer, common_losses, datasets, experience, schedulers, tr_helpers, diagnostics
-from rl_games.common import experiment, interval_summary_writer, divergence, categorical, rollouts, object_factory
+from rl_games.common import experiment, interval_summary_writer, divergence, object_factory
 from rl_games.common import gym_compat
 from rl_games.common.layers import recurrent, value
 from rl_games.common.extensions import distributions

@@ -280,37 +280,6 @@ def test_agents_of_one_environment_are_one_game():
     assert tally.is_complete
 
 
-def test_a_player_follows_a_training(toys, tmp_path, capsys):
-    params = raw(
-        num_actors=2,
-        env_config={"length": 2},
-        player={
-            "games_num": 4,
-            "evaluation": True,
-            "dir_to_monitor": str(tmp_path),
-            "update_checkpoint_freq": 1,
-        },
-    )
-    player = PpoPlayerContinuous(params)
-    weights = player.get_weights()
-    save_checkpoint(tmp_path / "a.pth", weights)
-    player.wait_for_checkpoint()
-    assert player.checkpoint_to_load == str(tmp_path / "a.pth")
-    with torch.no_grad():
-        player.model.a2c_network.mu.bias.fill_(7.0)
-    save_checkpoint(tmp_path / "b.pth", player.get_weights())
-    (tmp_path / "c.pth").write_bytes(b"half a file")
-    player.process_new_eval_checkpoint(str(tmp_path / "a.pth"))
-    player._seen = (2**63, "")  # nothing in the folder is newer
-    player.maybe_load_new_checkpoint()
-    assert (player.model.a2c_network.mu.bias < 7.0).all() and player.checkpoint_to_load is None
-    player.process_new_eval_checkpoint(str(tmp_path / "c.pth"))
-    player.maybe_load_new_checkpoint()
-    assert "c.pth" in capsys.readouterr().err
-    player._seen = (0, "")
-    assert player.run().games == 4
-
-
 @pytest.mark.parametrize(
     "infos",
     [

@@ -72,19 +72,3 @@ def symlog(x: Tensor) -> Tensor:
 def symexp(x: Tensor) -> Tensor:
     """The inverse of :func:`symlog`."""
     return x.sign() * x.abs().expm1()
-
-
-class SymLog(nn.Module):
-    """:func:`symlog` as a module."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Of any shape."""
-        return symlog(input)
-
-
-class SymExp(nn.Module):
-    """:func:`symexp` as a module."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Of any shape."""
-        return symexp(input)

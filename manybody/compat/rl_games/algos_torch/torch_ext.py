@@ -204,17 +204,6 @@ def policy_clip_fraction(
     return outside.float().mean() if masks is None else (outside * masks).sum() / masks.sum()
 
 
-def random_sample(obs_batch: Tensor, prob: float) -> Tensor:
-    """``int(prob M)`` rows of (M, ...), drawn without replacement."""
-    rows = torch.randperm(len(obs_batch), device=obs_batch.device)[: int(prob * len(obs_batch))]
-    return obs_batch[rows]
-
-
-def get_model_gradients(model: nn.Module) -> list[Tensor | None]:
-    """The gradient of each parameter, None where there is none."""
-    return [parameter.grad for parameter in model.parameters()]
-
-
 class AverageMeter(nn.Module):
     """Mean over about the last ``max_size`` rows: k new ones weigh ``min(k, max_size)``, the old ones the rest.
 
@@ -262,18 +251,6 @@ class AverageMeter(nn.Module):
 def shape_whc_to_cwh(shape: Sequence[int]) -> Sequence[int]:
     """Channels first from channels last; shapes of other than three axes as they are."""
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
-
-
-def shape_cwh_to_whc(shape: Sequence[int]) -> Sequence[int]:
-    """Channels last from channels first; shapes of other than three axes as they are."""
-    return (shape[1], shape[2], shape[0]) if len(shape) == 3 else shape
-
-
-def sample_truncated_normal(
-    shape: Sequence[int] = (), mu: float = 0.0, sigma: float = 1.0, a: float = -2.0, b: float = 2.0
-) -> Tensor:
-    """``shape`` draws from N(mu, sigma^2), none outside ``a`` to ``b``."""
-    return nn.init.trunc_normal_(torch.empty(tuple(shape)), mu, sigma, a, b)
 
 
 def variance_scaling_initializer(tensor: Tensor, mode: str = "fan_in", scale: float = 2.0) -> Tensor:
@@ -344,36 +321,6 @@ class LayerNorm2d(nn.Module):
             raise ValueError(f"{x.shape[1]} channels given; expected {self.features}")
         std, mean = torch.std_mean(x, dim=(0, 2, 3), keepdim=True)
         return self.gamma * (x - mean) / (std + self.eps) + self.beta
-
-
-class DiscreteActionsEncoder(nn.Module):
-    """The actions of several agents as one vector.
-
-    Args:
-        actions_max: choices of each agent.
-        mlp_out: width of the output.
-        emb_size: width of the embedding of one action.
-        num_agents: agents.
-        use_embedding: learn that embedding; without, actions are one-hot vectors.
-    """
-
-    def __init__(self, actions_max: int, mlp_out: int, emb_size: int, num_agents: int, use_embedding: bool) -> None:
-        super().__init__()
-        self.actions_max = actions_max
-        self.num_agents = num_agents
-        self.use_embedding = use_embedding
-        self.emb_size = emb_size if use_embedding else actions_max
-        if use_embedding:
-            self.embedding = nn.Embedding(actions_max, emb_size)
-        self.linear = nn.Linear(self.emb_size * num_agents, mlp_out)
-
-    def forward(self, discrete_actions: Tensor) -> Tensor:
-        """(M, mlp_out) from (M, num_agents) int64."""
-        if self.use_embedding:
-            each = self.embedding(discrete_actions)
-        else:
-            each = nn.functional.one_hot(discrete_actions, self.actions_max).float()
-        return self.linear(each.reshape(-1, self.emb_size * self.num_agents))
 
 
 class IdentityRNN(nn.Module):

@@ -1,9 +1,7 @@
 """RL Games' losses, per sample: :mod:`manybody.functional` under their names."""
 
-import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from manybody.functional.policy import actor_loss, smooth_clamp, smoothed_actor_loss
@@ -13,7 +11,6 @@ from manybody.functional.value import critic_loss as clipped_critic_loss
 __all__ = [
     "actor_loss",
     "critic_loss",
-    "decoupled_actor_loss",
     "default_critic_loss",
     "normalize_advantage",
     "smooth_clamp",
@@ -43,22 +40,3 @@ def critic_loss(model: Any, *arguments: Any, **named: Any) -> Tensor:
     """
     first = (model,) if isinstance(model, Tensor) else ()
     return default_critic_loss(*first, *arguments, **named)
-
-
-def decoupled_actor_loss(
-    behavior_action_neglog_probs: Tensor,
-    action_neglog_probs: Tensor,
-    proxy_neglog_probs: Tensor,
-    advantage: Tensor,
-    curr_e_clip: float,
-) -> Tensor:
-    """PPO's loss where another policy acted than the one to stay close to (Hilton et al. 2021, arXiv 2110.00641); (M,).
-
-    ``-A min(p/b, clamp(p/q, 1 - e, 1 + e) q/b)``, the smaller in the direction of ``A``, with p the policy that
-    learns, b the one that acted, q the proxy; (M,) negative log-probabilities each.
-    """
-    ratio = torch.exp(behavior_action_neglog_probs - action_neglog_probs)
-    low, high = math.log(1.0 - curr_e_clip), math.log(1.0 + curr_e_clip)
-    near = (proxy_neglog_probs - action_neglog_probs).clamp(low, high)
-    clipped = torch.exp(near + behavior_action_neglog_probs - proxy_neglog_probs)
-    return torch.maximum(-advantage * ratio, -advantage * clipped)

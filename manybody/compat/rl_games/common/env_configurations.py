@@ -7,7 +7,7 @@ from typing import Any, cast
 from manybody.envs import env_configurations
 from manybody.envs.env_configurations import EnvConfiguration, configurations
 
-__all__ = ["configurations", "get_env_info", "get_obs_and_action_spaces_from_config", "register"]
+__all__ = ["configurations", "get_env_info", "register"]
 
 
 def register(name: str, config: Mapping[str, Any]) -> None:
@@ -35,11 +35,3 @@ def get_env_info(env: Any) -> dict[str, Any]:
         "agents": env.get_number_of_agents() if hasattr(env, "get_number_of_agents") else 1,
         "value_size": getattr(env, "value_size", 1),
     }
-
-
-def get_obs_and_action_spaces_from_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """:func:`get_env_info` of an environment made as ``config['env_name']`` and ``config['env_config']`` say."""
-    env = configurations[config["env_name"]]["env_creator"](**config.get("env_config", {}))
-    info = get_env_info(env)
-    env.close()
-    return info

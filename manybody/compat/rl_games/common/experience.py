@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from manybody.compat.rl_games.algos_torch.torch_ext import numpy_to_torch_dtype_dict
-from manybody.compat.rl_games.common.segment_tree import MinSegmentTree, SumSegmentTree
 from manybody.data.tree import tree_map
 
 
@@ -50,50 +49,6 @@ class ReplayBuffer:
     def sample(self, batch_size: int) -> tuple[np.ndarray, ...]:
         """Observations, actions, rewards, next observations and dones of ``batch_size`` draws with replacement."""
         return self._encode_sample([random.randrange(self._curr_size) for _ in range(batch_size)])
-
-
-class PrioritizedReplayBuffer(ReplayBuffer):
-    """Draws transitions in proportion to ``priority ** alpha`` (Schaul et al. 2016, arXiv 1511.05952).
-
-    Args:
-        size: transitions.
-        alpha: 0 draws evenly.
-        ob_space: space of an observation.
-    """
-
-    def __init__(self, size: int, alpha: float, ob_space: Any) -> None:
-        super().__init__(size, ob_space)
-        self._alpha = alpha
-        capacity = 1 << max(size - 1, 0).bit_length()
-        self._it_sum, self._it_min = SumSegmentTree(capacity), MinSegmentTree(capacity)
-        self._max_priority = 1.0
-
-    def _weigh(self, idx: int, priority: float) -> None:
-        self._it_sum[idx] = self._it_min[idx] = priority**self._alpha
-
-    def add(self, obs_t: Any, action: Any, reward: Any, obs_tp1: Any, done: Any) -> None:
-        """Remember one transition, with the largest priority given so far."""
-        self._weigh(self._next_idx, self._max_priority)
-        super().add(obs_t, action, reward, obs_tp1, done)
-
-    def sample(self, batch_size: int, beta: float = 1.0) -> tuple[Any, ...]:
-        """As :meth:`ReplayBuffer.sample`; then importance weights (M,), at most 1, and the places of the draws.
-
-        Args:
-            batch_size: M; each Mth of the whole priority gives one draw.
-            beta: how far the weights make up for the uneven draws; 1 wholly.
-        """
-        total = self._it_sum.sum()
-        masses = [(n + random.random()) * total / batch_size for n in range(batch_size)]
-        places = [min(self._it_sum.find_prefixsum_idx(mass), self._curr_size - 1) for mass in masses]
-        drawn = np.array([self._it_sum[place] for place in places])
-        return (*self._encode_sample(places), (drawn / self._it_min.min()) ** -beta, places)
-
-    def update_priorities(self, idxes: Sequence[int], priorities: Sequence[float]) -> None:
-        """Give the transitions at ``idxes`` new ``priorities``, all above 0."""
-        for idx, priority in zip(idxes, priorities, strict=True):
-            self._weigh(idx, priority)
-            self._max_priority = max(self._max_priority, priority)
 
 
 class VectorizedReplayBuffer:

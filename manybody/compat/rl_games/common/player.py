@@ -11,7 +11,6 @@ from torch import Tensor
 
 from manybody.algos.player import PlayResult
 from manybody.compat.environments import create_legacy_env
-from manybody.compat.evaluation import CheckpointWatch
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
 from manybody.compat.rl_games.common.env_configurations import configurations, get_env_info
 from manybody.compat.tally import Tally as Tally
@@ -25,7 +24,7 @@ GAMES = 2000
 """``player.games_num`` where the configuration has none, as in RL Games up to 1.6.1."""
 
 
-class BasePlayer(CheckpointWatch):
+class BasePlayer:
     """Settings as attributes, the environments, and what lies between them and a policy.
 
     A client may call this constructor alone and build its own model afterwards.
@@ -50,7 +49,6 @@ class BasePlayer(CheckpointWatch):
             self.load_networks(params)
         self.player_config: Any = config.get("player") or {}
         self._take_settings()
-        self.watch_checkpoints(self.player_config)
         self.env: Any = config.get("vec_env")
         self.env_info: Any = config.get("env_info")
         if self.env_info is None:
@@ -253,7 +251,6 @@ class BasePlayer(CheckpointWatch):
         n_games = self.games_num * self.n_game_life
         tally: Tally | None = None
         guard: PlayGuard | None = None
-        self.wait_for_checkpoint()
         for _ in range(n_games):  # an environment alone is reset after each game
             obses = self.env_reset(self.env)
             envs = max(self.get_batch_size(obses, 1) // self.num_agents, 1)
@@ -263,9 +260,7 @@ class BasePlayer(CheckpointWatch):
             guard = guard or PlayGuard(self.env_name, envs * self.num_agents, torch.device("cpu"))
             obses = guard.reset(obses)
             masks = self._masks_of_env()
-            for step in range(self.max_steps):
-                if self.evaluation and step % self.update_checkpoint_freq == 0:
-                    self.maybe_load_new_checkpoint()
+            for _ in range(self.max_steps):
                 if masks is None:
                     action = self.get_action(obses, self.is_deterministic)
                 else:

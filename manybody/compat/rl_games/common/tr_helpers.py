@@ -1,6 +1,5 @@
 """RL Games' small helpers: shaped rewards, stacked dictionaries, batch axes."""
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -86,10 +85,3 @@ def unsqueeze_obs(obs: Any) -> Any:
 def flatten_first_two_dims(arr: Any) -> Any:
     """(A B, ...) from (A, B, ...)."""
     return arr.reshape(-1, *arr.shape[2:])
-
-
-def free_mem() -> None:
-    """Give freed memory back to the system, where the C library can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

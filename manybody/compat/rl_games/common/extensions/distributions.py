@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, OneHotCategorical, OneHotCategoricalStraightThrough
-from torch.nn.functional import one_hot
+from torch.distributions import Categorical, OneHotCategorical
 
 from manybody.nn.distributions import FORBIDDEN
 
@@ -56,18 +55,6 @@ def _mixed(logits: Tensor | None, probs: Tensor | None, unimix_ratio: float) -> 
         return {"logits": logits, "probs": probs}
     probs = logits.softmax(dim=-1)
     return {"probs": probs * (1.0 - unimix_ratio) + unimix_ratio / probs.shape[-1]}
-
-
-class OneHotDist(OneHotCategoricalStraightThrough):
-    """One-hot vectors (M, K) with gradients straight through to ``logits`` (M, K)."""
-
-    def __init__(self, logits: Tensor | None = None, probs: Tensor | None = None, unimix_ratio: float = 0.0) -> None:
-        super().__init__(**_mixed(logits, probs, unimix_ratio))
-
-    def mode(self) -> Tensor:  # type: ignore[override]
-        """(M, K) the most likely vector."""
-        vector = one_hot(self.logits.argmax(dim=-1), self.logits.shape[-1])
-        return vector + self.logits - self.logits.detach()
 
 
 class TwoHotDist(OneHotCategorical):
