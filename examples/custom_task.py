@@ -98,11 +98,15 @@ class Reacher(manybody.MujocoTask):
         velocities = self.sim.qvel[:, :2]
         return torch.cat([angles.cos(), angles.sin(), 0.1 * velocities, 5 * target, 5 * self.to_target], dim=1)
 
-    def compute_reward(self) -> tuple[Tensor, Tensor]:
-        """Near 1 at the target, near 0 far from it, less for effort; nothing ends an episode but time."""
+    def compute_reward(self) -> tuple[dict[str, Tensor], Tensor]:
+        """Near 1 at the target, near 0 far from it, less for effort; nothing ends an episode but time.
+
+        The reward is the sum of the terms. Each term is logged by its name, ``Episode/reward_near`` and so on.
+        """
         distance = self.to_target.norm(dim=1)
-        cost = self.cfg.env.actionCost * self.actions.square().sum(dim=1)
-        return torch.exp(-10.0 * distance) - cost, torch.zeros_like(distance, dtype=torch.bool)
+        effort = self.cfg.env.actionCost * self.actions.square().sum(dim=1)
+        terms = {"near": torch.exp(-10.0 * distance), "effort": -effort}
+        return terms, torch.zeros_like(distance, dtype=torch.bool)
 
     def reset_where(self, mask: Tensor) -> None:
         """Any shoulder angle, any elbow angle within 2 rad; the target where such an arm would end."""
@@ -118,8 +122,7 @@ class Reacher(manybody.MujocoTask):
         environment counts in the step that ends its episode, so that the metric is about the ends alone.
         """
         distance = self.to_target.norm(dim=1)
-        cost = self.cfg.env.actionCost * self.actions.square().sum(dim=1)
-        return {"distance": distance, "effort": cost, "episode": {"final_distance": distance}}
+        return {"distance": distance, "episode": {"final_distance": distance}}
 
 
 def params(epochs: int, num_envs: int) -> dict:

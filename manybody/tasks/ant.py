@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from manybody.config.task import AntConfig
-from manybody.tasks.locomotion import Locomotion
+from manybody.tasks.locomotion import Locomotion, body_blocks
+from manybody.tasks.terms import Block
 
 AT_LIMIT = 0.99
 """Joint angle, scaled to [-1, 1], above which a joint counts as at its upper limit."""
@@ -22,6 +23,7 @@ class Ant(Locomotion):
     num_observations = 60
     num_actions = 8
     start_height = 0.44
+    observation_blocks = body_blocks(8, Block("force and torque in each ankle", 24, "N, N m x contactForceScale"))
 
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
         """The weight per joint above AT_LIMIT (the upper limit only, as in IsaacGymEnvs)."""

@@ -3,7 +3,7 @@
 import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,6 +18,7 @@ from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
 from manybody.tasks.checks import check_controls, check_extras, check_observations, check_outcome
+from manybody.tasks.terms import Block, EpisodeSums, Named, Term, reward_of, table, terminated_by
 
 ASSETS = Path(__file__).parent / "assets"
 """Where the models of the built-in tasks lie."""
@@ -71,6 +72,15 @@ class MujocoTask(VecEnv):
     """Names of the tensors that ``get_env_state`` saves; a subclass adds what it carries from step to step.
     """
 
+    observation_blocks: ClassVar[Sequence[Block]] = ()
+    """What the observation consists of, in order."""
+    action_unit: ClassVar[str] = ""
+    """What an action is, and its unit."""
+    reward_terms: ClassVar[Mapping[str, Term]] = {}
+    """The terms that ``compute_reward`` returns."""
+    terminations: ClassVar[Mapping[str, str]] = {}
+    """The reasons that ``compute_reward`` returns, each with its meaning."""
+
     unstable_reward: float = 0.0
     """Reward of the step in which physics diverged."""
     _checked = False
@@ -112,6 +122,9 @@ class MujocoTask(VecEnv):
         """(N, A) the clipped actions of this step; zero at the start of an episode."""
         self.obs_buf = torch.zeros(self.num_envs, self.num_observations, device=self.device)
         """(N, O) the last observation handed out."""
+        self.episode_sums = EpisodeSums(self.num_envs, self.device)
+        self.outcome: tuple[Named, Named] = (torch.zeros(0), torch.zeros(0))
+        """What ``compute_reward`` returned for this step."""
         self.generator = torch.Generator(self.device)
         self.seed(seed)
 
@@ -126,8 +139,12 @@ class MujocoTask(VecEnv):
         """Observations (N, O) of the current state, as a new tensor."""
 
     @abstractmethod
-    def compute_reward(self) -> tuple[Tensor, Tensor]:
-        """Reward (N,) of the step just taken and whether it terminated the episode (N,) bool."""
+    def compute_reward(self) -> tuple[Named, Named]:
+        """Reward (N,) of the step just taken, and whether it terminated the episode, (N,) bool.
+
+        Each may be a dictionary: reward terms (N,) whose sum is the reward, and reasons (N,) bool of which one is
+        enough. Both are logged: ``Episode/reward_<term>`` and ``Episode/end_<reason>``.
+        """
 
     @abstractmethod
     def reset_where(self, mask: Tensor) -> None:
@@ -155,6 +172,32 @@ class MujocoTask(VecEnv):
         return TaskSummary(
             cls.num_observations, cls.num_actions, cfg.env.numEnvs, cfg.env.episodeLength, round(seconds, 3)
         )
+
+    @classmethod
+    def describe(cls, cfg: TaskConfig | None = None) -> str:
+        """Tables of observation blocks, actions, reward terms and terminations under ``cfg``, default the defaults."""
+        cfg = cls.Config.model_validate({"name": cls.__name__}) if cfg is None else cfg
+        blocks = cls.observation_blocks or [Block("observation", cls.num_observations)]
+        weights = [
+            (name, cfg.env.get(term.weight, term.weight), term.meaning) for name, term in cls.reward_terms.items()
+        ]
+        ends = {**cls.terminations, "time_out": f"after {cfg.env.episodeLength} steps (truncation)"}
+        clip = cfg.env.clipActions
+        return "\n\n".join(
+            [
+                table(f"{cls.__name__}: observation ({cls.num_observations})", ("block", "size", "unit"), blocks),
+                table(
+                    f"action ({cls.num_actions})",
+                    ("range", "meaning"),
+                    [(f"{-clip:g} .. {clip:g}", cls.action_unit)],
+                ),
+                table("reward: the sum of", ("term", "weight", "meaning"), weights or [("reward", "1", "")]),
+                table("an episode ends with", ("reason", "meaning"), list(ends.items())),
+            ]
+        )
+
+    def __str__(self) -> str:
+        return f"{self.num_envs} environments\n\n{self.describe(self.cfg)}"
 
     @classmethod
     def spec_of(cls, cfg: TaskConfig) -> EnvSpec:
@@ -211,7 +254,8 @@ class MujocoTask(VecEnv):
         if not self._checked:
             check_extras(f"{type(self).__name__}.extras", metrics)
             self._checked = True
-        extras = {**metrics, "unstable_envs": unstable.sum()}
+        episode = {**self._episode_metrics(unstable, truncated), **metrics.get("episode", {})}
+        extras = {**metrics, "episode": episode, "unstable_envs": unstable.sum()}
 
         done = terminated | truncated
         self._start_episodes(done)
@@ -221,10 +265,11 @@ class MujocoTask(VecEnv):
     def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
         """Count the step and look at its outcome: observation (N, O), reward (N,), terminated (N,) bool."""
         self.progress_buf += 1
-        obs, outcome = self._observe(), self.compute_reward()
+        obs, self.outcome = self._observe(), self.compute_reward()
         if not self._checked:
-            check_outcome(f"{type(self).__name__}.compute_reward", outcome, self.num_envs)
-        return obs, *outcome
+            check_outcome(f"{type(self).__name__}.compute_reward", self.outcome, self.num_envs)
+        terms, reasons = self.outcome
+        return obs, reward_of(terms), terminated_by(reasons)
 
     def stagger_episodes(self) -> Tensor | None:
         """See :class:`VecEnv`: each environment begins at a random age, 0 to ``episodeLength`` - 1 steps.
@@ -244,6 +289,7 @@ class MujocoTask(VecEnv):
             "sim": self.sim.state(),
             "buffers": {name: getattr(self, name).clone() for name in self.state_buffers},
             "shortened_by": self.shortened_by.clone(),
+            "reward_sums": self.episode_sums.by_name(),
             "generator": self.generator.get_state(),
         }
 
@@ -267,6 +313,7 @@ class MujocoTask(VecEnv):
             setattr(self, name, buffers[name].to(self.device, copy=True))
         shortened = state.get("shortened_by", torch.zeros_like(self.progress_buf))  # earlier versions have none
         self.shortened_by = shortened.to(self.device, copy=True)
+        self.episode_sums.load(state.get("reward_sums", {}))
         self.generator.set_state(state["generator"])
 
     def close(self) -> None:
@@ -291,7 +338,24 @@ class MujocoTask(VecEnv):
         clip = self.cfg.env.clipObservations
         return obs if math.isinf(clip) else obs.clamp(-clip, clip)
 
+    def _episode_metrics(self, unstable: Tensor, truncated: Tensor) -> dict[str, Tensor]:
+        """(N,) each: sums of the reward terms since the episode began, and the reason if it ends in this step.
+
+        A step in which physics diverged adds to no term.
+        """
+        terms, reasons = self.outcome
+        self.episode_sums.add(terms, ~unstable)
+        named = {"terminated": reasons} if isinstance(reasons, Tensor) else reasons
+        held = torch.stack([*(reason & ~unstable for reason in named.values()), truncated, unstable]).float()
+        ends = dict(zip([*named, "time_out", "unstable"], held.unbind(), strict=True))
+        sums = self.episode_sums.by_name()
+        return {
+            **{f"reward_{name}": value for name, value in sums.items()},
+            **{f"end_{name}": value for name, value in ends.items()},
+        }
+
     def _start_episodes(self, mask: Tensor) -> None:
+        self.episode_sums.restart(mask)
         self.progress_buf.masked_fill_(mask, 0)
         self.shortened_by.masked_fill_(mask, 0)
         # Out of place: the learner may still hold the actions of the step.

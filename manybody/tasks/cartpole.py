@@ -1,12 +1,14 @@
 """Cartpole: push a cart to keep its pole upright (IsaacGymEnvs' Cartpole)."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from manybody.config.task import CartpoleConfig, CartpoleEnvConfig, TaskConfig
 from manybody.tasks.base import MujocoTask
+from manybody.tasks.terms import Block, Term, only_where
 
 FAILURE_REWARD = -2.0
 """Reward of the step in which the cart leaves or the pole falls."""
@@ -22,23 +24,26 @@ RESET_VELOCITY = 0.25
 """Half-width of the initial velocity (m/s) and angular velocity (rad/s)."""
 
 
-def balance_reward(angle: Tensor, cart_speed: Tensor, pole_speed: Tensor) -> Tensor:
-    """1 - angle^2 - costs of speed (N,), for ``angle`` in rad from upright."""
-    return 1.0 - angle.square() - CART_SPEED_COST * cart_speed.abs() - POLE_SPEED_COST * pole_speed.abs()
+def balance_terms(angle: Tensor, cart_speed: Tensor, pole_speed: Tensor) -> dict[str, Tensor]:
+    """1 - angle^2 - costs of speed, (N,) each, for ``angle`` in rad from upright and speeds in m/s and rad/s."""
+    return {
+        "alive": torch.ones_like(angle),
+        "angle": -angle.square(),
+        "cart_speed": -CART_SPEED_COST * cart_speed.abs(),
+        "pole_speed": -POLE_SPEED_COST * pole_speed.abs(),
+    }
 
 
-def failed(position: Tensor, angle: Tensor, reset_distance: float) -> Tensor:
-    """(N,) bool: the cart is farther than ``reset_distance`` m from the centre, or the pole beyond
-    horizontal.
-    """
-    return (position.abs() > reset_distance) | (angle.abs() > FALLEN_ANGLE)
+def failures(position: Tensor, angle: Tensor, reset_distance: float) -> dict[str, Tensor]:
+    """(N,) bool each: the cart is farther than ``reset_distance`` m from the centre; the pole is beyond horizontal."""
+    return {"cart_left": position.abs() > reset_distance, "pole_fell": angle.abs() > FALLEN_ANGLE}
 
 
 class Cartpole(MujocoTask):
     """4 observations, 1 action, 60 Hz.
 
     Observation: cart position (m), cart velocity (m/s), pole angle (rad), pole angular velocity (rad/s).
-    Action: force on the cart, maxEffort newtons at 1. Termination: ``failed``.
+    Action: force on the cart, maxEffort newtons at 1. Termination: ``failures``.
     """
 
     Config = CartpoleConfig
@@ -46,6 +51,24 @@ class Cartpole(MujocoTask):
     num_observations = 4
     num_actions = 1
     unstable_reward = FAILURE_REWARD
+    observation_blocks = (
+        Block("cart position", 1, "m"),
+        Block("cart velocity", 1, "m/s"),
+        Block("pole angle from upright", 1, "rad"),
+        Block("pole angular velocity", 1, "rad/s"),
+    )
+    action_unit = "force on the cart, maxEffort (N) at 1"
+    reward_terms: ClassVar[dict[str, Term]] = {
+        "alive": Term("1", "per step without a failure"),
+        "angle": Term("1", "minus squared angle, rad^2"),
+        "cart_speed": Term(f"{CART_SPEED_COST}", "minus |cart velocity|, m/s"),
+        "pole_speed": Term(f"{POLE_SPEED_COST}", "minus |pole angular velocity|, rad/s"),
+        "failure": Term(f"{FAILURE_REWARD:g}", "instead of all others, in the step of a failure"),
+    }
+    terminations: ClassVar[dict[str, str]] = {
+        "cart_left": "cart farther than resetDist from the centre",
+        "pole_fell": "pole beyond horizontal",
+    }
 
     def __init__(self, cfg: TaskConfig, *args: object, **kwargs: object) -> None:
         super().__init__(cfg, *args, **kwargs)  # type: ignore[arg-type]
@@ -61,12 +84,13 @@ class Cartpole(MujocoTask):
         """See the class docstring."""
         return torch.stack([self.sim.qpos, self.sim.qvel], dim=2).flatten(1)
 
-    def compute_reward(self) -> tuple[Tensor, Tensor]:
-        """``balance_reward``, or FAILURE_REWARD in the step of a failure."""
+    def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """``balance_terms``, or FAILURE_REWARD in the step of a failure."""
         position, angle = self.sim.qpos.unbind(dim=1)
         cart_speed, pole_speed = self.sim.qvel.unbind(dim=1)
-        terminated = failed(position, angle, self.env.resetDist)
-        return torch.where(terminated, FAILURE_REWARD, balance_reward(angle, cart_speed, pole_speed)), terminated
+        reasons = failures(position, angle, self.env.resetDist)
+        failed = reasons["cart_left"] | reasons["pole_fell"]
+        return only_where(failed, "failure", FAILURE_REWARD, balance_terms(angle, cart_speed, pole_speed)), reasons
 
     def reset_where(self, mask: Tensor) -> None:
         """Everything uniform around rest, upright in the centre."""

@@ -1,5 +1,6 @@
 """What a task's methods return is checked once, in its first step, so that a mistake is named where it was made."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -42,20 +43,32 @@ def check_observations(method: str, value: Any, num_envs: int, num_observations:
 
 
 def check_outcome(method: str, value: Any, num_envs: int) -> None:
-    """Raise EnvError unless ``value`` is what ``compute_reward`` owes: reward (N,) float, terminated (N,) bool."""
+    """Raise EnvError unless ``value`` is what ``compute_reward`` returns: reward (N,) float and terminated (N,) bool,
+    or such tensors by name.
+    """
     if not isinstance(value, tuple) or len(value) != 2:
         what = f"{len(value)} values" if isinstance(value, tuple | list) else type(value).__name__
         raise EnvError(f"{method}: got {what}; expected a tuple (reward, terminated), ({num_envs},) each")
-    reward, terminated = value
-    expected = f"expected reward as a float32 tensor ({num_envs},)"
-    _check(f"{method}: reward", reward, (num_envs,), expected)
-    if reward.dtype != torch.float32:
-        raise EnvError(f"{method}: reward: got dtype {reward.dtype}; {expected}. Add .float()")
-    expected = f"expected terminated as a bool tensor ({num_envs},)"
-    _check(f"{method}: terminated", terminated, (num_envs,), expected)
-    if terminated.dtype != torch.bool:
-        hint = "compare with a threshold, such as height < 0.3, or add .bool()"
-        raise EnvError(f"{method}: terminated: got dtype {terminated.dtype}; {expected}. {hint}")
+    for name, reward in _named(method, "reward", value[0]):
+        expected = f"expected a float32 tensor ({num_envs},)"
+        _check(f"{method}: {name}", reward, (num_envs,), expected)
+        if reward.dtype != torch.float32:
+            raise EnvError(f"{method}: {name}: got dtype {reward.dtype}; {expected}. Add .float()")
+    for name, terminated in _named(method, "terminated", value[1]):
+        expected = f"expected a bool tensor ({num_envs},)"
+        _check(f"{method}: {name}", terminated, (num_envs,), expected)
+        if terminated.dtype != torch.bool:
+            hint = "compare with a threshold, such as height < 0.3, or add .bool()"
+            raise EnvError(f"{method}: {name}: got dtype {terminated.dtype}; {expected}. {hint}")
+
+
+def _named(method: str, what: str, value: Any) -> list[tuple[str, Any]]:
+    """Names and tensors of a reward or a termination."""
+    if not isinstance(value, Mapping):
+        return [(what, value)]
+    if not value:
+        raise EnvError(f"{method}: {what}: got an empty dictionary; expected at least one entry")
+    return [(f"{what}[{name!r}]", part) for name, part in value.items()]
 
 
 def check_controls(method: str, ctrl: Any, shape: tuple[int, ...]) -> None:

@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from manybody.config.task import HumanoidConfig
-from manybody.tasks.locomotion import Locomotion
+from manybody.tasks.locomotion import Locomotion, body_blocks
+from manybody.tasks.terms import Block
 
 NEAR_LIMIT = 0.98
 """Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the
@@ -39,6 +40,11 @@ class Humanoid(Locomotion):
     num_observations = 108
     num_actions = 21
     start_height = 1.34
+    observation_blocks = body_blocks(
+        21,
+        Block("joint torques of motor and limit", 21, "N m x contactForceScale"),
+        Block("force and torque in each ankle", 12, "N, N m x contactForceScale"),
+    )
 
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
         """See ``near_limit_cost``."""

@@ -18,6 +18,7 @@ from manybody.motion.library import MotionLib
 from manybody.sim import mujoco
 from manybody.tasks.articulation import Articulation
 from manybody.tasks.base import MujocoTask
+from manybody.tasks.terms import Block, Term
 
 KEY_BODIES = ("right_hand", "left_hand", "right_foot", "left_foot")
 """Bodies whose positions are observed."""
@@ -150,6 +151,18 @@ class HumanoidAMP(MujocoTask):
     num_observations = 105
     num_actions = 28
     state_buffers: ClassVar[tuple[str, ...]] = (*MujocoTask.state_buffers, "history")
+    observation_blocks: ClassVar[tuple[Block, ...]] = (
+        Block("pelvis height", 1, "m"),
+        Block("pelvis x and z axes", 6),
+        Block("pelvis velocity, heading frame", 3, "m/s"),
+        Block("pelvis angular velocity, heading frame", 3, "rad/s"),
+        Block("8 ball joints (x and z axes), 4 hinges (angle)", 52, "rad"),
+        Block("joint velocities", 28, "rad/s"),
+        Block("hands and feet from the pelvis, heading frame", 12, "m"),
+    )
+    action_unit = "PD targets: rotation vectors of ball joints, angles of hinges"
+    reward_terms: ClassVar[dict[str, Term]] = {"alive": Term("1", "per step; the style reward is the discriminator's")}
+    terminations: ClassVar[dict[str, str]] = {"fall": "a body other than contactBodies touches the floor"}
 
     env: HumanoidAMPEnvConfig
 
@@ -239,11 +252,11 @@ class HumanoidAMP(MujocoTask):
         self.frame, self.pose = self._frames(self.sim.qpos, self.sim.qvel)
         return self.frame
 
-    def compute_reward(self) -> tuple[Tensor, Tensor]:
+    def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """1, and who has fallen."""
         fallen = self.floor.fallen(self.pose, self.env.terminationHeight)
         fallen &= (self.progress_buf > FIRST_STEPS) & self.env.enableEarlyTermination
-        return torch.ones(self.num_envs, device=self.device), fallen
+        return {"alive": torch.ones(self.num_envs, device=self.device)}, {"fall": fallen}
 
     def extras(self) -> dict[str, Tensor]:
         """``amp_obs`` (N, K x 105) and ``body_positions`` (N, B, 3) as :func:`seen_from_root` (m), before any reset."""

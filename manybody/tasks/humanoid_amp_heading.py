@@ -10,6 +10,7 @@ from typing_extensions import override
 from manybody.config.task import HumanoidAMPHeadingConfig, HumanoidAMPHeadingEnvConfig, TaskConfig
 from manybody.functional.rotations import quat_rotate
 from manybody.tasks.humanoid_amp import HumanoidAMP, heading_inverse
+from manybody.tasks.terms import Block, Term
 
 
 def heading_reward(velocity: Tensor, command: Tensor) -> Tensor:
@@ -33,6 +34,12 @@ class HumanoidAMPHeading(HumanoidAMP):
     Config: ClassVar[type[TaskConfig]] = HumanoidAMPHeadingConfig
     num_observations = HumanoidAMP.num_observations + 3
     state_buffers: ClassVar[tuple[str, ...]] = (*HumanoidAMP.state_buffers, "command")
+    observation_blocks: ClassVar[tuple[Block, ...]] = (
+        *HumanoidAMP.observation_blocks,
+        Block("commanded direction, heading frame", 2),
+        Block("commanded speed", 1, "m/s"),
+    )
+    reward_terms: ClassVar[dict[str, Term]] = {"heading": Term("1", "exp(-1/4 squared speed error), m/s")}
 
     env: HumanoidAMPHeadingEnvConfig
 
@@ -56,10 +63,10 @@ class HumanoidAMPHeading(HumanoidAMP):
     def first_observations(self) -> Tensor:
         return self._with_command(super().first_observations())
 
-    def compute_reward(self) -> tuple[Tensor, Tensor]:
+    def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """``heading_reward``, and who has fallen."""
-        _, fallen = super().compute_reward()
-        return heading_reward(self.sim.qvel[:, :2], self.command), fallen
+        _, reasons = super().compute_reward()
+        return {"heading": heading_reward(self.sim.qvel[:, :2], self.command)}, reasons
 
     def reset_where(self, mask: Tensor) -> None:
         """As :class:`HumanoidAMP`, with a new command."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from manybody.config.task import LocomotionEnvConfig, TaskConfig
 from manybody.functional.rotations import matrix_to_euler, quat_to_matrix, to_body_frame, wrap_to_pi
 from manybody.tasks.base import MujocoTask
+from manybody.tasks.terms import Block, Term, only_where
 
 TARGET = (1000.0, 0.0)
 """m, world x and y of the point to run to."""
@@ -65,6 +66,21 @@ def unscale(position: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return (2.0 * position - upper - lower) / (upper - lower)
 
 
+def body_blocks(joints: int, *sensors: Block) -> tuple[Block, ...]:
+    """The observation of a body with this many joints."""
+    return (
+        Block("torso height", 1, "m"),
+        Block("torso velocity, body frame", 3, "m/s"),
+        Block("torso angular velocity, body frame", 3, "rad/s x angularVelocityScale"),
+        Block("yaw, roll, angle to target", 3, "rad"),
+        Block("cosines of tilt and heading error", 2),
+        Block("joint angles between limits", joints, "-1 .. 1"),
+        Block("joint velocities", joints, "rad/s x dofVelocityScale"),
+        *sensors,
+        Block("last actions", joints),
+    )
+
+
 class Locomotion(MujocoTask):
     """A free-floating torso with one motor per joint that runs to TARGET.
 
@@ -79,6 +95,18 @@ class Locomotion(MujocoTask):
     """
 
     state_buffers: ClassVar[tuple[str, ...]] = (*MujocoTask.state_buffers, "potentials", "prev_potentials")
+    action_unit = "torque of each motor: its gear (N m) x powerScale at 1"
+    reward_terms: ClassVar[dict[str, Term]] = {
+        "progress": Term("1", "speed towards the target, m/s"),
+        "alive": Term("aliveReward", "per step without a fall"),
+        "up": Term("upWeight", "torso upright"),
+        "heading": Term("headingWeight", "facing the target"),
+        "actions": Term("actionsCost", "minus squared actions"),
+        "energy": Term("energyCost", "minus |action x scaled joint velocity|"),
+        "joint_limits": Term("jointsAtLimitCost", "minus joints at their limits"),
+        "death": Term("deathCost", "instead of all others, in the step of a fall"),
+    }
+    terminations: ClassVar[dict[str, str]] = {"fall": "torso below terminationHeight"}
     start_height: ClassVar[float]
     """m, torso height at the start of an episode."""
 
@@ -155,20 +183,20 @@ class Locomotion(MujocoTask):
             dim=1,
         )
 
-    def compute_reward(self) -> tuple[Tensor, Tensor]:
+    def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Progress + alive + upright + heading - costs; deathCost instead in the step of a fall."""
         env = self.env
-        reward = (
-            progress_reward(self.potentials, self.prev_potentials)
-            + env.aliveReward
-            + up_reward(self.up_proj, env.upWeight)
-            + heading_reward(self.heading_proj, env.headingWeight)
-            - action_cost(self.actions, env.actionsCost)
-            - energy_cost(self.actions, self.dof_vel_scaled, self.relative_effort, env.energyCost)
-            - self.joints_at_limit_cost(self.dof_pos_scaled)
-        )
+        terms = {
+            "progress": progress_reward(self.potentials, self.prev_potentials),
+            "alive": torch.full_like(self.up_proj, env.aliveReward),
+            "up": up_reward(self.up_proj, env.upWeight),
+            "heading": heading_reward(self.heading_proj, env.headingWeight),
+            "actions": -action_cost(self.actions, env.actionsCost),
+            "energy": -energy_cost(self.actions, self.dof_vel_scaled, self.relative_effort, env.energyCost),
+            "joint_limits": -self.joints_at_limit_cost(self.dof_pos_scaled),
+        }
         fallen = self.sim.qpos[:, 2] < env.terminationHeight
-        return torch.where(fallen, env.deathCost, reward), fallen
+        return only_where(fallen, "death", env.deathCost, terms), {"fall": fallen}
 
     def reset_where(self, mask: Tensor) -> None:
         """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1,

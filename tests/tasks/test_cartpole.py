@@ -4,19 +4,22 @@ import pytest
 import torch
 
 from manybody.tasks import make
-from manybody.tasks.cartpole import balance_reward, failed
+from manybody.tasks.cartpole import balance_terms, failures
+from manybody.tasks.terms import reward_of
 
 
 def test_reward():
     # 1 - 0.2^2 - 0.01 x 3 - 0.005 x 4 = 0.91
-    reward = balance_reward(torch.tensor([0.2]), torch.tensor([-3.0]), torch.tensor([4.0]))
-    torch.testing.assert_close(reward, torch.tensor([0.91]))
+    terms = balance_terms(torch.tensor([0.2]), torch.tensor([-3.0]), torch.tensor([4.0]))
+    torch.testing.assert_close(reward_of(terms), torch.tensor([0.91]))
 
 
 def test_failure():
     position = torch.tensor([2.9, -3.1, 0.0, 0.0])
     angle = torch.tensor([0.0, 0.0, 1.58, -1.5])
-    assert failed(position, angle, 3.0).tolist() == [False, True, True, False]
+    reasons = failures(position, angle, 3.0)
+    assert reasons["cart_left"].tolist() == [False, True, False, False]
+    assert reasons["pole_fell"].tolist() == [False, False, True, False]
 
 
 def test_observation_is_cart_then_pole():

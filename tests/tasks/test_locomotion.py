@@ -14,6 +14,7 @@ from manybody.tasks.locomotion import (
     unscale,
     up_reward,
 )
+from manybody.tasks.terms import reward_of
 
 
 def test_distance_and_progress():
@@ -151,7 +152,8 @@ def test_reward_of_a_known_step(task):
     task.actions = torch.zeros_like(task.actions)
     task.prev_potentials = torch.full((2,), -1000.0 / dt, dtype=torch.float64)
     task.potentials = torch.full((2,), -(1000.0 - 3.0 * dt) / dt, dtype=torch.float64)
-    reward, terminated = task.compute_reward()
+    terms, reasons = task.compute_reward()
+    reward, terminated = reward_of(terms), reasons["fall"]
     # 3 m/s + alive + upright + heading - joints at their limits
     limit = task.joints_at_limit_cost(task.dof_pos_scaled)[0]
     expected = 3.0 + env.aliveReward + env.upWeight + env.headingWeight - limit
@@ -161,9 +163,10 @@ def test_reward_of_a_known_step(task):
 
 def test_a_fall_terminates_at_its_price(task):
     place(task, (0.0, 0.0, task.env.terminationHeight - 0.01))
-    reward, terminated = task.compute_reward()
-    assert terminated.all()
-    assert (reward == task.env.deathCost).all()
+    terms, reasons = task.compute_reward()
+    assert reasons["fall"].all()
+    assert (terms["death"] == task.env.deathCost).all()
+    assert all((term == 0).all() for name, term in terms.items() if name != "death")
 
 
 def test_mass():

@@ -70,6 +70,17 @@ def test_a_task_without_a_config_of_its_own_has_the_usual_settings():
             lambda self: (torch.zeros(4).double(), torch.zeros(4).bool()),
             r"reward: got dtype",
         ),
+        ("compute_reward", lambda self: ({}, torch.zeros(4).bool()), r"reward: got an empty dictionary"),
+        (
+            "compute_reward",
+            lambda self: ({"near": torch.zeros(4), "far": torch.zeros(3)}, torch.zeros(4).bool()),
+            r"reward\['far'\]: got shape \(3,\)",
+        ),
+        (
+            "compute_reward",
+            lambda self: (torch.zeros(4), {"lost": torch.zeros(4)}),
+            r"terminated\['lost'\]: got dtype torch.float32",
+        ),
         ("extras", lambda self: ["speed"], r"got list; expected a dictionary of metrics by name"),
         (
             "reset_where",

@@ -1,0 +1,99 @@
+"""Named reward terms and termination reasons: their sums over an episode, and what a task says about them."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Named = Tensor | Mapping[str, Tensor]
+"""One tensor (N,), or several by name."""
+
+
+class Block(NamedTuple):
+    """A part of the observation."""
+
+    name: str
+    size: int
+    unit: str = ""
+
+
+class Term(NamedTuple):
+    """A reward term, for the reader."""
+
+    weight: str
+    """The key of ``env`` that scales it, or a number."""
+    meaning: str
+
+
+def reward_of(terms: Named) -> Tensor:
+    """Reward (N,): the sum of the terms, added in their order."""
+    if isinstance(terms, Tensor):
+        return terms
+    first, *others = terms.values()
+    for term in others:
+        first = first + term
+    return first
+
+
+def terminated_by(reasons: Named) -> Tensor:
+    """(N,) bool: whether any of the reasons holds."""
+    return reasons if isinstance(reasons, Tensor) else torch.stack(tuple(reasons.values())).any(dim=0)
+
+
+def only_where(mask: Tensor, name: str, value: float, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``terms`` with the term ``name`` added, which replaces all others by ``value`` where ``mask`` (N,) is true."""
+    kept = torch.where(mask, 0.0, torch.stack(tuple(terms.values())))
+    return {**dict(zip(terms, kept.unbind(), strict=True)), name: torch.where(mask, value, torch.zeros_like(kept[0]))}
+
+
+class EpisodeSums:
+    """Sums of the reward terms over the running episodes.
+
+    Args:
+        num_envs: N.
+        device: of the task.
+    """
+
+    def __init__(self, num_envs: int, device: torch.device) -> None:
+        self.names: tuple[str, ...] = ()
+        self.sums = torch.zeros(0, num_envs, device=device)
+        """(K, N), one row for each term."""
+
+    def add(self, terms: Named, counted: Tensor) -> None:
+        """Add one step of the rows ``counted`` (N,) bool; a reward without named terms is the return itself."""
+        if isinstance(terms, Tensor):
+            return
+        if tuple(terms) != self.names:  # the first step, or a task that has changed since its run was saved
+            self.names = tuple(terms)
+            self.sums = torch.zeros(len(self.names), self.sums.shape[1], device=self.sums.device)
+        self.sums = self.sums + torch.where(counted, torch.stack(tuple(terms.values())), 0.0)
+
+    def by_name(self) -> dict[str, Tensor]:
+        """(N,) each."""
+        return dict(zip(self.names, self.sums.unbind(), strict=True))
+
+    def restart(self, mask: Tensor) -> None:
+        """Start at zero where ``mask`` (N,) is true."""
+        self.sums = torch.where(mask, 0.0, self.sums)
+
+    def load(self, sums: Mapping[str, Tensor]) -> None:
+        """The inverse of :meth:`by_name`."""
+        if sums:
+            self.names, self.sums = tuple(sums), torch.stack(tuple(sums.values())).to(self.sums.device)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as plain text."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        drawn.add_row(*map(str, row))
+    screen = Console(file=io.StringIO(), width=110, markup=False, emoji=False, highlight=False, color_system=None)
+    screen.print(drawn)
+    text: str = screen.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
