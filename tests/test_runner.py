@@ -336,7 +336,7 @@ def test_parameters_are_read_and_changed_by_their_key(tmp_path):
         agent.set_param(key, value)
     assert {key: agent.get_param(key) for key in new} == pytest.approx(new)
     assert float(agent.optimizer.param_groups[0]["lr"]) == pytest.approx(5e-4)
-    agent.max_epochs, agent.resumed = 2, True
+    agent.max_epochs = 2
     agent.train()
     line = metrics(agent)[-1]
     assert line["info/last_lr"] == pytest.approx(5e-4) and line["info/e_clip"] == pytest.approx(0.1)

@@ -1,10 +1,41 @@
-"""``BaseAlgorithm``: what every algorithm answers to."""
+"""``BaseAlgorithm``, the interface of every algorithm, and ``EnvAlgorithm``, which learns in a ``VecEnv``.
+
+``EnvAlgorithm`` steps environments, counts episodes, and saves and restores the whole state of training. How an
+algorithm learns, ``train`` included, is left to its subclasses.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
+
+from manybody.algos.session import Session
+from manybody.algos.spaces import observation_shape
+from manybody.config import ConfigError, Params, Problem
+from manybody.data.tree import tree_map
+from manybody.engine.checkpoint import (
+    check_algorithm,
+    check_state_dict,
+    load_checkpoint,
+    require,
+)
+from manybody.engine.checkpoint.adoption import best_return, counter, policy_state
+from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
+from manybody.engine.console import warn
+from manybody.engine.extras import ExtrasMetrics
+from manybody.engine.guard import Guard
+from manybody.engine.metrics import AverageMeter
+from manybody.engine.observers import AlgoObserver
+from manybody.engine.precision import BF16, choose_bf16
+from manybody.engine.random_state import rng_state, set_rng_state
+from manybody.engine.run_folder import RunFolder
+from manybody.engine.writers import Writer
+from manybody.envs.base import Obs, Step, VecEnv
+from manybody.envs.registration import create_vec_env
+from manybody.functional.reward import RewardsShaper
+from manybody.model_builder import ModelBuilder
 
 
 class BaseAlgorithm(ABC):
@@ -21,32 +52,458 @@ class BaseAlgorithm(ABC):
 
     @abstractmethod
     def train(self) -> tuple[Any, int]:
-        """Train until a stop rule holds; returns the last mean return and the number of epochs done."""
+        """Train until a stop rule holds; return the last mean return and the number of epochs."""
 
     @abstractmethod
     def train_epoch(self) -> Any:
-        """One rollout and the updates from it."""
+        """Run one epoch: experience, and the updates from it."""
 
     @abstractmethod
     def get_full_state_weights(self) -> dict[str, Any]:
-        """Everything a checkpoint holds, so that training can go on exactly from here."""
+        """Return everything a checkpoint holds, so that training can resume exactly from here."""
 
     @abstractmethod
     def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True) -> None:
-        """The inverse of :meth:`get_full_state_weights`; without ``set_epoch`` the counters start at zero."""
+        """Restore :meth:`get_full_state_weights`; without ``set_epoch`` the counters start at zero."""
 
     @abstractmethod
     def get_weights(self) -> dict[str, Any]:
-        """The policy alone: parameters and normalisers."""
+        """Return the policy alone: parameters and normalisers."""
 
     @abstractmethod
     def set_weights(self, weights: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`get_weights`."""
+        """Restore :meth:`get_weights`."""
 
     @abstractmethod
     def get_param(self, param_name: str) -> Any:
-        """A parameter that population-based training may change, by its configuration key."""
+        """Return a setting that may change during training, by its configuration key."""
 
     @abstractmethod
     def set_param(self, param_name: str, param_value: Any) -> None:
-        """Change such a parameter."""
+        """Change such a setting."""
+
+
+class EnvAlgorithm(BaseAlgorithm):
+    """Steps N rows (environments x agents), replaces non-finite values, counts episodes, saves and restores.
+
+    ``self.network`` is the model recipe (RL Games' name), ``self.model`` the live module that a subclass builds.
+
+    Args:
+        base_name: what the runner calls this training (``run``).
+        params: the validated configuration.
+        vec_env: environments to use; by default those that ``config.env_name`` names.
+        observer: receives the events of training.
+
+    Raises:
+        EnvError: unknown environment.
+        ConfigError: its size is not ``num_actors``.
+    """
+
+    PARAMS: ClassVar[dict[str, str]] = {}
+    """Settings that may change during training: configuration key to attribute."""
+
+    run: Session
+    """Logging, checkpoints and stop rules of this training."""
+
+    def __init__(
+        self,
+        base_name: str,
+        params: Params,
+        *,
+        vec_env: VecEnv | None = None,
+        observer: AlgoObserver | None = None,
+    ) -> None:
+        self.params = params
+        self.config = config = params.config
+        self.base_name = base_name
+        self.name: str = config.name
+        self.ppo_device = torch.device(config.device)
+        self.algo_observer = observer or AlgoObserver()
+        self.algo_observer.before_init(base_name, config, config.full_experiment_name or config.name)
+        self.num_actors: int = config.num_actors
+        self.vec_env = vec_env or create_vec_env(
+            config.env_name, self.num_actors, **{"seed": params.seed, **config.env_config}
+        )
+        if self.vec_env.num_envs != self.num_actors:
+            what = f"given {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
+            raise ConfigError([Problem("params.config.num_actors", what)])
+        self.env_info = self.vec_env.get_env_info()
+        self.num_agents: int = self.env_info["agents"]
+        self.reward_size: int = self.env_info["value_size"]
+        self.value_size = self.value_heads()
+        self.rows = self.num_actors * self.num_agents
+        self.observation_space = self.env_info["observation_space"]
+        self.obs_shape = observation_shape(self.observation_space)
+
+        self.gamma: float = config.gamma
+        self.normalize_input: bool = config.normalize_input
+        self.value_bootstrap: bool = config.value_bootstrap
+        self.games_to_track: int = config.games_to_track
+        self.mixed_precision = False  # decided when the model and the checkpoint are known
+        self.rewards_shaper = RewardsShaper.from_config(config.reward_shaper)
+        self.network = ModelBuilder().load(params)
+        self.model: Any = None
+        self.guard = Guard(config.guard, self.rows, self.ppo_device)
+
+        self.max_epochs: int = config.max_epochs
+        self.max_frames: int = config.max_frames
+        self.epoch_num = 0
+        self.frame = 0
+        self.last_mean_rewards = float("-inf")
+
+        self.game_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
+        self.game_shaped_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
+        self.game_lengths = AverageMeter((), self.games_to_track, self.ppo_device)
+        self.extras_metrics = ExtrasMetrics(self.rows, self.num_agents, self.games_to_track, self.ppo_device)
+        self.obs: Obs = {}
+        """The observation to act on next; empty until episodes start."""
+        self.epoch_extras: dict[str, Tensor] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the learner computes."""
+        return self.ppo_device
+
+    @property
+    def writer(self) -> Writer:
+        """Where observers write scalars: ``add_scalar(tag, value, step)``."""
+        return self.run.writer
+
+    def value_heads(self) -> int:
+        """Hook: V, one for each component of the environment's reward; an algorithm may add its own rewards."""
+        return self.reward_size
+
+    def open_run(self, folder: Callable[[], RunFolder] | None, checkpoint: str | None) -> None:
+        """Finish the constructor of an agent: resume from ``checkpoint``, if any, and open the run.
+
+        Args:
+            folder: makes the run folder, after the checkpoint was found to fit. None: nothing is written.
+            checkpoint: the file to resume from.
+
+        Raises:
+            CheckpointError: what is wrong with the checkpoint; no run folder was made.
+        """
+        state = load_checkpoint(checkpoint) if checkpoint else None
+        if state is not None:
+            self.check(state, str(checkpoint))
+        self.run = Session(self, folder)
+        if state is None:
+            self.choose_precision({})
+        self.algo_observer.after_init(self)
+        if state is not None:
+            self.set_full_state_weights(state, path=str(checkpoint))
+
+    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """Decide whether updates run in bf16: as in the run that was saved, else by a measurement."""
+        wanted, rows = self.config.mixed_precision, self.rows_per_update
+        self.mixed_precision = choose_bf16("mixed_precision", wanted, saved, BF16, self.model, rows)
+
+    @property
+    def rows_per_update(self) -> int:
+        """M, the rows of a minibatch; N by default."""
+        return self.rows
+
+    def end_epoch(self, read: Mapping[str, float]) -> None:
+        """Hook: called between epochs with the values that came to the host, before anything is saved."""
+
+    # --- environment ---------------------------------------------------------------------------------------------
+
+    def init_tensors(self) -> None:
+        """Allocate the running episode counters."""
+        zeros = torch.zeros((self.rows, self.reward_size), device=self.ppo_device)
+        self.current_rewards = zeros.clone()
+        self.current_shaped_rewards = zeros.clone()
+        self.current_lengths = torch.zeros(self.rows, device=self.ppo_device)
+        self.shortened = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
+        self.dones = torch.ones(self.rows, dtype=torch.uint8, device=self.ppo_device)
+
+    # --- environment ---------------------------------------------------------------------------------------------
+
+    def on_device(self, obs: Obs) -> Obs:
+        """``obs`` where the learner computes."""
+        return tree_map(lambda x: x.to(self.ppo_device), obs)
+
+    def preprocess_actions(self, actions: Tensor) -> Tensor:
+        """Sampled actions (N, A) in the units and on the device of the environment."""
+        return actions.to(self.vec_env.device)
+
+    def env_reset(self) -> Obs:
+        """Start new episodes everywhere; the first observation, on the learner's device."""
+        return self.on_device(self.vec_env.reset())
+
+    def start_episodes(self) -> None:
+        """Start new episodes everywhere, at random ages where the environment has them."""
+        self.init_tensors()
+        self.obs = self.env_reset()
+        shortened = self.vec_env.stagger_episodes()
+        if shortened is not None:
+            self.shortened = shortened.to(self.ppo_device).repeat_interleave(self.num_agents)
+
+    def start_training(self) -> None:
+        """Start the first episodes, unless a checkpoint has restored running ones."""
+        if not self.obs:
+            self.start_episodes()
+
+    def env_step(self, actions: Tensor) -> Step:
+        """One step with sampled ``actions`` (N, A); everything on the learner's device, rewards (N, V)."""
+        step = self.vec_env.step(self.preprocess_actions(actions))
+        reward = step.reward.to(self.ppo_device)
+        return Step(
+            self.on_device(step.obs),
+            reward.unsqueeze(1) if reward.ndim == 1 else reward,
+            step.terminated.to(self.ppo_device),
+            step.truncated.to(self.ppo_device),
+            None if step.final_obs is None else self.on_device(step.final_obs),
+            step.extras,
+        )
+
+    def quarantine(self, n: int, step: Step) -> tuple[Step, Tensor]:
+        """Step ``n`` of this epoch without broken numbers: such rows end there, without a value beyond them.
+
+        A row that an environment calls terminated and truncated at once is terminated: it has no future.
+
+        Returns:
+            The step, and (N,) bool, which rows were broken.
+        """
+        obs, bad_obs = self.clean_obs("obs", n, step.obs)
+        reward, bad_reward = self.guard.clean("reward", n, step.reward)
+        broken = bad_obs | bad_reward
+        final_obs = step.final_obs
+        if final_obs is not None:
+            final_obs, bad_last = self.clean_obs("final_obs", n, final_obs, step.truncated)
+            broken = broken | bad_last
+        return Step(
+            obs,
+            torch.where(broken.unsqueeze(1), 0.0, reward),
+            step.terminated | broken,
+            step.truncated & ~(step.terminated | broken),
+            final_obs,
+            step.extras,
+        ), broken
+
+    def clean_obs(self, key: str, n: int, obs: Obs, rows: Tensor | None = None) -> tuple[Obs, Tensor]:
+        """``obs`` with broken rows (among ``rows``) zeroed, and (N,) bool, which rows were broken.
+
+        ``states`` have one row per environment; all of its agents' rows break with it.
+        """
+        cleaned, broken = self.guard.clean(key, n, obs["obs"], rows)
+        if "states" not in obs:
+            return {**obs, "obs": cleaned}, broken
+        states = tree_map(lambda x: x.repeat_interleave(self.num_agents, dim=0), obs["states"])
+        states, bad_states = self.guard.clean("states", n, states, rows)
+        states = tree_map(lambda x: x[:: self.num_agents], states)
+        return {**obs, "obs": cleaned, "states": states}, broken | bad_states
+
+    def count_episodes(self, step: Step, shaped: Tensor, broken: Tensor) -> None:
+        """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count.
+
+        Neither do shortened episodes that ran out of time: their returns are only a part. Those that failed are whole.
+        """
+        self.current_rewards += step.reward
+        self.current_shaped_rewards += shaped
+        self.current_lengths += 1
+        finished = step.done & ~broken & ~(self.shortened & step.truncated)
+        self.shortened = self.shortened & ~step.done
+        self.game_rewards.update(self.current_rewards, finished)
+        self.game_shaped_rewards.update(self.current_shaped_rewards, finished)
+        self.game_lengths.update(self.current_lengths, finished)
+        if not self.algo_observer.logs_extras:
+            self.extras_metrics.add(step.extras, finished)
+        self.algo_observer.process_infos(step.extras, step.done)
+        going_on = 1.0 - step.done.float()
+        self.current_rewards *= going_on.unsqueeze(1)
+        self.current_shaped_rewards *= going_on.unsqueeze(1)
+        self.current_lengths *= going_on
+
+    def clear_stats(self) -> None:
+        """Forget the episode statistics."""
+        for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
+            meter.clear()
+        self.extras_metrics.clear()
+        self.last_mean_rewards = float("-inf")
+        self.algo_observer.after_clear_stats()
+
+    # --- weights and checkpoints ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def learner_state(self) -> dict[str, Any]:
+        """Weights, optimisers and schedules: what a rollback returns to."""
+
+    @abstractmethod
+    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+        """The inverse of :meth:`learner_state`."""
+
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """Take over what is of use of an RL Games checkpoint; returns what of the optimisers starts anew.
+
+        Raises:
+            CheckpointError: it does not fit.
+        """
+        self.set_weights(weights, path)
+        check_values(weights, path, WEIGHTS)
+        counter(weights, "epoch", path)
+        counter(weights, "frame", path)
+        return []
+
+    def get_weights(self) -> dict[str, Any]:
+        """The policy alone: parameters and normalisers."""
+        return {"model": self.model.state_dict()}
+
+    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
+        """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
+        require(weights, "model", path)
+        expected = self.model.state_dict()
+        state = policy_state(weights, expected)
+        check_state_dict(expected, state, path)
+        self.model.load_state_dict(state)
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    def memory_state(self) -> dict[str, Any]:
+        """What else training goes on from, and a rollback does not return to (SAC: the replay buffer)."""
+        return {}
+
+    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
+        """The inverse of :meth:`memory_state`, after ``init_tensors``."""
+
+    def interaction_state(self) -> dict[str, Any]:
+        """Where collecting stands between two steps."""
+        return {"obs": self.obs, "dones": self.dones, "shortened": self.shortened}
+
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """The inverse of :meth:`interaction_state`."""
+        self.obs = self.on_device(state["obs"])
+        self.dones = state["dones"].to(self.ppo_device)
+        if "shortened" in state:  # earlier versions have none
+            self.shortened = state["shortened"].to(self.ppo_device)
+
+    def get_full_state_weights(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here (at an epoch boundary)."""
+        return {
+            "algo": self.params.algo.name,
+            **self.learner_state(),
+            **self.memory_state(),
+            "epoch": self.epoch_num,
+            "frame": self.frame,
+            "last_mean_rewards": self.last_mean_rewards,
+            "best_seen": self.run.best_seen,
+            "best_games": self.run.best_games,
+            "elapsed": self.run.elapsed,
+            "statistics": {
+                "game_rewards": self.game_rewards.state_dict(),
+                "game_shaped_rewards": self.game_shaped_rewards.state_dict(),
+                "game_lengths": self.game_lengths.state_dict(),
+                "extras": self.extras_metrics.state_dict(),
+                "current_rewards": self.current_rewards,
+                "current_shaped_rewards": self.current_shaped_rewards,
+                "current_lengths": self.current_lengths,
+            },
+            "interaction": self.interaction_state(),
+            "env_state": self.vec_env.get_env_state(),
+            "observer": self.algo_observer.state_dict(),
+            "rng": rng_state(),
+            **({BF16: self.mixed_precision} if self.config.mixed_precision else {}),
+        }
+
+    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
+        """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
+
+        Of RL Games' checkpoints, weights, normalisers, counters and optimisers are taken over.
+        """
+        self.choose_precision(weights)
+        if "algo" not in weights:
+            self._begin_from(weights, set_epoch, path)
+            return
+        check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
+        self.set_learner_state(weights, path)
+        self.init_tensors()
+        self.set_memory_state(weights, path)
+        if set_epoch:
+            self.epoch_num = require(weights, "epoch", path)
+            self.frame = require(weights, "frame", path)
+            self.last_mean_rewards = require(weights, "last_mean_rewards", path)
+            self.run.best_seen = weights.get("best_seen", self.last_mean_rewards)
+            self.run.best_games = weights.get("best_games", 0.0)
+            self.run.elapsed = require(weights, "elapsed", path)
+        self._restore_interaction(weights, path)
+        self.algo_observer.load_state_dict(weights.get("observer", {}))
+        set_rng_state(require(weights, "rng", path))
+
+    def check(self, weights: Mapping[str, Any], path: str) -> None:
+        """Find out, before anything is written, whether this agent can go on from a checkpoint.
+
+        Raises:
+            CheckpointError: it belongs to another agent or lacks a part.
+        """
+        if "algo" not in weights:
+            self.adopt(weights, path)
+            return
+        check_algorithm(self.params.algo.name, weights, path)
+        check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
+        self.set_learner_state(weights, path)
+        for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
+            require(weights, part, path)
+
+    def _begin_from(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
+        """Begin with what RL Games has learned."""
+        anew = ["episodes", *self.adopt(weights, path)]
+        if set_epoch:
+            self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
+            self.last_mean_rewards = best_return(weights, path, float("-inf"))
+        env_state = weights.get("env_state")
+        if env_state is not None and not self.vec_env.restores_exactly:
+            self.vec_env.set_env_state(env_state)  # of RL Games' protocol, as the one that gave it
+        warn(
+            f"{path}: an RL Games checkpoint; weights, normalisers, counters and optimisers are taken over, "
+            f"{' and '.join(anew)} start anew"
+        )
+
+    def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> None:
+        """Restore environments and episode counters; new episodes start where the environments cannot."""
+        self.obs = {}
+        statistics = require(weights, "statistics", path)
+        for name in ("game_rewards", "game_shaped_rewards", "game_lengths"):
+            getattr(self, name).load_state_dict(statistics[name])
+        if "extras" in statistics:
+            self.extras_metrics.load_state_dict(statistics["extras"])
+        state = weights.get("env_state")
+        dones = require(weights, "interaction", path)["dones"]
+        if state is None or dones.shape != self.dones.shape:
+            why = (
+                "the environment cannot save its state"
+                if state is None
+                else (f"the checkpoint holds {dones.shape[0]} environments, this run has {self.rows}")
+            )
+            warn(f"{path}: {why}; new episodes start, everything else is restored")
+            return
+        self.vec_env.set_env_state(state)
+        if not self.vec_env.restores_exactly:
+            warn(f"{path}: the environment saves only what outlives its episodes; new episodes start")
+            return
+        self.set_interaction_state(weights["interaction"])
+        for name in ("current_rewards", "current_shaped_rewards", "current_lengths"):
+            setattr(self, name, statistics[name].to(self.ppo_device).clone())
+
+    def save(self, fn: str) -> bool:
+        """Write ``<fn>.pth`` in the run's ``nn/``; false (and a warning) when the disk refuses."""
+        return self.run.save(fn)
+
+    def restore(self, fn: str, set_epoch: bool = True) -> None:
+        """Go on from the checkpoint file ``fn``. Raises CheckpointError saying what is wrong with it."""
+        self.set_full_state_weights(load_checkpoint(fn), set_epoch, fn)
+
+    def get_param(self, param_name: str) -> Any:
+        """See :class:`BaseAlgorithm`; () values as numbers. Raises KeyError naming what there is."""
+        value = getattr(self, self._attribute(param_name))
+        return float(value) if isinstance(value, Tensor) else value
+
+    def set_param(self, param_name: str, param_value: Any) -> None:
+        """See :class:`BaseAlgorithm`. Raises KeyError naming what there is."""
+        name = self._attribute(param_name)
+        current = getattr(self, name)
+        setattr(self, name, torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value)
+
+    def _attribute(self, param_name: str) -> str:
+        if param_name not in self.PARAMS:
+            raise KeyError(f"{param_name}: cannot change during training; those that can: {', '.join(self.PARAMS)}")
+        return self.PARAMS[param_name]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from manybody.algos.run import Run
+from manybody.algos.session import Session
 from manybody.compat.agent_state import AgentState
 from manybody.compat.environments import create_legacy_env
 from manybody.compat.rl_games.algos_torch import torch_ext
@@ -233,7 +233,7 @@ class LegacyAgent(AgentState):
         self.experiment_dir = os.path.join(self.train_dir, self.experiment_name)
         self.nn_dir = os.path.join(self.experiment_dir, "nn")
         self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
-        self.run = Run(RunFace(self), partial(open_folder, self.train_dir, self.experiment_name))
+        self.run = Session(RunFace(self), partial(open_folder, self.train_dir, self.experiment_name))
         self.writer = self.run.writer = LegacyWriter(self.run.writer)
         if self.run.folder is not None and not self.old_api:
             record(self.run.folder, without_objects(self.params))

@@ -1,4 +1,4 @@
-"""What this library's :class:`~manybody.algos.run.Run` sees of an agent of RL Games' kind."""
+"""What this library's :class:`~manybody.algos.session.Session` sees of an agent of RL Games' kind."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,8 +43,6 @@ class RunFace:
 
     Attributes that are not named here are the agent's, to read and to write.
     """
-
-    resumed = False
 
     def __init__(self, agent: Any) -> None:
         self.__dict__["agent"] = agent

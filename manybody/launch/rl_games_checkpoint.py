@@ -10,8 +10,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from manybody.algos.sac.models import PARTS, model_state
-from manybody.algos.sac.units import ACTION_BOUNDS, are_unit, to_env_actions
+from manybody.algos.sac.checkpoint import ACTION_BOUNDS, PARTS, are_unit, model_state, to_env_actions
 from manybody.config import ConfigError, Problem, dump, load_yaml
 from manybody.config.files import TEMPORARY
 from manybody.engine.accelerate import has_device

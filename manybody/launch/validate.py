@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from manybody.algos.run import load_function
+from manybody.algos.session import load_function
 from manybody.config import ConfigError, Problem, Section, load_yaml
 from manybody.config.errors import shown
 from manybody.config.files import expanded

@@ -62,7 +62,7 @@ def after_one_epoch(action, parts, weights=None, **keys):
     known = model_builder.ModelBuilder()
     settings = parse_params(params, networks=known.network_factory.schemas, models=known.model_factory.schemas)
     agent = agent_class("run", settings, vec_env=FamilyEnv(action))
-    learners = nn.ModuleList([agent.model, *([agent.central_value] if agent.central_value.present else [])])
+    learners = nn.ModuleList([agent.model, *([agent.central_value] if agent.central_value is not None else [])])
     if weights is not None:
         learners.load_state_dict(weights)
     first = {name: value.clone() for name, value in learners.state_dict().items()}

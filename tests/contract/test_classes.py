@@ -13,16 +13,18 @@ from manybody.algos.a2c import (
     A2CBuilder,
     A2CNetwork,
     ContinuousA2CBase,
+    DiscreteA2CAgent,
+    DiscreteA2CBase,
     ModelA2CContinuous,
     ModelA2CContinuousLogStd,
+    OnPolicyAgent,
     PPOPlayerContinuous,
     PpoPlayerContinuous,
 )
-from manybody.algos.base import BaseAlgorithm
+from manybody.algos.base import BaseAlgorithm, EnvAlgorithm
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.algos.network import BaseNetwork, NetworkBuilder
 from manybody.algos.player import BasePlayer
-from manybody.algos.training import TrainableAlgorithm
 from manybody.config import parse_params
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 
@@ -36,9 +38,20 @@ LEFT_TO_SUBCLASSES = [
 ]
 
 
-def test_the_chain_of_agents():
-    chain = [cls for cls in A2CAgent.__mro__ if cls in (A2CAgent, ContinuousA2CBase, A2CBase, BaseAlgorithm)]
-    assert chain == [A2CAgent, ContinuousA2CBase, A2CBase, BaseAlgorithm]
+@pytest.mark.parametrize(("agent", "kind"), [(A2CAgent, ContinuousA2CBase), (DiscreteA2CAgent, DiscreteA2CBase)])
+def test_the_chain_of_agents(agent, kind):
+    """At most one class stands between two of the four."""
+    chain = [agent, kind, OnPolicyAgent, A2CBase, EnvAlgorithm, BaseAlgorithm]
+    assert list(agent.__mro__[:6]) == chain
+    assert len({cls.__module__ for cls in chain}) == 4
+
+
+def test_an_iteration_is_read_in_two_files():
+    methods = [*LEFT_TO_SUBCLASSES, "play_steps"]
+    assert {inspect.getsourcefile(inspect.unwrap(getattr(A2CAgent, name))) for name in methods} == {
+        inspect.getsourcefile(OnPolicyAgent),
+        inspect.getsourcefile(A2CBase),
+    }
 
 
 def test_the_base_classes_are_abstract():
@@ -54,9 +67,7 @@ def test_collecting_is_in_a2c_base(name):
 
 @pytest.mark.parametrize("name", LEFT_TO_SUBCLASSES)
 def test_learning_is_left_to_subclasses(name):
-    """But for the loop around epochs, ``train`` and ``update_epoch``, which every algorithm shares."""
-    shared = name in vars(TrainableAlgorithm) and name != "train_epoch"
-    assert shared or not hasattr(A2CBase, name) or getattr(A2CBase, name).__isabstractmethod__
+    assert name in A2CBase.__abstractmethods__
     assert callable(getattr(A2CAgent, name)) and not getattr(getattr(A2CAgent, name), "__isabstractmethod__", False)
 
 

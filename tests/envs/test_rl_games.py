@@ -255,7 +255,7 @@ def test_a_resumed_run_has_the_curriculum_and_begins_new_episodes(make_agent):
     agent.vec_env.level = 3
     resumed = make_agent(Curriculum())
     resumed.set_full_state_weights(agent.get_full_state_weights())
-    assert resumed.vec_env.level == 3 and not resumed.resumed
+    assert resumed.vec_env.level == 3 and not resumed.obs
 
 
 class Listing(Protocol):

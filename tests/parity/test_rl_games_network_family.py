@@ -8,8 +8,7 @@ import itertools
 import pytest
 import torch
 
-from manybody.algos.a2c.networks import A2CBuilder
-from manybody.algos.a2c.resnet import A2CResnetBuilder
+from manybody.algos.a2c.networks import A2CBuilder, A2CResnetBuilder
 from manybody.config import ActorCriticConfig, ResnetActorCriticConfig, parse_section
 
 S, L = 3, 4

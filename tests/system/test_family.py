@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from toy_family import ACTION_SPACES, OBSERVATIONS, FamilyEnv, family_params
 
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, PpoPlayerContinuous, PpoPlayerDiscrete
-from manybody.algos.run import clone
+from manybody.algos.session import clone
 from manybody.config import ConfigError, parse_params
 from manybody.engine import precision
 from manybody.engine.checkpoint import CheckpointError

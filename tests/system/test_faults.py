@@ -110,7 +110,6 @@ def test_skip_leaves_the_weights_of_that_epoch_alone(capsys):
     agent.train()
     before = [value.clone() for value in agent.model.parameters()]
     agent.max_epochs = 2
-    agent.resumed = True
     agent.train()
     assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
     assert "guard: skip" in capsys.readouterr().err
@@ -124,7 +123,6 @@ def test_rollback_returns_to_the_weights_of_the_last_good_epoch(capsys):
     agent.train()
     before = [value.clone() for value in agent.model.parameters()]
     agent.max_epochs = 2
-    agent.resumed = True
     agent.train()
     assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
     assert "returned to the last good weights" in capsys.readouterr().err
@@ -135,7 +133,6 @@ def test_two_rollbacks_return_to_the_same_optimiser(capsys):
     agent.train()
     moment = agent.optimizer.state_dict()["state"][0]["exp_avg"].clone()
     agent.max_epochs = 3
-    agent.resumed = True
     agent.train()  # the first rollback must not let the optimiser write into what the second one needs
     assert capsys.readouterr().err.count("returned to the last good weights") == 2
     assert torch.equal(agent.optimizer.state_dict()["state"][0]["exp_avg"], moment)
@@ -162,7 +159,6 @@ def test_weights_broken_from_outside_are_given_up(capsys, policy, value):
     agent.train()
     good = {name: tensor.clone() for name, tensor in agent.model.state_dict().items()}
     agent.max_epochs = 20
-    agent.resumed = True
     agent.run.begin_epoch = lambda: break_once(agent, value)
     if policy == "abort":
         with pytest.raises(TrainingAbortedError, match="action of environment 0 at step 0"):

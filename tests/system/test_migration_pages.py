@@ -152,7 +152,7 @@ def found(path):
     return getattr(importlib.import_module(module), name)
 
 
-MOVED = rows(section(PAGE, "## Moving on to the library's own names").split("What was a rewritten")[0])
+MOVED = rows(section(PAGE, "## Moving to manybody's names").split("A hook replaces")[0])
 
 
 @pytest.mark.parametrize(("theirs", "ours"), MOVED, ids=[cells[0][1:40] for cells in MOVED])

@@ -4,7 +4,6 @@ from typing import Any
 
 from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase, DiscreteA2CAgent, DiscreteA2CBase
 from manybody.algos.a2c.central_value import CentralValueTrain, ModelCentralValue
-from manybody.algos.a2c.collect import A2CBase
 from manybody.algos.a2c.models import (
     LogStdModelNetwork,
     ModelA2C,
@@ -12,14 +11,15 @@ from manybody.algos.a2c.models import (
     ModelA2CContinuousLogStd,
     ModelA2CMultiDiscrete,
 )
-from manybody.algos.a2c.networks import A2CBuilder, A2CNetwork
+from manybody.algos.a2c.networks import A2CBuilder, A2CNetwork, A2CResnetBuilder, A2CResnetNetwork
+from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.player import (
     PPOPlayerContinuous,
     PpoPlayerContinuous,
     PPOPlayerDiscrete,
     PpoPlayerDiscrete,
 )
-from manybody.algos.a2c.resnet import A2CResnetBuilder, A2CResnetNetwork
+from manybody.algos.a2c.rollout import A2CBase
 from manybody.config import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.model_builder import provide_model, provide_network
 
@@ -40,6 +40,7 @@ __all__ = [
     "ModelA2CContinuousLogStd",
     "ModelA2CMultiDiscrete",
     "ModelCentralValue",
+    "OnPolicyAgent",
     "PPOPlayerContinuous",
     "PPOPlayerDiscrete",
     "PpoPlayerContinuous",

@@ -1,5 +1,6 @@
 """The agents: ``A2CAgent`` (``a2c_continuous``) and ``DiscreteA2CAgent`` (``a2c_discrete``)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -7,11 +8,12 @@ from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos.a2c.learn import _OnPolicy
+from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.config import ConfigError, DiscretePPOConfig, Params, PPOConfig, Problem
 from manybody.data.rollout import Field, FieldTree
 from manybody.engine.console import warn
+from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional import policy as policy_maths
@@ -19,32 +21,27 @@ from manybody.functional.actions import rescale_actions
 from manybody.nn.distributions import Distribution, Gaussian, categorical, joined
 
 
-class ContinuousA2CBase(_OnPolicy):
+class ContinuousA2CBase(OnPolicyAgent):
     """Actions are real vectors: Gaussian policies over a Box."""
 
     Config = PPOConfig
 
     def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
-        self.clip_actions: bool = params.config.clip_actions
-        self.bounds_loss_coef = params.config.bounds_loss_coef
-        self.bound_loss_type: str = params.config.bound_loss_type
         super().__init__(base_name, params, **parts)
-
-    @override
-    def check_action_space(self) -> None:
+        self.clip_actions: bool = self.config.clip_actions
+        self.bounds_loss_coef = self.config.bounds_loss_coef
+        self.bound_loss_type: str = self.config.bound_loss_type
         space = self.env_info["action_space"]
-        check_kind(self.params, space, spaces.Box, "a2c_discrete")
+        check_kind(params, space, spaces.Box, "a2c_discrete")
         if self.clip_actions and not space.is_bounded():
             what = (
-                f"given True, which maps [-1, 1] to the range of each action, but '{self.params.config.env_name}' "
+                f"given True, which maps [-1, 1] to the range of each action, but '{self.config.env_name}' "
                 f"takes actions {space}; expected False, which passes them on as sampled"
             )
             raise ConfigError([Problem("params.config.clip_actions", what)])
-
-    @property
-    def actions_num(self) -> int:
-        """A."""
-        return self.env_info["action_space"].shape[0]
+        self.actions_num: int = space.shape[0]
+        self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.ppo_device)
+        self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.ppo_device)
 
     @override
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
@@ -81,19 +78,34 @@ class ContinuousA2CBase(_OnPolicy):
             actions = rescale_actions(self.actions_low, self.actions_high, actions.clamp(-1.0, 1.0))
         return super().preprocess_actions(actions)
 
-    @override
-    def init_tensors(self) -> None:
-        super().init_tensors()
-        space = self.env_info["action_space"]
-        self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.ppo_device)
-        self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.ppo_device)
-
 
 class A2CAgent(ContinuousA2CBase):
-    """``a2c_continuous``: PPO with real-valued actions."""
+    """``a2c_continuous``: PPO with real-valued actions.
+
+    Args:
+        folder: makes the run folder; called last. None: nothing is written.
+        checkpoint: the file to resume from.
+        base_name, params, parts: see :class:`~manybody.algos.base.EnvAlgorithm`.
+
+    Raises:
+        CheckpointError: what is wrong with the checkpoint; no run folder was made.
+    """
+
+    def __init__(
+        self,
+        base_name: str,
+        params: Params,
+        *,
+        folder: Callable[[], RunFolder] | None = None,
+        checkpoint: str | None = None,
+        **parts: Any,
+    ) -> None:
+        super().__init__(base_name, params, **parts)
+        self.build_learner()
+        self.open_run(folder, checkpoint)
 
 
-class DiscreteA2CBase(_OnPolicy):
+class DiscreteA2CBase(OnPolicyAgent):
     """Actions are choices: one (``Discrete``) or one per head (``MultiDiscrete``, ``Tuple`` of ``Discrete``).
 
     With ``use_action_masks`` the environment says what is allowed: ``action_masks`` (N, sum of head sizes) bool in
@@ -103,23 +115,16 @@ class DiscreteA2CBase(_OnPolicy):
     Config = DiscretePPOConfig
 
     def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
-        self.use_action_masks: bool = params.config.use_action_masks
         super().__init__(base_name, params, **parts)
-
-    @override
-    def check_action_space(self) -> None:
-        kinds = (spaces.Discrete, spaces.MultiDiscrete, spaces.Tuple)
-        check_kind(self.params, self.env_info["action_space"], kinds, "a2c_continuous")
-        several = isinstance(self.actions_num, tuple)
-        model, expected = self.params.model["name"], "multi_discrete_a2c" if several else "discrete_a2c"
+        self.use_action_masks: bool = self.config.use_action_masks
+        space = self.env_info["action_space"]
+        check_kind(params, space, (spaces.Discrete, spaces.MultiDiscrete, spaces.Tuple), "a2c_continuous")
+        self.actions_num: int | tuple[int, ...] = actions_num(space)
+        model = params.model["name"]
+        expected = "multi_discrete_a2c" if isinstance(self.actions_num, tuple) else "discrete_a2c"
         if model in ("discrete_a2c", "multi_discrete_a2c") and model != expected:
-            what = f"given {model!r}; expected {expected!r} for the actions {self.env_info['action_space']}"
+            what = f"given {model!r}; expected {expected!r} for the actions {space}"
             raise ConfigError([Problem("params.model.name", what)])
-
-    @property
-    def actions_num(self) -> int | tuple[int, ...]:
-        """K, or the size of each head."""
-        return actions_num(self.env_info["action_space"])
 
     @property
     def _sizes(self) -> tuple[int, ...] | None:
@@ -201,7 +206,20 @@ class DiscreteA2CBase(_OnPolicy):
 
 
 class DiscreteA2CAgent(DiscreteA2CBase):
-    """``a2c_discrete``: PPO with discrete actions."""
+    """``a2c_discrete``: PPO with discrete actions; for the arguments see :class:`A2CAgent`."""
+
+    def __init__(
+        self,
+        base_name: str,
+        params: Params,
+        *,
+        folder: Callable[[], RunFolder] | None = None,
+        checkpoint: str | None = None,
+        **parts: Any,
+    ) -> None:
+        super().__init__(base_name, params, **parts)
+        self.build_learner()
+        self.open_run(folder, checkpoint)
 
 
 def actions_num(space: Any) -> int | tuple[int, ...]:

@@ -1,16 +1,10 @@
-"""The central value: a critic of its own that sees what the policy does not (asymmetric actor-critic).
-
-An agent holds either a :class:`CentralValue`, which leaves everything to the policy's own value head, or a
-:class:`CentralValueTrain`.
-"""
+"""The central value: a separate critic with privileged observations (asymmetric actor-critic)."""
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import override
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.config import ConfigError, Problem
@@ -18,7 +12,7 @@ from manybody.config.ppo import CentralValueConfig
 from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
-from manybody.engine.accelerate import autocast, eval_mode
+from manybody.engine.accelerate import autocast
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
 from manybody.engine.checkpoint.adoption import adopt_moments, central_value_state
 from manybody.engine.guard import Guard
@@ -29,65 +23,6 @@ from manybody.envs.base import Obs
 from manybody.functional.value import critic_loss
 
 PATH = "params.config.central_value_config"
-
-
-class CentralValue:
-    """No central value: the policy's own value head is the critic."""
-
-    present = False
-
-    def init_tensors(self) -> None:
-        """Allocate what a rollout needs."""
-
-    def acting(self) -> AbstractContextManager[Any]:
-        """A context in which values are asked for, not learned."""
-        return nullcontext()
-
-    def values(self, obs: Obs, own: Tensor) -> Tensor:
-        """(N, V) in units of reward: ``own``, what the policy's value head says, or this critic's view."""
-        return own
-
-    def store(self, n: int, obs: Obs, dones: Tensor) -> None:
-        """Keep what step ``n`` begins with; ``dones`` (N,) where its observation begins an episode."""
-
-    def advance(self) -> None:
-        """The step was taken: the recurrent state of the last :meth:`values` becomes the current one."""
-
-    def after_step(self, dones: Tensor) -> None:
-        """Forget the recurrent state where an episode ended; ``dones`` (N,)."""
-
-    def train_net(self, values: Tensor, returns: Tensor, epoch: int, frame: int) -> dict[str, Tensor]:
-        """Learn from a rollout: values and returns (B, V) in the normalised value space; scalars by tag."""
-        return {}
-
-    @property
-    def updates(self) -> int:
-        """Gradient steps per epoch."""
-        return 0
-
-    def choose_precision(self, saved: Mapping[str, Any]) -> None:
-        """Decide whether updates run in bf16: as the run did that was saved, else as a measurement says."""
-
-    def learner_state(self) -> dict[str, Any]:
-        """Weights and optimiser."""
-        return {}
-
-    def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
-        """The inverse of :meth:`learner_state`."""
-
-    def set_weights(self, state: Mapping[str, Any], path: str) -> None:
-        """The weights alone."""
-
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """Take over an RL Games checkpoint's; returns what starts anew."""
-        return []
-
-    def interaction_state(self) -> dict[str, Any]:
-        """The recurrent state between two steps."""
-        return {}
-
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`interaction_state`."""
 
 
 class CentralValueModelNetwork(BaseModelNetwork):
@@ -109,7 +44,7 @@ class ModelCentralValue(BaseModel):
     model_class = "cval"
 
 
-class CentralValueTrain(CentralValue, nn.Module):
+class CentralValueTrain(nn.Module):
     """A critic on ``obs['states']`` (num_actors, S), one value per environment, shared by its agents.
 
     Trained on the mean of the agents' returns, before the policy. (RL Games takes the first agent's.)
@@ -133,8 +68,6 @@ class CentralValueTrain(CentralValue, nn.Module):
     Raises:
         ConfigError: the network gives no value alone, or minibatches do not divide the batch.
     """
-
-    present = True
 
     def __init__(
         self,
@@ -212,8 +145,8 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     # --- collecting ----------------------------------------------------------------------------------------------
 
-    @override
     def init_tensors(self) -> None:
+        """Allocate storage for a rollout."""
         fields = {"states": self.state_field, "dones": Field((), torch.uint8)}
         self.buffer = ExperienceBuffer(self.horizon_length, self.num_actors, fields, self.device)
         self._pending: States = None
@@ -222,12 +155,8 @@ class CentralValueTrain(CentralValue, nn.Module):
             initial, self.horizon_length, self.seq_length, self.zero_rnn_on_done, self.device
         )
 
-    @override
-    def acting(self) -> AbstractContextManager[Any]:
-        return eval_mode(self.model)
-
-    @override
-    def values(self, obs: Obs, own: Tensor) -> Tensor:
+    def values(self, obs: Obs) -> Tensor:
+        """Return (N, V) in units of reward."""
         return self.get_value(obs).repeat_interleave(self.num_agents, dim=0)
 
     def get_value(self, obs: Obs) -> Tensor:
@@ -238,18 +167,18 @@ class CentralValueTrain(CentralValue, nn.Module):
         self._pending = out["rnn_states"]
         return out["values"]
 
-    @override
     def store(self, n: int, obs: Obs, dones: Tensor) -> None:
+        """Store the inputs of step ``n``; ``dones`` (N,) marks observations that begin an episode."""
         self.buffer.update_data("states", n, obs["states"])
         self.buffer.update_data("dones", n, self._per_env(dones))
         self.recurrent.store(n)
 
-    @override
     def advance(self) -> None:
+        """Make the recurrent state of the last :meth:`values` the current one, after a step."""
         self.recurrent.current = self._pending
 
-    @override
     def after_step(self, dones: Tensor) -> None:
+        """Reset the recurrent state where an episode ended; ``dones`` (N,)."""
         self.recurrent.forget(self._per_env(dones))
 
     def _per_env(self, dones: Tensor) -> Tensor:
@@ -264,12 +193,22 @@ class CentralValueTrain(CentralValue, nn.Module):
     # --- learning ------------------------------------------------------------------------------------------------
 
     @property
-    @override
     def updates(self) -> int:
+        """Gradient steps per epoch."""
         return 0 if self.config.freeze_critic else self.config.mini_epochs * len(self.dataset)
 
     def train_net(self, values: Tensor, returns: Tensor, epoch: int, frame: int) -> dict[str, Tensor]:
-        """See :class:`CentralValue`; ``mini_epochs`` passes over the rollout's states."""
+        """Learn from a rollout in ``mini_epochs`` passes.
+
+        Args:
+            values: (B, V) in the normalised value space.
+            returns: likewise.
+            epoch: for the schedule.
+            frame: likewise.
+
+        Returns:
+            () tensors by TensorBoard tag.
+        """
         if self.config.freeze_critic:
             return {}
         batch: dict[str, Any] = {
@@ -322,13 +261,13 @@ class CentralValueTrain(CentralValue, nn.Module):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    @override
     def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """Decide whether updates run in bf16: as in the run that was saved, else by a measurement."""
         key, wanted = f"{PATH}.mixed_precision", self.config.mixed_precision
         self.mixed_precision = choose_bf16(key, wanted, saved, CENTRAL_BF16, self.model, self.minibatch_size)
 
     def learner_state(self) -> dict[str, Any]:
-        """See :class:`CentralValue`; under RL Games' keys."""
+        """Weights and optimiser, under RL Games' keys."""
         return {
             "assymetric_vf_nets": self.state_dict(),
             "assymetric_vf_optimizer": self.optimizer.state_dict(),
@@ -336,7 +275,7 @@ class CentralValueTrain(CentralValue, nn.Module):
         }
 
     def set_weights(self, state: Mapping[str, Any], path: str) -> None:
-        """See :class:`CentralValue`. Raises CheckpointError naming every parameter that does not fit."""
+        """Load the weights alone. Raises CheckpointError naming every parameter that does not fit."""
         require(state, "assymetric_vf_nets", path)
         expected = self.state_dict()
         weights = central_value_state(state, expected)
@@ -344,21 +283,21 @@ class CentralValueTrain(CentralValue, nn.Module):
         self.load_state_dict(weights)
 
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """See :class:`CentralValue`; the optimiser was saved from RL Games 1.6.5 on."""
+        """Load the weights and moments of an RL Games checkpoint (from 1.6.5 on); return what restarts."""
         self.set_weights(weights, path)
         given, state = weights["assymetric_vf_nets"], weights.get("assymetric_vf_optimizer")
         adopted = adopt_moments(self.optimizer, dict(self.named_parameters()), given, state)
         return [] if adopted else ["the moments of the central value's optimiser"]
 
-    @override
     def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
+        """Restore :meth:`learner_state`."""
         self.set_weights(state, path)
         load_optimizer(self.optimizer, state, "assymetric_vf_optimizer", path)
 
-    @override
     def interaction_state(self) -> dict[str, Any]:
+        """The recurrent state between two steps."""
         return {"central_value_rnn_states": self.recurrent.current}
 
-    @override
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        """Restore :meth:`interaction_state`."""
         self.recurrent.load(state.get("central_value_rnn_states"))

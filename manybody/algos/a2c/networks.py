@@ -20,6 +20,7 @@ from manybody.nn.activations import activation
 from manybody.nn.cnn import build_cnn
 from manybody.nn.encoder import build_dict_encoder
 from manybody.nn.init import initialize, initializer
+from manybody.nn.resnet import build_impala
 from manybody.nn.rnn import States, build_rnn
 
 InputShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
@@ -271,3 +272,29 @@ class A2CBuilder(NetworkBuilder):
     """``network.name: actor_critic``."""
 
     Network = A2CNetwork
+
+
+class A2CResnetNetwork(A2CNetwork):
+    """:class:`A2CNetwork` behind IMPALA's residual convolutions; actor and critic share everything but their heads."""
+
+    ORDER = ()
+
+    @property
+    @override
+    def trunks(self) -> tuple[Trunk, ...]:
+        return (Trunk("cnn", "mlp", "rnn", "layer_norm"),)
+
+    def _build_encoder(self, input_shape: InputShape) -> tuple[nn.Module, int]:
+        cnn: Any = self.params.cnn
+        if isinstance(input_shape, Mapping):
+            keys = ", ".join(input_shape)
+            what = f"given, but the observation is a dictionary of {keys}; use actor_critic with encoders"
+            raise ConfigError([Problem("network.cnn", what)])
+        with blame("cnn"):
+            return build_impala(input_shape, cnn.conv_depths, self.activation, cnn.permute_input)
+
+
+class A2CResnetBuilder(NetworkBuilder):
+    """``network.name: resnet_actor_critic``."""
+
+    Network = A2CResnetNetwork

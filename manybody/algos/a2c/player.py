@@ -9,8 +9,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c.agent import actions_num, check_masks, refuse_blocked
-from manybody.algos.interaction import observation_shape
 from manybody.algos.player import BasePlayer
+from manybody.algos.spaces import observation_shape
 from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require

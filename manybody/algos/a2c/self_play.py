@@ -1,7 +1,4 @@
-"""Self-play: the environment's other side is played by past policies of the agent that learns.
-
-An agent holds either a :class:`SelfPlay`, which does nothing, or a :class:`SelfPlayManager`.
-"""
+"""Self-play: past policies of the agent play the environment's other side."""
 
 import copy
 from collections.abc import Mapping
@@ -9,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from manybody.config import ConfigError, Problem
 from manybody.config.ppo import SelfPlayConfig
@@ -20,21 +16,7 @@ from manybody.envs.base import Obs
 PATH = "params.config.self_play_config"
 
 
-class SelfPlay:
-    """No self-play."""
-
-    def after_epoch(self, read: Mapping[str, float]) -> None:
-        """Look at the epoch's statistics, on the host: ``reward`` and ``games``."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-        return {}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state`."""
-
-
-class SelfPlayManager(SelfPlay):
+class SelfPlayManager:
     """A pool of past policies, from which each environment has an opponent.
 
     Once the mean return over at least ``games_to_check`` games exceeds ``update_score``, the present policy joins the
@@ -93,8 +75,8 @@ class SelfPlayManager(SelfPlay):
                     actions[rows] = model({"is_train": False, "prev_actions": None, **own})["actions"]
         return self.agent.preprocess_actions(actions)
 
-    @override
     def after_epoch(self, read: Mapping[str, float]) -> None:
+        """Add the policy to the pool once it wins; ``read`` has ``reward`` and ``games`` on the host."""
         score, games = read["reward"], read["games"]
         if self.config.check_scores:
             scores = self.agent.algo_observer.game_scores
@@ -131,8 +113,8 @@ class SelfPlayManager(SelfPlay):
         for model, weights in zip(self._players, pool, strict=True):
             model.load_state_dict(weights)
 
-    @override
     def state(self) -> dict[str, Any]:
+        """The pool and its assignment, for a checkpoint."""
         return {
             "self_play": {
                 "pool": self.pool,
@@ -143,7 +125,7 @@ class SelfPlayManager(SelfPlay):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """See :class:`SelfPlay`; a checkpoint of a run without self-play leaves the pool as it is."""
+        """Restore :meth:`state`; a checkpoint of a run without self-play leaves the pool as it is."""
         saved = state.get("self_play")
         if saved is None:
             return

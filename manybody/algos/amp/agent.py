@@ -1,7 +1,7 @@
 """``AMPAgent``: PPO that is paid for moving like a clip (Peng et al. 2021, arXiv 2104.02180)."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -16,7 +16,6 @@ from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
 from manybody.engine.console import warn
-from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import EnvError, Step
 from manybody.envs.checks import check_tensor
 from manybody.functional import adversarial
@@ -43,13 +42,14 @@ class AMPAgent(A2CAgent):
 
     Config = AMPConfig
 
-    def open_run(self, folder: Callable[[], RunFolder] | None, checkpoint: str | None) -> None:
-        """See :class:`TrainableAlgorithm`.
+    def build_learner(self) -> None:
+        """See :class:`A2CAgent`; also the buffers of motions.
 
         Raises:
             ConfigError: model or network have no discriminator.
-            EnvError: the environment's demonstrations are wrong; no run folder was made.
+            EnvError: the environment's demonstrations are wrong.
         """
+        super().build_learner()
         for kind, part, method, needed in (
             ("model", self.model, "discriminate", "continuous_amp"),
             ("network", self.model.a2c_network, "eval_disc", "amp"),
@@ -57,26 +57,14 @@ class AMPAgent(A2CAgent):
             if not hasattr(part, method):
                 what = f"given '{self.params[kind]['name']}'; expected '{needed}', which has a discriminator"
                 raise ConfigError([Problem(f"params.{kind}.name", what)])
-
-        def with_memories() -> RunFolder:
-            assert folder is not None
-            self.begin_memories()  # first: wrong demonstrations leave no folder behind
-            return folder()
-
-        super().open_run(with_memories if folder else None, checkpoint)
+        self.fill_buffers()
 
     @override
     def build_config(self) -> dict[str, Any]:
         return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
 
-    def init_tensors(self) -> None:
-        """See :class:`A2CBase`; the memories begin, unless they are there: new episodes are no reason to forget."""
-        super().init_tensors()
-        if not hasattr(self, "demos"):
-            self.begin_memories()
-
-    def begin_memories(self) -> None:
-        """Make both memories; the first demonstrations are drawn."""
+    def fill_buffers(self) -> None:
+        """Make the demonstration buffer, full, and the replay buffer, empty."""
         config, (size,) = self.config, amp_shape(self.vec_env, self.env_info)
         self.demos = RingBuffer(config.amp_obs_demo_buffer_size, size, self.ppo_device)
         self.replay = RingBuffer(config.amp_replay_buffer_size, size, self.ppo_device)

@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos.a2c import A2CAgent, A2CBase, DiscreteA2CAgent
-from manybody.algos.rnd.networks import Curiosity, RNDCuriosityBuilder
-from manybody.config import ConfigError, Params, Problem
-from manybody.config.rnd import RNDDiscretePPOConfig, RNDPPOConfig
+from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, OnPolicyAgent
+from manybody.algos.rnd.networks import Curiosity
+from manybody.config import ConfigError, Problem
+from manybody.config.rnd import RNDConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.data.tree import tree_map
 from manybody.envs.base import Step
 from manybody.functional.returns import forward_filter
-from manybody.model_builder import ModelBuilder
 
 
-class CuriousBase(A2CBase):
+class CuriousBase(OnPolicyAgent):
     """Pays an agent for what it has not seen before (Burda et al. 2018, arXiv 1810.12894).
 
     The reward of a step is how badly the predictor knows the observation that follows, in units of the deviation of
@@ -30,16 +29,20 @@ class CuriousBase(A2CBase):
         ConfigError: the network has no curiosity.
     """
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
-        name = params.network["name"]
-        if not isinstance(ModelBuilder().network_factory.create(name), RNDCuriosityBuilder):
+    @override
+    def build_learner(self) -> None:
+        super().build_learner()
+        if not hasattr(self.model.a2c_network, "curiosity"):
             what = (
-                f"given {name!r}; expected 'rnd_curiosity' (or a network whose builder is a RNDCuriosityBuilder), "
-                f"because '{params.algo.name}' learns from what that finds new"
+                f"given {self.params.network['name']!r}; expected 'rnd_curiosity' (or a network with a `curiosity`), "
+                f"because '{self.params.algo.name}' learns from what that finds new"
             )
             raise ConfigError([Problem("params.network.name", what)])
-        self.rnd = params.config.rnd_config
-        super().__init__(base_name, params, **parts)
+
+    @property
+    def rnd(self) -> RNDConfig:
+        """The ``rnd_config`` section."""
+        return self.config.rnd_config
 
     @property
     def curiosity(self) -> Curiosity:

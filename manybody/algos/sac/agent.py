@@ -2,22 +2,32 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from manybody.algos.interaction import observation_fields
-from manybody.algos.run import EpochMetrics
-from manybody.algos.sac.models import PARTS
-from manybody.algos.sac.spaces import action_bounds, build_config, notices
-from manybody.algos.sac.state import SACState
+from manybody.algos.base import EnvAlgorithm
+from manybody.algos.sac.checkpoint import (
+    ACTION_BOUNDS,
+    PARTS,
+    adopt_optimizers,
+    are_unit,
+    is_convertible,
+    model_state,
+    to_unit_actions,
+)
+from manybody.algos.sac.models import action_bounds, build_config, notices
+from manybody.algos.session import EpochMetrics
+from manybody.algos.spaces import observation_fields
 from manybody.config import ConfigError, Params, Problem, SACConfig
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
+from manybody.engine.checkpoint import load_optimizer, require
+from manybody.engine.checkpoint.adoption import number
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam
@@ -28,7 +38,7 @@ from manybody.functional.actions import rescale_actions
 from manybody.functional.stats import masked_mean
 
 
-class SACAgent(SACState):
+class SACAgent(EnvAlgorithm):
     """Learns from remembered steps. An epoch is ``num_steps_per_episode`` steps of N rows, with updates after each.
 
     The policy acts in [-1, 1], per dimension. Its log-probabilities, the target entropy, the replay buffer and the
@@ -140,6 +150,25 @@ class SACAgent(SACState):
         self.broken = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
         self.replay_buffer.cut()
 
+    def train(self) -> tuple[float, int]:
+        """Train until a stop rule holds; return the last mean return and the number of epochs.
+
+        Raises:
+            TrainingAbortedError: values stayed non-finite; the last good state was saved.
+        """
+        self.start_training()
+        with self.run:
+            while not self.run.finished:
+                self.run.begin_epoch()
+                self.update_epoch()
+                self.run.end_epoch(self.train_epoch())
+        return self.run.mean_reward, self.epoch_num
+
+    def update_epoch(self) -> int:
+        """Count the epoch; return its number."""
+        self.epoch_num += 1
+        return self.epoch_num
+
     def train_epoch(self) -> EpochMetrics:
         """Steps of every environment, each followed by the updates that are due."""
         self.vec_env.set_train_info(self.frame, self)
@@ -160,6 +189,16 @@ class SACAgent(SACState):
         self.algo_observer.after_steps()
         frames = self.num_actors * self.num_steps_per_episode
         return EpochMetrics(frames, step_time, play_time, update_time, updates, self.means.means())
+
+    @override
+    def summary(self) -> dict[str, Any]:
+        return {
+            **super().summary(),
+            "epoch": f"{self.num_steps_per_episode} steps x {self.rows} rows",
+            "replay buffer": f"{self.replay_buffer.capacity} frames, batches of {self.batch_size}",
+            "learning rates": f"actor {self.config.actor_lr:g}, critics {self.config.critic_lr:g}",
+            "critics' tau": self.critic_tau,
+        }
 
     def set_train(self, collecting: bool) -> None:
         """Each fresh observation enters the statistics once, when it is acted on, and never in an update."""
@@ -311,3 +350,117 @@ class SACAgent(SACState):
         a_loss = soft.actor_loss(q1, q2, neglogp, log_alpha.detach().exp(), batch.valid)
         entropy = masked_mean(neglogp, batch.valid).detach()
         return a_loss, entropy, soft.alpha_loss(log_alpha, entropy, self.target_entropy)
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    @property
+    def action_bounds(self) -> Tensor:
+        """(2, A) the environment's lowest and highest action."""
+        return torch.stack([self.actions_low, self.actions_high])
+
+    def get_weights(self) -> dict[str, Any]:
+        """See :class:`EnvAlgorithm`; the bounds mark that the critics see actions in [-1, 1]."""
+        return {**super().get_weights(), ACTION_BOUNDS: self.action_bounds}
+
+    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
+        """See :class:`EnvAlgorithm`; RL Games' files keep the parts of the network apart.
+
+        Critics that see actions in the environment's units are converted.
+        """
+        super().set_weights({"model": model_state(weights, path)}, path)
+        if self.converts(weights):
+            self.model.load_state_dict(to_unit_actions(self.model.state_dict(), self.action_bounds))
+
+    def converts(self, weights: Mapping[str, Any]) -> bool:
+        """Whether the critics of a checkpoint see other numbers for an action than these."""
+        return ACTION_BOUNDS not in weights and not are_unit(self.action_bounds)
+
+    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """See :class:`EnvAlgorithm`: also the temperature, where it was saved (2.0), and the optimisers."""
+        reset = super().adopt(weights, path)
+        if "log_alpha" in weights:
+            self._set_log_alpha(torch.tensor(number(weights, "log_alpha", path, 0.0)))
+        else:
+            reset.append("the temperature")
+        reset += adopt_optimizers(self, weights, path)
+        if self.converts(weights):
+            self._forget_critic_moments()
+            moments = "the moments of critic_optimizer"
+            reset = [*filter(moments.__ne__, reset), f"{moments} ({self._conversion()})"]
+        return reset
+
+    def learner_state(self) -> dict[str, Any]:
+        """Weights, temperature and optimisers: what a rollback returns to."""
+        return {
+            **self.get_weights(),
+            "log_alpha": self.log_alpha.detach(),
+            "actor_optimizer": self.actor_optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "log_alpha_optimizer": self.log_alpha_optimizer.state_dict(),
+            "update_counter": self.update_counter,
+        }
+
+    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+        """The inverse of :meth:`learner_state`; the learning rates are those of the configuration."""
+        self.set_weights(state, path)
+        self._set_log_alpha(require(state, "log_alpha", path))
+        config = self.config
+        for name, rate in (
+            ("actor", config.actor_lr),
+            ("critic", config.critic_lr),
+            ("log_alpha", config.alpha_lr),
+        ):
+            optimizer = getattr(self, f"{name}_optimizer")
+            load_optimizer(optimizer, state, f"{name}_optimizer", path)
+            for group in optimizer.param_groups:
+                group["lr"] = torch.tensor(rate, device=self.ppo_device)
+        self.update_counter = require(state, "update_counter", path)
+        if self.converts(state):
+            self._forget_critic_moments()
+
+    def _forget_critic_moments(self) -> None:
+        """The squares of the gradients do not convert with the critics."""
+        self.critic_optimizer.state.clear()
+
+    def _conversion(self) -> str:
+        if is_convertible(self.model.state_dict()):
+            return "the critics are converted to actions in [-1, 1]"
+        return "the critics saw actions in the environment's units; they have to learn again, from actions in [-1, 1]"
+
+    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
+        """See :class:`EnvAlgorithm`; gives one notice where the critics of an earlier version are converted."""
+        super().set_full_state_weights(weights, set_epoch, path)
+        if "algo" in weights and self.converts(weights):
+            warn(f"{path}: an earlier version saved it; {self._conversion()}; the moments of critic_optimizer restart")
+
+    def _set_log_alpha(self, value: Tensor) -> None:
+        with torch.no_grad():
+            self.log_alpha.copy_(value.reshape(()))
+
+    def memory_state(self) -> dict[str, Any]:
+        """The remembered steps, with ``save_replay_buffer``."""
+        return {"replay_buffer": self.replay_buffer.state_dict()} if self.config.save_replay_buffer else {}
+
+    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
+        """The inverse of :meth:`memory_state`; warns where the checkpoint has none."""
+        why = "it holds no replay buffer (save_replay_buffer was off)"
+        self.replay_buffer.clear()
+        if "replay_buffer" in state:
+            try:
+                self.replay_buffer.load_state_dict(state["replay_buffer"])
+                return
+            except ValueError as error:
+                why = f"its replay buffer does not fit: {error}"
+        warn(
+            f"{path}: {why}; the policy acts until {self.learning_starts} transitions are remembered, then learning "
+            "goes on"
+        )
+
+    @override
+    def interaction_state(self) -> dict[str, Any]:
+        return {**super().interaction_state(), "broken": self.broken}
+
+    @override
+    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
+        super().set_interaction_state(state)
+        self.broken = state["broken"].to(self.ppo_device)

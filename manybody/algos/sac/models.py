@@ -1,19 +1,18 @@
-"""The live model of SAC, and RL Games' checkpoints as its state."""
+"""The live model of SAC, and what it is built from."""
 
-from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
+from manybody.algos.sac.networks import flat_size
+from manybody.algos.spaces import observation_shape
 from manybody.data.tree import Tree
-from manybody.engine.checkpoint import require
-from manybody.engine.checkpoint.adoption import adopt_moments
-from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.envs.base import EnvError
 from manybody.nn.squashed import SquashedGaussian
-
-PARTS = ("actor", "critic", "critic_target")
-"""What a network for SAC consists of."""
 
 
 class SACModelNetwork(BaseModelNetwork):
@@ -51,35 +50,44 @@ class ModelSACContinuous(BaseModel):
     model_class = "sac"
 
 
-def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The model's state in a checkpoint of ours, or of RL Games, which keeps its parts under names of their own.
+def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The lowest and the highest action, (A,) each.
 
     Raises:
-        CheckpointError: there is none.
+        EnvError: actions are not continuous, or a bound is infinite.
     """
-    if "model" in weights or "actor" not in weights:  # of RL Games' layer, a checkpoint holds both
-        return require(weights, "model", path)
-    state: dict[str, Any] = {}
-    homes = {part: f"sac_network.{part}" for part in PARTS}
-    for part, home in {**homes, "running_mean_std": "running_mean_std"}.items():
-        given = weights.get(part, {}) if part == "running_mean_std" else require(weights, part, path)
-        if not isinstance(given, Mapping):
-            advice = "It is no checkpoint of SAC."
-            raise CheckpointError(path, part, type(given).__name__, "named parameters", advice)
-        state |= {f"{home}.{name}": value for name, value in given.items()}
-    return state
+    space = env_info["action_space"]
+    if not isinstance(space, spaces.Box):
+        raise EnvError(f"algo.name: sac acts in a Box; the environment's action space is {space}. Use a2c_discrete")
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise EnvError(
+            f"algo.name: sac maps [-1, 1] to the bounds of the action space, and {space} has infinite ones. Give the "
+            "environment finite bounds, or use a2c_continuous"
+        )
+    low, high = (torch.as_tensor(bound, dtype=torch.float32, device=device) for bound in (space.low, space.high))
+    return low, high
 
 
-def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[str]:
-    """Give the optimisers of ``agent`` the moments in an RL Games checkpoint; returns what starts anew."""
-    own = {"actor": "sac_network.actor.", "critic": "sac_network.critic.", "log_alpha": "log_alpha"}
-    if "log_alpha" not in weights:  # up to 1.6.5: moments of a temperature that is not there
-        del own["log_alpha"]
-    parameters = {**dict(agent.model.named_parameters()), "log_alpha": agent.log_alpha}
-    given, anew = [*model_state(weights, path), "log_alpha"], []
-    for part, prefix in own.items():
-        name = f"{part}_optimizer"
-        learned = {key: value for key, value in parameters.items() if key.startswith(prefix)}
-        if not adopt_moments(getattr(agent, name), learned, given, weights.get(name)):
-            anew.append(f"the moments of {name}")
-    return anew
+def notices(env_info: dict[str, Any]) -> list[str]:
+    """What SAC does to these observations and rewards that nobody may have meant."""
+    shape, rewards = observation_shape(env_info["observation_space"]), env_info["value_size"]
+    parts = shape if isinstance(shape, dict) else {"obs": shape}
+    images = [f"{key} {part}" for key, part in parts.items() if len(part) > 1]
+    said = [f"sac has no convolutions: of {', '.join(images)} every number is an input"] if images else []
+    return [*said, f"sac learns from the sum of the environment's {rewards} rewards"] if rewards > 1 else said
+
+
+def build_config(env_info: dict[str, Any], normalize_input: bool, num_seqs: int) -> dict[str, Any]:
+    """What the model is built from; ``obs_dim`` and ``action_dim`` are what RL Games' own builder reads."""
+    shape = observation_shape(env_info["observation_space"])
+    (actions_num,) = env_info["action_space"].shape
+    return {
+        "actions_num": actions_num,
+        "action_dim": actions_num,
+        "obs_dim": flat_size(shape),
+        "input_shape": shape,
+        "num_seqs": num_seqs,
+        "value_size": env_info["value_size"],
+        "normalize_value": False,
+        "normalize_input": normalize_input,
+    }

@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor
 
 from manybody.algos.player import BasePlayer
-from manybody.algos.sac.models import model_state
-from manybody.algos.sac.spaces import action_bounds, build_config
+from manybody.algos.sac.checkpoint import model_state
+from manybody.algos.sac.models import action_bounds, build_config
 from manybody.config import Params
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint
 from manybody.envs.base import Obs

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.algos.a2c.networks import A2CBuilder
-from manybody.algos.a2c.resnet import A2CResnetBuilder
+from manybody.algos.a2c.networks import A2CBuilder, A2CResnetBuilder
 from manybody.algos.network import ContinuousOutput, DiscreteOutput, ValueOutput
 from manybody.config import ActorCriticConfig, ConfigError, ResnetActorCriticConfig, parse_section
 

@@ -188,7 +188,7 @@ def test_memories_outlive_new_episodes():
     params = runner.parse({"params": orbit_params(4, minibatch_size=64, amp_minibatch_size=32)})
     agent = runner.algo_factory.create("amp_continuous", base_name="run", params=params, vec_env=Told(4))
     agent.set_full_state_weights(state)
-    assert not agent.resumed  # 4 environments instead of 8
+    assert not agent.obs  # 4 environments instead of 8
     agent.start_training()
     assert torch.equal(agent.demos.rows, state["amp_buffers"]["demos"]["rows"]) and len(agent.replay) == 256
 

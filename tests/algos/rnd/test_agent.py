@@ -139,7 +139,7 @@ def test_the_coefficients_weigh_the_rewards():
     agent, rollout = collected(extrinsic_coef=0.0, intrinsic_coef=3.0)
     shaped = agent.shape_rewards(rollout)
     assert not shaped[..., 0].any()
-    agent.rnd = agent.rnd.model_copy(update={"intrinsic_coef": 1.0})
+    agent.config = agent.config.model_copy(update={"rnd_config": agent.rnd.model_copy(update={"intrinsic_coef": 1.0})})
     agent.intrinsic_returns, once = torch.zeros(4), agent.shape_rewards(rollout)
     assert (shaped[..., 1] / once[..., 1]).mean() == pytest.approx(3.0, rel=0.2)
 

@@ -29,7 +29,6 @@ class Bounded(ToyEnv):
 
 def epochs(agent, number):
     agent.start_training()
-    agent.resumed = True
     result = None
     for _ in range(number):
         agent.update_epoch()

@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from toy import ToyEnv
 
-from manybody.algos.sac.units import to_env_actions, to_unit_actions
+from manybody.algos.sac.checkpoint import to_env_actions, to_unit_actions
 from manybody.data.replay import ReplayBatch
 from manybody.launch.rl_games_checkpoint import as_rl_games
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from manybody.algos.a2c.agent import refuse_blocked
-from manybody.algos.sac.models import model_state
-from manybody.algos.sac.spaces import action_bounds
+from manybody.algos.sac.checkpoint import model_state
+from manybody.algos.sac.models import action_bounds
 from manybody.compat.environments import LegacyEnv
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd as RunningMeanStd

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.algos.run import EpochMetrics
+from manybody.algos.session import EpochMetrics
 from manybody.compat.collect import Collector, swap_and_flatten01
 from manybody.compat.rl_games.algos_torch import model_builder as model_builder
 from manybody.compat.rl_games.algos_torch import torch_ext

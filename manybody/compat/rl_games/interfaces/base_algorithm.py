@@ -3,7 +3,7 @@
 from typing import Any
 
 from manybody.algos import base
-from manybody.algos.training import TrainableAlgorithm
+from manybody.algos.base import EnvAlgorithm
 
 
 class BaseAlgorithm(base.BaseAlgorithm):
@@ -13,4 +13,4 @@ class BaseAlgorithm(base.BaseAlgorithm):
         super().__init__()
 
 
-BaseAlgorithm.register(TrainableAlgorithm)  # type: ignore[type-abstract]
+BaseAlgorithm.register(EnvAlgorithm)  # type: ignore[type-abstract]

@@ -1,6 +1,7 @@
-"""The units in which SAC's critics see actions: [-1, 1] here, the environment's in RL Games.
+"""Checkpoints of SAC in other layouts: RL Games' files, and critics whose actions are in the environment's units.
 
-Both are affine in each other, so the layers that see an action convert exactly.
+SAC's critics take actions in [-1, 1] here and in the environment's units in RL Games. Each is an affine function of the
+other, so the layers that take an action convert exactly.
 """
 
 import re
@@ -10,6 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.engine.checkpoint import require
+from manybody.engine.checkpoint.adoption import adopt_moments
+from manybody.engine.checkpoint.untrusted import CheckpointError
+
+PARTS = ("actor", "critic", "critic_target")
+"""What a network for SAC consists of."""
 ACTION_BOUNDS = "action_bounds"
 """Key of a checkpoint, (2, A): the environment's lowest and highest action. Where it is missing, the critics see
 actions in the environment's units: RL Games' files, and those of earlier versions."""
@@ -63,3 +70,37 @@ def _with_actions(state: Mapping[str, Any], scale: Tensor, offset: Tensor) -> di
         converted[name] = torch.cat([rest, (columns * scale).to(weight.dtype)], dim=1)
         converted[bias] = (state[bias].double() + columns @ offset).to(weight.dtype)
     return converted
+
+
+def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The model's state in a checkpoint of ours, or of RL Games, which keeps its parts under names of their own.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if "model" in weights or "actor" not in weights:  # of RL Games' layer, a checkpoint holds both
+        return require(weights, "model", path)
+    state: dict[str, Any] = {}
+    homes = {part: f"sac_network.{part}" for part in PARTS}
+    for part, home in {**homes, "running_mean_std": "running_mean_std"}.items():
+        given = weights.get(part, {}) if part == "running_mean_std" else require(weights, part, path)
+        if not isinstance(given, Mapping):
+            advice = "It is no checkpoint of SAC."
+            raise CheckpointError(path, part, type(given).__name__, "named parameters", advice)
+        state |= {f"{home}.{name}": value for name, value in given.items()}
+    return state
+
+
+def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[str]:
+    """Give the optimisers of ``agent`` the moments in an RL Games checkpoint; returns what starts anew."""
+    own = {"actor": "sac_network.actor.", "critic": "sac_network.critic.", "log_alpha": "log_alpha"}
+    if "log_alpha" not in weights:  # up to 1.6.5: moments of a temperature that is not there
+        del own["log_alpha"]
+    parameters = {**dict(agent.model.named_parameters()), "log_alpha": agent.log_alpha}
+    given, anew = [*model_state(weights, path), "log_alpha"], []
+    for part, prefix in own.items():
+        name = f"{part}_optimizer"
+        learned = {key: value for key, value in parameters.items() if key.startswith(prefix)}
+        if not adopt_moments(getattr(agent, name), learned, given, weights.get(name)):
+            anew.append(f"the moments of {name}")
+    return anew

@@ -46,11 +46,11 @@ class EpochMetrics(NamedTuple):
         return self.play_time + self.update_time
 
 
-class Run:
-    """One training run of ``agent``, as the world outside sees it. A context manager around the loop.
+class Session:
+    """Logging, checkpoints, the guard and the stop rules of one training; a context manager around the loop.
 
     Args:
-        agent: a :class:`~manybody.algos.training.TrainableAlgorithm`.
+        agent: a :class:`~manybody.algos.base.EnvAlgorithm`.
         folder: makes the run folder; None: nothing is written.
 
     Raises:
@@ -81,7 +81,7 @@ class Run:
         self.stop: StopRequest = StopRequest()
         self._context = contextlib.ExitStack()
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> "Session":
         if self.folder is not None:
             self.folder.lock()
             self._context.callback(self.folder.close)
@@ -90,7 +90,7 @@ class Run:
         self._context.callback(self.display.stop)
         self.display.start(f"{self.agent.name} · {self.agent.num_actors} environments")
         self._clock = time.perf_counter() - self.elapsed
-        if self.agent.resumed and self.agent.game_rewards.current_size > 0:
+        if self.agent.game_rewards.current_size > 0:
             self.mean_reward = float(self.agent.game_rewards.mean[0])
             self.games = float(self.agent.game_rewards.current_size)
         self.agent.guard.remember(clone(self.agent.learner_state()))

@@ -1,4 +1,4 @@
-"""``A2CBase``: assembles an on-policy agent and collects its rollouts."""
+"""``A2CBase``: collects rollouts for on-policy agents."""
 
 import time
 from abc import abstractmethod
@@ -9,32 +9,38 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos.a2c.central_value import CentralValue
+from manybody.algos.a2c.central_value import CentralValueTrain
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
-from manybody.algos.interaction import observation_fields
-from manybody.algos.training import TrainableAlgorithm
+from manybody.algos.base import EnvAlgorithm
+from manybody.algos.spaces import observation_fields
 from manybody.config import Params
 from manybody.data.recurrent import RecurrentStates
 from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_flatten01
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
-from manybody.engine.optim import make_scheduler
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.functional.returns import gae
 
 
-class A2CBase(TrainableAlgorithm):
+class A2CBase(EnvAlgorithm):
     """Collects T steps from N environments and turns them into returns.
 
-    ``self.network`` is the model recipe (RL Games' name), ``self.model`` the live module that a subclass builds
-    from it. Subclasses implement ``train_epoch``, ``prepare_dataset``, ``train_actor_critic``
-    and ``calc_gradients``.
+    Learning is left to subclasses: ``train``, ``train_epoch``, ``update_epoch``, ``prepare_dataset``,
+    ``train_actor_critic`` and ``calc_gradients``. This class needs ``self.model``, which they build, and ``is_rnn``,
+    ``seq_length`` and ``central_value`` where they differ from the defaults.
 
     Hooks, each with a default that changes nothing: :meth:`rollout_fields`, :meth:`shape_rewards`,
-    :meth:`calc_advantages`, :meth:`extra_batch`, :meth:`extra_losses`.
+    :meth:`calc_advantages`.
 
     For the arguments see :class:`EnvAlgorithm`.
     """
+
+    is_rnn = False
+    """Whether the policy is recurrent."""
+    seq_length = 1
+    """L; 1 for feed-forward policies."""
+    central_value: CentralValueTrain | None = None
+    """A critic that sees ``obs['states']``, or None: the policy's value head is the critic."""
 
     def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
@@ -42,39 +48,25 @@ class A2CBase(TrainableAlgorithm):
         self.horizon_length: int = config.horizon_length
         self.batch_size = self.horizon_length * self.rows
         self.tau: float = config.tau
-        self.normalize_value: bool = config.normalize_value
-        self.seq_length = 1  # until there is a model that is recurrent
-        self.central_value: CentralValue = CentralValue()
         self.gae = compiled(gae, config.torch_compile)
-        self.schedule_type: str = config.schedule_type
-        self.scheduler = make_scheduler(
-            config.lr_schedule,
-            learning_rate=config.learning_rate,
-            entropy_coef=config.entropy_coef,
-            kl_threshold=config.kl_threshold,
-            min_lr=config.min_lr,
-            max_lr=config.max_lr,
-            lr_multiplier=config.lr_multiplier,
-            max_epochs=self.max_epochs,
-            max_frames=self.max_frames,
-            schedule_entropy=config.schedule_entropy,
-        )
-        self.last_lr = torch.tensor(float(config.learning_rate), device=self.ppo_device)
-        self.entropy_coef = torch.tensor(float(config.entropy_coef), device=self.ppo_device)
 
-    # --- what subclasses decide ----------------------------------------------------------------------------------
+    # --- left to subclasses --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def update_epoch(self) -> int:
+        """Count the epoch; return its number."""
 
     @abstractmethod
     def prepare_dataset(self, batch: RolloutBatch) -> None:
-        """Turn a rollout into what minibatches are cut from."""
+        """Turn a rollout into the data that minibatches are taken from."""
 
     @abstractmethod
     def train_actor_critic(self, minibatch: TrainBatch) -> Any:
-        """One update; returns what :meth:`calc_gradients` gave."""
+        """Run one update; return the result of :meth:`calc_gradients`."""
 
     @abstractmethod
     def calc_gradients(self, minibatch: TrainBatch) -> Any:
-        """Losses, gradients and an optimiser step."""
+        """Compute losses and gradients and take an optimiser step."""
 
     # --- storage -------------------------------------------------------------------------------------------------
 
@@ -86,10 +78,11 @@ class A2CBase(TrainableAlgorithm):
         )
         self.extras_metrics.used |= set(self.rollout_fields())
         self.init_rnn_from_model()
-        self.central_value.init_tensors()
+        if self.central_value is not None:
+            self.central_value.init_tensors()
 
     def init_rnn_from_model(self) -> None:
-        """The recurrent state that episodes start with, and room for one state per sequence."""
+        """Allocate the recurrent state and storage for one state per sequence."""
         self.recurrent = RecurrentStates(
             self.model.get_default_rnn_state(),
             self.horizon_length,
@@ -132,10 +125,7 @@ class A2CBase(TrainableAlgorithm):
     # --- the policy ----------------------------------------------------------------------------------------------
 
     def get_action_values(self, obs: Obs) -> dict[str, Any]:
-        """The model's acting outputs for ``obs``: ``actions``, ``neglogpacs``, ``values``, ``rnn_states``, ...
-
-        The values are the central value's where there is one.
-        """
+        """Act on ``obs``: ``actions``, ``neglogpacs``, ``values`` (the central value's, if any), ``rnn_states``, ..."""
         decision = self.model(
             {
                 "is_train": False,
@@ -145,7 +135,7 @@ class A2CBase(TrainableAlgorithm):
                 **obs,
             }
         )
-        return {**decision, "values": self.central_value.values(obs, decision["values"])}
+        return decision if self.central_value is None else {**decision, "values": self.central_value.values(obs)}
 
     def get_values(self, obs: Obs) -> Tensor:
         """(N, V), units of shaped reward."""
@@ -163,7 +153,7 @@ class A2CBase(TrainableAlgorithm):
         values = torch.zeros_like(self.experience_buffer.tensor_dict["values"][n])
         if self.ppo_device.type == "cpu" and not truncated.any():  # nothing has to be waited for
             return values
-        if self.ppo_device.type == "cpu" and not (self.is_rnn or self.central_value.present):
+        if self.ppo_device.type == "cpu" and not self.is_rnn and self.central_value is None:
             rows = step.truncated  # picking rows is cheap there
             last = tree_map(lambda x: x[rows], step.final_obs["obs"])  # ``states`` have rows of their own
             values[rows] = self.get_values({"obs": last})
@@ -177,15 +167,17 @@ class A2CBase(TrainableAlgorithm):
         """T steps of the current policy in every environment, with returns."""
         self.guard.start_epoch()
         step_time = 0.0
-        with eval_mode(self.model), self.central_value.acting():
+        critic = self.model if self.central_value is None else self.central_value.model
+        with eval_mode(self.model), eval_mode(critic):
             for n in range(self.horizon_length):
                 decision = self.get_action_values(self.obs)
                 self._store_decision(n, decision)
                 started = time.perf_counter()
-                step = self.env_step(decision["actions"])
+                step = self._step(decision["actions"])
                 step_time += time.perf_counter() - started
                 self.recurrent.current = decision["rnn_states"]
-                self.central_value.advance()
+                if self.central_value is not None:
+                    self.central_value.advance()
                 self._store_outcome(n, step)
             last_values = self.get_values(self.obs)
         batch = self._finish_rollout(last_values)
@@ -196,6 +188,10 @@ class A2CBase(TrainableAlgorithm):
         """RL Games' name of :meth:`play_steps` for recurrent policies; here one method serves both."""
         return self.play_steps()
 
+    def _step(self, actions: Tensor) -> Step:
+        """Call :meth:`env_step`; a subclass whose ``env_step`` returns something else converts it here."""
+        return self.env_step(actions)
+
     def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
         buffer = self.experience_buffer
         buffer.update_data("obses", n, self.obs["obs"])
@@ -203,12 +199,13 @@ class A2CBase(TrainableAlgorithm):
         for name in self.update_list:
             buffer.update_data(name, n, decision[name])
         self.recurrent.store(n)
-        self.central_value.store(n, self.obs, self.dones)
-        # Choices are whole numbers whatever the weights are; their probabilities tell.
+        if self.central_value is not None:
+            self.central_value.store(n, self.obs, self.dones)
+        # Discrete actions are finite even if the weights are not; their log-probabilities show it.
         self.guard.clean("action", n, {name: decision[name] for name in ("actions", "neglogpacs")})
 
     def _store_outcome(self, n: int, step: Step) -> None:
-        """Keep what the environment answered; broken rows end there, without a value beyond them."""
+        """Store the outcome of a step; episodes with non-finite values end there, without bootstrapping."""
         step, broken = self.quarantine(n, step)
         shaped = self.rewards_shaper(step.reward)
         buffer = self.experience_buffer
@@ -221,7 +218,8 @@ class A2CBase(TrainableAlgorithm):
         self.count_episodes(step, shaped, broken)
         self.obs, self.dones = step.obs, step.done.to(torch.uint8)
         self.recurrent.forget(self.dones)
-        self.central_value.after_step(self.dones)
+        if self.central_value is not None:
+            self.central_value.after_step(self.dones)
 
     def _extra(self, step: Step, name: str) -> Tensor:
         if name not in step.extras:
@@ -240,11 +238,6 @@ class A2CBase(TrainableAlgorithm):
         batch["played_frames"] = self.batch_size
         batch |= self.recurrent.sequences()
         return batch  # type: ignore[return-value]
-
-    @property
-    def is_rnn(self) -> bool:
-        """Whether the policy is recurrent."""
-        return self.model.is_rnn()
 
     @property
     def rnn_states(self) -> Any:
@@ -266,11 +259,12 @@ class A2CBase(TrainableAlgorithm):
         return {
             **super().interaction_state(),
             "rnn_states": self.recurrent.current,
-            **self.central_value.interaction_state(),
+            **({} if self.central_value is None else self.central_value.interaction_state()),
         }
 
     @override
     def set_interaction_state(self, state: Mapping[str, Any]) -> None:
         super().set_interaction_state(state)
         self.recurrent.load(state.get("rnn_states"))
-        self.central_value.set_interaction_state(state)
+        if self.central_value is not None:
+            self.central_value.set_interaction_state(state)
