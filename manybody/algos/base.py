@@ -14,6 +14,7 @@ from torch import Tensor
 from manybody.algos.session import Session
 from manybody.algos.spaces import observation_shape
 from manybody.config import ConfigError, Params, Problem
+from manybody.config.tables import table
 from manybody.data.tree import tree_map
 from manybody.engine.checkpoint import (
     check_algorithm,
@@ -202,6 +203,26 @@ class EnvAlgorithm(BaseAlgorithm):
     def rows_per_update(self) -> int:
         """M, the rows of a minibatch; N by default."""
         return self.rows
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``print(agent)`` shows: names and values."""
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        agents = f" x {self.num_agents} agents" if self.num_agents > 1 else ""
+        return {
+            "algorithm": f"{self.params.algo.name} ({type(self).__name__})",
+            "environments": f"{self.config.env_name}, {self.num_actors}{agents}",
+            "observation": self.obs_shape,
+            "actions": self.env_info["action_space"],
+            "network": f"{self.params.network['name']}, {parameters:,} parameters",
+            "device": self.ppo_device,
+            "discount gamma": self.gamma,
+        }
+
+    def __str__(self) -> str:
+        parts = [table("agent", ("", ""), list(self.summary().items()))]
+        if hasattr(self.vec_env, "describe"):
+            parts.append(str(self.vec_env))
+        return "\n\n".join(parts)
 
     def end_epoch(self, read: Mapping[str, float]) -> None:
         """Hook: called between epochs with the values that came to the host, before anything is saved."""

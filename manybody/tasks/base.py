@@ -13,12 +13,13 @@ from gymnasium import spaces
 from torch import Tensor
 
 from manybody.config.errors import notify
+from manybody.config.tables import table
 from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
 from manybody.tasks.checks import check_controls, check_extras, check_observations, check_outcome
-from manybody.tasks.terms import Block, EpisodeSums, Named, Term, reward_of, table, terminated_by
+from manybody.tasks.terms import Block, EpisodeSums, Named, Term, reward_of, terminated_by
 
 ASSETS = Path(__file__).parent / "assets"
 """Where the models of the built-in tasks lie."""

@@ -1,7 +1,6 @@
 """Named reward terms and termination reasons: their sums over an episode, and what a task says about them."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -82,18 +81,3 @@ class EpisodeSums:
         """The inverse of :meth:`by_name`."""
         if sums:
             self.names, self.sums = tuple(sums), torch.stack(tuple(sums.values())).to(self.sums.device)
-
-
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table as plain text."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    drawn = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        drawn.add_row(*map(str, row))
-    screen = Console(file=io.StringIO(), width=110, markup=False, emoji=False, highlight=False, color_system=None)
-    screen.print(drawn)
-    text: str = screen.file.getvalue()  # type: ignore[attr-defined]
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")

@@ -417,6 +417,18 @@ class OnPolicyAgent(A2CBase):
         if self.normalize_input and not first_pass:
             self.model.running_mean_std.eval()
 
+    @override
+    def summary(self) -> dict[str, Any]:
+        updates = self.mini_epochs_num * len(self.dataset)
+        return {
+            **super().summary(),
+            "GAE lambda tau": self.config.tau,
+            "epoch": f"{self.horizon_length} steps x {self.rows} rows = {self.batch_size} frames, {updates} updates",
+            "minibatch": f"{self.minibatch_size} frames, {self.mini_epochs_num} mini-epochs",
+            "learning rate": f"{self.config.learning_rate:g}, {self.config.lr_schedule}",
+            "clipping range e_clip": self.e_clip,
+        }
+
     def update_schedule(self, kl: Tensor) -> None:
         """Let the schedule choose the learning rate of the next update; ``kl`` () is ignored when broken."""
         kl = torch.where(kl.isfinite(), kl, self._target_kl())
