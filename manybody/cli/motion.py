@@ -1,6 +1,6 @@
 """The command ``manybody motion``: describes, shows and converts motion clips, and records policies as clips.
 
-What needs PyTorch is imported by the commands: help and words that are wrong do not wait for it.
+The commands import what needs PyTorch, so that help and wrong arguments do not wait for it.
 """
 
 import argparse
@@ -24,23 +24,24 @@ from manybody.motion.skeletons import AMP_HUMANOID
 USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=HumanoidAMP task.env.motion_file=FILE)
 
   manybody motion info FILE
-      What is in a clip: its length, bodies, speed, licence, whether its feet stand on the ground, and whether convert
-      takes it (with --joint-map and --rest as there).
+      Describe a clip: its length, bodies, speed, licence, whether its feet stand on the ground, and whether convert
+      accepts it (with the --joint-map and --rest of convert).
   manybody motion view FILE [--out walk.mp4 | --out walk.png --frames 8]
-      A video, or a strip of pictures, of the humanoid in the poses of the clip.
+      Write a video, or a strip of pictures, of the humanoid in the poses of the clip.
   manybody motion convert FILE OUT.npz [--joint-map map.yaml] [--rest FRAME] [--as-is] [--ground] [--trim START END]
-                          [--licence "who made it, what may be done with it"]
-      Write a clip in this project's format. One of another skeleton is brought to the humanoid of HumanoidAMP and put
-      on the ground; with --as-is it is not. A joint map has lines of 'body of ours: joint of theirs', where names are
-      not understood. --rest: a frame of FILE (the first is 0) in which the figure stands upright, where it does not at
-      zero angles. --ground: puts the soles on the ground. --trim: seconds of the first and the last frame to keep.
+                          [--licence "who made it, how it may be used"]
+      Write a clip in this project's format. A clip of another skeleton is transferred to the humanoid of HumanoidAMP
+      and put on the ground; --as-is keeps its skeleton. --joint-map: a file with lines of 'body of the humanoid: joint
+      of FILE', for joints that are not found by name. --rest: a frame of FILE (the first is 0) in which the figure
+      stands upright, if it does not at zero angles. --ground: put the soles on the ground. --trim: keep the frames
+      between these seconds.
   manybody motion record [run folder | checkpoint] OUT.npz [--seconds 5] [--licence ...] [task=... key=value ...]
-      Play a policy as 'manybody play' does, in one environment, and write its motion to a file that is not there yet.
+      Play a policy as 'manybody play' does, in one environment, and write its motion to a new file.
 
 FILE is .npz of this project, .npy of IsaacGymEnvs (SkeletonMotion), .txt or .json of DeepMimic, .bvh, or the name of
-a clip that comes along: {", ".join(bundled_clips())}.
-For .bvh, --scale 0.01 says that its unit is a centimetre (for lengths and speeds in info, and with --as-is), and
---up z that z is up, not y.
+a bundled clip: {", ".join(bundled_clips())}.
+For .bvh: --scale 0.01 if its unit is a centimetre (for lengths and speeds in info, and with --as-is), --up z if z is
+up, not y.
 Exit codes: 0 done; 2 the command or a file that it names cannot be used.
 """
 FORMATS = {
@@ -57,11 +58,11 @@ FIXED = {
 }
 """Last part of a setting's key to its only value in record."""
 TOO_FAST = 40.0
-"""rad/s of a joint that are worth a word: the fastest of a back flip turns by 31."""
+"""rad/s of a joint; info reports more. The fastest joint of a back flip turns by 31."""
 OFF_GROUND = 0.01
-"""m, of the soles below or above the ground that are worth a word."""
+"""m between the soles and the ground; info reports more."""
 DIP = 0.05
-"""m, of a sole below where the soles stand that are worth a word: captured walks dip by some 0.03."""
+"""m of a sole below its standing height; info reports more. Captured walks dip by about 0.03."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -120,8 +121,8 @@ def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
     return path, load_bvh(path, **given)
 
 
-def _ours(clip: Clip, options: argparse.Namespace) -> Clip:
-    """``clip`` on the humanoid; one that is of its bodies already stays as it is."""
+def _on_humanoid(clip: Clip, options: argparse.Namespace) -> Clip:
+    """Retarget ``clip`` to the humanoid, unless it has its bodies already."""
     if AMP_HUMANOID.fits(clip):
         _refuse_retargeting(options, "a clip of the AMP humanoid")
         return clip
@@ -132,7 +133,7 @@ def _ours(clip: Clip, options: argparse.Namespace) -> Clip:
 
 
 def _refuse_retargeting(options: argparse.Namespace, given: str) -> None:
-    """Options about retargeting do nothing where there is none."""
+    """Raise MotionError for options about retargeting, where there is none."""
     for name, value in (("--joint-map", options.joint_map), ("--rest", options.rest)):
         if value is not None:
             raise MotionError(name, given, "a clip to retarget", f"Leave {name} out.")
@@ -150,7 +151,7 @@ def _info(words: Sequence[str]) -> None:
     lines = {
         "format": FORMATS[path.suffix.lower()],
         "length": f"{clip.length:.2f} s, {clip.frames} frames at {clip.fps:.6g} per second",
-        "repeats": f"every pose stands there {times} times; convert writes it once" if times > 1 else "none",
+        "repeats": f"every pose appears {times} times; convert writes it once" if times > 1 else "none",
         "moves": f"{steps.sum():.2f} m along the ground, {steps.sum() / clip.length:.2f} m/s on average; "
         f"ends {away:.2f} m from its start",
         "bodies": f"{len(clip.body_names)}: {', '.join(clip.body_names)}",
@@ -166,15 +167,15 @@ def _info(words: Sequence[str]) -> None:
 
 def _skeleton(clip: Clip, options: argparse.Namespace) -> str:
     try:
-        same = _ours(clip, options) is clip
+        same = _on_humanoid(clip, options) is clip
     except MotionError as problem:
         of_the_command = problem.path is not None or AMP_HUMANOID.fits(clip)
         if of_the_command:  # the joint map or an option is wrong, not the clip
             raise
         if problem.field == "joint map":
-            return f"another one, and for convert there is {problem.given}: it needs a joint map"
+            return f"another one, with {problem.given}: convert needs a joint map"
         return f"another one, and convert refuses it: {problem}"
-    return "the AMP humanoid's" if same else "another one; convert brings it to the AMP humanoid"
+    return "the AMP humanoid's" if same else "another one; convert transfers the clip to the AMP humanoid"
 
 
 def _turns(clip: Clip) -> str:
@@ -182,8 +183,8 @@ def _turns(clip: Clip) -> str:
     cosines = np.abs((quats[1:] * quats[:-1]).sum(axis=-1)).clip(max=1)
     speeds = 2 * np.arccos(cosines) * clip.fps
     frame, body = (int(place) for place in np.unravel_index(speeds.argmax(), speeds.shape))
-    words = f"at most {speeds.max():.1f} rad/s, {clip.body_names[body]} at {frame / clip.fps:.2f} s"
-    return f"{words}: no limb turns so fast; look at it in view" if speeds.max() > TOO_FAST else words
+    fastest = f"at most {speeds.max():.1f} rad/s, {clip.body_names[body]} at {frame / clip.fps:.2f} s"
+    return f"{fastest}: no limb turns so fast; look at it in view" if speeds.max() > TOO_FAST else fastest
 
 
 def _soles(clip: Clip) -> str:
@@ -194,19 +195,17 @@ def _soles(clip: Clip) -> str:
     ground, on_soles = ground_of(clip, AMP_HUMANOID)
     lowest = float(lowest_sole(clip, AMP_HUMANOID).min())
     if on_soles:
-        words = f"stand at {ground:z.3f} m, lowest at {lowest:z.3f} m"
+        heights = f"stand at {ground:z.3f} m, lowest at {lowest:z.3f} m"
     else:
-        words = f"not what the clip stands on all the time; its lowest point is at {ground:z.3f} m"
+        heights = f"not always on the ground; the lowest point of the clip is at {ground:z.3f} m"
     notes = []
-    if ground < -OFF_GROUND:
-        notes = ["they sink into the ground" if on_soles else "it sinks into the ground"]
-    elif ground > OFF_GROUND:
-        notes = [("they hover" if on_soles else "it hovers") + (" most of the time" if lowest < 0 else "")]
-    if notes:
-        notes.append("convert --ground moves the clip")
+    if abs(ground) > OFF_GROUND:
+        which = "soles" if on_soles else "clip"
+        where = "below" if ground < 0 else "above" if lowest >= 0 else "mostly above"
+        notes = [f"the {which} {'are' if on_soles else 'is'} {where} the ground", "convert --ground moves the clip"]
     if ground - lowest > DIP:
-        notes.append(f"they dip {ground - lowest:.3f} m below where they stand; look at it in view")
-    return f"{words}: {'; '.join(notes)}" if notes else words
+        notes.append(f"the soles dip {ground - lowest:.3f} m below their standing height; look at it in view")
+    return f"{heights}: {'; '.join(notes)}" if notes else heights
 
 
 def _view(words: Sequence[str]) -> None:
@@ -217,7 +216,7 @@ def _view(words: Sequence[str]) -> None:
     options = parser.parse_args(words)
     path, clip = _read(options)
     with read_from(path):
-        clip = _ours(clip, options)
+        clip = _on_humanoid(clip, options)
     out = options.out or Path(f"{path.stem}.mp4" if options.frames is None else f"{path.stem}.png")
     _check_out("--out", out, ".mp4", ".png")
     if options.frames is not None and out.suffix != ".png":
@@ -252,16 +251,16 @@ def _convert(words: Sequence[str]) -> None:
     _check_out("OUT", options.OUT, ".npz")
     path, given = _read(options)
     if options.OUT.exists() and options.OUT.samefile(path):
-        advice = "What conversion leaves out would be lost."
+        advice = "Conversion would overwrite what it leaves out."
         raise MotionError("OUT", f"{str(options.OUT)!r}, the file to read", "another name", advice)
     with read_from(path):
         if options.as_is:
             _refuse_retargeting(options, "--as-is")
-        clip = given if options.as_is else _ours(given, options)
+        clip = given if options.as_is else _on_humanoid(given, options)
     retargeted = clip is not given
-    if options.trim:  # only now: --rest counts the frames of the file
+    if options.trim:  # after retargeting: --rest counts the frames of the file
         clip = _trimmed(clip, *options.trim)
-    if options.ground or retargeted:  # again: the ground is that of the frames that are left
+    if options.ground or retargeted:  # after trimming: the ground is that of the frames that are left
         if not AMP_HUMANOID.fits(clip):
             raise MotionError("--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out.")
         from manybody.motion.poses import grounded
@@ -290,18 +289,18 @@ def _trimmed(clip: Clip, start: float, end: float) -> Clip:
 
 
 def _check_out(field: str, path: Path, *endings: str) -> None:
-    """Before the work, not after it."""
+    """Raise MotionError if ``path`` cannot be written."""
     if path.suffix not in endings:
         raise MotionError(field, repr(path.name), f"a name that ends in {' or '.join(endings)}")
     if path.is_dir():
-        raise MotionError(field, f"a folder of the name {path.name!r}", "the name of a file")
+        raise MotionError(field, f"{path.name!r}, a folder", "the name of a file")
     for folder in path.parents:
         if folder.exists() and not folder.is_dir():
-            raise MotionError(field, f"a file of the name {str(folder)!r}", "a folder")
+            raise MotionError(field, f"{str(folder)!r}, a file", "a folder")
 
 
 def _save(path: Path, clip: Clip) -> None:
-    """Write ``clip``; its folder is made where it is missing."""
+    """Write ``clip``, and make its folder if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_clip(path, clip)
 

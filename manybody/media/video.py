@@ -189,7 +189,6 @@ def record_in_subprocess(
             try:
                 status = _wait(child, time_limit, watch)
             finally:
-                child.kill()
                 _partial(target, child.pid).unlink(missing_ok=True)
         stderr.seek(0)
         lines = stderr.read().decode(errors="replace").strip().splitlines()

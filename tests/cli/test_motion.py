@@ -77,9 +77,10 @@ def test_a_clip_that_sinks_and_repeats_is_told_and_mended(here, capsys):
     save_clip("sunk.npz", sunk)
     about = said(capsys, "info", "sunk.npz")
     assert (
-        about["soles"].startswith("stand at -0.080 m, lowest at -0.080 m: they sink") and "--ground" in about["soles"]
+        about["soles"].startswith("stand at -0.080 m, lowest at -0.080 m: the soles are below")
+        and "--ground" in about["soles"]
     )
-    assert about["repeats"].startswith("every pose stands there 2 times")
+    assert about["repeats"].startswith("every pose appears 2 times")
     said(capsys, "convert", "sunk.npz", "b.npz", "--ground", "--licence", "mine")
     mended = load_clip("b.npz")
     assert (mended.frames, mended.fps, mended.licence) == (193, 30, "mine")
@@ -92,11 +93,11 @@ def test_soles_that_hover_or_dip_for_a_moment_are_told_so(here, capsys):
     places[50:60, 2] -= 0.06
     save_clip("a.npz", dataclasses.replace(walk(), root_translation=places))
     soles = said(capsys, "info", "a.npz")["soles"]
-    assert soles.startswith("stand at 0.020 m, lowest at -0.040 m: they hover most of the time; convert --ground")
-    assert soles.endswith("they dip 0.060 m below where they stand; look at it in view")
+    assert soles.startswith("stand at 0.020 m, lowest at -0.040 m: the soles are mostly above the ground")
+    assert soles.endswith("the soles dip 0.060 m below their standing height; look at it in view")
     said(capsys, "convert", "a.npz", "b.npz", "--ground")
     soles = said(capsys, "info", "b.npz")["soles"]
-    assert soles.startswith("stand at 0.000 m, lowest at -0.060 m: they dip 0.060 m")
+    assert soles.startswith("stand at 0.000 m, lowest at -0.060 m: the soles dip 0.060 m")
 
 
 def test_a_clip_that_is_not_on_its_feet_is_put_on_its_lowest_point(here, capsys):
@@ -107,9 +108,9 @@ def test_a_clip_that_is_not_on_its_feet_is_put_on_its_lowest_point(here, capsys)
     places[:170, 2] -= float(upside_down.min()) + 0.05
     save_clip("a.npz", dataclasses.replace(walk(), local_rotations=turns, root_translation=places))
     about = said(capsys, "info", "a.npz")["soles"]
-    assert "lowest point is at -0.050 m: it sinks into the ground; convert --ground" in about
+    assert "lowest point of the clip is at -0.050 m: the clip is below the ground; convert --ground" in about
     said(capsys, "convert", "a.npz", "b.npz", "--ground")
-    assert said(capsys, "info", "b.npz")["soles"].endswith("its lowest point is at 0.000 m")
+    assert said(capsys, "info", "b.npz")["soles"].endswith("the lowest point of the clip is at 0.000 m")
 
 
 def test_info_tells_what_convert_refuses_and_what_no_limb_does(here, capsys):
@@ -142,7 +143,7 @@ def test_a_bvh_file_is_brought_to_the_humanoid_or_left_as_it_is(here, capsys):
     # 3.9 m of ours are 1.3 times as much of the figure, whose unit is a centimetre: 5.07 m.
     about = said(capsys, "info", "a.bvh", "--scale", "0.01")
     assert "ends 5.07 m" in about["moves"] or "ends 5.08 m" in about["moves"]
-    assert about["skeleton"] == "another one; convert brings it to the AMP humanoid"
+    assert about["skeleton"] == "another one; convert transfers the clip to the AMP humanoid"
     said(capsys, "convert", "a.bvh", "ours.npz", "--trim", "0.5", "1")
     said(capsys, "convert", "a.bvh", "theirs.npz", "--as-is", "--scale", "0.01")
     ours, theirs = load_clip("ours.npz"), load_clip("theirs.npz")
@@ -166,7 +167,7 @@ def test_the_rest_frame_counts_in_the_file_and_not_in_what_is_left_of_it(here, c
 
 def test_a_joint_map(here, capsys):
     (here / "a.bvh").write_text(bvh(told(walk())).replace("mixamorig:LeftLeg", "Knee"))
-    assert "no joint for left_shin: it needs a joint map" in said(capsys, "info", "a.bvh")["skeleton"]
+    assert "no joint for left_shin: convert needs a joint map" in said(capsys, "info", "a.bvh")["skeleton"]
     (here / "map.yaml").write_text("left_shin: Knee\n")
     said(capsys, "convert", "a.bvh", "b.npz", "--joint-map", "map.yaml")
     assert load_clip("b.npz").body_names == AMP_HUMANOID.names
@@ -256,7 +257,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
             "--scale: got a file '.npz'; expected one of the format .bvh",
         ),
         (["convert", "walk", "a.bvh"], "OUT: got 'a.bvh'; expected a name that ends in .npz"),
-        (["convert", "walk", "a.bvh/no/a.npz"], "OUT: got a file of the name 'a.bvh'; expected a folder"),
+        (["convert", "walk", "a.bvh/no/a.npz"], "OUT: got 'a.bvh', a file; expected a folder"),
         (
             ["convert", "walk", "a.npz", "--joint-map", "no.yaml"],
             "walk.npz: --joint-map: got a clip of the AMP",
@@ -329,13 +330,13 @@ def test_what_cannot_be_done_is_one_line(words, message, here, capsys):
     [
         (
             ["convert", "walk", "b.npz"],
-            "OUT: got a folder of the name 'b.npz'; expected the name of a file",
+            "OUT: got 'b.npz', a folder; expected the name of a file",
         ),
         (
             ["record", "runs/x", "b.npz"],
-            "OUT: got a folder of the name 'b.npz'; expected the name of a file",
+            "OUT: got 'b.npz', a folder; expected the name of a file",
         ),
-        (["view", "walk", "--out", "b.png"], "--out: got a folder of the name 'b.png'; expected the name"),
+        (["view", "walk", "--out", "b.png"], "--out: got 'b.png', a folder; expected the name"),
         (
             ["convert", "a.npz", "a.npz", "--trim", "0", "1"],
             "OUT: got 'a.npz', the file to read; expected an",
