@@ -266,7 +266,7 @@ def _plot_panel(
 
 
 def _plot_right(axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, log: bool = False) -> None:
-    """Draw a second quantity in the panel ``axes``, with a scale of its own at the right; nothing without values."""
+    """Draw a second quantity in the panel ``axes``, with its own scale at the right; nothing without values."""
     values = np.concatenate([series(run, tag)[1] for run in runs])
     if len(values):
         right = axes.twinx()

@@ -1,4 +1,4 @@
-"""Videos of recorded positions, encoded as H.264, rendered in this process or in a process of their own."""
+"""Videos of recorded positions, encoded as H.264, rendered in this process or in a separate process."""
 
 import importlib
 import math
@@ -164,7 +164,7 @@ def record_in_subprocess(
     watch: Callable[[int], object] = lambda _: None,
     **options: Any,
 ) -> Path:
-    """Call :func:`render_video` in a process of its own, so that a crash of a graphics driver is an error here.
+    """Call :func:`render_video` in a separate process, so that a crash of a graphics driver is an error here.
 
     Rendering stops after ``time_limit`` seconds, or if ``watch`` raises, which receives the number of frames that are
     done several times a second. All other arguments are those of :func:`render_video`.
@@ -253,22 +253,12 @@ def contact_sheet(frames: Sequence[Frame], path: str | Path, columns: int) -> Pa
 @contextmanager
 def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
     """Yield a function that encodes a frame of ``size``. ``target`` appears if the block ends without an error."""
-    encoder = media_package("imageio_ffmpeg")
+    encode = media_package("imageio_ffmpeg").write_frames  # H.264, yuv420p
+    # faststart puts the index first, so that a browser plays while it loads
+    options = ["-crf", "20", "-preset", "fast", "-movflags", "+faststart"]
+    settings = {"fps": float(fps), "quality": None, "macro_block_size": 1, "ffmpeg_log_level": "error"}
     with _unfinished(target) as partial:
-        with closing(
-            encoder.write_frames(
-                str(partial),
-                size,
-                fps=float(fps),
-                codec="libx264",
-                pix_fmt_out="yuv420p",
-                quality=None,
-                macro_block_size=1,
-                ffmpeg_log_level="error",
-                # faststart puts the index first, so that a browser plays while it loads
-                output_params=["-crf", "20", "-preset", "fast", "-movflags", "+faststart"],
-            )
-        ) as sink:
+        with closing(encode(str(partial), size, output_params=options, **settings)) as sink:
             sink.send(None)
             yield lambda frame: sink.send(np.ascontiguousarray(frame))
         if not partial.exists():

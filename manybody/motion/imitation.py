@@ -1,4 +1,4 @@
-"""How far a motion is from the clip that it imitates."""
+"""The distance between a motion and the clip that it imitates."""
 
 import math
 

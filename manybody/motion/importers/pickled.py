@@ -1,6 +1,6 @@
 """Reads pickles of NumPy arrays and plain containers, and of nothing else.
 
-Python's unpickler calls what a file names. Here every allowed name stands for a class of this module, which builds an
+Python's unpickler calls what a file names. Here a class of this module replaces every allowed name and builds an
 array, a number or bytes from validated parts, so a file can call nothing else.
 """
 
@@ -29,7 +29,7 @@ class _StandIn:
 
 
 class _Dtype(_StandIn):
-    """Stands for ``numpy.dtype``: a code such as ``f4``, then its byte order."""
+    """Replaces ``numpy.dtype``: a code such as ``f4``, then its byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str) or code[:1] not in "fiubUO" or not code[1:].isascii():
@@ -51,7 +51,7 @@ class _Dtype(_StandIn):
 
 
 class _Array(np.ndarray):
-    """Stands for ``numpy.ndarray``; empty until the pickle sets its state."""
+    """Replaces ``numpy.ndarray``; empty until the pickle sets its state."""
 
     def __new__(cls, *_: object) -> "_Array":
         return super().__new__(cls, 0)
@@ -75,14 +75,14 @@ class _Array(np.ndarray):
 
 
 class _Scalar(_StandIn):
-    """Stands for NumPy's function that makes a number."""
+    """Replaces NumPy's function that makes a number."""
 
     def __new__(cls, dtype: _Dtype, data: object) -> Any:
         return np.frombuffer(_bytes_of(data), dtype.numpy(), count=1)[0].item()
 
 
 class _Encoded(_StandIn):
-    """Stands for ``_codecs.encode``, which makes bytes in the oldest protocols."""
+    """Replaces ``_codecs.encode``, which makes bytes in the oldest protocols."""
 
     def __new__(cls, text: str, encoding: str) -> Any:
         return text.encode("latin1")
