@@ -288,6 +288,7 @@ def test_importing_is_quick():
     assert min(float(run_python(code)) for _ in range(3)) < 0.2
 
 
+@pytest.mark.slow
 def test_importing_everything_resolves_every_public_name_and_changes_no_global_setting():
     """No flag of torch, no print option, no random state, nothing on the screen."""
     code = """

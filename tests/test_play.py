@@ -10,6 +10,8 @@ from toy_env import task_params
 from manybody import play, train
 from manybody.config import ConfigError
 
+pytestmark = pytest.mark.slow  # whole commands
+
 SMALL = [
     *("task=Cartpole", "num_envs=64", "max_iterations=2", "train.params.torch_threads=1"),
     *("train.params.config.minibatch_size=512", "train.params.config.save_best_after=0"),

@@ -12,6 +12,8 @@ from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder
 from manybody.train import show_results
 
+pytestmark = pytest.mark.slow  # whole commands
+
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = [
     *("task=Cartpole", "num_envs=64", "max_iterations=1", "train.params.torch_threads=1"),

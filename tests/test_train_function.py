@@ -8,6 +8,8 @@ from manybody.config import ConfigError
 from manybody.tasks import TASKS
 from manybody.tasks.cartpole import Cartpole
 
+pytestmark = pytest.mark.slow  # whole commands
+
 SMALL = {"num_envs": 16, "max_iterations": 1, "video": False}
 MINI = ("train.params.config.minibatch_size=128", "train.params.torch_threads=1")
 

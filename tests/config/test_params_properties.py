@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ changes = st.fixed_dictionaries(
 
 @settings(max_examples=60, deadline=None)
 @given(changes=changes)
+@pytest.mark.slow
 def test_dump_goes_round_through_yaml(example_text, changes):
     mapping = yaml.safe_load(example_text)
     mapping["config"] |= changes
@@ -70,6 +72,7 @@ anything = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_any_damage_is_accepted_or_refused_in_words(example_text, data):
     mapping = yaml.safe_load(example_text)
     for _ in range(data.draw(st.integers(1, 3))):

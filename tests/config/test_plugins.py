@@ -13,6 +13,8 @@ from manybody import cli, model_builder, play, train
 from manybody.config import ConfigError, plugins
 from manybody.envs import registration
 
+pytestmark = pytest.mark.slow  # whole commands
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TASK = """
 import torch

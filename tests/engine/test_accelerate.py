@@ -1,5 +1,6 @@
 import os
 
+import pytest
 import torch
 
 from manybody.engine.accelerate import autocast, autocast_off_cpu, compiled, eval_mode, set_threads
@@ -54,6 +55,7 @@ def test_threads():
     assert 1 <= torch.get_num_threads() <= min(8, os.cpu_count() or 1)
 
 
+@pytest.mark.slow
 def test_updates_are_the_same_compiled(make_agent, monkeypatch):
     """Through torch.compile's tracer, in one graph; what the compiler then does with it is PyTorch's business."""
     compile_ = torch.compile

@@ -60,6 +60,7 @@ def test_the_speed_line_is_rl_games(max_epochs, max_frames, end):
     assert line == f"fps step: 131072 fps step and policy inference: 104858 fps total: 65536 {end}"
 
 
+@pytest.mark.slow
 def test_the_speed_line_equals_rl_games_own(capsys):
     a2c_common = pytest.importorskip("rl_games.common.a2c_common")
     for max_epochs in (-1, 500):

@@ -55,6 +55,7 @@ def test_unusual_names_work(tmp_path, name):
     assert RunFolder.resolve(None, tmp_path)[1] == folder.nn / "Ant.pth"
 
 
+@pytest.mark.slow
 def test_only_one_process_writes_a_folder(tmp_path):
     folder = RunFolder.create(tmp_path, "Ant", "walk1")
     script = f"""
@@ -74,6 +75,7 @@ RunFolder.open(path)
     RunFolder.resume(folder.path).close()
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_gone(tmp_path):
     script = f"""
 import os, signal

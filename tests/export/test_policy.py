@@ -219,6 +219,7 @@ def test_tasks_need_no_simulator_and_no_motion(run, tmp_path, monkeypatch, task,
     assert policy(np.zeros((3, sizes[0]))).shape == (3, sizes[1])
 
 
+@pytest.mark.slow
 def test_the_record_of_a_run_of_the_tree_loads_into_a_runner(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tree = compose(["task=Cartpole", "num_envs=8", "max_iterations=1", "train.params.config.minibatch_size=64"])

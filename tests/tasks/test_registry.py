@@ -112,6 +112,7 @@ def test_a_wrong_use_says_what_is_right():
         task.step(torch.zeros(2, 1))
 
 
+@pytest.mark.slow
 def test_make_does_not_import_hydra():
     import subprocess
     import sys

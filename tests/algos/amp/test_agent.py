@@ -58,6 +58,7 @@ def test_the_loss_of_a_discriminator_without_layers_by_hand():
     assert losses["info/disc_grad_penalty"].item() == losses["info/disc_agent_acc"].item() == 0.0
 
 
+@pytest.mark.slow
 def test_an_epoch_of_compiled_losses_is_that_of_eager_ones():
     weights = []
     for traced in (False, True):

@@ -56,6 +56,7 @@ def make_agent(mapping: dict[str, Any], env: FamilyEnv, **parts: Any) -> Any:
     ),
     episodic=st.booleans(),
 )
+@pytest.mark.slow
 def test_every_combination_trains_and_plays(action, observation, agents, rnn, central, masks, config, episodic):
     if masks and action != "box":
         config = {**config, "use_action_masks": True}
@@ -144,6 +145,7 @@ def test_the_coefficients_weigh_the_rewards():
     assert (shaped[..., 1] / once[..., 1]).mean() == pytest.approx(3.0, rel=0.2)
 
 
+@pytest.mark.slow
 def test_what_was_often_met_is_no_longer_new():
     agent = make_agent(rnd_params(max_epochs=60, learning_rate=3e-3), FamilyEnv())
     agent.start_training()
@@ -213,6 +215,7 @@ def test_without_its_network_it_is_refused():
         make_agent(mapping, FamilyEnv())
 
 
+@pytest.mark.slow
 def test_the_runner_knows_it(tmp_path):
     runner = Runner()
     runner.load({"params": rnd_params(train_dir=str(tmp_path))})
@@ -225,6 +228,7 @@ def test_the_runner_knows_it(tmp_path):
     assert player.run(quiet=True).games == 100
 
 
+@pytest.mark.slow
 def test_compiled_and_eager_agree(monkeypatch):
     torch_compile = torch.compile
 

@@ -353,6 +353,7 @@ def test_dictionaries_of_observations_and_bytes(make_sac, normalize_input, capsy
 
 
 @pytest.mark.parametrize("losses", ["critic_losses", "actor_losses"])
+@pytest.mark.slow
 def test_losses_are_one_graph(make_sac, losses):
     """Without a break, and the same numbers and gradients as uncompiled."""
     agent = make_sac()

@@ -168,6 +168,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_f1_a_kill_at_any_instant_leaves_a_checkpoint_of_the_last_interval(tmp_path):
     # a saver of 20 MB in each folder, killed between 0 and 0.3 s after its first save
     folders = [tmp_path / str(number) for number in range(8)]
@@ -252,6 +253,7 @@ def test_f7_every_truncation_is_refused(good):
         refused(good)
 
 
+@pytest.mark.slow
 def test_f7_every_flipped_byte_is_found_or_harmless(good):
     whole = good.read_bytes()
     harmless = 0
@@ -363,6 +365,7 @@ def test_saving_gives_normal_permissions(good):
     assert good.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+@pytest.mark.slow
 def test_a_terminated_saver_leaves_no_litter(tmp_path):
     script = textwrap.dedent(
         """

@@ -177,6 +177,7 @@ def test_f8_a_pickle_as_long_as_allowed_is_judged_within_a_second(tmp_path):
     refused(tmp_path / "x.pth")
 
 
+@pytest.mark.slow
 def test_f8_zip_tricks_are_refused(tmp_path):
     path = tmp_path / "x.pth"
     assert "compressed" in str(refused(forge(path, 1, compress=True, extra=[("archive/bomb", b"\0" * 50_000_000)])))
