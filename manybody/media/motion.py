@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manybody.algos.player import BasePlayer
 from manybody.envs.base import Step
 from manybody.media.renderer import offscreen, views
 from manybody.media.video import contact_sheet, frame_rate, read_video, render_video
@@ -69,7 +70,7 @@ def draw_clip(clip: Clip, path: Path, frames: int) -> Path:
     return contact_sheet(pictures, path, frames)
 
 
-def record_motion(player: Any, seconds: float, licence: str) -> Clip:
+def record_motion(player: BasePlayer, seconds: float, licence: str) -> Clip:
     """Play in environment 0 and return its motion as a clip of at most ``seconds``, until the first episode there ends.
 
     The player's task has an :class:`~manybody.tasks.articulation.Articulation` as its ``body``.
@@ -77,7 +78,7 @@ def record_motion(player: Any, seconds: float, licence: str) -> Clip:
     Raises:
         MotionError: the task has no such body, or the episode ended at once.
     """
-    env = player.env
+    env: Any = player.env
     body = getattr(env, "body", None)
     if not isinstance(body, Articulation):
         expected = "a task whose body has ball joints and hinges, such as HumanoidAMP"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from manybody.algos.player import BasePlayer
 from manybody.config.root import VIDEO_SECONDS
 from manybody.engine.console import is_terminal, progress, say, warn
 from manybody.engine.play_guard import NonFiniteError
@@ -37,7 +38,9 @@ RENDER_TIME_LIMIT = 15.0
 """Seconds. An environment that renders more slowly gets a shorter video."""
 
 
-def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera: str | None = None) -> Path | None:
+def record_video(
+    player: BasePlayer, path: Path, seconds: float = VIDEO_SECONDS, camera: str | None = None
+) -> Path | None:
     """Play in environment 0 and write a video, while a line counts the pictures.
 
     Where the task imitates a motion, the motion is on the left and the policy on the right. An environment that is not
@@ -76,9 +79,12 @@ def record_video(player: Any, path: Path, seconds: float = VIDEO_SECONDS, camera
         return None
 
 
-def _film_task(player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]) -> None:
+def _film_task(
+    player: BasePlayer, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]
+) -> None:
     """Play first, then render the positions in another process."""
     env = player.env
+    assert isinstance(env, MujocoTask)
     every = max(1, round(1.0 / (env.dt * FPS)))
     wanted = max(1, int(seconds / env.dt))
     pictures = -(-wanted // every)
@@ -124,7 +130,7 @@ def _film_task(player: Any, path: Path, seconds: float, camera: str | None, coun
 
 
 def _film_rendering(
-    player: Any, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]
+    player: BasePlayer, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]
 ) -> None:
     """Play in an environment with ``render_mode='rgb_array'``, which replaces the player's, and write its pictures."""
     name = player.config.env_name
@@ -166,7 +172,7 @@ def _metadata(renderer: Any) -> Mapping[str, Any]:
     return getattr(renderer, "metadata", None) or {}
 
 
-def _rendering_env(player: Any) -> VecEnv:
+def _rendering_env(player: BasePlayer) -> VecEnv:
     """Return an environment like the player's whose ``render()`` gives pictures."""
     env, name = player.env, player.config.env_name
     renderer = _renderer(env)
