@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from types import FrameType
 
 
+class ManybodyError(Exception):
+    """Base of the library's exceptions."""
+
+
 class ConfigWarning(UserWarning):
     """A key that was understood, but is spelled in an old way or has no effect."""
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from manybody.config.errors import ManybodyError
 from manybody.sim import mujoco
 
 Frame = np.ndarray
@@ -38,7 +39,7 @@ DEFAULT_BACKEND = ("", "enable", "enabled", "on", "true", "1", "glx", "wgl")
 """Values of ``MUJOCO_GL`` that leave the choice to MuJoCo."""
 
 
-class VideoError(RuntimeError):
+class VideoError(ManybodyError, RuntimeError):
     """No video could be made; the message says what is missing and what to install."""
 
 

@@ -5,8 +5,10 @@ import os
 import warnings
 from collections.abc import Iterator
 
+from manybody.config.errors import ManybodyError
 
-class MotionError(ValueError):
+
+class MotionError(ManybodyError, ValueError):
     """Motion data that cannot be used: file, field, what was found, what was expected, what to do."""
 
     def __init__(

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
+from manybody.config.errors import ManybodyError
+
 MAX_OPCODES = 20_000
 """A clip of a skeleton of 15 bodies has some 200. The limit also bounds how deep a file can nest."""
 
 
-class UnpickledError(Exception):
+class UnpickledError(ManybodyError):
     """A pickle that is not read; the message follows 'got'."""
 
 
