@@ -1,18 +1,7 @@
 """A motion clip and its file: frames of a skeleton at a fixed rate.
 
-The file is a NumPy archive (``.npz``, compressed or not, without pickles) with these arrays; T frames of B bodies, SI
-units, z up, quaternions wxyz:
-
-==================== =============== =====================================================================
-``format``           () int          1
-``fps``              () float        frames per second, 1 to 1000
-``body_names``       (B,) text       each name once; the root comes first
-``parents``          (B,) int        -1 for the root, for every other body the index of an earlier one
-``local_rotations``  (T, B, 4) float from each body's axes to its parent's; the root's to the world's
-``root_translation`` (T, 3) float    the root's origin in the world, m
-``licence``          () text         who made the motion, and how it may be used
-``offsets``          (B, 3) float    optional: each body's origin in its parent's axes, m; the root's is unused
-==================== =============== =====================================================================
+The file is a NumPy archive (``.npz``, compressed or not, without pickles) with an array for each field of
+:class:`Clip`, of which ``offsets`` is optional, and with ``format``, the version of the layout.
 """
 
 import dataclasses
@@ -43,9 +32,6 @@ FARTHEST = 1e6
 TURNED = 0.9
 """If the last part of most quaternions is above it, most bodies seem to be half a turn away from their parents."""
 LICENCE_ADVICE = "Say who made the motion, and how it may be used."
-
-_REQUIRED = ("format", "fps", "body_names", "parents", "local_rotations", "root_translation", "licence")
-_KEYS = (*_REQUIRED, "offsets")
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,13 +177,14 @@ def _values(content: bytes) -> dict[str, Any]:
 def _check_keys(keys: Sequence[str]) -> None:
     if "format" not in keys:
         refuse_keys(sorted(keys))
-    for key in _REQUIRED:
-        if key not in keys:
+    known = ("format", *(field.name for field in dataclasses.fields(Clip)))
+    for key in known:
+        if key not in keys and key != "offsets":
             given = f"only {', '.join(sorted(map(shown, keys))[:12]) or 'an empty archive'}"
             raise MotionError(key, given, f"'{key}'", "Is it a motion clip of another program?")
     for key in keys:
-        if key not in _KEYS:
-            raise MotionError(shown(key), "an unknown array", f"only {', '.join(_KEYS)}", "Remove it.")
+        if key not in known:
+            raise MotionError(shown(key), "an unknown array", f"only {', '.join(known)}", "Remove it.")
 
 
 def _floats(field: str, value: object, shape: tuple[int | str, ...]) -> np.ndarray:
