@@ -3,24 +3,32 @@
 import os
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from typing_extensions import override
 
+from manybody.algos import a2c
 from manybody.compat.agent import experiment_name, open_folder
 from manybody.compat.environments import has_single_envs
+from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.run_face import NOTHING_YET
 from manybody.compat.settings import LegacyConfig, record, without_objects
 from manybody.compat.writer import LegacyWriter
-from manybody.config import ConfigError, Params, dump, parse_params
+from manybody.config import ConfigError, Params, Problem, dump, parse_params
 from manybody.config.errors import notify
 from manybody.config.files import expanded
+from manybody.engine.accelerate import has_device
+from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
+from manybody.envs.base import VecEnv
 from manybody.envs.env_configurations import configurations
 from manybody.envs.infos import by_copy
 from manybody.envs.registration import create_vec_env
+from manybody.envs.rl_games import RLGamesVecEnv
 from manybody.model_builder import ModelBuilder
 from manybody.tasks.registration import register_tasks
 
@@ -62,6 +70,9 @@ def own_parts(params: dict[str, Any]) -> dict[str, Any]:
     ``params['config']`` becomes the :class:`LegacyConfig` that its observer reads, and the agent after construction.
     """
     typed = typed_params(params)
+    if not has_device(typed.config.device):
+        what = f"given {typed.config.device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+        raise ConfigError([Problem("params.config.device", what)])
     schemas = ModelBuilder()
     ours = (schemas.network_factory.schemas, schemas.model_factory.schemas)
     names = (typed.network["name"], typed.model["name"])
@@ -76,7 +87,11 @@ def own_parts(params: dict[str, Any]) -> dict[str, Any]:
     observer = (config.get("features") or {}).get("observer")
     if observer is not None:
         parts["observer"] = translated(observer, config)
-    if typed.config.env_name in configurations:  # a client's: its seed comes in env_config or not at all
+    live: Any = config.get("vec_env")
+    if live is not None:
+        made = live if isinstance(live, VecEnv) else RLGamesVecEnv(live, typed.config.num_actors, typed.config.env_name)
+        parts["vec_env"] = made
+    elif typed.config.env_name in configurations:  # a client's: its seed comes in env_config or not at all
         parts["vec_env"] = create_vec_env(typed.config.env_name, typed.config.num_actors, **typed.config.env_config)
     return parts
 
@@ -161,8 +176,96 @@ class RunPaths:
         return os.path.join(self.experiment_dir, "summaries")
 
 
+class RLGamesAgent(RunPaths):
+    """Mixed in before an agent class of this library: takes RL Games' dictionary, and has RL Games' methods.
+
+    ``params`` may be validated :class:`Params` too. Checkpoints hold RL Games' keys beside the library's.
+    """
+
+    ALGORITHM: ClassVar[str]
+    """The name of the library's algorithm, whatever name a client registers a subclass under."""
+
+    def __init__(self, base_name: str, params: Any, **parts: Any) -> None:
+        if not isinstance(params, Mapping):
+            super().__init__(base_name, params, **parts)  # type: ignore[call-arg]
+            return
+        made = {**params, "algo": {"name": self.ALGORITHM}}
+        super().__init__(base_name, **{**own_parts(made), **parts})  # type: ignore[call-arg]
+        self.config = made["config"]
+        if callable(self.config.get("reward_shaper")):
+            self.rewards_shaper = self.config["reward_shaper"]
+
+    def get_full_state_weights(self) -> dict[str, Any]:
+        """Return the state of the library's agent, under RL Games' keys too."""
+        from manybody.launch.rl_games_checkpoint import as_rl_games  # brings the command line's parts with it
+
+        state = super().get_full_state_weights()  # type: ignore[misc]
+        return {**as_rl_games(state), **state}
+
+    def save(self, fn: str) -> bool:
+        """Write ``<fn>.pth``."""
+        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
+        return True
+
+
+class OnPolicyAgent(RLGamesAgent):
+    """:class:`RLGamesAgent` with the settings that RL Games lets observers change."""
+
+    RENAMED: ClassVar[dict[str, str]] = {"mini_epochs_num": "mini_epochs"}
+    CONFIGURED = ("grad_norm", "bounds_loss_coef")
+    """Settings that are read from the configuration in each update."""
+
+    @property
+    def has_central_value(self) -> bool:
+        """Whether a critic sees ``obs['states']``."""
+        return self.central_value is not None  # type: ignore[attr-defined]
+
+    def restore_central_value_function(self, fn: str) -> None:
+        """Load the weights of the central value from the file ``fn``."""
+        self.central_value.set_weights(load_checkpoint(fn), fn)  # type: ignore[attr-defined]
+
+    def get_param(self, param_name: str) -> Any:
+        """Return a setting by RL Games' name. Raises KeyError naming those that there are."""
+        if param_name in self.CONFIGURED:
+            return self.config.typed[param_name]
+        if param_name == "kl_threshold":
+            return self.scheduler.kl_threshold  # type: ignore[attr-defined]
+        return super().get_param(self.RENAMED.get(param_name, param_name))  # type: ignore[misc]
+
+    def set_param(self, param_name: str, param_value: Any) -> None:
+        """Change a setting by RL Games' name. Raises KeyError naming those that there are."""
+        if param_name in self.CONFIGURED:
+            self.config.typed = self.config.typed.model_copy(update={param_name: param_value})
+        elif param_name == "kl_threshold":
+            self.scheduler.kl_threshold = param_value  # type: ignore[attr-defined]
+        else:
+            super().set_param(self.RENAMED.get(param_name, param_name), param_value)  # type: ignore[misc]
+
+
+class _Continuous(OnPolicyAgent, a2c.A2CAgent):
+    ALGORITHM = "a2c_continuous"
+
+
+class _Discrete(OnPolicyAgent, a2c.DiscreteA2CAgent):
+    ALGORITHM = "a2c_discrete"
+
+
+def plain_continuous(base_name: str, params: Any) -> "AgentView":
+    """``a2c_continuous`` of this library behind RL Games' attributes."""
+    return _viewed(_Continuous(base_name, params))
+
+
+def plain_discrete(base_name: str, params: Any) -> "AgentView":
+    """``a2c_discrete`` of this library behind RL Games' attributes."""
+    return _viewed(_Discrete(base_name, params))
+
+
+def _viewed(agent: Any) -> "AgentView":
+    return AgentView(agent, agent.config)
+
+
 class AgentView(RunPaths):
-    """An agent of ours under RL Games' attributes; those that have the same name are its own."""
+    """An agent of this library under RL Games' attributes; those that have the same name are its own."""
 
     def __init__(self, agent: Any, config: LegacyConfig) -> None:
         self.__dict__.update(agent=agent, config=config, writer=LegacyWriter(agent.writer))
@@ -171,7 +274,20 @@ class AgentView(RunPaths):
         return getattr(self.__dict__["agent"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.__dict__["agent"], name, value)
+        current = getattr(self.agent, name, None)
+        if isinstance(current, Tensor) and isinstance(value, float | int):
+            value = torch.full_like(current, value)
+        setattr(self.agent, name, value)
+
+    @property
+    def central_value_net(self) -> Any:
+        """The central value, or None."""
+        return self.agent.central_value
+
+    @property
+    def grad_norm(self) -> float:
+        """The largest norm of the gradients of an update."""
+        return float(self.agent.config.grad_norm)
 
     @property
     def mean_rewards(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from manybody.compat.own_agent import typed_params
+from manybody.compat.own_agent import plain_continuous, plain_discrete, typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
 from manybody.compat.rl_games.common import object_factory
@@ -27,8 +27,8 @@ from manybody.launch.validate import first_checkpoint, over
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 
 BUILT_IN: Mapping[str, Callable[..., Any]] = {
-    "a2c_continuous": lambda **kwargs: a2c_continuous.A2CAgent(**kwargs),
-    "a2c_discrete": lambda **kwargs: a2c_discrete.DiscreteA2CAgent(**kwargs),
+    "a2c_continuous": plain_continuous,
+    "a2c_discrete": plain_discrete,
     "sac": lambda **kwargs: sac_agent.SACAgent(**kwargs),
 }
 """Algorithms whose settings are ours to check; a client's own read theirs by themselves."""

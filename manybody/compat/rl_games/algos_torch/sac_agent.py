@@ -7,14 +7,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.sac import SACAgent as _SACAgent
-from manybody.compat.own_agent import RunPaths, own_parts
-from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.compat.own_agent import RLGamesAgent
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 
 __all__ = ["SACAgent"]
 
 
-class SACAgent(RunPaths, _SACAgent):
+class SACAgent(RLGamesAgent, _SACAgent):
     """``sac``, to inherit from; ``params`` may be RL Games' dictionary, and then ``config`` is one too.
 
     Its updates call :meth:`update_critic` and :meth:`update_actor_and_alpha` with RL Games' arguments. Its checkpoints
@@ -24,14 +23,12 @@ class SACAgent(RunPaths, _SACAgent):
     _batch: ReplayBatch
     """What the update under way is about; RL Games' arguments are only a part of it."""
 
+    ALGORITHM = "sac"
+
     def __init__(self, base_name: str, params: Any, **parts: Any) -> None:
-        if not isinstance(params, Mapping):
-            super().__init__(base_name, params, **parts)
-            return
-        made = {**params, "algo": {"name": "sac"}}
-        super().__init__(base_name, **{**own_parts(made), **parts})
-        self.config = made["config"]
-        self.replay_buffer: Any = ReplayView(self.replay_buffer)
+        super().__init__(base_name, params, **parts)
+        if isinstance(params, Mapping):
+            self.replay_buffer: Any = ReplayView(self.replay_buffer)
 
     @override
     def explore(self, obs: Any) -> Tensor:
@@ -92,18 +89,6 @@ class SACAgent(RunPaths, _SACAgent):
             step: RL Games' counter of frames.
         """
         return super().update_actor_and_alpha(self._batch._replace(obs=obs))
-
-    def get_full_state_weights(self) -> dict[str, Any]:
-        """See :class:`~manybody.algos.sac.SACAgent`; RL Games' keys too."""
-        from manybody.launch.rl_games_checkpoint import as_rl_games  # brings the command line's parts with it
-
-        state = super().get_full_state_weights()
-        return {**as_rl_games(state), **state}
-
-    def save(self, fn: str) -> bool:
-        """Write ``<fn>.pth``."""
-        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
-        return True
 
 
 class ReplayView:
