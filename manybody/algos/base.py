@@ -440,9 +440,8 @@ class EnvAlgorithm(BaseAlgorithm):
         self.init_tensors()
         self.set_memory_state(weights, path)
         if set_epoch:
-            self.epoch_num = require(weights, "epoch", path)
-            self.frame = require(weights, "frame", path)
-            self.last_mean_rewards = require(weights, "last_mean_rewards", path)
+            self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
+            self.last_mean_rewards = best_return(weights, path, float("-inf"))
             self.run.best_seen = weights.get("best_seen", self.last_mean_rewards)
             self.run.best_games = weights.get("best_games", 0.0)
             self.run.elapsed = require(weights, "elapsed", path)

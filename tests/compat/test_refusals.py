@@ -89,7 +89,7 @@ def test_numbers_of_a_shaper_that_yaml_reads_as_text():
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """An agent of RL Games' kind after one epoch, and its checkpoint."""
+    """A plain agent after one epoch, and its checkpoint."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registration, "_creators", dict(registration._creators))
     registration.register("toy", lambda num_actors, **_: ToyEnv(num_actors))
@@ -114,7 +114,6 @@ def test_parts_of_a_checkpoint(trained, tmp_path):
         ],
         "epoch": [("x", "epoch: found 'x', expected a number"), (-1, "epoch: found -1, expected a whole")],
         "last_mean_rewards": [(float("nan"), "last_mean_rewards: found nan")],
-        "last_lr": [("x", "last_lr: found 'x'"), (float("inf"), "last_lr: found inf")],
         "advantage_mean_std": [({}, "advantage_mean_std: found 3 differing parameters")],
         "model": [({"a": torch.ones(1)}, "model: found")],
     }

@@ -17,7 +17,7 @@ from manybody.algos.session import EpochMetrics
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import autocast, compiled
-from manybody.engine.checkpoint import load_optimizer, require
+from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
 from manybody.engine.checkpoint.adoption import adopt_moments, learning_rate
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
@@ -478,7 +478,9 @@ class OnPolicyAgent(A2CBase):
         for group in self.optimizer.param_groups:
             group["lr"] = self.last_lr.clone()
         if self.advantage_mean_std is not None:
-            self.advantage_mean_std.load_state_dict(require(state, "advantage_mean_std", path))
+            moving = require(state, "advantage_mean_std", path)
+            check_state_dict(self.advantage_mean_std.state_dict(), moving, path, "advantage_mean_std")
+            self.advantage_mean_std.load_state_dict(moving)
         if self.central_value is not None:
             self.central_value.set_learner_state(state, path)
 
