@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from manybody.algos import a2c
 from manybody.compat.agent import experiment_name, open_folder
