@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "data": {"data", "functional", "config"},
     "sim": {"sim", "functional"},
     "motion": {"motion", "config", "functional"},
-    "envs": {"envs", "data"},
+    "envs": {"envs", "data", "config"},
     "tasks": {"tasks", "envs", "sim", "motion", "functional", "config"},
     "engine": {"engine", "functional", "data", "config"},
     "model_builder": {"model_builder", "registry", "config"},

@@ -10,7 +10,10 @@ from types import FrameType
 
 
 class ManybodyError(Exception):
-    """Base of the library's exceptions."""
+    """Base of the library's exceptions: the message says what is wrong and what to do."""
+
+    exit_code = 2
+    """Of a command that ends with this error."""
 
 
 class ConfigWarning(UserWarning):
@@ -33,7 +36,7 @@ class Problem:
         return ": ".join(filter(None, [" ".join(filter(None, [self.path, place])), self.message]))
 
 
-class ConfigError(ValueError):
+class ConfigError(ManybodyError, ValueError):
     """A configuration that cannot be used, with all its ``problems``. The command line exits with 2."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from manybody.config.errors import ManybodyError
+
 GROUP = "manybody.plugins"
 """Entry points of this group are imported by every command that needs tasks or algorithms."""
 
@@ -26,7 +28,7 @@ _modules: dict[str, ModuleType] = {}
 _entry_points_loaded = False
 
 
-class PluginError(ValueError):
+class PluginError(ManybodyError, ValueError):
     """A module or an object in it that cannot be imported: which one, and why."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.config.errors import ManybodyError
 from manybody.data.tree import leaves, tree_map
 from manybody.functional.stats import LARGEST, known_empty, rows_sane
 
@@ -26,8 +27,10 @@ HOPELESS = 10
 """Epochs in a row without a good one after which rolling back once more is given up."""
 
 
-class TrainingAbortedError(RuntimeError):
-    """Training cannot go on with finite numbers; a checkpoint of the last good state was written."""
+class TrainingAbortedError(ManybodyError, RuntimeError):
+    """Training meets only non-finite values; a checkpoint of the last good state was written."""
+
+    exit_code = 3
 
 
 class Guard:

@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.config.errors import ManybodyError
 from manybody.data.tree import leaves, tree_map
 from manybody.engine.console import warn
 from manybody.functional.stats import LARGEST, known_empty, rows_sane
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(ManybodyError, RuntimeError):
     """Nothing can be measured: the policy's actions are not finite, or no game is free of non-finite values."""
 
 

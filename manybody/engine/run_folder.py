@@ -8,6 +8,7 @@ import shlex
 import time
 from pathlib import Path
 
+from manybody.config.errors import ManybodyError
 from manybody.config.files import expanded
 from manybody.engine.checkpoint.kept import Checkpoints
 
@@ -20,7 +21,7 @@ _MAX_NAME = 160
 """Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward."""
 
 
-class RunFolderError(ValueError):
+class RunFolderError(ManybodyError, ValueError):
     """A run folder that cannot be made, found or written: says which, why, and what to do."""
 
 

@@ -9,6 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from manybody.config.errors import ManybodyError
+
 Obs = dict[str, Tensor | dict[str, Tensor]]
 """What there is to see, by kind:
 
@@ -20,7 +22,7 @@ Obs = dict[str, Tensor | dict[str, Tensor]]
 """
 
 
-class EnvError(ValueError):
+class EnvError(ManybodyError, ValueError):
     """Environments that cannot be made or used as the configuration asks: says which and why."""
 
 

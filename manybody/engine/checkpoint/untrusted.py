@@ -12,6 +12,8 @@ import numpy
 import torch
 from torch import Tensor
 
+from manybody.config.errors import ManybodyError
+
 MAX_PICKLE = 1 << 20
 """Bytes of the pickled part: names and numbers of some 7,000 tensors, whose contents lie outside it."""
 _MAX_DIRECTORY = 2 << 20
@@ -39,7 +41,7 @@ _DEEPEST = 100
 """Dicts, lists and tuples in each other."""
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(ManybodyError, RuntimeError):
     """A checkpoint that cannot be used: file, field, what was found, what was expected, what to do."""
 
     def __init__(self, path: str | os.PathLike, field: str, given: str, expected: str, advice: str) -> None:
