@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from manybody.algos.amp import config as amp
+from manybody.algos.rnd import config as rnd
 from manybody.config import (
     ActorCriticConfig,
     DiscretePPOConfig,
@@ -29,12 +30,12 @@ from manybody.config import (
     legacy,
     network,
     params,
-    rnd,
     root,
     task,
 )
 from manybody.config import types as kinds
 from manybody.config.algorithm import AlgorithmConfig
+from manybody.registry import built_in
 
 PAGE = Path(__file__).with_name("configuration.md")
 
@@ -269,18 +270,17 @@ def old_keys() -> str:
 def what_learns_with_what() -> str:
     """The models and networks of each algorithm."""
     lines = ["| `algo.name` | `model.name` | `network.name` |", "|---|---|---|"]
-    amps: dict[str, set[str]] = {"model": {"continuous_amp"}, "network": {"amp"}}
-    for name, parts in {**params.LEARNS_WITH, "amp_continuous": amps}.items():
-        cells = [", ".join(f"`{part}`" for part in sorted(parts[kind])) for kind in ("model", "network")]
+    for name, entry in built_in().items():
+        cells = [", ".join(f"`{part}`" for part in sorted(parts)) for parts in (entry.models, entry.networks)]
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def who_reads_what() -> str:
     """Which key of ``config`` acts in which algorithm."""
-    schemas = {**params.ALGORITHMS, "amp_continuous": amp.AMPConfig}
-    fields = {name: set(schema.model_fields) for name, schema in schemas.items() if schema}
-    keys = dict.fromkeys(key for schema in schemas.values() if schema for key in schema.model_fields)
+    agents: dict[str, Any] = {name: entry.agent for name, entry in built_in().items()}
+    fields = {name: set(agent.Config.model_fields) for name, agent in agents.items()}
+    keys = dict.fromkeys(key for agent in agents.values() for key in agent.Config.model_fields)
     everywhere = [key for key in keys if all(key in known for known in fields.values())]
     lines = ["Every algorithm reads " + ", ".join(f"`{key}`" for key in everywhere) + ". The others:\n"]
     lines.append("| key | " + " | ".join(f"`{name}`" for name in fields) + " |")

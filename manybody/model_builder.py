@@ -3,17 +3,13 @@
 Algorithms provide what ships with the library; ``register_model`` and ``register_network`` are for users, and win.
 """
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
 from manybody.config.algorithm import NameConfig
 from manybody.config.plugins import load_installed
-from manybody.registry import ObjectFactory
+from manybody.registry import ObjectFactory, built_in, provided_models, provided_networks
 
-SHIPPED = ("manybody.algos.a2c", "manybody.algos.amp", "manybody.algos.rnd", "manybody.algos.sac")
-"""Modules that provide networks and models. The factories import them by name, because they import this module."""
-_provided: tuple[dict[str, tuple[Any, Any]], dict[str, tuple[Any, Any]]] = ({}, {})
 NETWORK_REGISTRY: dict[str, tuple[Any, Any]] = {}
 MODEL_REGISTRY: dict[str, tuple[Any, Any]] = {}
 
@@ -35,20 +31,19 @@ def register_model(name: str, target_class: Callable[[Any], Any], schema: type |
 
 
 def load_shipped() -> None:
-    """Make known what ships with the library and what installed packages add, whatever was imported before."""
-    for module in SHIPPED:
-        importlib.import_module(module)
+    """Import the library's algorithms and the plugins of installed packages, which register networks and models."""
+    built_in()
     load_installed()
 
 
 def provide_network(name: str, target_class: Callable[[], Any], schema: type | None) -> None:
     """Register a network that ships with the library; a user's registration of the same name wins."""
-    _provided[0][name] = (target_class, schema)
+    provided_networks[name] = (target_class, schema)
 
 
 def provide_model(name: str, target_class: Callable[[Any], Any]) -> None:
     """Register a model that ships with the library; a user's registration of the same name wins."""
-    _provided[1][name] = (target_class, NameConfig)
+    provided_models[name] = (target_class, NameConfig)
 
 
 class NetworkFactory(ObjectFactory):
@@ -57,7 +52,7 @@ class NetworkFactory(ObjectFactory):
     def __init__(self) -> None:
         super().__init__("network")
         load_shipped()
-        for name, (target, schema) in (_provided[0] | NETWORK_REGISTRY).items():
+        for name, (target, schema) in (provided_networks | NETWORK_REGISTRY).items():
             self.register_builder(name, target, schema)
 
     def load(self, params: Any) -> Any:
@@ -73,7 +68,7 @@ class ModelFactory(ObjectFactory):
     def __init__(self) -> None:
         super().__init__("model")
         load_shipped()
-        for name, (target, schema) in (_provided[1] | MODEL_REGISTRY).items():
+        for name, (target, schema) in (provided_models | MODEL_REGISTRY).items():
             self.register_builder(name, lambda network, target=target: target(network), schema)
 
 

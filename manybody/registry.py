@@ -1,8 +1,58 @@
-"""``ObjectFactory``: names to builders, with errors that list what there is."""
+"""Names to builders, and what the algorithms of the library declare about themselves."""
 
 import difflib
-from collections.abc import Callable
-from typing import Any
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+BUILT_IN = ("manybody.algos.a2c", "manybody.algos.sac", "manybody.algos.rnd", "manybody.algos.amp")
+"""The folders of algorithms that belong to the library. They import this module, so they are named as text."""
+
+
+class Layout(NamedTuple):
+    """How RL Games lays out the checkpoints of an algorithm."""
+
+    recognises: Callable[[Mapping[str, Any]], bool]
+    """Whether a file of RL Games has this layout."""
+    from_rl_games: Callable[[Mapping[str, Any], str], dict[str, Any]]
+    """RL Games' file and its path to the parts of a checkpoint of this library."""
+    to_rl_games: Callable[[Mapping[str, Any], str], dict[str, Any]]
+    """The inverse."""
+
+
+class Algorithm(NamedTuple):
+    """What a folder of ``algos/`` declares about one algorithm."""
+
+    agent: type
+    player: type
+    models: tuple[str, ...]
+    """Of the library's models, those that it learns with."""
+    networks: tuple[str, ...]
+    """Of the library's networks, those that it learns with."""
+    layout: Layout | None
+    """Its checkpoints in RL Games; None: RL Games has no such algorithm."""
+    played: tuple[str, ...] = ()
+    """Keys of ``config`` that its player reads besides those that every player reads."""
+
+
+provided_networks: dict[str, tuple[Any, Any]] = {}
+"""The library's networks: builder and schema by name."""
+provided_models: dict[str, tuple[Any, Any]] = {}
+"""The library's models: builder and schema by name."""
+
+
+@functools.cache
+def built_in() -> dict[str, Algorithm]:
+    """The library's algorithms by name; their folders are imported, and so provide their networks and models."""
+    return {name: entry for path in BUILT_IN for name, entry in importlib.import_module(path).ALGORITHMS.items()}
+
+
+def register_algorithms(runner: Any, algorithms: Mapping[str, Algorithm]) -> None:
+    """Make ``algo.name: <name>`` train and play through ``runner``."""
+    for name, entry in algorithms.items():
+        runner.algo_factory.register_builder(name, entry.agent)
+        runner.player_factory.register_builder(name, entry.player)
 
 
 class ObjectFactory:
@@ -16,11 +66,11 @@ class ObjectFactory:
     def register_builder(self, name: str, builder: Callable[..., Any], schema: type | None = None) -> None:
         """Register ``builder(**kwargs)`` under ``name``.
 
-        ``schema`` is the pydantic section that validates the configuration of what is built; without one its section
-        of the file comes through as a read-only mapping, unchecked.
+        ``schema`` is the pydantic section that validates the configuration of what is built; by default the ``Config``
+        of a class. Without one, the section of the file comes through as a read-only mapping, unchecked.
         """
         self.builders[name] = builder
-        self.schemas[name] = schema
+        self.schemas[name] = getattr(builder, "Config", None) if schema is None else schema
 
     def set_builders(self, builders: dict[str, Callable[..., Any]]) -> None:
         """Replace all registrations by a copy of ``builders``."""

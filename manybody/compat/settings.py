@@ -6,8 +6,9 @@ from typing import Any
 
 import yaml
 
+from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
 from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
-from manybody.config import ConfigError, DiscretePPOConfig, PPOConfig, Problem, parse_section
+from manybody.config import ConfigError, Problem, parse_section
 from manybody.config.algorithm import RewardShaperConfig
 from manybody.config.errors import shown
 from manybody.config.legacy import OLD_VALUES

@@ -54,7 +54,7 @@ TABLE: Mapping[Path, Entry] = {
     ("config", "ignore_dead_batches"): NoEffect(_NEVER_READ),
     ("config", "force_interval_writer"): NoEffect(_NEVER_READ),
     ("config", "num_seed_steps"): NoEffect(_NEVER_READ),
-    ("config", "rnd_config"): NoEffect("it acts with rnd_continuous and rnd_discrete only"),
+    ("config", "rnd_config"): NoEffect("this algorithm has no random network distillation"),
     ("config", "max_env_steps"): NoEffect("the environment says which episodes were cut short"),
     ("config", "network_path"): NoEffect("checkpoints are in the run folder, under train_dir"),
     ("config", "log_path"): NoEffect("logs are in the run folder, under train_dir"),

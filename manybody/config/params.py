@@ -8,13 +8,10 @@ from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
 from manybody.config.algorithm import NameConfig
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
 from manybody.config.legacy import LSTM_MODELS, NOT_YET
-from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
-from manybody.config.ppo import DiscretePPOConfig, PPOConfig
-from manybody.config.rnd import RNDCuriosityConfig, RNDDiscretePPOConfig, RNDPPOConfig
-from manybody.config.sac import SACConfig, SACNetworkConfig
 from manybody.config.section import Section
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
 from manybody.config.validator import Gate
+from manybody.registry import built_in, provided_models, provided_networks
 
 Schemas = Mapping[str, type[Section] | None]
 """Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""
@@ -62,40 +59,6 @@ class Params(Section):
     """Kept for Isaac Lab files, whose wrapper reads its clipping ranges here."""
 
 
-ALGORITHMS: Schemas = {
-    "a2c_continuous": PPOConfig,
-    "a2c_discrete": DiscretePPOConfig,
-    "rnd_continuous": RNDPPOConfig,
-    "rnd_discrete": RNDDiscretePPOConfig,
-    "sac": SACConfig,
-}
-NETWORKS: Schemas = {
-    "actor_critic": ActorCriticConfig,
-    "resnet_actor_critic": ResnetActorCriticConfig,
-    "rnd_curiosity": RNDCuriosityConfig,
-    "soft_actor_critic": SACNetworkConfig,
-}
-MODELS: Schemas = {
-    "continuous_a2c": NameConfig,
-    "continuous_a2c_logstd": NameConfig,
-    "discrete_a2c": NameConfig,
-    "multi_discrete_a2c": NameConfig,
-    "central_value": NameConfig,
-    "soft_actor_critic": NameConfig,
-}
-
-_PLAIN = {"actor_critic", "resnet_actor_critic"}
-_GAUSSIAN, _CATEGORICAL = {"continuous_a2c", "continuous_a2c_logstd"}, {"discrete_a2c", "multi_discrete_a2c"}
-LEARNS_WITH: Mapping[str, Mapping[str, set[str]]] = {
-    "a2c_continuous": {"model": _GAUSSIAN, "network": _PLAIN},
-    "a2c_discrete": {"model": _CATEGORICAL, "network": _PLAIN},
-    "rnd_continuous": {"model": _GAUSSIAN, "network": {"rnd_curiosity"}},
-    "rnd_discrete": {"model": _CATEGORICAL, "network": {"rnd_curiosity"}},
-    "sac": {"model": {"soft_actor_critic"}, "network": {"soft_actor_critic"}},
-    "amp_continuous": {"model": {"continuous_amp"}, "network": {"amp"}},
-}
-"""Of the models and networks that ship with the library, those that an algorithm can use."""
-
 _KINDS = {"algo": "algorithm", "network": "network", "model": "model"}
 
 
@@ -134,10 +97,12 @@ def parse_params(
     gate = Gate(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
     _translate_lstm(gate, values)
-    networks = NETWORKS if networks is None else networks
-    models = MODELS if models is None else models
+    known: Any = {name: entry.agent for name, entry in built_in().items()}
+    algorithms = {name: agent.Config for name, agent in known.items()} if algorithms is None else algorithms
+    networks = {name: schema for name, (_, schema) in provided_networks.items()} if networks is None else networks
+    models = {name: schema for name, (_, schema) in provided_models.items()} if models is None else models
     selected = {
-        "config": _select(gate, values, "algo", ALGORITHMS if algorithms is None else algorithms),
+        "config": _select(gate, values, "algo", algorithms),
         "network": _select(gate, values, "network", networks),
         "model": _select(gate, values, "model", models),
     }
@@ -222,7 +187,7 @@ def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) 
     _select(gate, block, "model", models, (*path, "model"))
     name = opened(block.get("model"))
     name = name.get("name") if isinstance(name, dict) else None
-    if name != "central_value" and isinstance(name, str) and name in MODELS:
+    if name != "central_value" and isinstance(name, str) and name in provided_models:
         gate.complain((*path, "model", "name"), f"given '{name}'; expected 'central_value', which estimates values")
 
 
@@ -233,10 +198,12 @@ def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
         what = "given True; expected False: this network acts; a separate critic stands in config.central_value_config"
         gate.complain(("network", "central_value"), what)
     names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, Mapping)}
-    fitting = LEARNS_WITH.get(str(names.get("algo")), {})
-    for kind, fit in fitting.items():
-        built_in = MODELS if kind == "model" else NETWORKS
-        if str(names.get(kind)) in built_in and names[kind] not in fit:
+    algorithm = built_in().get(str(names.get("algo")))
+    if algorithm is None:
+        return
+    ours = {*(name for entry in built_in().values() for name in (*entry.models, *entry.networks)), "central_value"}
+    for kind, fit in (("model", algorithm.models), ("network", algorithm.networks)):
+        if str(names.get(kind)) in ours and names[kind] not in fit:
             known = " or ".join(f"'{name}'" for name in sorted(fit))
             what = f"given '{names[kind]}'; expected {known}, with which '{names['algo']}' learns"
             gate.complain((kind, "name"), what)
@@ -259,8 +226,8 @@ def _select(
     if name in schemas:
         return schemas[name]
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
-    if (kind, name) == ("algo", "amp_continuous"):
-        what = "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
+    if kind == "algo" and name in built_in():
+        what = f"manybody.Runner() does not know {name!r}; make the runner with manybody.build_runner()"
         gate.complain((kind, "name"), what)
         return None
     if name in NOT_YET[kind]:

@@ -8,11 +8,10 @@ from pydantic import BeforeValidator, Field
 from manybody.config.errors import nearest
 from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params
-from manybody.config.ppo import PPOConfig
-from manybody.config.sac import SACConfig
 from manybody.config.section import Section
 from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
 from manybody.config.validator import Gate
+from manybody.registry import built_in
 
 VIDEO_SECONDS = 5.0
 """Length of the film of a policy. Five seconds take less than fifteen to render on two cores."""
@@ -167,9 +166,9 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
         roots: the keys that the root has.
         params: where the training settings stand: ``params`` or ``train.params``.
     """
-    schemas: dict[str, type[Section]] = {"config": PPOConfig, "network": ActorCriticConfig}
-    homes = {name: f"{params}.config.{name}" for name in SACConfig.model_fields}
-    homes |= {name: f"{params}.{part}.{name}" for part, schema in schemas.items() for name in schema.model_fields}
+    schemas: list[Any] = [entry.agent for entry in built_in().values()]
+    homes = {name: f"{params}.config.{name}" for agent in schemas for name in agent.Config.model_fields}
+    homes |= {name: f"{params}.network.{name}" for name in ActorCriticConfig.model_fields}
     homes |= {name: f"{params}.{name}" for name in Params.model_fields}
     home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
     home = home or homes.get(nearest(key, homes) or "")

@@ -28,12 +28,12 @@ from manybody.launch.run_tree import task_config
 from manybody.launch.validate import camera_problems, identity, playing_problems, training_problems
 from manybody.motion.bundled import with_absolute_paths
 from manybody.motion.errors import chosen_by
+from manybody.registry import built_in
 from manybody.runner import build_runner
 
 PLAYED = (
     *("name", "env_name", "env_config", "num_actors", "device", "player", "clip_actions", "use_action_masks"),
     *("normalize_input", "normalize_value", "zero_rnn_on_done", "mixed_precision", "train_dir"),
-    "normalize_amp_input",
 )
 """Keys of ``config`` that a player reads; the others of the library's algorithms act while training."""
 
@@ -272,8 +272,9 @@ def check_playable(
         before, after = (dict(params.config.items()) for params in both)
     schemas: Any = build_runner().algo_factory.schemas
     known = {key for schema in schemas.values() if schema is not None for key in schema.model_fields}
+    played = {*PLAYED, *(key for entry in built_in().values() for key in entry.played)}
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    idle = [f"{prefix}params.config.{key}" for key in changed if key in known and key not in PLAYED]
+    idle = [f"{prefix}params.config.{key}" for key in changed if key in known and key not in played]
     idle += [key for key in given(words) if key in ("capture_video_freq", "capture_video_len")]
     what = "acts while training only; leave it out to play"
     return [Problem(path, what) for path in idle]

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from torch import Tensor
 
-from manybody.algos.sac.checkpoint import ACTION_BOUNDS, PARTS, are_unit, model_state, to_env_actions
 from manybody.config import ConfigError, Problem, dump, load_yaml
 from manybody.config.files import TEMPORARY
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
-from manybody.engine.checkpoint.adoption import best_return, central_value_state, counter, policy_state
+from manybody.engine.checkpoint.adoption import best_return, counter
 from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.checkpoint.kept import of_kind
 from manybody.engine.checkpoint.untrusted import CheckpointError
@@ -25,13 +23,11 @@ from manybody.launch.overrides import read
 from manybody.launch.resolve import check, record, settings_of
 from manybody.launch.rl_games_yaml import compose_content
 from manybody.play import load_player
+from manybody.registry import Layout, built_in
 from manybody.tasks import TASKS
 
 NO_REWARD = -1_000_000_000
 """RL Games' ``last_mean_rewards`` before the first episode has ended."""
-OURS_ALONE = ("rnd_continuous", "rnd_discrete")
-"""Algorithms that RL Games has no counterpart of."""
-AMP_STATISTICS = "amp_input_mean_std"
 
 
 # --- from RL Games ---------------------------------------------------------------------------------------------------
@@ -101,17 +97,7 @@ def as_ours(path: str | os.PathLike) -> dict[str, Any]:
     if "algo" in weights:
         advice = "It plays and trains as it is."
         raise CheckpointError(path, "algo", f"{weights['algo']!r} of manybody", "a file of RL Games", advice)
-    state = dict(weights)
-    if "actor" in weights:
-        state["model"] = model_state(weights, path)
-        moved: tuple[str, ...] = (*PARTS, "running_mean_std")
-    else:
-        state["model"] = policy_state(weights)
-        moved = ("running_mean_std", "reward_mean_std")
-    if "assymetric_vf_nets" in weights:
-        state["assymetric_vf_nets"] = central_value_state(weights)
-    for key in moved:
-        state.pop(key, None)
+    state = _layout_of(weights).from_rl_games(weights, path)
     check_values(state, path, WEIGHTS)  # moments that are not finite are left behind by training
     for key in ("epoch", "frame"):
         state[key] = counter(weights, key, path)
@@ -183,68 +169,31 @@ def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]
     Raises:
         CheckpointError: RL Games has no such algorithm, a part is missing, or its values are not finite.
     """
-    algo = state.get("algo")
-    if algo in OURS_ALONE:
+    algo = built_in().get(str(state.get("algo")))
+    layout = algo.layout if algo else _layout_of(_by_part(state))
+    if layout is None:
         what = "an algorithm that RL Games has"
-        raise CheckpointError(path, "algo", repr(algo), what, "It cannot be played there.")
+        raise CheckpointError(path, "algo", repr(state.get("algo")), what, "It cannot be played there.")
     check_values(state, path, (*WEIGHTS, *OPTIMIZERS))
     best = best_return(state, path, NO_REWARD)
-    common = {
+    return {
+        **layout.to_rl_games(state, path),
         "epoch": counter(state, "epoch", path),
         "frame": counter(state, "frame", path),
         "last_mean_rewards": max(best, NO_REWARD),
     }
-    model = model_state(state, path) if "actor" in state else _named(state, "model", path)
-    if any(name.startswith("sac_network.") for name in model):
-        bounds = state.get(ACTION_BOUNDS)
-        if isinstance(bounds, Tensor) and not are_unit(bounds):
-            model = to_env_actions(model, bounds)
-            # The squares of the gradients do not convert with the critics.
-            state = {**state, "critic_optimizer": {**_named(state, "critic_optimizer", path), "state": {}}}
-        homes = {**{part: f"sac_network.{part}." for part in PARTS}, "running_mean_std": "running_mean_std."}
-        parts = {key: _below(model, home) for key, home in homes.items()}
-        optimizers = ("actor_optimizer", "critic_optimizer", "log_alpha_optimizer")
-        return {
-            **{key: part for key, part in parts.items() if part},
-            **common,
-            **{key: _optimizer(state, key, path) for key in optimizers},
-            **({"log_alpha": state["log_alpha"]} if "log_alpha" in state else {}),
-        }
-    model = policy_state({**state, "model": model})
-    beside = _below(model, f"{AMP_STATISTICS}.") or state.get(AMP_STATISTICS)
-    result = {
-        "model": {name: x for name, x in model.items() if not name.startswith(f"{AMP_STATISTICS}.")},
-        **({AMP_STATISTICS: beside} if beside else {}),
-        **common,
-        "optimizer": _optimizer(state, "optimizer", path),
-        "env_state": None,
-    }
-    if "assymetric_vf_nets" in state:
-        result["central_val_stats"] = {}
-        result["assymetric_vf_nets"] = central_value_state(state)
-        if "assymetric_vf_optimizer" in state:
-            result["assymetric_vf_optimizer"] = _optimizer(state, "assymetric_vf_optimizer", path)
-    return result
 
 
-def _named(state: Mapping[str, Any], key: str, path: str) -> Mapping[str, Any]:
-    part = state.get(key)
-    if not isinstance(part, Mapping):
-        given = f"only {', '.join(sorted(map(str, state)))}" if key not in state else type(part).__name__
-        raise CheckpointError(path, key, given, f"'{key}', by name", "It is no checkpoint of a policy.")
-    return part
+def _layout_of(weights: Mapping[str, Any]) -> Layout:
+    """The layout that a file of RL Games has; the on-policy one if none is recognised, whose errors say what lacks."""
+    layouts = [entry.layout for entry in built_in().values() if entry.layout is not None]
+    return next((layout for layout in reversed(layouts) if layout.recognises(weights)), layouts[0])
 
 
-def _below(model: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What lies under ``prefix``, without it."""
-    return {name.removeprefix(prefix): value for name, value in model.items() if str(name).startswith(prefix)}
-
-
-def _optimizer(state: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
-    """The state of an optimiser whose settings are numbers of Python: RL Games computes with its learning rate."""
-    optimizer = _named(state, key, path)
-    groups = [
-        {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
-        for group in optimizer.get("param_groups", [])
-    ]
-    return {"state": optimizer.get("state", {}), "param_groups": groups}
+def _by_part(state: Mapping[str, Any]) -> dict[str, Any]:
+    """``state`` of an algorithm from elsewhere with the parts of its model at the top, by which layouts are known."""
+    model = state.get("model")
+    parts = (
+        {str(name).split(".")[1]: None for name in model if str(name).count(".")} if isinstance(model, Mapping) else {}
+    )
+    return {**parts, **state}

@@ -48,7 +48,7 @@ import os, sys
 import gymnasium, hydra, mujoco, numpy, omegaconf, torch, yaml  # seconds, once
 import manybody.config  # data alone; it takes as long as all the rest of manybody
 ours = {name.split(".")[1] for name in sys.modules if name.startswith("manybody.")}
-assert ours <= {"config", "files"}, ours
+assert ours <= {"config", "registry"}, ours
 torch.set_num_threads(1)
 for name, code in eval(sys.stdin.read()).items():
     child = os.fork()

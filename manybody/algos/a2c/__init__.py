@@ -4,6 +4,7 @@ from typing import Any
 
 from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase, DiscreteA2CAgent, DiscreteA2CBase
 from manybody.algos.a2c.central_value import CentralValueTrain, ModelCentralValue
+from manybody.algos.a2c.checkpoint import LAYOUT
 from manybody.algos.a2c.models import (
     LogStdModelNetwork,
     ModelA2C,
@@ -22,8 +23,13 @@ from manybody.algos.a2c.player import (
 from manybody.algos.a2c.rollout import A2CBase
 from manybody.config import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.model_builder import provide_model, provide_network
+from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
+    "ALGORITHMS",
+    "CATEGORICAL",
+    "GAUSSIAN",
+    "LAYOUT",
     "A2CAgent",
     "A2CBase",
     "A2CBuilder",
@@ -57,11 +63,14 @@ provide_model("multi_discrete_a2c", ModelA2CMultiDiscrete)
 provide_model("central_value", ModelCentralValue)
 
 
+GAUSSIAN, CATEGORICAL = ("continuous_a2c", "continuous_a2c_logstd"), ("discrete_a2c", "multi_discrete_a2c")
+NETWORKS = ("actor_critic", "resnet_actor_critic")
+ALGORITHMS = {
+    "a2c_continuous": Algorithm(A2CAgent, PpoPlayerContinuous, GAUSSIAN, NETWORKS, LAYOUT),
+    "a2c_discrete": Algorithm(DiscreteA2CAgent, PpoPlayerDiscrete, CATEGORICAL, NETWORKS, LAYOUT),
+}
+
+
 def register(runner: Any) -> None:
-    """Make ``algo.name: a2c_continuous`` and ``a2c_discrete`` train and play through ``runner``."""
-    for name, agent, player in (
-        ("a2c_continuous", A2CAgent, PpoPlayerContinuous),
-        ("a2c_discrete", DiscreteA2CAgent, PpoPlayerDiscrete),
-    ):
-        runner.algo_factory.register_builder(name, agent, schema=agent.Config)
-        runner.player_factory.register_builder(name, player)
+    """Make these algorithms known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)

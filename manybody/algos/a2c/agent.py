@@ -8,9 +8,10 @@ from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
+from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
-from manybody.config import ConfigError, DiscretePPOConfig, Params, PPOConfig, Problem
+from manybody.config import ConfigError, Params, Problem
 from manybody.data.rollout import Field, FieldTree
 from manybody.engine.console import warn
 from manybody.engine.run_folder import RunFolder

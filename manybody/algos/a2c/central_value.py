@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from manybody.algos.a2c.config import CentralValueConfig
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.config import ConfigError, Problem
-from manybody.config.ppo import CentralValueConfig
 from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.algos.a2c.config import SelfPlayConfig
 from manybody.config import ConfigError, Problem
-from manybody.config.ppo import SelfPlayConfig
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import eval_mode
 from manybody.envs.base import Obs

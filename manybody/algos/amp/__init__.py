@@ -2,14 +2,17 @@
 
 from typing import Any
 
+from manybody.algos.a2c import LAYOUT
 from manybody.algos.amp.agent import AMPAgent
 from manybody.algos.amp.config import AMPConfig, AMPNetworkConfig
 from manybody.algos.amp.models import AMPModelNetwork, ModelAMPContinuous
 from manybody.algos.amp.networks import AMPBuilder, AMPNetwork
 from manybody.algos.amp.player import AMPPlayerContinuous
 from manybody.model_builder import provide_model, provide_network
+from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
+    "ALGORITHMS",
     "AMPAgent",
     "AMPBuilder",
     "AMPConfig",
@@ -26,7 +29,13 @@ provide_model("continuous_amp", ModelAMPContinuous)
 provide_network("amp", AMPBuilder, AMPNetworkConfig)
 
 
+ALGORITHMS = {
+    "amp_continuous": Algorithm(
+        AMPAgent, AMPPlayerContinuous, ("continuous_amp",), ("amp",), LAYOUT, played=("normalize_amp_input",)
+    )
+}
+
+
 def register(runner: Any) -> None:
-    """Make ``algo.name: amp_continuous`` train and play through ``runner``."""
-    runner.algo_factory.register_builder("amp_continuous", AMPAgent, schema=AMPConfig)
-    runner.player_factory.register_builder("amp_continuous", AMPPlayerContinuous)
+    """Make the algorithm known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)

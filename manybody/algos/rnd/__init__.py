@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from manybody.algos.a2c import CATEGORICAL, GAUSSIAN
 from manybody.algos.rnd.agent import CuriousBase, RNDAgent, RNDDiscreteAgent
+from manybody.algos.rnd.config import RNDCuriosityConfig
 from manybody.algos.rnd.networks import Curiosity, RNDCuriosityBuilder, RNDCuriosityNetwork
 from manybody.algos.rnd.player import RNDPlayerContinuous, RNDPlayerDiscrete
-from manybody.config.rnd import RNDCuriosityConfig
 from manybody.model_builder import provide_network
+from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
+    "ALGORITHMS",
     "Curiosity",
     "CuriousBase",
     "RNDAgent",
@@ -23,11 +26,12 @@ __all__ = [
 provide_network("rnd_curiosity", RNDCuriosityBuilder, RNDCuriosityConfig)
 
 
+ALGORITHMS = {
+    "rnd_continuous": Algorithm(RNDAgent, RNDPlayerContinuous, GAUSSIAN, ("rnd_curiosity",), None),
+    "rnd_discrete": Algorithm(RNDDiscreteAgent, RNDPlayerDiscrete, CATEGORICAL, ("rnd_curiosity",), None),
+}
+
+
 def register(runner: Any) -> None:
-    """Make ``algo.name: rnd_continuous`` and ``rnd_discrete`` train and play through ``runner``."""
-    for name, agent, player in (
-        ("rnd_continuous", RNDAgent, RNDPlayerContinuous),
-        ("rnd_discrete", RNDDiscreteAgent, RNDPlayerDiscrete),
-    ):
-        runner.algo_factory.register_builder(name, agent, schema=agent.Config)
-        runner.player_factory.register_builder(name, player)
+    """Make these algorithms known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)

@@ -8,9 +8,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, OnPolicyAgent
+from manybody.algos.rnd.config import RNDConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.algos.rnd.networks import Curiosity
 from manybody.config import ConfigError, Problem
-from manybody.config.rnd import RNDConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.data.tree import tree_map
 from manybody.envs.base import Step
 from manybody.functional.returns import forward_filter

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from manybody.algos.a2c import A2CNetwork
 from manybody.algos.network import NetworkBuilder
+from manybody.algos.rnd.config import RNDCuriosityConfig
 from manybody.config import ActorCriticConfig
 from manybody.config.network import MLPConfig
-from manybody.config.rnd import RNDCuriosityConfig
 from manybody.data.tree import Tree
 from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
 

@@ -19,10 +19,11 @@ from manybody.algos.sac.checkpoint import (
     model_state,
     to_unit_actions,
 )
+from manybody.algos.sac.config import SACConfig
 from manybody.algos.sac.models import action_bounds, build_config, notices
 from manybody.algos.session import EpochMetrics
 from manybody.algos.spaces import observation_fields
-from manybody.config import ConfigError, Params, Problem, SACConfig
+from manybody.config import ConfigError, Params, Problem
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from manybody.engine.checkpoint import require
+from manybody.engine.checkpoint import named, plain_optimizer, require
 from manybody.engine.checkpoint.adoption import adopt_moments
 from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.registry import Layout
 
 PARTS = ("actor", "critic", "critic_target")
 """What a network for SAC consists of."""
@@ -104,3 +105,37 @@ def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[
         if not adopt_moments(getattr(agent, name), learned, given, weights.get(name)):
             anew.append(f"the moments of {name}")
     return anew
+
+
+def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Convert the parts of an RL Games checkpoint: the whole model under ``model``."""
+    moved = (*PARTS, "running_mean_std")
+    return {**{key: x for key, x in weights.items() if key not in moved}, "model": model_state(weights, path)}
+
+
+def to_rl_games(state: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return the parts of a checkpoint under RL Games' keys; its critics see actions in the environment's units.
+
+    Raises:
+        CheckpointError: a part is missing.
+    """
+    model = model_state(state, path) if "actor" in state else named(state, "model", path)
+    bounds = state.get(ACTION_BOUNDS)
+    if isinstance(bounds, Tensor) and not are_unit(bounds):
+        model = to_env_actions(model, bounds)
+        # The squares of the gradients do not convert with the critics.
+        state = {**state, "critic_optimizer": {**named(state, "critic_optimizer", path), "state": {}}}
+    homes = {**{part: f"sac_network.{part}." for part in PARTS}, "running_mean_std": "running_mean_std."}
+    parts = {
+        key: {name.removeprefix(home): x for name, x in model.items() if str(name).startswith(home)}
+        for key, home in homes.items()
+    }
+    optimizers = ("actor_optimizer", "critic_optimizer", "log_alpha_optimizer")
+    return {
+        **{key: part for key, part in parts.items() if part},
+        **{key: plain_optimizer(state, key, path) for key in optimizers},
+        **({"log_alpha": state["log_alpha"]} if "log_alpha" in state else {}),
+    }
+
+
+LAYOUT = Layout(lambda weights: "actor" in weights, from_rl_games, to_rl_games)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos.network import BaseNetwork, NetworkBuilder
-from manybody.config import SACNetworkConfig
+from manybody.algos.sac.config import SACNetworkConfig
 from manybody.data.tree import Tree, leaves
 from manybody.functional.soft import bounded_logstd
 from manybody.nn.init import initialize

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from manybody.config.files import expanded, write_whole
-from manybody.config.params import LEARNS_WITH
 from manybody.engine.checkpoint.finite import check_values
 from manybody.engine.checkpoint.untrusted import (
     MAX_PICKLE,
@@ -24,6 +23,7 @@ from manybody.engine.checkpoint.untrusted import (
     uncompiled,
     with_arrays,
 )
+from manybody.registry import built_in
 
 FORMAT = 1
 """Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
@@ -228,6 +228,29 @@ def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
     return state[key]
 
 
+def named(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Mapping[str, Any]:
+    """``state[key]``, which holds tensors by name.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    part = state.get(key)
+    if not isinstance(part, Mapping):
+        given = f"only {', '.join(sorted(map(str, state)))}" if key not in state else type(part).__name__
+        raise CheckpointError(path, key, given, f"'{key}', by name", "It is no checkpoint of a policy.")
+    return part
+
+
+def plain_optimizer(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> dict[str, Any]:
+    """The state of an optimiser whose settings are Python numbers: RL Games computes with its learning rate."""
+    optimizer = named(state, key, path)
+    groups = [
+        {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
+        for group in optimizer.get("param_groups", [])
+    ]
+    return {"state": optimizer.get("state", {}), "param_groups": groups}
+
+
 def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike) -> None:
     """Of two different algorithms of this library, neither goes on from the other's checkpoint.
 
@@ -238,7 +261,7 @@ def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike
     if not isinstance(given, str):
         advice = "The file is damaged or of another program."
         raise CheckpointError(path, "algo", _shown(repr(given)), "the name of an algorithm", advice)
-    if given != algo and {given, algo} <= LEARNS_WITH.keys():
+    if given != algo and {given, algo} <= built_in().keys():
         advice = "Set algo.name, model and network as in the config.yaml of the run that saved it."
         raise CheckpointError(path, "algo", f"a checkpoint of '{given}'", f"one of '{algo}'", advice)
 

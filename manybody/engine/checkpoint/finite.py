@@ -9,12 +9,11 @@ from torch import Tensor
 
 from manybody.engine.checkpoint.untrusted import CheckpointError
 
-STATISTICS = ("running_mean_std", "reward_mean_std", "amp_input_mean_std", "advantage_mean_std")
-"""Running statistics that lie beside the model in some files."""
-POLICY = ("model", "actor", "critic", "critic_target", *STATISTICS)
+STATISTICS = "_mean_std"
+"""Ending of the keys of running statistics, which some files keep next to the model."""
+POLICY = ("model", "actor", "critic", "critic_target", STATISTICS)
 """What a policy and its value function are computed with."""
-CENTRAL_VALUE = ("assymetric_vf_nets", "assymetric_vf_mean_std", "central_val_stats")
-WEIGHTS = (*POLICY, *CENTRAL_VALUE, "log_alpha")
+WEIGHTS = (*POLICY, "assymetric_vf_nets", "central_val_stats", "log_alpha")
 OPTIMIZERS = (
     *("optimizer", "assymetric_vf_optimizer"),
     *("actor_optimizer", "critic_optimizer", "log_alpha_optimizer"),
@@ -29,12 +28,17 @@ def check_values(state: Mapping[str, Any], path: str | os.PathLike, parts: Itera
     Args:
         state: tensors and numbers by name, nested as in a checkpoint.
         path: the file, for the message.
-        parts: keys of ``state`` to look at; all by default.
+        parts: keys of ``state`` to look at, or their endings, which begin with ``_``; all by default.
 
     Raises:
         CheckpointError: names the first such value by its key, and says how many there are.
     """
-    chosen = state if parts is None else {key: state[key] for key in parts if key in state}
+    if parts is None:
+        chosen = state
+    else:
+        known = tuple(parts)
+        endings = tuple(part for part in known if part.startswith("_"))
+        chosen = {key: x for key, x in state.items() if key in known or str(key).endswith(endings)}
     found = [(name, what) for name, value in _values(chosen, "") if (what := _wrong(name, value))]
     if not found:
         return

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
 from manybody.config.algorithm import Count, NotNegative
 from manybody.config.network import ActorCriticConfig, InitializerConfig, MLPConfig
-from manybody.config.ppo import DiscretePPOConfig, PPOConfig
 from manybody.config.section import Section
 from manybody.config.types import Flag, Number
 

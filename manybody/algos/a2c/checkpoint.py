@@ -1,0 +1,49 @@
+"""How RL Games lays out the checkpoints of on-policy algorithms."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from manybody.engine.checkpoint import named, plain_optimizer
+from manybody.engine.checkpoint.adoption import central_value_state, policy_state
+from manybody.registry import Layout
+
+IN_MODEL = ("running_mean_std", "value_mean_std")
+"""Statistics that RL Games keeps in the model; those of other inputs are next to it."""
+
+
+def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Convert the parts of an RL Games checkpoint: the whole model under ``model``."""
+    state = {key: value for key, value in weights.items() if key not in ("running_mean_std", "reward_mean_std")}
+    state["model"] = policy_state(weights)
+    if "assymetric_vf_nets" in weights:
+        state["assymetric_vf_nets"] = central_value_state(weights)
+    return state
+
+
+def to_rl_games(state: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return the parts of a checkpoint under the keys of RL Games' ``get_full_state_weights``.
+
+    Raises:
+        CheckpointError: a part is missing.
+    """
+    model = policy_state({**state, "model": named(state, "model", path)})
+    owner = {name: name.partition(".")[0] for name in model}
+    own = {key: x for key, x in state.items() if key.endswith("_input_mean_std")}
+    for name, value in model.items():
+        if owner[name].endswith("_mean_std") and owner[name] not in IN_MODEL:
+            own.setdefault(owner[name], {})[name.removeprefix(f"{owner[name]}.")] = value
+    result = {
+        "model": {name: value for name, value in model.items() if owner[name] not in own},
+        **own,
+        "optimizer": plain_optimizer(state, "optimizer", path),
+        "env_state": None,
+    }
+    if "assymetric_vf_nets" in state:
+        result["central_val_stats"] = {}
+        result["assymetric_vf_nets"] = central_value_state(state)
+        if "assymetric_vf_optimizer" in state:
+            result["assymetric_vf_optimizer"] = plain_optimizer(state, "assymetric_vf_optimizer", path)
+    return result
+
+
+LAYOUT = Layout(lambda weights: "model" in weights, from_rl_games, to_rl_games)
