@@ -14,7 +14,6 @@ from manybody.compat.environments import create_legacy_env
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
 from manybody.compat.rl_games.algos_torch.moving_mean_std import GeneralizedMovingStats
-from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd, RunningMeanStdObs
 from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
 from manybody.compat.rl_games.common import common_losses, schedulers
 from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics, PpoDiagnostics
@@ -38,9 +37,7 @@ class LegacyAgent(AgentState):
 
     Args:
         base_name: what the runner calls this training.
-        params: what stands under ``params``; ``config`` in it becomes a :class:`LegacyConfig`. A dictionary without
-            ``config`` is the configuration itself, its ``network`` the recipe of the model, as in RL Games 1.1; then
-            the running statistics are the agent's, not the model's.
+        params: the section ``params``; its ``config`` becomes a :class:`LegacyConfig`.
 
     Raises:
         ConfigError: a setting that we know holds what it cannot hold.
@@ -50,8 +47,6 @@ class LegacyAgent(AgentState):
     is_discrete = False
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
-        self.old_api = "config" not in params
-        params = {"config": params} if self.old_api else params
         self.params = params
         self.config = legacy_config(params, self.is_discrete)
         self.name = base_name
@@ -72,8 +67,6 @@ class LegacyAgent(AgentState):
 
     def load_networks(self, params: dict[str, Any]) -> None:
         """``config['network']``, the recipe of the model, and that of the central value in its section."""
-        if self.old_api:
-            return
         builder = ModelBuilder()
         self.config["network"] = builder.load(params)
         section = self.config.get("central_value_config")
@@ -205,11 +198,6 @@ class LegacyAgent(AgentState):
         self.game_rewards = torch_ext.AverageMeter(self.value_size, window).to(device)
         self.game_shaped_rewards = torch_ext.AverageMeter(self.value_size, window).to(device)
         self.game_lengths = torch_ext.AverageMeter(1, window).to(device)
-        if self.old_api and self.normalize_input:
-            normalizer = RunningMeanStdObs if isinstance(self.obs_shape, dict) else RunningMeanStd
-            self.running_mean_std = normalizer(self.obs_shape).to(device)
-        if self.old_api and self.normalize_value:
-            self.value_mean_std = RunningMeanStd((self.value_size,)).to(device)
         if self.normalize_advantage and self.normalize_rms_advantage:
             momentum = self.config.typed.adv_rms_momentum
             self.advantage_mean_std = GeneralizedMovingStats((1,), momentum=momentum).to(device)
@@ -235,7 +223,7 @@ class LegacyAgent(AgentState):
         self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
         self.run = Session(RunFace(self), partial(open_folder, self.train_dir, self.experiment_name))
         self.writer = self.run.writer = LegacyWriter(self.run.writer)
-        if self.run.folder is not None and not self.old_api:
+        if self.run.folder is not None:
             record(self.run.folder, without_objects(self.params))
 
     @property

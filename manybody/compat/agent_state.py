@@ -59,9 +59,6 @@ class AgentState(BaseAlgorithm):
     vec_env: Any
     scheduler: Any
     value_mean_std: Any
-    running_mean_std: Any
-    old_api: bool
-    """The running statistics are the agent's, as in RL Games 1.1, not the model's."""
     advantage_mean_std: Any
     central_value_net: Any = None
     algo_observer: Any
@@ -143,16 +140,15 @@ class AgentState(BaseAlgorithm):
             state["advantage_mean_std"] = self.advantage_mean_std.state_dict()
         if self.central_value_net is not None:
             state["central_val_stats"] = self.central_value_net.get_stats_weights(model_stats)
-        for key, normalizer in self._normalizers().items() if model_stats or self.old_api else ():
+        for key, normalizer in self._normalizers().items() if model_stats else ():
             state[key] = normalizer.state_dict()
         return state
 
     def _normalizers(self) -> dict[str, Any]:
         """Running statistics by their key in checkpoints."""
-        holder = self if self.old_api else self.model
         wanted = {"running_mean_std": self.normalize_input, "reward_mean_std": self.normalize_value}
         names = {"running_mean_std": "running_mean_std", "reward_mean_std": "value_mean_std"}
-        return {key: getattr(holder, names[key]) for key, there in wanted.items() if there}
+        return {key: getattr(self.model, names[key]) for key, there in wanted.items() if there}
 
     def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
         """The inverse of :meth:`get_stats_weights`, as far as ``weights`` has it."""
@@ -172,10 +168,7 @@ class AgentState(BaseAlgorithm):
         """Resume from the file ``fn``. Raises CheckpointError saying what is wrong with it."""
         weights = torch_ext.load_checkpoint(fn)
         with _of_file(fn):
-            if set_epoch:  # clients of RL Games 1.1 have no such argument
-                self.set_full_state_weights(weights)
-            else:
-                self.set_full_state_weights(weights, set_epoch=False)
+            self.set_full_state_weights(weights, set_epoch)
 
     def restore_central_value_function(self, fn: str) -> None:
         """Take the central value from the file ``fn``."""

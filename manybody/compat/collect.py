@@ -58,8 +58,7 @@ class Collector(LegacyAgent):
 
     def _preproc_obs(self, obs_batch: Any) -> Any:
         """Observations (N, O), or a dictionary of such; bytes become 0 to 1."""
-        obs = tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
-        return self.running_mean_std(obs) if self.old_api and self.normalize_input else obs
+        return tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
 
     def preprocess_actions(self, actions: Tensor) -> Any:
         """Sampled actions (N, A) as the environment takes them: tensors where it gives tensors."""
@@ -127,8 +126,6 @@ class Collector(LegacyAgent):
         asked = {"is_train": False, "prev_actions": None, "rnn_states": self.rnn_states, **more}
         with torch.no_grad():
             answer: dict[str, Any] = self.model({**asked, "obs": self._preproc_obs(obs["obs"])})
-            if self.old_api and self.normalize_value:
-                answer["values"] = self.value_mean_std(answer["values"], True)
             if self.has_central_value:
                 answer["values"] = self.get_central_value({"is_train": False, "states": obs["states"]})
         return answer

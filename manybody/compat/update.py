@@ -22,8 +22,8 @@ class Updater:
                 "input_shape": self.obs_shape,
                 "num_seqs": self.num_actors * self.num_agents,
                 "value_size": self.value_size,
-                "normalize_value": self.normalize_value and not self.old_api,
-                "normalize_input": self.normalize_input and not self.old_api,
+                "normalize_value": self.normalize_value,
+                "normalize_input": self.normalize_input,
             }
         ).to(self.ppo_device)
         self.states = None
@@ -54,7 +54,7 @@ class Updater:
             *(self.batch_size, self.minibatch_size, self.is_discrete, self.is_rnn),
             *(self.ppo_device, self.seq_length),
         )
-        if self.normalize_value and not self.old_api:
+        if self.normalize_value:
             critic = self.central_value_net.model if self.has_central_value else self.model
             self.value_mean_std = critic.value_mean_std
         self.algo_observer.after_init(self)

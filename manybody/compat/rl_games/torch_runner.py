@@ -11,7 +11,6 @@ import torch
 
 from manybody.compat.own_agent import plain_continuous, plain_discrete, typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
-from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder, register_model, register_network
 from manybody.compat.rl_games.common import object_factory
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.compat.settings import params_of, rewards_shaper
@@ -56,7 +55,6 @@ class Runner:
             self.player_factory.register_builder(name, lambda player=player, **kwargs: player(**kwargs))
         self.algo_observer = algo_observer or DefaultAlgoObserver()
         self.chooses_observer = algo_observer is None
-        self.model_builder = _Registers()
 
     def reset(self) -> None:
         """Nothing to do; scripts call it."""
@@ -132,7 +130,7 @@ class Runner:
             args["checkpoint"] = None if not os.path.exists(name) else name
         if args.get("checkpoint"):
             self._check(args["checkpoint"], bool(args.get("load_critic_only")))
-        agent = self._create(self.algo_factory, base_name="run")
+        agent = self.algo_factory.create(self.algo_name, base_name="run", params=self.params)
         _restore(agent, args)
         _override_sigma(agent, args)
         agent.train()
@@ -161,7 +159,7 @@ class Runner:
 
     def create_player(self) -> Any:
         """A player for the loaded configuration, with fresh weights until ``restore``."""
-        return self._create(self.player_factory)
+        return self.player_factory.create(self.algo_name, params=self.params)
 
     def _check(self, checkpoint: str, critic_only: bool) -> None:
         """Find out before a run folder is made whether training can resume from ``checkpoint``."""
@@ -171,30 +169,6 @@ class Runner:
         problems = over(self.params["config"], state, checkpoint) if built_in and not critic_only else []
         if problems:  # a client's own agent may count from zero
             raise ConfigError(problems)
-
-    def _create(self, factory: Any, **kwargs: Any) -> Any:
-        """What is registered for the algorithm; a class of RL Games 1.1 gets its configuration alone."""
-        try:
-            return factory.create(self.algo_name, params=self.params, **kwargs)
-        except TypeError as error:
-            if "unexpected keyword argument 'params'" not in str(error):
-                raise
-        config = self.params["config"]
-        config["network"] = ModelBuilder().load(self.params)
-        return factory.create(self.algo_name, config=config, **kwargs)
-
-
-class _Registers:
-    """``runner.model_builder`` of RL Games 1.1: what is registered there is known everywhere."""
-
-    def __init__(self) -> None:
-        self.network_factory = _Register(register_network)
-        self.model_factory = _Register(register_model)
-
-
-class _Register:
-    def __init__(self, register: Callable[[str, Callable[..., Any]], None]) -> None:
-        self.register_builder = register
 
 
 def _restore(agent: Any, args: Mapping[str, Any]) -> None:

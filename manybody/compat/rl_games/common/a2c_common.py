@@ -93,8 +93,6 @@ class A2CBase(Collector):
     def set_eval(self) -> None:
         """Evaluation mode; start new episodes where ``epochs_between_resets`` says so."""
         self.model.eval()
-        if self.old_api and self.normalize_input:
-            self.running_mean_std.eval()
         if self.normalize_rms_advantage:
             self.advantage_mean_std.eval()
         if self.epochs_between_resets > 0 and self.epoch_num % self.epochs_between_resets == 0:
@@ -105,8 +103,6 @@ class A2CBase(Collector):
     def set_train(self) -> None:
         """Training mode."""
         self.model.train()
-        if self.old_api and self.normalize_input:
-            self.running_mean_std.train()
         if self.normalize_rms_advantage:
             self.advantage_mean_std.train()
 
