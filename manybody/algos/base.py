@@ -142,7 +142,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.games_to_track: int = config.games_to_track
         self.mixed_precision = False  # decided when the model and the checkpoint are known
         self.rewards_shaper = RewardsShaper.from_config(config.reward_shaper)
-        self.network = ModelBuilder().load(params)
+        self.network = self.load_recipe(params)
         self.model: Any = None
         self.guard = Guard(config.guard, self.rows, self.ppo_device)
 
@@ -173,6 +173,22 @@ class EnvAlgorithm(BaseAlgorithm):
     def value_heads(self) -> int:
         """Hook: V, one for each component of the environment's reward; an algorithm may add its own rewards."""
         return self.reward_size
+
+    def load_recipe(self, params: Params) -> Any:
+        """Return the recipe of the model, with ``build``, that ``params`` describe."""
+        return ModelBuilder().load(params)
+
+    def episode_means(self) -> dict[str, Tensor]:
+        """Return means () over the last finished episodes, and how many these are, by name."""
+        rewards = self.game_rewards.mean
+        return {
+            "reward": rewards[0],
+            "shaped_reward": self.game_shaped_rewards.mean[0],
+            "length": self.game_lengths.mean,
+            "games": self.game_rewards.current_size,
+            "finished_games": self.game_rewards.finished,
+            **{f"rewards{head}": value for head, value in enumerate(rewards[1:], 1)},
+        }
 
     def open_run(self, folder: Callable[[], RunFolder] | None, checkpoint: str | None) -> None:
         """Finish the constructor of an agent: resume from ``checkpoint``, if any, and open the run.

@@ -60,9 +60,10 @@ class Session:
     def __init__(self, agent: Any, folder: Callable[[], RunFolder] | None) -> None:
         self.agent = agent
         self.config = agent.config
+        self.name: str = self.config.name
         self._stop_fn = load_function(self.config.stop_fn) if self.config.stop_fn else None
         if folder:
-            check_name(agent.name, "params.config.name")
+            check_name(self.name, "params.config.name")
         self.folder = folder() if folder else None
         self.writer: Writer = RunWriter(self.folder) if self.folder else NullWriter()
         self.checkpoints = Checkpoints(self.folder.nn, self.config.keep_checkpoints) if self.folder else None
@@ -88,11 +89,11 @@ class Session:
         self.stop = self._context.enter_context(graceful_stop())
         self._context.callback(self.writer.close)
         self._context.callback(self.display.stop)
-        self.display.start(f"{self.agent.name} · {self.agent.num_actors} environments")
+        self.display.start(f"{self.name} · {self.agent.num_actors} environments")
         self._clock = time.perf_counter() - self.elapsed
-        if self.agent.game_rewards.current_size > 0:
-            self.mean_reward = float(self.agent.game_rewards.mean[0])
-            self.games = float(self.agent.game_rewards.current_size)
+        played = self.agent.episode_means()
+        if played["games"] > 0:
+            self.mean_reward, self.games = float(played["reward"]), float(played["games"])
         self.agent.guard.remember(clone(self.agent.learner_state()))
         self.finished = self._at_limit()  # a checkpoint may already be there
         return self
@@ -118,12 +119,7 @@ class Session:
                 **metrics.scalars,
                 **agent.epoch_extras,
                 **extras,
-                "reward": agent.game_rewards.mean[0],
-                "shaped_reward": agent.game_shaped_rewards.mean[0],
-                "length": agent.game_lengths.mean,
-                "games": agent.game_rewards.current_size,
-                "finished_games": agent.game_rewards.finished,
-                **{f"rewards{head}": value for head, value in enumerate(agent.game_rewards.mean[1:], 1)},
+                **agent.episode_means(),
                 **agent.guard.counters(),
             }
         )
@@ -238,7 +234,7 @@ class Session:
             return
         before = agent.last_mean_rewards, self.best_games
         agent.last_mean_rewards, self.best_games = self.mean_reward, self.finished_games
-        if self.checkpoints and self._save(agent.name, "best"):
+        if self.checkpoints and self._save(self.name, "best"):
             log(f"saving next best rewards:  [{self.mean_reward:.2f}]")
         elif self.checkpoints:
             agent.last_mean_rewards, self.best_games = before  # the next epoch tries again
@@ -281,7 +277,7 @@ class Session:
 
     def _last_name(self, epoch: int) -> str:
         reward = f"{self.mean_reward:.2f}" if self.mean_reward > float("-inf") else "none"
-        return f"last_{self.agent.name}_ep_{epoch}_rew_{reward}"
+        return f"last_{self.name}_ep_{epoch}_rew_{reward}"
 
     def save(self, name: str) -> bool:
         """Write ``nn/<name>.pth``; false when there is no run folder, or the disk refuses, which is a warning."""
@@ -295,7 +291,7 @@ class Session:
     def _save_what_stood(self, error: BaseException) -> None:
         """An environment or a hook broke in the middle of an epoch: keep what the last whole one had learned."""
         agent = self.agent
-        error.add_note(f"in epoch {agent.epoch_num} of '{agent.name}', environment '{self.config.env_name}'")
+        error.add_note(f"in epoch {agent.epoch_num} of '{self.name}', environment '{self.config.env_name}'")
         done = agent.epoch_num - 1
         if self.checkpoints is None or done < 1:
             return

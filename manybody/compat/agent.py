@@ -4,9 +4,10 @@ import os
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from typing_extensions import override
 
 from manybody.algos.session import Session
 from manybody.compat.agent_state import AgentState
@@ -17,15 +18,13 @@ from manybody.compat.rl_games.algos_torch.moving_mean_std import GeneralizedMovi
 from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
 from manybody.compat.rl_games.common import common_losses, schedulers
 from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics, PpoDiagnostics
-from manybody.compat.run_face import NOTHING_YET, RunFace
-from manybody.compat.settings import legacy_config, plain, record, rewards_shaper, without_objects
+from manybody.compat.settings import LegacyConfig, legacy_config, plain, record, rewards_shaper, without_objects
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Problem
 from manybody.config.files import expanded
 from manybody.engine.accelerate import has_device
 from manybody.engine.console import say
-from manybody.engine.extras import ExtrasMetrics
-from manybody.engine.guard import Guard
+from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
 
 
@@ -47,23 +46,33 @@ class LegacyAgent(AgentState):
     is_discrete = False
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
-        self.params = params
-        self.config = legacy_config(params, self.is_discrete)
-        self.name = base_name
-        self.population_based_training = self.config.get("population_based_training", False)
-        self.experiment_name = experiment_name(self.config)
-        features = self.config.setdefault("features", {})
-        self.algo_observer = features["observer"]
+        config = legacy_config(params, self.is_discrete)
+        self.experiment_name = experiment_name(config)
+        self.ppo_device = config.get("device", config.typed.device)
+        check_device(str(self.ppo_device))
+        env, self.env_info = self._open_environments(params, config)
+        features = config.setdefault("features", {})
         self.soft_aug = features.get("soft_augmentation")
-        self.algo_observer.before_init(base_name, self.config, self.experiment_name)
-        self.load_networks(params)
-        self._take_settings()
-        self._open_environments()
+        self.has_central_value = config.get("central_value_config") is not None
+        observer = features["observer"]
+        observer.before_init(base_name, config, self.experiment_name)
+        described: Any = _Described(self.env_info, int(config.typed.num_actors))
+        super().__init__(base_name, _Section(params, config), vec_env=described, observer=AlgoObserver())  # type: ignore[arg-type]
+        self.algo_observer, self.vec_env, self.config = observer, env, config
+        self.params: Any = params
+        self._take_settings(base_name)
+        self._take_spaces()
         self._take_sizes()
         self._make_statistics()
-        self._open_folder()
+        self._open_folder(params)
         if self.has_self_play_config:
             self.self_play_manager = SelfPlayManager(self.self_play_config, self.writer)
+
+    @override
+    def load_recipe(self, params: Any) -> Any:
+        self.config = params.config
+        self.load_networks(params.params)
+        return self.config["network"]
 
     def load_networks(self, params: dict[str, Any]) -> None:
         """``config['network']``, the recipe of the model, and that of the central value in its section."""
@@ -75,30 +84,25 @@ class LegacyAgent(AgentState):
             section.setdefault("model", {"name": "central_value"})
             section["network"] = builder.load(section)
 
-    def _take_settings(self) -> None:
+    def _take_settings(self, base_name: str) -> None:
         """Settings under the names of RL Games' attributes."""
         config, typed = self.config, self.config.typed
+        self.name = base_name
+        self.population_based_training = config.get("population_based_training", False)
         self.multi_gpu = False
         self.local_rank = self.global_rank = self.rank = 0
         self.world_size = self.rank_size = 1
         self.hvd = None
-        self.network = config["network"]
         self.network_path = config.get("network_path", "./nn/")
         self.log_path = config.get("log_path", "runs/")
         self.env_config = dict(config.get("env_config") or {})
         self.env_name = config["env_name"]
-        self.num_actors = int(typed.num_actors)
-        self.ppo_device = config.get("device", typed.device)
-        if not has_device(str(self.ppo_device)):
-            what = f"given {self.ppo_device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
-            raise ConfigError([Problem("params.config.device", what)])
-        self.device_name = self.ppo_device
+        self.ppo_device = self.device_name = config.get("device", typed.device)
         self.is_train = config.get("is_train", True)
         self.ppo = typed.ppo
         self.weight_decay = typed.weight_decay
         self.use_action_masks = typed.get("use_action_masks", False)
         self.central_value_config = config.get("central_value_config")
-        self.has_central_value = self.central_value_config is not None
         self.self_play_config: Any = config.get("self_play_config")
         self.has_self_play_config = bool(self.self_play_config)
         self.self_play = config.get("self_play", False)
@@ -106,23 +110,17 @@ class LegacyAgent(AgentState):
         self.save_best_after = typed.save_best_after
         self.print_stats = typed.print_stats
         self.epochs_between_resets = typed.epochs_between_resets
-        self.max_epochs, self.max_frames = typed.max_epochs, typed.max_frames
         self.e_clip, self.clip_value = typed.e_clip, typed.clip_value
-        self.horizon_length = typed.horizon_length
         self.seq_length = self.seq_len = typed.seq_length
         self.bptt_len = config.get("bptt_length", self.seq_length)
         self.zero_rnn_on_done = typed.zero_rnn_on_done
         self.normalize_advantage = typed.normalize_advantage
         self.normalize_rms_advantage = typed.normalize_rms_advantage
-        self.normalize_input = typed.normalize_input
         self.normalize_value = typed.normalize_value
         self.truncate_grads = typed.truncate_grads
         self.grad_norm = typed.grad_norm
         self.critic_coef, self.entropy_coef = typed.critic_coef, typed.entropy_coef
-        self.gamma, self.tau = typed.gamma, typed.tau
         self.mini_epochs_num = typed.mini_epochs
-        self.games_to_track = typed.games_to_track
-        self.value_bootstrap = typed.value_bootstrap
         self.use_experimental_cv = typed.use_experimental_cv
         self.has_value_loss = self.use_experimental_cv or not self.has_central_value
         self.bound_loss_type = config.get("bound_loss_type", "bound")
@@ -160,30 +158,29 @@ class LegacyAgent(AgentState):
         else:
             self.scheduler = schedulers.IdentityScheduler()
 
-    def _open_environments(self) -> None:
-        self.vec_env: Any = self.config.get("vec_env")
-        self.env_info: Any = self.config.get("env_info")
-        if self.env_info is None:
-            seed = self.params.get("seed")
-            self.vec_env = create_legacy_env(
-                self.env_name, self.num_actors, self.env_config, 0 if seed is None else seed
-            )
-            self.env_info = self.vec_env.get_env_info()
-        self.num_agents: int = self.env_info.get("agents", 1)
-        self.value_size: int = self.env_info.get("value_size", 1)
-        self.observation_space = self.env_info["observation_space"]
-        self.obs_shape = shape_of(self.observation_space)
+    def _open_environments(self, params: Mapping[str, Any], config: LegacyConfig) -> tuple[Any, dict[str, Any]]:
+        """The environments, which may be None, and what describes them: a client may pass either in ``config``."""
+        if config.get("env_info") is not None:
+            return config.get("vec_env"), config["env_info"]
+        seed = params.get("seed")
+        arguments = dict(config.get("env_config") or {})
+        env = create_legacy_env(
+            config["env_name"], int(config.typed.num_actors), arguments, 0 if seed is None else seed
+        )
+        return env, env.get_env_info()
+
+    def _take_spaces(self) -> None:
+        self.value_size = self.reward_size
+        self.obs_shape: Any = shape_of(self.observation_space)
         if self.has_central_value:
             self.state_space = self.env_info.get("state_space") or self.observation_space
             self.env_info["state_space"] = self.state_space
             self.state_shape = shape_of(self.state_space)
         self.is_tensor_obses = False
-        self.obs: Any = None
 
     def _take_sizes(self) -> None:
         typed = self.config.typed
         self.batch_size_envs = self.horizon_length * self.num_actors
-        self.batch_size = self.batch_size_envs * self.num_agents
         self.minibatch_size_per_env = typed.minibatch_size_per_env or 0
         self.minibatch_size = typed.resolved_minibatch_size
         if self.minibatch_size <= 0 or self.batch_size % self.minibatch_size:
@@ -201,35 +198,49 @@ class LegacyAgent(AgentState):
         if self.normalize_advantage and self.normalize_rms_advantage:
             momentum = self.config.typed.adv_rms_momentum
             self.advantage_mean_std = GeneralizedMovingStats((1,), momentum=momentum).to(device)
-        self.extras_metrics = ExtrasMetrics(
-            self.num_actors * self.num_agents, self.num_agents, window, torch.device(device)
-        )
-        self.guard = Guard(self.config.typed.guard, self.num_actors * self.num_agents, torch.device(device))
-        self.epoch_num = self.frame = self.curr_frames = 0
+        self.curr_frames = 0
         self.play_time = self.update_time = 0.0
-        self.mean_rewards: Any = NOTHING_YET
-        self.last_mean_rewards: Any = NOTHING_YET
+        self.mean_rewards: Any = float("-inf")
         self.aux_loss_dict: dict[str, Any] = {}
-        self.epoch_extras: dict[str, torch.Tensor] = {}
         self.train_result: Any = None
-        self.observer_told = False
+        self.observer_reported = False
         self.last_rnn_indices = self.last_state_indices = None
 
-    def _open_folder(self) -> None:
+    def _open_folder(self, params: Mapping[str, Any]) -> None:
         """The run folder; population-based training comes back to one that exists."""
         self.train_dir = expanded(self.config.get("train_dir", "runs"))
         self.experiment_dir = os.path.join(self.train_dir, self.experiment_name)
         self.nn_dir = os.path.join(self.experiment_dir, "nn")
         self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
-        self.run = Session(RunFace(self), partial(open_folder, self.train_dir, self.experiment_name))
+        self.run = Session(self, partial(open_folder, self.train_dir, self.experiment_name))
         self.writer = self.run.writer = LegacyWriter(self.run.writer)
         if self.run.folder is not None:
-            record(self.run.folder, without_objects(self.params))
+            record(self.run.folder, without_objects(params))
 
-    @property
-    def device(self) -> Any:
-        """Where the learner computes."""
-        return self.ppo_device
+
+class _Section(NamedTuple):
+    """``params`` as the library's constructor reads them."""
+
+    params: dict[str, Any]
+    config: LegacyConfig
+
+
+class _Described(NamedTuple):
+    """What the library's constructor asks of environments."""
+
+    env_info: Mapping[str, Any]
+    num_envs: int
+
+    def get_env_info(self) -> dict[str, Any]:
+        """The spaces, with RL Games' defaults."""
+        return {"agents": 1, "value_size": 1, **self.env_info}
+
+
+def check_device(device: str) -> None:
+    """Raise ConfigError unless PyTorch can use ``device`` here."""
+    if not has_device(device):
+        what = f"given {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+        raise ConfigError([Problem("params.config.device", what)])
 
 
 def experiment_name(config: Mapping[str, Any]) -> str:

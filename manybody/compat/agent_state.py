@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import Tensor
+from typing_extensions import override
+
+from manybody.algos.a2c.rollout import A2CBase
 from manybody.compat.rl_games.algos_torch import torch_ext
-from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm
-from manybody.compat.run_face import NOTHING_YET
-from manybody.compat.settings import LegacyConfig
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
 from manybody.engine.checkpoint.adoption import best_return, counter, number
 from manybody.engine.checkpoint.finite import check_values
@@ -25,6 +27,8 @@ CHANGEABLE = (
 """What ``get_param`` and ``set_param`` know besides ``e_clip``, ``kl_threshold`` and ``learning_rate``."""
 
 
+NO_REWARD = -1_000_000_000
+"""RL Games' ``last_mean_rewards`` before the first episode has ended."""
 WEIGHTS = "weights"
 """What errors call a checkpoint that was given as a dictionary."""
 
@@ -47,45 +51,66 @@ def _of_file(fn: str) -> Iterator[None]:
         raise CheckpointError(fn, error.field, error.given, error.expected, error.advice) from None
 
 
-class AgentState(BaseAlgorithm):
+class AgentState(A2CBase):
     """Weights, counters and normalisers under RL Games' keys; the rest of an agent stands in the subclass."""
 
-    config: LegacyConfig
+    config: Any
+    writer: Any = None
+    vec_env: Any
+    rewards_shaper: Any
+    game_rewards: Any
+    game_shaped_rewards: Any
+    game_lengths: Any
+    experience_buffer: Any
     model: Any
     optimizer: Any
     dataset: Any
-    writer: Any
     scaler: Any
-    vec_env: Any
     scheduler: Any
     value_mean_std: Any
     advantage_mean_std: Any
     central_value_net: Any = None
-    algo_observer: Any
-    game_rewards: Any
-    game_shaped_rewards: Any
-    game_lengths: Any
-    is_rnn = False
     rnn_states: Any = None
+    update_list: Any = ()
+    tensor_list: Any = ()
     bounds_loss_coef: float | None = None
     has_central_value: bool
-    normalize_input: bool
     normalize_value: bool
     normalize_rms_advantage: bool
-    mixed_precision: bool
-    epoch_num: int
-    frame: int
     last_lr: Any
     is_adaptive_lr: bool
     mean_rewards: Any
     last_mean_rewards: Any
+
+    @override
+    def learner_state(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    @override
+    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    @override
+    def episode_means(self) -> dict[str, Tensor]:
+        means = {name: torch.as_tensor(meter.mean).reshape(-1) for name, meter in self._meters().items()}
+        played, rewards = self.game_rewards, means["reward"]
+        return {
+            **{name: mean[0] for name, mean in means.items()},
+            "games": torch.as_tensor(played.current_size),
+            "finished_games": torch.as_tensor(getattr(played, "finished", float("nan"))),  # a client's has no such
+            **{f"rewards{head}": value for head, value in enumerate(rewards[1:], 1)},
+        }
+
+    def _meters(self) -> dict[str, Any]:
+        return {"reward": self.game_rewards, "shaped_reward": self.game_shaped_rewards, "length": self.game_lengths}
 
     def get_full_state_weights(self) -> dict[str, Any]:
         """Everything that RL Games writes into a checkpoint."""
         state = self.get_weights()
         state["epoch"], state["frame"] = self.epoch_num, self.frame
         state["optimizer"] = self.optimizer.state_dict()
-        state["last_mean_rewards"] = self.last_mean_rewards
+        state["last_mean_rewards"] = max(float(self.last_mean_rewards), NO_REWARD)
         state["last_lr"] = self.last_lr
         if self.central_value_net is not None:
             state["assymetric_vf_nets"] = self.central_value_net.state_dict()
@@ -94,7 +119,9 @@ class AgentState(BaseAlgorithm):
             state["env_state"] = self.vec_env.get_env_state()
         return state
 
-    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True) -> None:
+    def set_full_state_weights(  # type: ignore[override]
+        self, weights: Mapping[str, Any], set_epoch: bool = True
+    ) -> None:
         """The inverse of :meth:`get_full_state_weights`.
 
         Raises:
@@ -112,7 +139,7 @@ class AgentState(BaseAlgorithm):
         load_optimizer(self.optimizer, weights, "optimizer", WEIGHTS)
         check_values(weights, WEIGHTS, ("last_lr",))
         self.last_lr = number(weights, "last_lr", WEIGHTS, float(self.optimizer.param_groups[0]["lr"]))
-        self.last_mean_rewards = best_return(weights, WEIGHTS, NOTHING_YET)
+        self.last_mean_rewards = best_return(weights, WEIGHTS, float("-inf"))
         if self.vec_env is not None and hasattr(self.vec_env, "set_env_state"):
             self.vec_env.set_env_state(weights.get("env_state"))
 
@@ -126,7 +153,7 @@ class AgentState(BaseAlgorithm):
         state["model"] = self.model.state_dict()
         return state
 
-    def set_weights(self, weights: Mapping[str, Any]) -> None:
+    def set_weights(self, weights: Mapping[str, Any]) -> None:  # type: ignore[override]
         """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
         _load(self.model, weights, "model")
         self.set_stats_weights(weights)
@@ -160,9 +187,10 @@ class AgentState(BaseAlgorithm):
         if self.mixed_precision and "scaler" in weights:
             self.scaler.load_state_dict(weights["scaler"])
 
-    def save(self, fn: str) -> None:
+    def save(self, fn: str) -> bool:
         """Write ``<fn>.pth``."""
         torch_ext.save_checkpoint(fn, self.get_full_state_weights())
+        return True
 
     def restore(self, fn: str, set_epoch: bool = True) -> None:
         """Resume from the file ``fn``. Raises CheckpointError saying what is wrong with it."""
@@ -177,7 +205,7 @@ class AgentState(BaseAlgorithm):
             self.set_central_value_function_weights(weights)
 
     def get_param(self, param_name: str) -> Any:
-        """See :class:`BaseAlgorithm`. Raises NotImplementedError for others than RL Games knows."""
+        """Raise NotImplementedError for settings that RL Games does not know."""
         if param_name == "learning_rate":
             return self.last_lr
         if param_name not in (*CHANGEABLE, "e_clip", "kl_threshold"):
@@ -185,7 +213,7 @@ class AgentState(BaseAlgorithm):
         return getattr(self, param_name)
 
     def set_param(self, param_name: str, param_value: Any) -> None:
-        """See :class:`BaseAlgorithm`. Raises NotImplementedError for others than RL Games knows."""
+        """Raise NotImplementedError for settings that RL Games does not know."""
         if param_name == "learning_rate" and not self.is_adaptive_lr:
             self.last_lr = param_value
             self.update_lr(param_value)
@@ -203,8 +231,8 @@ class AgentState(BaseAlgorithm):
 
     def clear_stats(self, clean_rewards: bool = True) -> None:
         """Forget the episode statistics."""
-        for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
-            meter.clear()
-        if clean_rewards:
-            self.mean_rewards = self.last_mean_rewards = NOTHING_YET
-        self.algo_observer.after_clear_stats()
+        best = self.mean_rewards, self.last_mean_rewards
+        super().clear_stats()
+        self.mean_rewards = self.last_mean_rewards
+        if not clean_rewards:
+            self.mean_rewards, self.last_mean_rewards = best

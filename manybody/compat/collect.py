@@ -64,7 +64,7 @@ class Collector(LegacyAgent):
         """Sampled actions (N, A) as the environment takes them: tensors where it gives tensors."""
         return actions if self.is_tensor_obses else actions.cpu().numpy()
 
-    def env_step(self, actions: Tensor) -> tuple[dict[str, Any], Tensor, Tensor, Any]:
+    def env_step(self, actions: Tensor) -> Any:
         """Observations, rewards (N, V), dones (N,) and infos after one step with ``actions`` (N, A)."""
         obs, rewards, dones, infos = self.vec_env.step(self.preprocess_actions(actions))
         rewards = torch.as_tensor(rewards, device=self.ppo_device)
@@ -113,7 +113,7 @@ class Collector(LegacyAgent):
         self.current_lengths = torch.zeros(batch_size, device=self.ppo_device)
         self.dones = torch.ones(batch_size, dtype=torch.uint8, device=self.ppo_device)
 
-    def init_rnn_from_model(self, model: Any) -> None:
+    def init_rnn_from_model(self, model: Any) -> None:  # type: ignore[override]
         """Note whether ``model`` is recurrent."""
         self.is_rnn = model.is_rnn()
 
@@ -167,11 +167,11 @@ class Collector(LegacyAgent):
         value: Tensor = self.central_value_net.get_value(obs_dict)
         return value
 
-    def play_steps(self) -> dict[str, Any]:
+    def play_steps(self) -> Any:
         """T steps of the current policy in every environment, with returns."""
         return self._collect()
 
-    def play_steps_rnn(self) -> dict[str, Any]:
+    def play_steps_rnn(self) -> Any:
         """:meth:`play_steps` of a recurrent policy; the batch has ``rnn_states`` at the start of each sequence."""
 
         def before(n: int) -> None:

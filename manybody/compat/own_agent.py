@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 
 from manybody.algos import a2c
-from manybody.compat.agent import experiment_name, open_folder
+from manybody.compat.agent import check_device, experiment_name, open_folder
+from manybody.compat.agent_state import NO_REWARD
 from manybody.compat.environments import has_single_envs
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
-from manybody.compat.run_face import NOTHING_YET
 from manybody.compat.settings import LegacyConfig, record, without_objects
 from manybody.compat.writer import LegacyWriter
-from manybody.config import ConfigError, Params, Problem, dump, parse_params
+from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
 from manybody.config.files import expanded
-from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
@@ -69,9 +68,7 @@ def own_parts(params: dict[str, Any]) -> dict[str, Any]:
     ``params['config']`` becomes the :class:`LegacyConfig` that its observer reads, and the agent after construction.
     """
     typed = typed_params(params)
-    if not has_device(typed.config.device):
-        what = f"given {typed.config.device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
-        raise ConfigError([Problem("params.config.device", what)])
+    check_device(typed.config.device)
     schemas = ModelBuilder()
     ours = (schemas.network_factory.schemas, schemas.model_factory.schemas)
     names = (typed.network["name"], typed.model["name"])
@@ -291,7 +288,7 @@ class AgentView(RunPaths):
     @property
     def mean_rewards(self) -> float:
         """The mean return, -1e9 where no episode has ended."""
-        return max(self.agent.run.mean_reward, NOTHING_YET)
+        return max(self.agent.run.mean_reward, NO_REWARD)
 
     @property
     def batch_size_envs(self) -> int:

@@ -12,14 +12,13 @@ from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd
 from manybody.compat.rl_games.common import a2c_common
 from manybody.compat.rl_games.common import common_losses as common_losses
 from manybody.compat.rl_games.common import datasets as datasets
-from manybody.compat.update import Updater
 from manybody.engine.accelerate import autocast_off_cpu
 from manybody.functional import policy as policy_maths
 
 __all__ = ["A2CAgent"]
 
 
-class A2CAgent(Updater, a2c_common.ContinuousA2CBase):
+class A2CAgent(a2c_common.ContinuousA2CBase):
     """``a2c_continuous`` with RL Games' methods, to inherit from."""
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
@@ -55,7 +54,7 @@ class A2CAgent(Updater, a2c_common.ContinuousA2CBase):
         loss = loss + b_loss * (self.bounds_loss_coef or 0.0)
         return loss, a_loss, c_loss, entropy, b_loss, mask
 
-    def calc_gradients(self, input_dict: dict[str, Any]) -> None:
+    def calc_gradients(self, input_dict: Any) -> None:
         """Losses, gradients and an optimiser step; leaves its nine results in ``train_result``."""
         rnn_masks = input_dict.get("rnn_masks") if self.is_rnn else None
         with autocast_off_cpu(self.ppo_device, self.mixed_precision):

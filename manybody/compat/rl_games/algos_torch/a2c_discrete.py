@@ -11,20 +11,19 @@ from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd
 from manybody.compat.rl_games.common import a2c_common
 from manybody.compat.rl_games.common import common_losses as common_losses
 from manybody.compat.rl_games.common import datasets as datasets
-from manybody.compat.update import Updater
 from manybody.engine.accelerate import autocast_off_cpu
 
 __all__ = ["DiscreteA2CAgent"]
 
 
-class DiscreteA2CAgent(Updater, a2c_common.DiscreteA2CBase):
+class DiscreteA2CAgent(a2c_common.DiscreteA2CBase):
     """``a2c_discrete`` with RL Games' methods, to inherit from."""
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         a2c_common.DiscreteA2CBase.__init__(self, base_name, params)
         self.build()
 
-    def calc_gradients(self, input_dict: dict[str, Any]) -> None:
+    def calc_gradients(self, input_dict: Any) -> None:
         """Losses, gradients and an optimiser step; leaves its six results in ``train_result``."""
         masks = {"action_masks": input_dict["action_masks"]} if self.use_action_masks else {}
         with autocast_off_cpu(self.ppo_device, self.mixed_precision):

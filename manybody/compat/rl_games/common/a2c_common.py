@@ -4,17 +4,18 @@ import time
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, optim
 
 from manybody.algos.session import EpochMetrics
 from manybody.compat.collect import Collector, swap_and_flatten01
+from manybody.compat.rl_games.algos_torch import central_value, torch_ext
 from manybody.compat.rl_games.algos_torch import model_builder as model_builder
-from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.moving_mean_std import (
     GeneralizedMovingStats as GeneralizedMovingStats,
 )
 from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager as SelfPlayManager
 from manybody.compat.rl_games.common import common_losses as common_losses
+from manybody.compat.rl_games.common import datasets
 from manybody.compat.rl_games.common import schedulers as schedulers
 from manybody.compat.rl_games.common import vecenv as vecenv
 from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics as DefaultDiagnostics
@@ -25,6 +26,7 @@ from manybody.compat.rl_games.common.interval_summary_writer import (
 )
 from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm as BaseAlgorithm
 from manybody.engine.console import say
+from manybody.engine.observers import AlgoObserver
 from manybody.functional.actions import rescale_actions
 
 __all__ = [
@@ -77,13 +79,13 @@ class A2CBase(Collector):
         if hasattr(self.vec_env, "set_train_info"):
             self.vec_env.set_train_info(self.frame, self)
 
-    def prepare_dataset(self, batch_dict: dict[str, Any]) -> None:
+    def prepare_dataset(self, batch_dict: Any) -> None:
         """Left to subclasses."""
 
-    def train_actor_critic(self, input_dict: dict[str, Any]) -> Any:
+    def train_actor_critic(self, input_dict: Any) -> Any:
         """Left to subclasses."""
 
-    def calc_gradients(self, input_dict: dict[str, Any]) -> Any:
+    def calc_gradients(self, input_dict: Any) -> Any:
         """Left to subclasses."""
 
     def train_central_value(self) -> Any:
@@ -111,7 +113,7 @@ class A2CBase(Collector):
         self.scaler.unscale_(self.optimizer)
         limit = self.grad_norm if self.truncate_grads else float("inf")
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if norm.isfinite():
+        if self.guard.healthy_update(norm, norm):
             self.scaler.step(self.optimizer)
         self.scaler.update()
 
@@ -155,11 +157,13 @@ class A2CBase(Collector):
         for tag, value in scalars.items():
             self.writer.add_scalar(tag, value, frame)
         self.algo_observer.after_print_stats(frame, epoch_num, total_time)
-        self.observer_told = True
+        self.observer_reported = True
 
 
 class _Learner(A2CBase):
-    """The loop and the epoch, which continuous and discrete agents share."""
+    """The loop, the epoch and the update, which continuous and discrete agents share."""
+
+    actions_num: Any
 
     def update_epoch(self) -> int:
         """Count the epoch."""
@@ -180,7 +184,7 @@ class _Learner(A2CBase):
                 self.frame += self.curr_frames
                 frame = self.frame // self.num_agents
                 a_losses, c_losses, *b_losses, entropies = losses
-                self.observer_told = False
+                self.observer_reported = False
                 if own_stats:
                     total_time = self.run.elapsed + sum_time
                     times = (total_time, epoch_num, step_time, play_time, update_time)
@@ -204,7 +208,11 @@ class _Learner(A2CBase):
                 }
                 self.diagnostics.epoch(self, current_epoch=epoch_num)
                 updates = self.mini_epochs_num * self.num_minibatches
+                observer = self.algo_observer
+                if self.observer_reported:
+                    self.algo_observer = AlgoObserver()
                 self.run.end_epoch(EpochMetrics(self.curr_frames, step_time, play_time, update_time, updates, scalars))
+                self.algo_observer = observer
                 self.mean_rewards = self.run.mean_reward
                 if self.has_self_play_config:
                     self.self_play_manager.update(self)
@@ -269,7 +277,7 @@ class _Learner(A2CBase):
         )
         self.update_lr(self.last_lr)
 
-    def prepare_dataset(self, batch_dict: dict[str, Any]) -> None:
+    def prepare_dataset(self, batch_dict: Any) -> None:
         """Turn a rollout into what minibatches are cut from: advantages, values normalised."""
         values, returns = batch_dict["values"], batch_dict["returns"]
         rnn_masks = batch_dict.get("rnn_masks")
@@ -306,6 +314,119 @@ class _Learner(A2CBase):
     def _policy_batch(self, batch_dict: dict[str, Any]) -> dict[str, Tensor]:
         """What the divergence is measured against, and masks."""
         raise NotImplementedError
+
+    # --- construction and one update ---
+
+    def build(self) -> None:
+        """Everything that a complete agent has beside what its base class's constructor set."""
+        self.model = self.network.build(
+            {
+                "actions_num": self.actions_num,
+                "input_shape": self.obs_shape,
+                "num_seqs": self.num_actors * self.num_agents,
+                "value_size": self.value_size,
+                "normalize_value": self.normalize_value,
+                "normalize_input": self.normalize_input,
+            }
+        ).to(self.ppo_device)
+        self.states = None
+        self.init_rnn_from_model(self.model)
+        self.last_lr = float(self.last_lr)
+        self.optimizer = optim.Adam(
+            self.model.parameters(), self.last_lr, eps=1e-08, weight_decay=self.weight_decay, fused=True
+        )
+        if self.has_central_value:
+            self.central_value_net = central_value.CentralValueTrain(
+                state_shape=self.state_shape,
+                value_size=self.value_size,
+                ppo_device=self.ppo_device,
+                num_agents=self.num_agents,
+                horizon_length=self.horizon_length,
+                num_actors=self.num_actors,
+                num_actions=self.actions_num,
+                seq_length=self.seq_length,
+                normalize_value=self.normalize_value,
+                network=self.central_value_config["network"],
+                config=self.central_value_config,
+                writter=self.writer,
+                max_epochs=self.max_epochs,
+                multi_gpu=self.multi_gpu,
+                zero_rnn_on_done=self.zero_rnn_on_done,
+            ).to(self.ppo_device)
+        self.dataset = datasets.PPODataset(
+            *(self.batch_size, self.minibatch_size, self.is_discrete, self.is_rnn),
+            *(self.ppo_device, self.seq_length),
+        )
+        if self.normalize_value:
+            critic = self.central_value_net.model if self.has_central_value else self.model
+            self.value_mean_std = critic.value_mean_std
+        self.algo_observer.after_init(self)
+
+    def train_actor_critic(self, input_dict: Any) -> Any:
+        """One update from one minibatch; what :meth:`calc_gradients` left in ``train_result``."""
+        if not self.model.training:  # in a later pass it is, but for the statistics, which saw the rollout already
+            self.set_train()
+        self.calc_gradients(input_dict)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.last_lr
+        return self.train_result
+
+    def ask(self, input_dict: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """The model's training outputs for a minibatch."""
+        asked = {
+            "is_train": True,
+            "prev_actions": input_dict["actions"],
+            "obs": self._preproc_obs(input_dict["obs"]),
+            **more,
+        }
+        if self.is_rnn:
+            asked["rnn_states"] = input_dict["rnn_states"]
+            asked["seq_length"] = self.seq_length
+            if self.zero_rnn_on_done:
+                asked["dones"] = input_dict["dones"]
+        answer: dict[str, Any] = self.model(asked)
+        return answer
+
+    def critic_losses(self, values: Tensor, input_dict: dict[str, Any]) -> Tensor:
+        """(M, V), or zero where the policy's own value head does not learn."""
+        if not self.has_value_loss:
+            return torch.zeros(1, device=self.ppo_device)
+        loss: Tensor = common_losses.critic_loss(
+            *(self.model, input_dict["old_values"], values, self.e_clip, input_dict["returns"]),
+            self.clip_value,
+        )
+        return loss
+
+    def step(self, loss: Tensor) -> None:
+        """Add the network's own losses to ``loss``, go back through it, and take an optimiser step."""
+        self.aux_loss_dict = {}
+        for name, value in (self.model.get_aux_loss() or {}).items():
+            loss = loss + value
+            self.aux_loss_dict[name] = [value.detach()]
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.trancate_gradients_and_step()
+
+    def diagnose(self, input_dict: dict[str, Any], action_log_probs: Tensor) -> None:
+        """Tell the diagnostics of a minibatch."""
+        self.diagnostics.mini_batch(
+            self,
+            {
+                "values": input_dict["old_values"],
+                "returns": input_dict["returns"],
+                "new_neglogp": action_log_probs,
+                "old_neglogp": input_dict["old_logp_actions"],
+                "masks": input_dict.get("rnn_masks"),
+            },
+            self.e_clip,
+            0,
+        )
+
+    def averaged(self, losses: list[Tensor], input_dict: dict[str, Any]) -> tuple[list[Tensor], Any]:
+        """Means of losses (M, 1), among the rows that a recurrent batch's ``rnn_masks`` names."""
+        masks = input_dict.get("rnn_masks") if self.is_rnn else None
+        means: tuple[list[Tensor], Any] = torch_ext.apply_masks(losses, masks)
+        return means
 
 
 class ContinuousA2CBase(_Learner):
