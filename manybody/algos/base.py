@@ -30,7 +30,7 @@ from manybody.engine.guard import Guard
 from manybody.engine.metrics import AverageMeter
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.precision import BF16, choose_bf16
-from manybody.engine.random_state import rng_state, set_rng_state
+from manybody.engine.rng import rng_state, set_rng_state
 from manybody.engine.run_folder import RunFolder
 from manybody.engine.writers import Writer
 from manybody.envs.base import Obs, Step, VecEnv

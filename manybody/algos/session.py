@@ -94,7 +94,7 @@ class Session:
         played = self.agent.episode_means()
         if played["games"] > 0:
             self.mean_reward, self.games = float(played["reward"]), float(played["games"])
-        self.agent.guard.remember(clone(self.agent.learner_state()))
+        self.agent.guard.last_good = clone(self.agent.learner_state())
         self.finished = self._at_limit()  # a checkpoint may already be there
         return self
 
@@ -148,10 +148,10 @@ class Session:
     # --- parts of end_epoch --------------------------------------------------------------------------------------
 
     def _apply_guard(self, metrics: EpochMetrics, read: dict[str, float]) -> bool:
-        """Whether the epoch was free of broken numbers."""
+        """Whether no update of the epoch was skipped."""
         agent = self.agent
         try:
-            sentence = agent.guard.judge(
+            sentence = agent.guard.end_epoch(
                 read, metrics.updates, lambda: clone(agent.learner_state()), agent.set_learner_state
             )
         except TrainingAbortedError as error:
@@ -296,7 +296,7 @@ class Session:
         if self.checkpoints is None or done < 1:
             return
         with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
-            good = {**agent.get_full_state_weights(), **agent.guard.good, "epoch": done, "env_state": None}
+            good = {**agent.get_full_state_weights(), **agent.guard.last_good, "epoch": done, "env_state": None}
             if self.checkpoints.save(self._last_name(done), good, "last", last_chance=True):
                 warn(f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
 

@@ -1,4 +1,4 @@
-"""The batch of one epoch, served as minibatches."""
+"""Minibatches of one epoch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +34,7 @@ class PPODataset:
         return self.batch_size // self.minibatch_size
 
     def update_values_dict(self, values: dict[str, Any] | None) -> None:
-        """Take the batch of a new epoch, or forget the old one."""
+        """Set the batch of a new epoch, or drop the old one."""
         self.values_dict = {} if values is None else values
 
     def start_pass(self) -> None:
@@ -70,7 +70,7 @@ class PPODataset:
         return (self[index] for index in range(len(self)))
 
     def update_mu_sigma(self, index: int, mu: Tensor, sigma: Tensor) -> None:
-        """Overwrite the policy stored for minibatch ``index``, so that the next divergence is against this update."""
+        """Overwrite the policy stored for minibatch ``index``, so that the next KL is measured against this update."""
         rows = self._rows(index)
         self.values_dict["mu"][rows] = mu.detach()
         self.values_dict["sigma"][rows] = sigma.detach()

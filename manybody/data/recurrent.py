@@ -1,4 +1,4 @@
-"""The state of a recurrent network between steps, and what of it a rollout keeps."""
+"""The state of a recurrent network during a rollout."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ States = tuple[Tensor, ...] | None
 class RecurrentStates:
     """The current state, and the state at the start of each sequence of the rollout.
 
-    A feed-forward network has neither, and nothing here does anything.
+    A feed-forward network has neither; all methods then do nothing.
 
     Args:
-        initial: the state that episodes start with, (layers, N, units) each, or None.
+        initial: state at the start of an episode, (layers, N, units) each, or None.
         horizon_length: T.
         seq_length: L, a divisor of T.
-        zero_on_done: forget at the end of an episode.
-        device: where to.
+        zero_on_done: zero the state at the end of an episode.
+        device: of the states.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class RecurrentStates:
     def forget(self, dones: Tensor) -> None:
         """Zero the state of rows where an episode ended; ``dones`` (N,)."""
         if self.zero_on_done and self.current is not None:
-            going_on = (1.0 - dones.float()).unsqueeze(-1)
-            self.current = tuple(state * going_on for state in self.current)
+            continues = (1.0 - dones.float()).unsqueeze(-1)
+            self.current = tuple(state * continues for state in self.current)
 
     def sequences(self) -> dict[str, Any]:
         """``rnn_states``, (layers, N T/L, units) each with the sequences env-major; {} for feed-forward networks."""
@@ -50,5 +50,5 @@ class RecurrentStates:
         return {"rnn_states": tuple(stored.permute(1, 2, 0, 3).flatten(1, 2) for stored in self._stored)}
 
     def load(self, states: States) -> None:
-        """Go on from ``states``."""
+        """Continue with ``states``."""
         self.current = None if states is None else tuple(state.to(self.device) for state in states)

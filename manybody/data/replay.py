@@ -1,4 +1,4 @@
-"""What an off-policy learner remembers: a ring of the last steps of all environments, on its device."""
+"""Replay buffer of an off-policy learner: the latest steps of all environments, on its device."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,27 +18,27 @@ class ReplayBatch(NamedTuple):
     action: Tensor
     """(M, A)."""
     reward: Tensor
-    """(M,) discounted sum of the rewards on the way."""
+    """(M,) discounted sum of the rewards of these steps."""
     next_obs: Tree
-    """As ``obs``: where the way ended."""
+    """As ``obs``, after the last of these steps."""
     discount: Tensor
     """(M,) weight of the value of ``next_obs``: gamma^steps, 0 where the episode terminated."""
     valid: Tensor
-    """(M,) bool: false where the step was broken and must not be learned from."""
+    """(M,) bool: false where the step was not finite and must not be used."""
 
 
 class ReplayBuffer:
-    """Remembers steps of N rows (environments x agents); the oldest step is overwritten when it is full.
+    """Stores steps of N rows (environments x agents); the oldest step is overwritten when it is full.
 
-    Everything is preallocated and filled by slices. Which rows lie where is known to the host, so nothing waits for
-    the device. Returns over several steps are added up when a batch is drawn.
+    Everything is preallocated and filled by slices; the host knows the positions, so nothing waits for the device.
+    Returns over several steps are computed when a batch is sampled.
 
     Args:
         capacity: transitions, rounded down to whole steps of N rows, at least one step.
         rows: N.
         obs: shape and type of one observation, or of each of its parts by key.
         actions_num: A.
-        device: where to.
+        device: of the tensors.
     """
 
     def __init__(self, capacity: int, rows: int, obs: FieldTree, actions_num: int, device: torch.device) -> None:
@@ -75,16 +75,16 @@ class ReplayBuffer:
         truncated: Tensor,
         valid: Tensor,
     ) -> None:
-        """Remember one step of all rows.
+        """Store one step of all rows.
 
         Args:
-            obs: (N, ...) what was acted on.
+            obs: (N, ...), before the action.
             action: (N, A).
             reward: (N,).
-            next_obs: (N, ...) what followed in the same episode; finite but without meaning where it terminated.
+            next_obs: (N, ...), after it in the same episode; any finite values where the episode terminated.
             terminated: (N,) bool.
             truncated: (N,) bool.
-            valid: (N,) bool: false rows are never learned from.
+            valid: (N,) bool; the learner ignores the other rows.
         """
         step = {
             "obs": obs,
@@ -101,11 +101,11 @@ class ReplayBuffer:
         self.filled = min(self.filled + 1, self.steps)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all steps."""
         self.position = self.filled = 0
 
     def cut(self) -> None:
-        """New episodes start everywhere: no return reaches from the newest step into the next one."""
+        """Mark the newest step as the last of its episodes: no return extends beyond it."""
         if self.filled:
             newest = (self.position - 1) % self.steps
             self.fields["ended"][newest * self.rows : (newest + 1) * self.rows] = True
@@ -113,20 +113,20 @@ class ReplayBuffer:
     def sample(self, batch_size: int, gamma: float, n_step: int = 1) -> ReplayBatch:
         """``batch_size`` transitions drawn evenly, with replacement.
 
-        A return stops early, and the value of the observation there takes over, at the end of its episode, at the
-        newest step and before a broken step.
+        A return stops early and bootstraps from the observation there: at the end of its episode, at the newest step
+        and before an invalid step.
 
         Args:
             batch_size: M.
             gamma: discount per step.
-            n_step: the most rewards that are added up.
+            n_step: rewards to sum, at most.
         """
         fields = self.fields
         first = torch.randint(len(self), (batch_size,), device=fields["reward"].device)
         last, reward = first, fields["reward"][first]
         discount = torch.full_like(reward, gamma)
         if n_step > 1:
-            last, reward, discount = self._add_up(first, reward, gamma, n_step)
+            last, reward, discount = self._n_step_return(first, reward, gamma, n_step)
         return ReplayBatch(
             tree_map(lambda ring: ring[first], fields["obs"]),
             fields["action"][first],
@@ -136,8 +136,8 @@ class ReplayBuffer:
             fields["valid"][first],
         )
 
-    def _add_up(self, first: Tensor, reward: Tensor, gamma: float, n_step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The place of each return's last step (M,), the discounted sum up to there, and gamma^steps."""
+    def _n_step_return(self, first: Tensor, reward: Tensor, gamma: float, n_step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The index of each return's last step (M,), the discounted sum up to it, and gamma^steps."""
         fields = self.fields
         newer = (self.position * self.rows - 1 - first) % self.capacity // self.rows  # steps after the first
         last, going = first, ~fields["ended"][first]
@@ -152,7 +152,7 @@ class ReplayBuffer:
         return last, reward, discount
 
     def state_dict(self) -> dict[str, Any]:
-        """What is remembered, for a checkpoint."""
+        """The stored steps, for a checkpoint."""
         filled = tree_map(lambda ring: ring[: len(self)], self.fields)
         return {"fields": filled, "position": self.position, "filled": self.filled, "steps": self.steps}
 
@@ -160,11 +160,11 @@ class ReplayBuffer:
         """The inverse of :meth:`state_dict`.
 
         Raises:
-            ValueError: it is of another size; says what differs.
+            ValueError: the sizes differ.
         """
         rows = len(state["fields"]["reward"]) // max(state["filled"], 1)
         if (rows, state["steps"]) != (self.rows, self.steps):
-            given = f"given {state['steps']} steps of {rows} rows"
+            given = f"got {state['steps']} steps of {rows} rows"
             raise ValueError(f"{given}; expected {self.steps} steps of {self.rows} rows")
         self.position, self.filled = state["position"], state["filled"]
         tree_map(lambda ring, x: ring[: len(self)].copy_(x), self.fields, state["fields"])

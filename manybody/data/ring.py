@@ -1,4 +1,4 @@
-"""A memory of rows of which the newest stay."""
+"""A ring buffer of rows."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ class RingBuffer:
     Args:
         capacity: rows.
         size: D.
-        device: where to.
+        device: of the rows.
     """
 
     def __init__(self, capacity: int, size: int, device: torch.device) -> None:
@@ -28,7 +28,7 @@ class RingBuffer:
         return len(self.rows)
 
     def add(self, rows: Tensor) -> None:
-        """Remember ``rows`` (M, D); of more than fit, the last ones."""
+        """Store ``rows`` (M, D), or the last that fit."""
         rows = rows[-self.capacity :]
         first = min(len(rows), self.capacity - self.position)
         self.rows[self.position : self.position + first] = rows[:first]
@@ -41,17 +41,17 @@ class RingBuffer:
         return self.rows[torch.randint(self.filled, (count,), device=self.rows.device)]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all rows."""
         self.position = self.filled = 0
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The rows and the position, for a checkpoint."""
         return {"rows": self.rows[: self.filled].clone(), "position": self.position}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`state`; a memory of another capacity takes the newest rows that fit."""
+        """The inverse of :meth:`state`; a buffer of another capacity takes the newest rows that fit."""
         rows, position = state["rows"], state["position"]
-        if len(rows) == self.capacity:  # as full as that one: every row goes to its old place
+        if len(rows) == self.capacity:  # full, of the same capacity: every row keeps its index
             self.rows.copy_(rows)
             self.filled, self.position = len(rows), position % self.capacity
         else:

@@ -1,4 +1,4 @@
-"""Where a rollout is stored: one preallocated tensor (T, N, ...) per field."""
+"""Storage of a rollout: one preallocated tensor (T, N, ...) per field."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ class Field(NamedTuple):
 
 
 FieldTree = Field | Mapping[str, Field]
-"""What is stored under one name: a tensor, or a dictionary of them."""
+"""A field, or a dictionary of them."""
 
 
 def swap_and_flatten01(x: Any) -> Any:
@@ -25,13 +25,13 @@ def swap_and_flatten01(x: Any) -> Any:
 
 
 class ExperienceBuffer:
-    """The T steps that N rows (environments x agents) went through since the last update.
+    """The T steps of N rows (environments x agents) since the last update.
 
     Args:
         horizon_length: T.
         rows: N.
-        fields: name to shape and type of what is stored each step.
-        device: where to.
+        fields: name to shape and type of one row.
+        device: of the tensors.
     """
 
     def __init__(self, horizon_length: int, rows: int, fields: Mapping[str, FieldTree], device: torch.device) -> None:

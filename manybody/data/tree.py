@@ -1,4 +1,4 @@
-"""An observation is a tensor, or a dictionary of them: one way to treat both."""
+"""Observations are tensors or dictionaries of tensors: functions for both."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

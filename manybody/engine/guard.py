@@ -1,7 +1,7 @@
-"""NaN and infinity: found where they enter, kept away from the weights, and named in one sentence.
+"""Detect non-finite values, keep them out of the weights and report where they came from.
 
-Everything is counted on the device and read with the epoch's one read. The configuration key ``guard`` says what
-happens to an epoch in which a broken number showed up.
+Everything is counted on the device and read with the epoch's one host read. The configuration key ``guard`` chooses the
+reaction.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,10 +21,10 @@ POLICIES = {
     "abort": "a checkpoint is written and training stops",
 }
 NEVER = float(2**40)
-PATIENCE = 3
-"""Epochs in a row without a single healthy update after which even the milder policies roll back."""
-HOPELESS = 10
-"""Epochs in a row without a good one after which rolling back once more is given up."""
+MAX_STUCK_EPOCHS = 3
+"""Consecutive epochs without a single finite update after which ``quarantine`` and ``skip`` roll back too."""
+MAX_BAD_EPOCHS = 10
+"""Consecutive bad epochs after which training is aborted."""
 
 
 class TrainingAbortedError(ManybodyError, RuntimeError):
@@ -43,7 +43,7 @@ class Guard:
     """
 
     DATA = ("obs", "states", "reward", "final_obs", "extras")
-    """What comes from the environment; broken actions come from broken weights."""
+    """Values that come from the environment; non-finite actions come from the weights."""
     KEYS = (*DATA, "action", "action_masks")
 
     def __init__(self, policy: str, rows: int, device: torch.device) -> None:
@@ -51,19 +51,15 @@ class Guard:
         self.rows = rows
         self.row_numbers = torch.arange(rows, device=device, dtype=torch.float64)
         self.device = device
-        self.unhealthy_epochs = 0
+        self.stuck_epochs = 0
         self.bad_epochs = 0
-        self.drowned_epochs = 0
-        self.good: Any = None
+        self.mostly_broken_epochs = 0
+        self.last_good: Any = None
         """Weights and optimiser after the last good epoch."""
         self.start_epoch()
 
-    def remember(self, good: Any) -> None:
-        """Keep a copy of weights and optimiser to return to."""
-        self.good = good
-
     def start_epoch(self) -> None:
-        """Forget the counts of the last epoch."""
+        """Reset the counts."""
         zero = torch.zeros((), device=self.device, dtype=torch.float64)
         self._counts = dict.fromkeys(self.KEYS, zero)
         self._first = dict.fromkeys(self.KEYS, zero + NEVER)
@@ -71,16 +67,16 @@ class Guard:
         self.steps = 0
 
     def clean(self, key: str, n: int, x: Any, rows: Tensor | None = None) -> tuple[Any, Tensor]:
-        """Replace broken rows by zeros and count them.
+        """Replace non-finite rows by zeros and count them.
 
         Args:
             key: one of :attr:`KEYS`, for the report.
             n: step of the rollout.
-            x: (N, ...), or a dictionary of such; whole numbers are never broken.
-            rows: (N,) bool, the rows that mean anything; all by default.
+            x: (N, ...), or a dictionary of such; integers are always finite.
+            rows: (N,) bool, the rows that have a meaning; all by default.
 
         Returns:
-            ``x`` with broken rows zeroed, and (N,) bool, which rows were broken.
+            ``x`` with non-finite rows zeroed, and (N,) bool, which rows those were.
         """
         self.steps = max(self.steps, n + 1)
         broken = torch.zeros(self.rows, dtype=torch.bool, device=self.device)
@@ -90,12 +86,12 @@ class Guard:
         if rows is not None:
             broken = broken & rows
         if known_empty(broken):
-            return tree_map(torch.clone, x), broken  # what the environment may write to later
+            return tree_map(torch.clone, x), broken  # the environment may reuse its buffer
         self.count(key, n, broken)
         return tree_map(lambda leaf: leaf.masked_fill(broken.reshape(-1, *[1] * (leaf.ndim - 1)), 0), x), broken
 
     def count(self, key: str, n: int, broken: Tensor) -> None:
-        """Note that the rows ``broken`` (N,) bool were so at step ``n``."""
+        """Count the rows ``broken`` (N,) bool at step ``n``."""
         place = torch.where(broken, self.row_numbers + n * self.rows, NEVER).min()
         self._counts[key] = self._counts[key] + broken.sum()
         self._first[key] = torch.minimum(self._first[key], place)
@@ -109,13 +105,13 @@ class Guard:
         return healthy
 
     def counters(self) -> dict[str, Tensor]:
-        """() tensors for the epoch's one read."""
+        """() tensors for the epoch's one host read."""
         counts = {f"guard/{key}": value for key, value in self._counts.items()}
         firsts = {f"guard_first/{key}": value for key, value in self._first.items()}
         return {**counts, **firsts, "guard/skipped_updates": self.skipped_updates}
 
     def describe(self, read: Mapping[str, float]) -> str | None:
-        """One sentence naming key, environment and step of what was found; None when all was well."""
+        """One sentence with key, environment and step of the first non-finite values; None if there were none."""
         parts = []
         for key in (*self.DATA, "action"):
             if read[f"guard/{key}"]:
@@ -128,27 +124,27 @@ class Guard:
         action = f"guard: {self.policy} ({POLICIES[self.policy]})"
         return f"NaN, infinite or above {LARGEST:.0e}: {'; '.join(parts)}. {action}"
 
-    def judge(
+    def end_epoch(
         self,
         read: Mapping[str, float],
         updates: int,
-        remember: Callable[[], Any],
-        recall: Callable[[Any], None],
+        snapshot: Callable[[], Any],
+        restore: Callable[[Any], None],
     ) -> str | None:
         """Apply the policy after an epoch.
 
         Args:
             read: the counters, on the host.
             updates: minibatches of the epoch.
-            remember: gives a copy of weights and optimiser.
-            recall: puts such a copy back.
+            snapshot: returns a copy of weights and optimiser.
+            restore: loads such a copy.
 
         Returns:
             What was found and done, or None.
 
         Raises:
-            TrainingAbortedError: the policy is ``abort``, or rolling back did not help, or half of what the
-                environment gave was broken for :data:`HOPELESS` epochs in a row.
+            TrainingAbortedError: the policy is ``abort``, or rolling back did not help, or half of the environment's
+                values were not finite for :data:`MAX_BAD_EPOCHS` consecutive epochs.
         """
         if read["guard/action_masks"]:
             n, row = divmod(int(read["guard_first/action_masks"]), self.rows)
@@ -156,31 +152,32 @@ class Guard:
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
         most = max(read[f"guard/{key}"] for key in self.DATA)
-        self.drowned_epochs = self.drowned_epochs + 1 if most and 2 * most >= self.rows * self.steps else 0
-        if self.drowned_epochs >= HOPELESS:
-            recall(self.good)
+        mostly_broken = most > 0 and 2 * most >= self.rows * self.steps
+        self.mostly_broken_epochs = self.mostly_broken_epochs + 1 if mostly_broken else 0
+        if self.mostly_broken_epochs >= MAX_BAD_EPOCHS:
+            restore(self.last_good)
             raise TrainingAbortedError(
-                f"{sentence}; for {self.drowned_epochs} epochs in a row at least half of what the environment gave was "
-                "broken. Look at the environment"
+                f"{sentence}; for {self.mostly_broken_epochs} epochs in a row at least half of the environment's "
+                "values were not finite. Check the environment"
             )
         if sentence is None or (self.policy == "quarantine" and not skipped):
-            self.good = remember()
-            self.unhealthy_epochs = self.bad_epochs = 0
+            self.last_good = snapshot()
+            self.stuck_epochs = self.bad_epochs = 0
             return sentence
         self.bad_epochs += 1
-        sick_weights = read["guard/action"] or not any(read[f"guard/{key}"] for key in self.DATA)
-        stuck = skipped >= updates and (sick_weights or self.policy != "skip")
-        self.unhealthy_epochs = self.unhealthy_epochs + 1 if stuck else 0
+        bad_weights = read["guard/action"] or not any(read[f"guard/{key}"] for key in self.DATA)
+        stuck = skipped >= updates and (bad_weights or self.policy != "skip")
+        self.stuck_epochs = self.stuck_epochs + 1 if stuck else 0
         if self.policy == "abort":
-            recall(self.good)
+            restore(self.last_good)
             raise TrainingAbortedError(sentence)
-        if self.policy == "rollback" or self.unhealthy_epochs >= PATIENCE:
-            recall(self.good)
+        if self.policy == "rollback" or self.stuck_epochs >= MAX_STUCK_EPOCHS:
+            restore(self.last_good)
             sentence += "; returned to the last good weights"
-            self.unhealthy_epochs = 0
-            if self.bad_epochs >= HOPELESS:
+            self.stuck_epochs = 0
+            if self.bad_epochs >= MAX_BAD_EPOCHS:
                 raise TrainingAbortedError(
-                    f"{sentence}; {self.bad_epochs} epochs in a row were like this. Lower learning_rate, or look "
-                    "at the environment named above"
+                    f"{sentence}; {self.bad_epochs} bad epochs in a row. Lower learning_rate, or check the "
+                    "environment named above"
                 )
         return sentence

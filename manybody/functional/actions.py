@@ -1,4 +1,4 @@
-"""From the range that policies act in to the units of an action space."""
+"""Scale actions from the policy's range to the units of an action space."""
 
 from torch import Tensor
 

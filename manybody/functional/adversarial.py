@@ -1,4 +1,4 @@
-"""Adversarial imitation: what the discriminator of motions loses, and what it pays (AMP, arXiv 2104.02180)."""
+"""Adversarial imitation: loss of the discriminator and style reward (AMP, arXiv 2104.02180)."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-LEAST_DOUBT = 1e-4
+MIN_FAKE_PROBABILITY = 1e-4
 """Lower limit of 1 - D, so that a style reward is at most -log 1e-4 = 9.2 times its scale."""
 
 
 def discriminator_loss(agent_logits: Tensor, demo_logits: Tensor) -> Tensor:
-    """() cross entropy of telling demonstrations (label 1) from the agent (label 0), each half of it.
+    """() cross entropy of classifying demonstrations (label 1) and the agent (label 0), each weighted by a half.
 
     1/2 (mean softplus(agent) + mean softplus(-demo)), as -log sigmoid(x) = softplus(-x).
 
@@ -46,9 +46,9 @@ def sum_of_squares(weights: Iterable[Tensor]) -> Tensor:
 def style_reward(logits: Tensor, scale: float) -> Tensor:
     """-log(max(1 - D, 1e-4)) scale of ``logits`` (...), with D = sigmoid(logit) (IsaacGymEnvs).
 
-    log(1 - D) is taken as log sigmoid(-logit), which does not lose small numbers.
+    log(1 - D) is computed as log sigmoid(-logit), which is exact for small values.
     """
-    return -scale * logsigmoid(-logits).clamp_min(math.log(LEAST_DOUBT))
+    return -scale * logsigmoid(-logits).clamp_min(math.log(MIN_FAKE_PROBABILITY))
 
 
 def accuracy(agent_logits: Tensor, demo_logits: Tensor) -> tuple[Tensor, Tensor]:

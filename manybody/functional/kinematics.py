@@ -1,4 +1,4 @@
-"""Forward kinematics: where the bodies of a skeleton are, for clip and simulator alike."""
+"""Forward kinematics of a skeleton, for clips and simulators."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from manybody.functional.rotations import quat_multiply, quat_rotate
 
 
 class BodyPose(NamedTuple):
-    """Where B bodies are in the world."""
+    """World poses of B bodies."""
 
     positions: Tensor
     """(..., B, 3) in m."""
@@ -25,8 +25,8 @@ def forward_kinematics(
 
     R_i = R_p r_i and x_i = x_p + R_p o_i for body i with parent p; the root has R_0 = r_0 at ``root_position``.
 
-    Bodies at the same depth are turned together, which takes a third of the operations. They are picked by numbers that
-    the host knows: a compiled or captured call needs no index tensors. The results are views whose components lie in
+    Bodies at the same depth are computed together, which takes a third of the operations. Their indices are known to
+    the host, so a compiled or captured call needs no index tensors. The results are views whose components are
     contiguous batches.
 
     Args:
@@ -62,7 +62,7 @@ def _together(bodies: Sequence[Tensor]) -> Tensor:
 
 
 def _by_body(values: Tensor) -> tuple[Tensor, ...]:
-    """Of ``values`` (..., B, C) each body's (..., C), a view whose components are contiguous batches."""
+    """The (..., C) of each body in ``values`` (..., B, C), a view whose components are contiguous batches."""
     return values.movedim((-2, -1), (0, 1)).contiguous().movedim(1, -1).unbind(0)
 
 

@@ -53,8 +53,8 @@ def policy_kl(mu: Tensor, sigma: Tensor, old_mu: Tensor, old_sigma: Tensor) -> T
     """KL(new || old) of diagonal Gaussians, summed over actions, (M,).
 
     ``log(s1/s0) + (s0^2 + (m1 - m0)^2) / (2 s1^2) - 1/2`` with 0 the new and 1 the old policy. RL Games adds 1e-5 to
-    the first quotient and to s1^2, which makes it negative where deviations are small: at AMP's 0.055 by 0.0016 an
-    action, more in all than the threshold that an adaptive learning rate compares it with.
+    the first quotient and to s1^2, which makes it negative where sigma is small: at AMP's sigma of 0.055 by
+    0.0016 per action, in total more than the threshold of an adaptive learning rate.
     """
     kl = torch.log(old_sigma / sigma)
     kl = kl + (sigma.square() + (old_mu - mu).square()) / (2.0 * old_sigma.square()) - 0.5

@@ -10,7 +10,7 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
     """Rotation matrix (..., 3, 3) of a unit quaternion ``quat`` (..., 4) wxyz: body axes in its columns.
 
     R = I + 2 w [v]x + 2 [v]x^2 for q = (w, v), written out. The result is a view of nine contiguous batches,
-    one for each entry, so that taking entries, rows or columns of a large batch stays fast.
+    one per entry, so that indexing entries, rows or columns of a large batch is fast.
     """
     w, x, y, z = quat.unbind(-1)
     xx, yy, zz = x * x, y * y, z * z
@@ -21,7 +21,8 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
         2 * (xy + wz), 1 - 2 * (xx + zz), 2 * (yz - wx),
         2 * (xz - wy), 2 * (yz + wx), 1 - 2 * (xx + yy),
     )  # fmt: skip
-    return torch.stack(rows).unflatten(0, (3, 3)).movedim((0, 1), (-2, -1))
+    entries: Tensor = torch.stack(rows).unflatten(0, (3, 3))
+    return entries.movedim((0, 1), (-2, -1))
 
 
 def to_body_frame(matrix: Tensor, vector: Tensor) -> Tensor:
@@ -69,10 +70,10 @@ def quat_conjugate(quat: Tensor) -> Tensor:
 
 
 def quat_rotate(quat: Tensor, vector: Tensor) -> Tensor:
-    """``vector`` (..., 3) turned by a unit quaternion ``quat`` (..., 4) wxyz.
+    """``vector`` (..., 3) rotated by a unit quaternion ``quat`` (..., 4) wxyz.
 
     v + w t + u x t with t = 2 u x v for q = (w, u): Rodrigues' formula in half angles. Like the product above, the
-    result is a view of contiguous batches, one for each component, on which a chain of rotations stays fast.
+    result is a view of contiguous batches, one per component, which keeps a chain of rotations fast.
     """
     w, x, y, z = quat.unbind(-1)
     a, b, c = vector.unbind(-1)
@@ -115,8 +116,8 @@ def quat_between(first: Tensor, second: Tensor) -> Tensor:
     )
     scalar = 1 + (a * b).sum(dim=-1, keepdim=True)
     ex, ey = torch.eye(3, dtype=a.dtype, device=a.device)[:2]
-    other = torch.where(a[..., :1].abs() < 0.9, ex, ey)  # surely not along a
-    opposite = scalar < 4 * torch.finfo(a.dtype).eps  # the cross product is then mere rounding
+    other = torch.where(a[..., :1].abs() < 0.9, ex, ey)  # not parallel to a
+    opposite = scalar < 4 * torch.finfo(a.dtype).eps  # the cross product is then rounding error
     vector = torch.linalg.cross(torch.where(opposite, other, a), torch.where(opposite, a, b))
     return torch.nn.functional.normalize(torch.cat((scalar, vector), dim=-1), dim=-1)
 

@@ -1,4 +1,4 @@
-"""Learning-rate rules as tensor operations, so that no schedule ever waits for the device."""
+"""Learning-rate rules as tensor operations: no schedule waits for the device."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ def adaptive_lr(lr: Tensor, kl: Tensor, kl_threshold: float, min_lr: float, max_
     Args:
         lr: () current learning rate.
         kl: () mean divergence of the last update.
-        kl_threshold: the divergence aimed at.
+        kl_threshold: target divergence.
         min_lr: floor.
         max_lr: cap.
         multiplier: the factor, 1.5 in RL Games.

@@ -23,12 +23,12 @@ def bounded_logstd(raw: Tensor, low: float, high: float) -> Tensor:
 
 
 def soft_value(q1: Tensor, q2: Tensor, neglogp: Tensor, alpha: Tensor) -> Tensor:
-    """``min(Q1, Q2) + alpha neglogp``: what a state is worth with its entropy (eq. 3); (M,) from (M,), alpha ()."""
+    """``min(Q1, Q2) + alpha neglogp``: value of a state with its entropy (eq. 3); (M,) from (M,), alpha ()."""
     return q1.minimum(q2) + alpha * neglogp
 
 
 def soft_target(reward: Tensor, discount: Tensor, value: Tensor) -> Tensor:
-    """``R + discount V``: what the critics learn (eq. 6); (M,) each.
+    """``R + discount V``: target of the critics (eq. 6); (M,) each.
 
     ``reward`` is the discounted sum of n rewards, ``discount`` is gamma^n, or 0 where the episode terminated.
     """

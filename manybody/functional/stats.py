@@ -26,12 +26,12 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def normalize_advantage(advantages: Tensor) -> Tensor:
-    """``(A - mean) / (std + 1e-8)`` over the batch with the unbiased deviation; (B,)."""
+    """``(A - mean) / (std + 1e-8)`` over the batch with the unbiased standard deviation; (B,)."""
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
 LARGEST = 1e15
-"""Magnitude beyond which a number counts as broken: its square still fits in float32 when a batch is summed."""
+"""Magnitude beyond which a value counts as non-finite: the squares of a batch can be summed in float32."""
 
 
 def rows_sane(x: Tensor) -> Tensor:
@@ -40,5 +40,5 @@ def rows_sane(x: Tensor) -> Tensor:
 
 
 def known_empty(mask: Tensor) -> bool:
-    """No element of ``mask`` is true, as far as can be told without waiting for a device: always false on a GPU."""
+    """Whether no element of ``mask`` is true; False on a GPU, where asking would wait for the device."""
     return mask.device.type == "cpu" and not mask.any()

@@ -29,7 +29,9 @@ class Cnn(nn.Sequential):
         """Features (M, F)."""
         if self.permute_input and input.dim() == 4:
             input = input.permute(0, 3, 1, 2)
-        return super().forward(input).flatten(1)
+        for layer in self:
+            input = layer(input)
+        return input.flatten(1)
 
 
 def channels_first(shape: Sequence[int]) -> tuple[int, ...]:
@@ -38,12 +40,12 @@ def channels_first(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def pixel_centres(size: int, like: Tensor) -> Tensor:
-    """(size,) centres of the pixels of an edge that goes from -1 to 1."""
+    """(size,) centres of the pixels of an edge from -1 to 1."""
     return (2.0 * torch.arange(size, dtype=like.dtype, device=like.device) + 1.0) / size - 1.0
 
 
 class CoordConv2d(nn.Conv2d):
-    """A convolution that also sees where each pixel is, x and y from -1 to 1 (Liu et al. 2018, arXiv 1807.03247)."""
+    """A convolution with the coordinates of each pixel as inputs, from -1 to 1 (Liu et al. 2018, arXiv 1807.03247)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: int) -> None:
         super().__init__(in_channels + 2, out_channels, kernel_size, stride, padding)
@@ -57,7 +59,7 @@ class CoordConv2d(nn.Conv2d):
 
 
 class SpatialSoftArgmax(nn.Module):
-    """Where each channel is bright: the mean position under its softmax (Levine et al. 2016, arXiv 1504.00702).
+    """The mean position of each channel under its softmax (Levine et al. 2016, arXiv 1504.00702).
 
     Positions run from -1 at the first to 1 at the last row and column.
     """
@@ -74,8 +76,8 @@ class SpatialSoftArgmax(nn.Module):
 def _layer_norm(channels: int) -> nn.Module:
     """Over all channels and pixels of one sample, with a factor and an offset per channel.
 
-    RL Games 1.6.5 takes the moments of each channel over the whole batch instead, so that what a network says
-    about one observation depends on the others beside it.
+    RL Games 1.6.5 computes the moments of each channel over the whole batch instead, so that the output for one
+    observation depends on the rest of the batch.
     """
     return nn.GroupNorm(1, channels)
 
@@ -135,7 +137,7 @@ def build_cnn(
 
 
 def _size_after(size: list[int], conv: ConvConfig, index: int, input_shape: Sequence[int]) -> list[int]:
-    """Height and width that a convolution leaves."""
+    """Height and width after a convolution."""
     if min(size) + 2 * conv.padding < conv.kernel_size:
         pixels = " x ".join(map(str, size))
         raise ValueError(

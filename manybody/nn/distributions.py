@@ -1,4 +1,4 @@
-"""Action distributions as values: parameters in, samples and log-probabilities out, no state."""
+"""Action distributions: immutable values of their parameters."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -10,10 +10,10 @@ from manybody.functional.policy import gaussian_entropy, gaussian_neglogp, polic
 
 
 class Distribution(Protocol):
-    """What every policy is, whatever its actions are: M independent distributions side by side."""
+    """The interface of action distributions: M independent ones."""
 
     def parameters(self) -> dict[str, Tensor]:
-        """(M, .) by the name under which models return and rollouts store them."""
+        """(M, .) by their names in model outputs and rollouts."""
 
     def sample(self) -> Tensor:
         """One action per row, from torch's global generator."""
@@ -81,8 +81,8 @@ class Categorical(NamedTuple):
     def sample(self) -> Tensor:
         """(M,) int64.
 
-        The largest of p_k / e_k with e_k from Exp(1) falls on k with probability p_k (the exponential race): no
-        draw waits for the device, and what has probability zero is never drawn.
+        The largest of p_k / e_k with e_k from Exp(1) is at k with probability p_k (the exponential race). Sampling does
+        not wait for the device, and an action of probability zero is never drawn.
         """
         probs = self.logits.softmax(dim=-1)
         return (probs / torch.empty_like(probs).exponential_().clamp_min(1e-30)).argmax(dim=-1)
@@ -143,7 +143,7 @@ class MultiCategorical(NamedTuple):
 
 
 def joined(logits: Tensor | Sequence[Tensor]) -> Tensor:
-    """(M, sum of sizes) from logits (M, A_k) of each head, which models of RL Games' kind return."""
+    """(M, sum of sizes) from logits (M, A_k) of each head, as RL Games' models return them."""
     return logits if isinstance(logits, Tensor) else torch.cat(tuple(logits), dim=-1)
 
 

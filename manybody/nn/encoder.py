@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 
 
 class DictEncoder(nn.Module):
-    """Each key of an observation through an encoder of its own, concatenated in the order given.
+    """One encoder per key of an observation, concatenated in order.
 
     Args:
         encoders: by key, from (M, *shape) to (M, F_key).
@@ -24,7 +24,7 @@ class DictEncoder(nn.Module):
     def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.names: dict[str, str] = {}
-        """Key to the attribute that holds its encoder: a key itself need not be fit for one."""
+        """Key to the attribute that holds its encoder: a key may not be a valid attribute name."""
         for key, encoder in encoders.items():
             self.names[key] = f"{key.replace('.', '_')}_encoder"
             self.add_module(self.names[key], encoder)
@@ -74,7 +74,7 @@ def build_dict_encoder(
         encoders = dict.fromkeys(shapes, EncoderConfig())
     if set(encoders) != set(shapes):
         raise ValueError(
-            f"given for {', '.join(encoders)}; expected one for each key of the observation: {', '.join(shapes)} "
+            f"got {', '.join(encoders)}; expected one for each key of the observation: {', '.join(shapes)} "
             "(an empty block flattens its key)"
         )
     built: dict[str, nn.Module] = {}
@@ -89,13 +89,13 @@ def build_dict_encoder(
 
 
 def _refuse_images(shapes: Mapping[str, Sequence[int]]) -> None:
-    """Raises ValueError, with the YAML to write, for observations that hold an image."""
+    """Raise ValueError, with the YAML to write, if an observation is an image."""
     images = [key for key, shape in shapes.items() if len(shape) == 3]
     if not images:
         return
     cnn = "{cnn: {type: conv2d, activation: relu, convs: [{filters: 32, kernel_size: 3, strides: 2, padding: 1}]}}"
     blocks = ", ".join(f"{key}: {cnn if key in images else '{}'}" for key in shapes)
     raise ValueError(
-        f"none given for {', '.join(f'{key} {tuple(shapes[key])}' for key in images)}, which looks like an image; "
+        f"missing for {', '.join(f'{key} {tuple(shapes[key])}' for key in images)}, which looks like an image; "
         f"write for example 'encoders: {{{blocks}}}' under network (an empty block flattens its key)"
     )

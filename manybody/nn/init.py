@@ -12,8 +12,8 @@ from manybody.config.network import InitializerConfig
 Initializer = Callable[[Tensor], Any]
 
 
-_DEVIATION_CUT_AT_TWO = 0.8796256610342398
-"""Standard deviation of a standard normal distribution cut off at +-2."""
+_TRUNCATED_NORMAL_STD = 0.8796256610342398
+"""Standard deviation of a standard normal distribution truncated at +-2."""
 
 
 def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -> None:
@@ -22,7 +22,7 @@ def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -
     fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
     if mode not in fans:
         raise ValueError(f"variance_scaling_initializer: mode {mode!r} (known: {', '.join(fans)})")
-    std = math.sqrt(scale / max(1.0, fans[mode])) / _DEVIATION_CUT_AT_TWO
+    std = math.sqrt(scale / max(1.0, fans[mode])) / _TRUNCATED_NORMAL_STD
     nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
@@ -51,7 +51,7 @@ def initializer(name: str, **arguments: Any) -> Initializer:
 
 
 def initialize(module: nn.Module, settings: InitializerConfig) -> None:
-    """Draw the weight of every linear and convolutional layer in ``module`` by ``settings``; biases become zero."""
+    """Initialise the weight of every linear and convolutional layer in ``module``; biases become zero."""
     draw = initializer(settings.name, **settings.arguments)
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):

@@ -22,7 +22,7 @@ def _norm(normalization: str | None, width: int) -> nn.Module | None:
 
 
 class D2RLNet(nn.Module):
-    """Dense MLP whose every layer but the first also sees the input (Sinha et al. 2020, arXiv 2010.09163).
+    """MLP in which every layer but the first also receives the input (Sinha et al. 2020, arXiv 2010.09163).
 
     As in RL Games, the first layer normalises after its activation and the others before it.
     """
@@ -47,7 +47,7 @@ class D2RLNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, units[-1]) from (M, input_size)."""
-        out = self.norm_layers[0](self.activations[0](self.linears[0](x)))
+        out: Tensor = self.norm_layers[0](self.activations[0](self.linears[0](x)))
         for index in range(1, len(self.linears)):
             out = self.linears[index](torch.cat([out, x], dim=-1))
             out = self.activations[index](self.norm_layers[index](out))

@@ -10,7 +10,7 @@ from manybody.functional.stats import merge_moments
 
 
 class RunningMeanStd(nn.Module):
-    """Shifts and scales by the mean and deviation of everything seen in training mode.
+    """Shifts and scales by the mean and standard deviation of all inputs in training mode.
 
     ``y = clamp((x - mean) / sqrt(var + epsilon), -5, 5)``. In training mode each call first merges the batch into the
     statistics; in eval mode they stay as they are. The buffers are float64 and named as in RL Games' checkpoints.
@@ -70,7 +70,7 @@ class RunningMeanStd(nn.Module):
         return self.running_mean.float().reshape(self.stat_shape), std.reshape(self.stat_shape)
 
     def forward(self, x: Tensor, denorm: bool = False, mask: Tensor | None = None) -> Tensor:
-        """Normalise ``x`` (B, *insize); with ``denorm`` the inverse, of an input kept within +-5."""
+        """Normalise ``x`` (B, *insize); with ``denorm`` the inverse, of an input clamped to +-5."""
         if self.training and not denorm:
             self.update(x, mask)
         mean, std = self._moments()
@@ -101,7 +101,7 @@ def observation_normalizer(shape: tuple[int, ...] | Mapping[str, tuple[int, ...]
 
 
 class MovingMeanStd(nn.Module):
-    """Exponentially weighted mean and deviation (``normalize_rms_advantage``).
+    """Exponentially weighted mean and standard deviation (``normalize_rms_advantage``).
 
     ``m <- momentum m + (1 - momentum) batch_mean``, the same for the mean square; both start from the first batch.
     """

@@ -20,11 +20,12 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, out_channels, H, W) from (M, in_channels, H, W)."""
-        return self.conv(x)
+        out: Tensor = self.conv(x)
+        return out
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(relu(x))))``, (M, C, H, W) both ways."""
+    """``x + conv(relu(conv(relu(x))))``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,8 +33,9 @@ class ResidualBlock(nn.Module):
         self.conv2 = ConvBlock(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
-        return x + self.conv2(self.conv1(x.relu()).relu())
+        """(M, C, H, W) from (M, C, H, W)."""
+        residual: Tensor = self.conv2(self.conv1(x.relu()).relu())
+        return x + residual
 
 
 class ImpalaBlock(nn.Module):
@@ -48,7 +50,8 @@ class ImpalaBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, out_channels, ceil(H / 2), ceil(W / 2)) from (M, in_channels, H, W)."""
-        return self.res_block2(self.res_block1(self.max_pool(self.conv(x))))
+        out: Tensor = self.res_block2(self.res_block1(self.max_pool(self.conv(x))))
+        return out
 
 
 def build_impala(

@@ -31,11 +31,11 @@ class RnnWithDones(nn.Module):
         return tuple(torch.zeros(shape, device=device) for _ in range(self.num_states))
 
     def _run(self, x: Tensor, states: States) -> tuple[Tensor, States]:
-        """The bare layer."""
+        """Run the layer without resets."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, states: States, dones: Tensor | None = None) -> tuple[Tensor, States]:
-        """Output (S, L, units) and final state; () with ``dones``: learning begins each sequence with a stored one.
+        """Output (S, L, units) and final state; with ``dones`` the state is (): training uses stored states.
 
         Args:
             x: (S, L, I), S sequences of L steps.
@@ -45,10 +45,10 @@ class RnnWithDones(nn.Module):
         if dones is None:
             return self._run(x, states)
         begins = dones.bool()
-        # Counting episodes on the CPU waits for nothing, and one call is several times as quick as L. Compiled code
-        # would be made anew for every number of them.
+        # On the CPU, counting episodes waits for nothing, and one call is several times faster than L. Compiled code
+        # would be recompiled for every number of episodes.
         countable = x.device.type == "cpu" and not torch.compiler.is_compiling()
-        if countable and (episodes := _Episodes(begins)).pays:
+        if countable and (episodes := _Episodes(begins)).is_faster:
             output, _ = self._run(episodes.split(x), episodes.initial(states))
             return episodes.join(output), ()
         outputs = []
@@ -80,8 +80,8 @@ class _Episodes:
         self.starting = begins[:, 0].unsqueeze(-1)
 
     @property
-    def pays(self) -> bool:
-        """The padding is less work than a call for every step."""
+    def is_faster(self) -> bool:
+        """Whether padding costs less than one call per step."""
         return math.prod(self.shape) <= 2 * math.prod(self.size)
 
     def split(self, x: Tensor) -> Tensor:
@@ -111,7 +111,8 @@ class LSTMWithDones(RnnWithDones):
         super().__init__(nn.LSTM(input_size, units, layers, batch_first=True))
 
     def _run(self, x: Tensor, states: States) -> tuple[Tensor, States]:
-        return self.rnn(x, states)
+        output, states = self.rnn(x, states)
+        return output, states
 
 
 class GRUWithDones(RnnWithDones):
@@ -128,7 +129,7 @@ class GRUWithDones(RnnWithDones):
 
 
 class IdentityRNN(nn.Module):
-    """No memory under the face of one: the input comes out, the state (layers, S, 1) stays.
+    """The interface of a recurrent layer without recurrence: the output is the input.
 
     Raises:
         ValueError: ``units`` is not the width of the input.
@@ -137,11 +138,11 @@ class IdentityRNN(nn.Module):
     def __init__(self, input_size: int, units: int, layers: int) -> None:
         super().__init__()
         if units != input_size:
-            raise ValueError(f"units: {units} given; 'identity' passes its input through, whose width is {input_size}")
+            raise ValueError(f"units: got {units}; expected {input_size}, the width of the input, for 'identity'")
         self.layers = layers
 
     def initial_states(self, num_seqs: int, device: torch.device) -> States:
-        """Return zeros of width 1, so that callers need not ask whether there is an RNN."""
+        """Return zeros of width 1."""
         return (torch.zeros((self.layers, num_seqs, 1), device=device),)
 
     @override

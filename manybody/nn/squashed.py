@@ -1,4 +1,4 @@
-"""The policy of soft actor-critic as a value: a Gaussian squashed into (-1, 1)."""
+"""The action distribution of soft actor-critic: a Gaussian squashed into (-1, 1)."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ class SquashedGaussian(NamedTuple):
     mu: Tensor
     """Mean before the tanh."""
     log_sigma: Tensor
-    """Logarithm of the deviation before the tanh."""
+    """Logarithm of the standard deviation before the tanh."""
 
     def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The actions that standard normal ``noise`` (M, A) stands for, with gradients to both parameters.
+        """Transform standard normal ``noise`` (M, A) to actions, with gradients to both parameters.
 
         Returns:
             Actions (M, A) in (-1, 1) and their negative log-density (M,).

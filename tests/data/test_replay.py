@@ -145,7 +145,7 @@ def test_saved_and_put_back(steps):
 def test_another_size_is_refused():
     memory = buffer(capacity=10, rows=2)
     add(memory, 0)
-    with pytest.raises(ValueError, match="given 5 steps of 2 rows; expected 2 steps of 5 rows"):
+    with pytest.raises(ValueError, match="got 5 steps of 2 rows; expected 2 steps of 5 rows"):
         buffer(capacity=10, rows=5).load_state_dict(memory.state_dict())
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from manybody.engine.guard import HOPELESS, PATIENCE, POLICIES, Guard, TrainingAbortedError
+from manybody.engine.guard import MAX_BAD_EPOCHS, MAX_STUCK_EPOCHS, POLICIES, Guard, TrainingAbortedError
 from manybody.engine.metrics import read_to_host
 
 CPU = torch.device("cpu")
@@ -79,26 +79,26 @@ def test_only_skip_leaves_out_updates_for_broken_samples(policy):
     assert bool(guard.healthy_update(torch.tensor(1.0), torch.tensor(1.0))) is (policy != "skip")
 
 
-# --- judging an epoch --------------------------------------------------------------------------------------------
+# --- the end of an epoch --------------------------------------------------------------------------------------------
 
 
 class Weights:
-    """What ``judge`` remembers and recalls; epoch n leaves weights n."""
+    """The state that ``end_epoch`` snapshots and restores; epoch n leaves weights n."""
 
     def __init__(self, policy):
         self.guard = Guard(policy, 6, CPU)
         self.guard.clean("obs", 3, torch.zeros(6, 1))  # four steps of six rows
         self.now = 0
-        self.guard.remember(0)
+        self.guard.last_good = 0
 
     def epoch(self, obs=0, skipped=0):
         self.now += 1
         read = dict.fromkeys((f"guard/{key}" for key in Guard.KEYS), 0.0)
         read |= dict.fromkeys((f"guard_first/{key}" for key in Guard.KEYS), 0.0)
         read |= {"guard/obs": float(obs), "guard/skipped_updates": float(skipped)}
-        return self.guard.judge(read, UPDATES, lambda: self.now, self._recall)
+        return self.guard.end_epoch(read, UPDATES, lambda: self.now, self._restore)
 
-    def _recall(self, good):
+    def _restore(self, good):
         self.now = good
 
 
@@ -113,7 +113,7 @@ def test_quarantine_keeps_what_was_learned_beside_broken_samples():
     weights = Weights("quarantine")
     assert all("obs of environment 0" in weights.epoch(obs=1) for _ in range(100))
     assert weights.now == 100
-    for _ in range(PATIENCE):
+    for _ in range(MAX_STUCK_EPOCHS):
         sentence = weights.epoch(skipped=UPDATES)
     assert weights.now == 100 and "returned to the last good weights" in sentence  # not to those of 100 epochs ago
 
@@ -126,9 +126,9 @@ def test_rollback_returns_at_once_even_before_the_first_good_epoch():
 
 
 @pytest.mark.parametrize("policy", ["quarantine", "skip"])
-def test_weights_that_no_minibatch_can_use_are_given_up_after_some_patience(policy):
+def test_weights_that_no_minibatch_can_use_are_rolled_back_after_some_epochs(policy):
     weights = Weights(policy)
-    for _ in range(PATIENCE - 1):
+    for _ in range(MAX_STUCK_EPOCHS - 1):
         assert "returned" not in weights.epoch(skipped=UPDATES)
     assert "returned" in weights.epoch(skipped=UPDATES) and weights.now == 0
 
@@ -142,10 +142,10 @@ def test_skip_waits_as_long_as_an_environment_is_broken():
 def test_an_environment_most_of_which_stays_broken_ends_training(policy):
     """6 rows and 4 steps: 12 broken ones are half of all, 11 are fewer."""
     weights = Weights(policy)
-    for obs in (*[12] * (HOPELESS - 1), 11, *[12] * (HOPELESS - 1)):
+    for obs in (*[12] * (MAX_BAD_EPOCHS - 1), 11, *[12] * (MAX_BAD_EPOCHS - 1)):
         weights.epoch(obs=obs)
-    good = weights.guard.good
-    with pytest.raises(TrainingAbortedError, match=f"for {HOPELESS} epochs in a row at least half"):
+    good = weights.guard.last_good
+    with pytest.raises(TrainingAbortedError, match=f"for {MAX_BAD_EPOCHS} epochs in a row at least half"):
         weights.epoch(obs=12)
     assert weights.now == good
 
@@ -165,12 +165,12 @@ def test_abort_returns_to_the_last_good_weights_and_raises():
 
 def test_rollbacks_that_do_not_help_end_training():
     weights = Weights("rollback")
-    for _ in range(HOPELESS - 1):
+    for _ in range(MAX_BAD_EPOCHS - 1):
         weights.epoch(obs=1)
-    with pytest.raises(TrainingAbortedError, match=f"{HOPELESS} epochs in a row were like this"):
+    with pytest.raises(TrainingAbortedError, match=f"{MAX_BAD_EPOCHS} bad epochs in a row"):
         weights.epoch(obs=1)
     weights = Weights("rollback")
-    for _ in range(5):  # a good epoch in between starts the count anew
-        for _ in range(HOPELESS - 1):
+    for _ in range(5):  # a good epoch in between resets the count
+        for _ in range(MAX_BAD_EPOCHS - 1):
             weights.epoch(obs=1)
         weights.epoch()

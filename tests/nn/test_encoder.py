@@ -38,7 +38,7 @@ def test_vectors_without_encoders_are_flattened_in_the_order_of_the_space():
 
 
 def test_an_image_without_an_encoder_is_refused_with_the_yaml_to_write():
-    with pytest.raises(ValueError, match=r"none given for image \(8, 8, 3\), which looks like an image") as caught:
+    with pytest.raises(ValueError, match=r"missing for image \(8, 8, 3\), which looks like an image") as caught:
         build_dict_encoder(SHAPES, None)
     text = str(caught.value).split("'")[1]
     assert build_dict_encoder(SHAPES, encoders(**yaml.safe_load(text)["encoders"]))[1] == 32 * 4 * 4 + 5 + 6
@@ -50,9 +50,7 @@ def test_an_empty_block_flattens_even_an_image():
 
 @pytest.mark.parametrize("given", [{"image": {}, "proprio": {}}, {"image": {}, "proprio": {}, "grid": {}, "sound": {}}])
 def test_missing_and_unknown_keys_name_both_lists(given):
-    with pytest.raises(
-        ValueError, match=r"given for image, proprio.*; expected one for each key .*: image, proprio, grid"
-    ):
+    with pytest.raises(ValueError, match=r"got image, proprio.*; expected one for each key .*: image, proprio, grid"):
         build_dict_encoder(SHAPES, encoders(**given))
 
 

@@ -48,8 +48,8 @@ def test_resets_are_those_of_stepping_through(name, dones, as_float):
     expected, _ = one_by_one(rnn, x, states, dones)
     slopes = torch.randn(expected.shape)
     (wanted,) = torch.autograd.grad((expected * slopes).sum(), x)
-    for pays in (True, False):
-        with patch.object(_Episodes, "pays", pays):
+    for faster in (True, False):
+        with patch.object(_Episodes, "is_faster", faster):
             output, after = rnn(x, states, flags)
         torch.testing.assert_close(output, expected)
         torch.testing.assert_close(torch.autograd.grad((output * slopes).sum(), x)[0], wanted)
@@ -92,7 +92,7 @@ def test_identity():
     output, after = rnn(x, states, torch.ones(2, 4))
     assert output is x
     assert after is states
-    with pytest.raises(ValueError, match="units: 4 given; 'identity' passes its input through, whose width is 3"):
+    with pytest.raises(ValueError, match="units: got 4; expected 3, the width of the input"):
         build_rnn("identity", 3, 4, 1)
 
 

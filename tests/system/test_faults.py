@@ -11,7 +11,7 @@ from toy_env import Fault, FaultyEnv, all_finite, toy_params
 from manybody.algos.a2c import A2CAgent
 from manybody.config import parse_params
 from manybody.engine.checkpoint import load_checkpoint
-from manybody.engine.guard import PATIENCE, POLICIES, TrainingAbortedError
+from manybody.engine.guard import MAX_STUCK_EPOCHS, POLICIES, TrainingAbortedError
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
 
@@ -166,7 +166,7 @@ def test_weights_broken_from_outside_are_given_up(capsys, policy, value):
         assert agent.epoch_num == 2
     else:
         agent.train()
-        wait = 1 if policy == "rollback" else PATIENCE
+        wait = 1 if policy == "rollback" else MAX_STUCK_EPOCHS
         assert f"epoch {1 + wait}: NaN, infinite" in (err := capsys.readouterr().err)
         assert "action of environment 0 at step 0" in err and "returned to the last good weights" in err
         assert f"epoch {2 + wait}:" not in err  # and all is well

@@ -182,10 +182,10 @@ REFUSED = [
     ({"encoders": {"image": None}}, r"network.encoders: given for image; expected none: .* shape \(3,\)"),
     (
         {"encoders": {"image": None}, "input_shape": DICT},
-        "network.encoders: given for image; .*: image, proprio",
+        "network.encoders: got image; .*: image, proprio",
     ),
-    ({"input_shape": DICT}, r"network.encoders: none given for image .*'encoders: \{image: \{cnn: "),
-    ({"rnn": {"name": "identity", "units": 5}}, "network.rnn: units: 5 given; .* whose width is 8"),
+    ({"input_shape": DICT}, r"network.encoders: missing for image .*'encoders: \{image: \{cnn: "),
+    ({"rnn": {"name": "identity", "units": 5}}, "network.rnn: units: got 5; expected 8, the width of the input"),
     ({"resnet": True, "cnn": {"conv_depths": [4]}}, r"network.cnn: expected an image .* has shape \(3,\)"),
     ({"resnet": True, "cnn": {"conv_depths": [4]}, "input_shape": DICT}, "use actor_critic with encoders"),
 ]

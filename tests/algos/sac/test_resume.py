@@ -91,7 +91,7 @@ def test_without_the_memory_it_is_said_and_collected_anew(tmp_path, capsys):
 def test_a_memory_of_another_size_is_told(tmp_path, capsys):
     first = train(params(tmp_path, save_replay_buffer=True))
     resumed = train(params(tmp_path, replay_buffer_size=64), checkpoint=checkpoint(first, N))
-    assert "given 25 steps of 16 rows; expected 4 steps of 16 rows" in capsys.readouterr().err
+    assert "got 25 steps of 16 rows; expected 4 steps of 16 rows" in capsys.readouterr().err
     assert len(resumed.replay_buffer) == 64
 
 

@@ -27,7 +27,7 @@ from manybody.engine.checkpoint import (
     save_checkpoint,
 )
 from manybody.engine.checkpoint.kept import Checkpoints
-from manybody.engine.random_state import rng_state, set_rng_state
+from manybody.engine.rng import rng_state, set_rng_state
 
 
 @pytest.fixture
