@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from typing_extensions import override
 
+from manybody.algos.a2c.config import CentralValueConfig
 from manybody.algos.session import Session
 from manybody.compat.agent_state import AgentState
 from manybody.compat.environments import create_legacy_env
@@ -80,7 +81,7 @@ class LegacyAgent(AgentState):
         self.config["network"] = builder.load(params)
         section = self.config.get("central_value_config")
         if section is not None:
-            section = self.config["central_value_config"] = plain(section)
+            section = self.config["central_value_config"] = LegacyConfig(plain(section), CentralValueConfig)
             section.setdefault("model", {"name": "central_value"})
             section["network"] = builder.load(section)
 

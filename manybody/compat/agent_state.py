@@ -136,6 +136,8 @@ class AgentState(A2CBase):
             if "assymetric_vf_optimizer" in weights:
                 optimizer = self.central_value_net.optimizer
                 load_optimizer(optimizer, weights, "assymetric_vf_optimizer", WEIGHTS)
+                for group in optimizer.param_groups:  # a number in files of RL Games
+                    group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=self.device)
         load_optimizer(self.optimizer, weights, "optimizer", WEIGHTS)
         check_values(weights, WEIGHTS, ("last_lr",))
         self.last_lr = number(weights, "last_lr", WEIGHTS, float(self.optimizer.param_groups[0]["lr"]))

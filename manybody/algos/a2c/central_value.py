@@ -219,6 +219,12 @@ class CentralValueTrain(nn.Module):
             **self.recurrent.sequences(),
         }
         self.dataset.update_values_dict(batch)
+        return self.learn(epoch, frame)
+
+    def learn(self, epoch: int, frame: int) -> dict[str, Tensor]:
+        """Make ``mini_epochs`` passes over the dataset; for arguments and result see :meth:`train_net`."""
+        if self.config.freeze_critic:
+            return {}
         self._schedule(epoch, frame)
         means = EpochMeans()
         self.model.train()

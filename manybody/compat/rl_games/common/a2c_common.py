@@ -352,7 +352,8 @@ class _Learner(A2CBase):
                 max_epochs=self.max_epochs,
                 multi_gpu=self.multi_gpu,
                 zero_rnn_on_done=self.zero_rnn_on_done,
-            ).to(self.ppo_device)
+            )
+            self.central_value_net.guard = self.guard
         self.dataset = datasets.PPODataset(
             *(self.batch_size, self.minibatch_size, self.is_discrete, self.is_rnn),
             *(self.ppo_device, self.seq_length),
