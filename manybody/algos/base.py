@@ -22,8 +22,8 @@ from manybody.engine.checkpoint import (
     load_checkpoint,
     require,
 )
-from manybody.engine.checkpoint.adoption import best_return, counter, policy_state
-from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
+from manybody.engine.checkpoint.rl_games import policy_state
+from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.console import warn
 from manybody.engine.extras import ExtrasMetrics
 from manybody.engine.guard import Guard

@@ -11,9 +11,8 @@ from typing_extensions import override
 from manybody.algos.a2c.rollout import A2CBase
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
-from manybody.engine.checkpoint.adoption import best_return, counter, number
-from manybody.engine.checkpoint.finite import check_values
 from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.engine.checkpoint.values import best_return, check_values, counter, number
 
 CHANGEABLE = (
     "grad_norm",

@@ -13,10 +13,9 @@ from manybody.config import ConfigError, Problem, dump, load_yaml
 from manybody.config.files import TEMPORARY
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
-from manybody.engine.checkpoint.adoption import best_return, counter
-from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.checkpoint.kept import of_kind
 from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.launch.interpolation import resolved
 from manybody.launch.overrides import read

@@ -12,7 +12,7 @@ from manybody.config import ConfigError, Problem, Section, load_yaml
 from manybody.config.errors import shown
 from manybody.config.files import expanded
 from manybody.engine.checkpoint import CheckpointError, load_checkpoint
-from manybody.engine.checkpoint.adoption import counter
+from manybody.engine.checkpoint.values import counter
 from manybody.engine.metrics import enough_games
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type

@@ -14,7 +14,7 @@ from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import autocast
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
-from manybody.engine.checkpoint.adoption import adopt_moments, central_value_state
+from manybody.engine.checkpoint.rl_games import central_value_state, load_adam_moments
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam, LinearScheduler
@@ -292,7 +292,7 @@ class CentralValueTrain(nn.Module):
         """Load the weights and moments of an RL Games checkpoint (from 1.6.5 on); return what restarts."""
         self.set_weights(weights, path)
         given, state = weights["assymetric_vf_nets"], weights.get("assymetric_vf_optimizer")
-        adopted = adopt_moments(self.optimizer, dict(self.named_parameters()), given, state)
+        adopted = load_adam_moments(self.optimizer, dict(self.named_parameters()), given, state)
         return [] if adopted else ["the moments of the central value's optimiser"]
 
     def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:

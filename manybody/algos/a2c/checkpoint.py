@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from manybody.engine.checkpoint import named, plain_optimizer
-from manybody.engine.checkpoint.adoption import central_value_state, policy_state
+from manybody.engine.checkpoint.rl_games import central_value_state, policy_state
 from manybody.registry import Layout
 
 IN_MODEL = ("running_mean_std", "value_mean_std")

@@ -18,7 +18,8 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import autocast, compiled
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
-from manybody.engine.checkpoint.adoption import adopt_moments, learning_rate
+from manybody.engine.checkpoint.rl_games import load_adam_moments
+from manybody.engine.checkpoint.values import learning_rate
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
 from manybody.engine.optim import GuardedAdam, make_scheduler
@@ -519,7 +520,7 @@ class OnPolicyAgent(A2CBase):
         if rate is not None:
             self.last_lr = torch.full_like(self.last_lr, rate)
             self.update_lr(self.last_lr)
-        if not adopt_moments(self.optimizer, dict(self.model.named_parameters()), weights["model"], state):
+        if not load_adam_moments(self.optimizer, dict(self.model.named_parameters()), weights["model"], state):
             anew.append("the optimiser's moments")
         return anew
 

@@ -14,7 +14,7 @@ from manybody.algos.spaces import observation_shape
 from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
-from manybody.engine.checkpoint.adoption import policy_state
+from manybody.engine.checkpoint.rl_games import policy_state
 from manybody.engine.play_guard import PlayGuard, not_chosen_from
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes

@@ -28,7 +28,7 @@ from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
 from manybody.engine.checkpoint import load_optimizer, require
-from manybody.engine.checkpoint.adoption import number
+from manybody.engine.checkpoint.values import number
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam

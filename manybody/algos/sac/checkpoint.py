@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from manybody.engine.checkpoint import named, plain_optimizer, require
-from manybody.engine.checkpoint.adoption import adopt_moments
+from manybody.engine.checkpoint.rl_games import load_adam_moments
 from manybody.engine.checkpoint.untrusted import CheckpointError
 from manybody.registry import Layout
 
@@ -102,7 +102,7 @@ def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[
     for part, prefix in own.items():
         name = f"{part}_optimizer"
         learned = {key: value for key, value in parameters.items() if key.startswith(prefix)}
-        if not adopt_moments(getattr(agent, name), learned, given, weights.get(name)):
+        if not load_adam_moments(getattr(agent, name), learned, given, weights.get(name)):
             anew.append(f"the moments of {name}")
     return anew
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from manybody.config.files import expanded, write_whole
-from manybody.engine.checkpoint.finite import check_values
 from manybody.engine.checkpoint.untrusted import (
     MAX_PICKLE,
     NUMPY_STAND_INS,
@@ -23,6 +22,7 @@ from manybody.engine.checkpoint.untrusted import (
     uncompiled,
     with_arrays,
 )
+from manybody.engine.checkpoint.values import check_values
 from manybody.registry import built_in
 
 FORMAT = 1

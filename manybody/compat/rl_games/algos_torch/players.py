@@ -18,7 +18,7 @@ from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd
 from manybody.compat.rl_games.common.player import BasePlayer
 from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
-from manybody.engine.checkpoint.adoption import policy_state
+from manybody.engine.checkpoint.rl_games import policy_state
 from manybody.engine.play_guard import PlayGuard, not_chosen_from
 from manybody.envs import spaces
 from manybody.functional.actions import rescale_actions

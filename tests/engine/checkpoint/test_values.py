@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from manybody.engine.checkpoint.finite import OPTIMIZERS, WEIGHTS, check_values
 from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, check_values
 
 
 def state():

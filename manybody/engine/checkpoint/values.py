@@ -1,4 +1,4 @@
-"""Whether the values that a checkpoint holds are finite and possible, before anything is computed with them."""
+"""Checks of the values in a checkpoint: finite tensors, counters, returns, learning rates."""
 
 import math
 import os
@@ -10,9 +10,9 @@ from torch import Tensor
 from manybody.engine.checkpoint.untrusted import CheckpointError
 
 STATISTICS = "_mean_std"
-"""Ending of the keys of running statistics, which some files keep next to the model."""
+"""Suffix of the keys of running statistics that some files keep outside the model."""
 POLICY = ("model", "actor", "critic", "critic_target", STATISTICS)
-"""What a policy and its value function are computed with."""
+"""Weights and statistics of a policy and its value function."""
 WEIGHTS = (*POLICY, "assymetric_vf_nets", "central_val_stats", "log_alpha")
 OPTIMIZERS = (
     *("optimizer", "assymetric_vf_optimizer"),
@@ -75,3 +75,58 @@ def _wrong(name: str, value: Tensor | float) -> str | None:
     if not signed and value.numel() and not value.is_complex() and float(value.min()) < 0:
         return f"the negative value {float(value.min()):g}"
     return None
+
+
+def number(weights: Mapping[str, Any], key: str, path: str, default: float) -> float:
+    """Read a number, which may be stored as a tensor of one element.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    value = weights.get(key, default)
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = float(value)
+    if type(value) not in (int, float, bool):
+        given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)[:60]
+        raise CheckpointError(path, key, given, "a number", "The file is damaged or of another program.")
+    return value
+
+
+def best_return(weights: Mapping[str, Any], path: str, default: float) -> float:
+    """Read the best mean return; -inf where no episode had ended.
+
+    Raises:
+        CheckpointError: it is NaN, infinite or not a number.
+    """
+    key = "last_mean_rewards"
+    value = number(weights, key, path, default)
+    if not value < math.inf:
+        raise CheckpointError(path, key, repr(value), "a finite number", "The file is damaged.")
+    return value
+
+
+def counter(weights: Mapping[str, Any], key: str, path: str) -> int:
+    """Read a counter; 0 where there is none, as in files of RL Games up to 1.1.
+
+    Raises:
+        CheckpointError: it is not a whole number from 0 up.
+    """
+    value = number(weights, key, path, 0)
+    if not (0 <= value < 2**63 and value == int(value)):
+        raise CheckpointError(path, key, repr(value), "a whole number from 0 up", "The file is damaged.")
+    return int(value)
+
+
+def learning_rate(state: Any, path: str, field: str = "optimizer") -> float | None:
+    """Read the learning rate from the state of an optimiser; None where there is none.
+
+    Raises:
+        CheckpointError: it is not a finite number from 0 up.
+    """
+    groups = state.get("param_groups") if isinstance(state, Mapping) else None
+    if not (isinstance(groups, list) and groups and isinstance(groups[0], Mapping) and "lr" in groups[0]):
+        return None
+    rate = number(groups[0], "lr", path, 0.0)
+    if not (math.isfinite(rate) and rate >= 0):
+        raise CheckpointError(path, f"{field}.lr", repr(rate), "a finite number from 0 up", "The file is damaged.")
+    return rate
