@@ -136,7 +136,7 @@ class Runner:
         )
         device = params.config.get("device", "cpu")
         if not has_device(device):
-            what = f"given {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+            what = f"got {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
             raise ConfigError([Problem("params.config.device", what)])
         return params
 

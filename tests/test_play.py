@@ -160,7 +160,7 @@ def test_a_file_says_what_a_checkpoint_without_its_run_plays(at, tmp_path, refus
     assert "--fil: unknown option; did you mean '--file'?" in refused(f"--fil={file}", command=train.main)
     for words in (["--file"], ["--file="], ["--file", "--video"]):
         assert "--file: given" in refused(*words) and "expected the path" in refused(*words, command=train.main)
-    assert f"--file: given {file}, b.yaml; expected one file" in refused("--file", file, "--file=b.yaml")
+    assert f"--file: got {file}, b.yaml; expected one file" in refused("--file", file, "--file=b.yaml")
     assert "no such file" in refused("--file=none.yaml", checkpoint)
 
 
@@ -173,12 +173,12 @@ WRONG = {
     "no such path": (["runs/none"], "runs/none: does not exist"),
     "no run folder": (["runs"], "not a run folder"),
     "unknown": (["game_num=3"], "game_num: unknown key; did you mean 'games_num'?"),
-    "text for a number": (["num_envs=many"], "num_envs: given 'many'; expected a whole number"),
-    "true for a number": (["games_num=True"], "games_num: given True; expected a whole number"),
-    "zero": (["games_num=0"], "games_num: given 0; expected a number at least 1"),
-    "negative": (["seed=-2"], "seed: given -2; expected"),
-    "number for true": (["deterministic=7"], "deterministic: given 7; expected true or false"),
-    "not YAML": (["games_num=[1"], "games_num: given '[1'"),
+    "text for a number": (["num_envs=many"], "num_envs: got 'many'; expected a whole number"),
+    "true for a number": (["games_num=True"], "games_num: got True; expected a whole number"),
+    "zero": (["games_num=0"], "games_num: got 0; expected a number at least 1"),
+    "negative": (["seed=-2"], "seed: got -2; expected"),
+    "number for true": (["deterministic=7"], "deterministic: got 7; expected true or false"),
+    "not YAML": (["games_num=[1"], "games_num: got '[1'"),
     "two paths": (["runs/old", "runs/new"], "runs/new: a second path"),
     "an option": (
         ["--video"],

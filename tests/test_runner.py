@@ -114,7 +114,7 @@ def test_periodic_checkpoints_stay_unless_their_number_is_given(tmp_path, keep, 
 
 
 def test_the_number_of_periodic_checkpoints_is_a_whole_one(tmp_path):
-    with pytest.raises(ConfigError, match=r"keep_checkpoints: given 0"):
+    with pytest.raises(ConfigError, match=r"keep_checkpoints: got 0"):
         train(tmp_path, keep_checkpoints=0)
 
 

@@ -62,7 +62,7 @@ def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(
     with pytest.raises(SystemExit) as stop:
         train.main(["checkpoint=runs/a"])  # what was changed stays changed
     assert stop.value.code == 2
-    assert "max_iterations: given 3; expected more than 3, the epoch at which" in capsys.readouterr().err
+    assert "max_iterations: got 3; expected more than 3, the epoch at which" in capsys.readouterr().err
     fourth = train.main(["checkpoint=runs/a", "max_iterations=4"])
     assert (fourth.epoch_num, fourth.gamma) == (4, 0.98)
 
@@ -146,8 +146,8 @@ def of_a_file(tmp_path):
 
 
 def test_a_run_of_a_file_goes_on_with_the_file_or_without(of_a_file, refused):
-    assert "max_epochs: given 1; expected more than 1, the epoch at" in refused("checkpoint=runs/a")
-    assert "max_iterations: given 1" in refused("--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=1")
+    assert "max_epochs: got 1; expected more than 1, the epoch at" in refused("checkpoint=runs/a")
+    assert "max_iterations: got 1" in refused("--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=1")
     second = train.main(["checkpoint=runs/a", "max_iterations=2", "params.config.gamma=0.9"])
     third = train.main(["--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=3"])
     for epochs, agent in ((2, second), (3, third)):
@@ -193,7 +193,7 @@ def test_keys_of_isaac_gym_that_change_nothing_are_told_once(tmp_path, capsys):
 
 def test_multirun_trains_every_combination_after_checking_all(tmp_path, refused):
     jobs = "train.params.config.learning_rate=1e-3,2e-3"
-    assert "params.config.gamma: given 7" in refused("--multirun", *SMALL, jobs, "train.params.config.gamma=0.9,7")
+    assert "params.config.gamma: got 7" in refused("--multirun", *SMALL, jobs, "train.params.config.gamma=0.9,7")
     agents = train.main(["--multirun", *SMALL, jobs, "train.params.config.lr_schedule=constant"])
     assert [float(agent.last_lr) for agent in agents] == pytest.approx([1e-3, 2e-3])
     (parent,) = (tmp_path / "runs").iterdir()

@@ -126,7 +126,7 @@ class EnvAlgorithm(BaseAlgorithm):
             config.env_name, self.num_actors, **{"seed": params.seed, **config.env_config}
         )
         if self.vec_env.num_envs != self.num_actors:
-            what = f"given {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
+            what = f"got {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
             raise ConfigError([Problem("params.config.num_actors", what)])
         self.env_info = self.vec_env.get_env_info()
         self.num_agents: int = self.env_info["agents"]

@@ -316,5 +316,5 @@ def load_function(path: str) -> Callable[[Any], Any]:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        what = f"given {path!r}, which names no function ({error}); expected 'package.module:function'"
+        what = f"got {path!r}, which names no function ({error}); expected 'package.module:function'"
         raise ConfigError([Problem("params.config.stop_fn", what)]) from None

@@ -50,9 +50,9 @@ def import_main(words: Sequence[str]) -> None:
     checkpoint, *out = [word for word in given if word not in settings + configs] or [""]
     if not checkpoint or len(out) > 1 or len(configs) > 1:
         counts = f"{bool(checkpoint) + len(out)} paths and {len(configs)} configurations"
-        parser.error(f"given {counts}; expected CHECKPOINT.pth [OUT] [CONFIG.yaml]")
+        parser.error(f"got {counts}; expected CHECKPOINT.pth [OUT] [CONFIG.yaml]")
     if settings and not configs:
-        parser.error(f"given {settings[0]!r} without a CONFIG.yaml to set it in; leave it out, or give RL Games' YAML")
+        parser.error(f"got {settings[0]!r} without a CONFIG.yaml to set it in; leave it out, or give RL Games' YAML")
     checkpoint, stem = expanded(checkpoint), Path(checkpoint).stem
     target = Path(expanded(out[0]) if out else stem if configs else f"{stem}_manybody.pth")
     if not configs:

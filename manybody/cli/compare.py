@@ -112,7 +112,7 @@ def run_folders(path: str | Path) -> list[Path]:
             RunFolder.open(path)
             what = f"{path}: no metrics.jsonl, so nothing was trained here yet"
         except RunFolderError:
-            what = f"given {str(path)!r}; expected a run folder, or a folder that holds runs"
+            what = f"got {str(path)!r}; expected a run folder, or a folder that holds runs"
         raise ConfigError([Problem("compare", what)])
     return [folder.absolute() for folder in inside]
 
@@ -227,7 +227,7 @@ def main(texts: Sequence[str] | None = None) -> Any:
         try:
             number = None if threshold is None else float(threshold)
         except ValueError:
-            problems.append(Problem("threshold", f"given {threshold!r}; expected a number"))
+            problems.append(Problem("threshold", f"got {threshold!r}; expected a number"))
         if not runs:
             problems.append(Problem("compare", "expected run folders: manybody compare runs/a runs/b"))
         if problems:

@@ -115,7 +115,7 @@ def _block(block: Any, path: str, expected: str) -> Mapping[str, Any]:
 
 
 def _problem(path: str, value: Any, expected: str) -> ConfigError:
-    given = "missing" if value is None else f"given {shown(value)}"
+    given = "missing" if value is None else f"got {shown(value)}"
     return ConfigError([Problem(path, f"{given}; expected {expected}")])
 
 

@@ -90,7 +90,7 @@ def parse_params(
         return mapping
     if not isinstance(mapping, Mapping):
         raise ConfigError(
-            [Problem("params", f"given {shown(mapping)}; expected a block with algo, model, network and config")]
+            [Problem("params", f"got {shown(mapping)}; expected a block with algo, model, network and config")]
         )
     if "params" in mapping and "algo" not in mapping:
         raise ConfigError([Problem("params", "given a whole file; expected what stands in it under 'params'")])
@@ -159,7 +159,7 @@ def _translate_lstm(gate: Gate, values: dict[str, Any]) -> None:
     name = LSTM_MODELS.get(str(model.get("name")))
     if name is None or "rnn" in network:
         return
-    gate.notice(("model", "name"), f"given '{model['name']}', taken for '{name}' with network.rnn of kind lstm")
+    gate.notice(("model", "name"), f"got '{model['name']}', taken for '{name}' with network.rnn of kind lstm")
     lstm = network.pop("lstm")
     model["name"] = name
     network["rnn"] = {
@@ -177,7 +177,7 @@ def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) 
         return
     path = ("config", "central_value_config")
     if not isinstance(block.get("network", {}), dict):
-        what = f"given {shown(block['network'])}; expected a block of 'key: value' lines"
+        what = f"got {shown(block['network'])}; expected a block of 'key: value' lines"
         gate.complain((*path, "network"), what)
         block["network"] = {}
     if "network" in block:
@@ -188,14 +188,14 @@ def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) 
     name = opened(block.get("model"))
     name = name.get("name") if isinstance(name, dict) else None
     if name != "central_value" and isinstance(name, str) and name in provided_models:
-        gate.complain((*path, "model", "name"), f"given '{name}'; expected 'central_value', which estimates values")
+        gate.complain((*path, "model", "name"), f"got '{name}'; expected 'central_value', which estimates values")
 
 
 def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
     """Complain of a built-in model or network that the built-in algorithm cannot learn with; which of the two."""
     network = values.get("network")
     if isinstance(network, Mapping) and network.get("central_value") in (True, "True", "true"):
-        what = "given True; expected False: this network acts; a separate critic stands in config.central_value_config"
+        what = "got True; expected False: this network acts; a separate critic stands in config.central_value_config"
         gate.complain(("network", "central_value"), what)
     names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, Mapping)}
     algorithm = built_in().get(str(names.get("algo")))
@@ -205,7 +205,7 @@ def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
     for kind, fit in (("model", algorithm.models), ("network", algorithm.networks)):
         if str(names.get(kind)) in ours and names[kind] not in fit:
             known = " or ".join(f"'{name}'" for name in sorted(fit))
-            what = f"given '{names[kind]}'; expected {known}, with which '{names['algo']}' learns"
+            what = f"got '{names[kind]}'; expected {known}, with which '{names['algo']}' learns"
             gate.complain((kind, "name"), what)
             yield kind
 
@@ -240,7 +240,7 @@ def _select(
 
 def _section(gate: Gate, key: str, values: Any, schema: type[Section] | None) -> Section | ForeignSection | None:
     if not isinstance(values, Mapping):
-        gate.complain((key,), f"given {shown(values)}; expected a block of 'key: value' lines")
+        gate.complain((key,), f"got {shown(values)}; expected a block of 'key: value' lines")
         return None
     return ForeignSection(values) if schema is None else gate.section(schema, values, (key,))
 
@@ -265,4 +265,4 @@ def _plain(value: Any, path: str) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     what = "numbers, text, lists or mappings, because the settings are saved with the run"
-    raise ConfigError([Problem(path, f"given {shown(value)}; expected {what}")])
+    raise ConfigError([Problem(path, f"got {shown(value)}; expected {what}")])

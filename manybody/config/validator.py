@@ -157,7 +157,7 @@ class Gate:
             if block is not None and isinstance(value, str | None) and value in spellings:
                 block[full[-1]] = spellings[value]
                 also = f"; {WHAT_RL_GAMES_DOES[value]}" if value in WHAT_RL_GAMES_DOES else ""
-                taken = f"given {shown(value)}, taken for '{spellings[value]}'{also}"
+                taken = f"got {shown(value)}, taken for '{spellings[value]}'{also}"
                 self.notice((*path, *full[depth:]), taken)
 
     def _rename(self, full: Path, to: str, value: Any, block: dict[str, Any], is_field: bool) -> None:
@@ -185,7 +185,7 @@ class Gate:
         elif kind == "missing":
             self.complain(full, f"missing, but required{_purpose(schema, loc)}")
         else:
-            self.complain(full, f"given {shown(given)}; expected {_expectation(schema, entry, full)}")
+            self.complain(full, f"got {shown(given)}; expected {_expectation(schema, entry, full)}")
 
     def _advice(self, known: tuple[str, ...], key: str) -> str:
         """Where an unknown key may have been meant to go."""
@@ -196,7 +196,7 @@ class Gate:
         return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
 
     def _broken(self, path: Path, given: Any, what: str) -> None:
-        self.complain(path, f"{'missing' if given in (_ABSENT, None) else f'given {shown(given)}'}; expected {what}")
+        self.complain(path, f"{'missing' if given in (_ABSENT, None) else f'got {shown(given)}'}; expected {what}")
 
 
 def _expectation(schema: type[Section], entry: Any, full: tuple[Any, ...]) -> str:

@@ -81,7 +81,7 @@ class IsaacLabEnv(VecEnv):
         for kind, groups in self.groups.items():
             if kind not in ("obs", "states") or set(groups) - set(self._spaces) or not self.groups["obs"]:
                 raise EnvError(
-                    f"env_config.obs_groups: given {kind}: {list(groups)}; expected lists 'obs' and 'states' of groups "
+                    f"env_config.obs_groups: got {kind}: {list(groups)}; expected lists 'obs' and 'states' of groups "
                     f"that {self.env_name} has: {sorted(self._spaces)}"
                 )
         action_space = gymnasium_space(env.unwrapped.single_action_space)
@@ -213,7 +213,7 @@ def check_task(env_name: str, task: str, known: Sequence[str]) -> None:
         near = difflib.get_close_matches(task, known, n=3, cutoff=0.4)
         hint = f"; most like it are {', '.join(near)}" if near else ""
         raise EnvError(
-            f"env_name: given {env_name!r}; expected a registered task{hint} (module:id imports the module that "
+            f"env_name: got {env_name!r}; expected a registered task{hint} (module:id imports the module that "
             "registers its own)"
         )
 

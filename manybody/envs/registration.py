@@ -67,7 +67,7 @@ def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
 
     if vecenv_type not in vecenv_config and env_name not in _creators:
         known = ", ".join(sorted(vecenv_config))
-        raise EnvError(f"given {vecenv_type!r}; expected one of {known} (add yours with vecenv.register)")
+        raise EnvError(f"got {vecenv_type!r}; expected one of {known} (add yours with vecenv.register)")
     if vecenv_type == "RAY" or env_name in _creators:
         check_env_name(env_name)
 
@@ -133,7 +133,7 @@ def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
         return vecenv.create_vec_env(env_name, num_actors, **env_config)
     prefix, _, name = env_name.partition(":")
     if prefix in WORLDS and not name:
-        raise EnvError(f"env_name: given {env_name!r}; expected a name after the colon")
+        raise EnvError(f"env_name: got {env_name!r}; expected a name after the colon")
     if prefix == "envpool":
         from manybody.envs.envpool import EnvPoolEnv
 

@@ -183,7 +183,7 @@ def _own_choice(group: str, choice: str, known: Sequence[str]) -> list[str]:
     if group == "train" and choice.endswith((".yaml", ".yml")):
         return [f"train={_stored('train', choice, opened(load_yaml(choice)))}"]
     if group != "task":
-        what = f"given {choice!r}; expected one of {', '.join(known)}, or a YAML file{did_you_mean(choice, known)}"
+        what = f"got {choice!r}; expected one of {', '.join(known)}, or a YAML file{did_you_mean(choice, known)}"
         raise ConfigError([Problem(group, what)])
     try:
         task = task_class(choice)

@@ -76,7 +76,7 @@ def resolved(content: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[Mappi
     causes = {path: said for path, said in unread.items() if not _follows(plain, root, path, unread)}
     wrong |= causes or unread
     problems = [
-        Problem(_dotted(path), f"given {shown(text)}; {wrong[path]}", _location(content, path))
+        Problem(_dotted(path), f"got {shown(text)}; {wrong[path]}", _location(content, path))
         for path, text in references.items()
         if path in wrong
     ]

@@ -58,7 +58,7 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
         if text.startswith("-"):
             result.problems.append(Problem(key, _unknown_option(key, given)))
         elif said and said.refused:
-            result.problems.append(Problem(key, f"given {shown(given)}; {said.why}"))
+            result.problems.append(Problem(key, f"got {shown(given)}; {said.why}"))
         elif said:
             result.notices.append(f"{key}: has no effect: {said.why}")
         elif not equals and not text.startswith("~"):
@@ -66,10 +66,10 @@ def read(texts: Iterable[str], several: bool = False) -> Words:
             result.problems.append(Problem(text, f"is not of the form key=value{hint}"))
         elif word is None:
             what = "expected a number, true, false, null, text, [a,b] or {key:value}; write other text as"
-            result.problems.append(Problem(key, f"given {shown(given)}; {what} \"{key}='…'\""))
+            result.problems.append(Problem(key, f"got {shown(given)}; {what} \"{key}='…'\""))
         elif word.several and not several:
             what = "several values; add --multirun to run them one after the other, or write a list as"
-            result.problems.append(Problem(key, f"given {shown(given)}, {what} {key}=[…]"))
+            result.problems.append(Problem(key, f"got {shown(given)}, {what} {key}=[…]"))
         else:
             result.words.append(word)
     return result
@@ -87,13 +87,13 @@ def take_file(texts: Sequence[str]) -> tuple[str | None, list[str]]:
         if text == FILE or text.startswith(f"{FILE}="):
             file = next(rest, "") if text == FILE else text.partition("=")[2]
             if not file or file.startswith("-"):
-                what = f"given {shown(file)}; expected the path of an RL Games YAML file after it"
+                what = f"got {shown(file)}; expected the path of an RL Games YAML file after it"
                 raise ConfigError([Problem(FILE, what)])
             files.append(file)
         else:
             others.append(text)
     if len(files) > 1:
-        raise ConfigError([Problem(FILE, f"given {', '.join(files)}; expected one file")])
+        raise ConfigError([Problem(FILE, f"got {', '.join(files)}; expected one file")])
     return (files[0] if files else None), others
 
 

@@ -96,7 +96,7 @@ def root_keys(content: dict[str, Any], strangers: bool = False) -> tuple[dict[st
         value, place = read[key], content.where(key) if isinstance(content, LocatedDict) else None
         said = answer(str(key), value)
         if key == "defaults":
-            problems.append(Problem(key, f"given {shown(value)}, {DEFAULTS}", place))
+            problems.append(Problem(key, f"got {shown(value)}, {DEFAULTS}", place))
         elif key in SHORT:
             line = content.lines.get(key) if isinstance(content, LocatedDict) else None
             _put(content, SHORT[key], value, line)
@@ -105,14 +105,14 @@ def root_keys(content: dict[str, Any], strangers: bool = False) -> tuple[dict[st
         elif strangers:
             continue
         elif key == "test" and str(value).lower() not in ("false", "no", "off", "none", ""):
-            what = f"given {shown(value)}; expected False: test=True on the command line plays"
+            what = f"got {shown(value)}; expected False: test=True on the command line plays"
             problems.append(Problem(key, what, place))
         elif key in ROOT:
             values[key] = value
         elif said:
             del content[key]
             if said.refused:
-                problems.append(Problem(key, f"given {shown(value)}; {said.why}", place))
+                problems.append(Problem(key, f"got {shown(value)}; {said.why}", place))
             else:
                 notify(f"{key}{f' ({place})' if place else ''}: has no effect: {said.why}")
         else:

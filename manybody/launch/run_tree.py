@@ -20,7 +20,7 @@ def task_config(cfg: Mapping[str, Any]) -> TaskConfig:
     """
     problems = []
     if cfg["sim_device"] != "cpu":
-        what = f"given {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
+        what = f"got {cfg['sim_device']!r}; expected 'cpu', where physics runs (rl_device may be another)"
         problems.append(Problem("sim_device", what))
     try:
         schema = tasks.task_class(cfg["task_name"]).Config
@@ -61,6 +61,6 @@ def register_run_tree(yaml_config: Mapping[str, Any]) -> dict[str, Any]:
     cfg: dict[str, Any] = {"sim_device": "cpu", "num_threads": 0, **unlocated(opened)}
     missing = [key for key, kind in (("task_name", str), ("task", dict)) if not isinstance(cfg.get(key), kind)]
     expected = "expected what the config.yaml of a run of the configuration tree holds"
-    refuse([Problem(key, f"given {shown(cfg.get(key))}; {expected}") for key in missing])
+    refuse([Problem(key, f"got {shown(cfg.get(key))}; {expected}") for key in missing])
     register_tree(cfg)
     return cfg

@@ -76,7 +76,7 @@ def _experiment_problems(words: Sequence[Word]) -> list[Problem]:
         return []
     value = next(word.value for word in words if word.key == "experiment")
     what = "expected one name, which the folder of all runs gets; each run is named by what differs"
-    return [Problem("experiment", f"given {value!r}; {what}")]
+    return [Problem("experiment", f"got {value!r}; {what}")]
 
 
 def _in_folders(words: Sequence[Word], label: str) -> list[list[str]]:

@@ -154,7 +154,7 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
     for key, (reached, what) in done.items():
         limit = _number(config.get(key))
         if limit is not None and reached >= limit and (limit > 0 or key == "score_to_win"):
-            message = f"given {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
+            message = f"got {limit:.10g}; expected more than {reached:.10g}, {what}. Raise it to train longer"
             problems.append(Problem(f"params.config.{key}", message))
     return problems
 
@@ -186,20 +186,20 @@ def camera_problems(camera: str | None, task: str) -> list[Problem]:
     if camera in known:
         return []
     expected = f"one of {', '.join(known)}" if known else f"none: the model of {task} has no cameras"
-    return [Problem("video.camera", f"given {shown(camera)}; expected {expected}")]
+    return [Problem("video.camera", f"got {shown(camera)}; expected {expected}")]
 
 
 def _sigma_problems(settings: Settings, sigma: Any) -> list[Problem]:
     try:
         float(sigma)
     except (TypeError, ValueError):
-        return [Problem("sigma", f"given {shown(sigma)}; expected a number")]
+        return [Problem("sigma", f"got {shown(sigma)}; expected a number")]
     space = _section(settings, "network").get("space")
     fixed = _section(_section(_section(settings, "network"), "space"), "continuous").get("fixed_sigma")
     if space is None or str(fixed).lower() == "true":
         return []
     what = "this network has no deviation of its own to override (network.space.continuous.fixed_sigma is not true)"
-    return [Problem("sigma", f"given {shown(sigma)}, but {what}; leave it out")]
+    return [Problem("sigma", f"got {shown(sigma)}, but {what}; leave it out")]
 
 
 def identity(cfg: Settings) -> str:

@@ -71,7 +71,7 @@ def task_class(name: str) -> type[MujocoTask]:
         own = f". {name!r} is a module; name the class in it: task={name}:MyTask"
     elif match:
         own = ""
-    raise ValueError(f"task: given '{name}'; expected one of {', '.join(sorted(TASKS))}{hint}{own}")
+    raise ValueError(f"task: got '{name}'; expected one of {', '.join(sorted(TASKS))}{hint}{own}")
 
 
 def import_task(path: str) -> None:

@@ -215,7 +215,7 @@ def test_what_cannot_be_stored():
     with pytest.raises(ValueError, match="space Text given"):
         experience.ExperienceBuffer({"observation_space": spaces.Text(3), "action_space": BOX}, algo, "cpu")
     buffer = buffers(DICT, ACTIONS[0])[0]
-    with pytest.raises(ValueError, match="obses: Tensor given; expected dict"):
+    with pytest.raises(ValueError, match="obses: got Tensor; expected dict"):
         buffer.update_data("obses", 0, torch.zeros(6, 3))
 
 

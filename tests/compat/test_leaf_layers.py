@@ -69,7 +69,7 @@ def test_two_hot_value(draw):
     x, returns = torch.randn(7, 3, generator=draw), 50.0 * torch.randn(7, 1, generator=draw)
     torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
     close(ours.loss(return_batch=returns), theirs.loss(return_batch=returns))
-    with pytest.raises(ValueError, match="out_size 2 given"):
+    with pytest.raises(ValueError, match="out_size: got 2"):
         value.TwoHotEncodedValue(3, 2)
 
 

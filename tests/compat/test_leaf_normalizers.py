@@ -141,5 +141,5 @@ def test_moving_moments_corrected():
 
 @pytest.mark.parametrize("impl", ["mean_mag", "typo"])
 def test_unknown_statistics(impl):
-    with pytest.raises(NotImplementedError, match=f"'{impl}' given; expected one of off, mean_std"):
+    with pytest.raises(NotImplementedError, match=f"got '{impl}'; expected one of off, mean_std"):
         moving.GeneralizedMovingStats((1,), impl)

@@ -42,7 +42,7 @@ def test_both_spellings_and_devices():
     params = raw(**given())
     params["config"]["device"] = params["config"].pop("device_name")
     assert PpoPlayerContinuous(params).device == torch.device("cpu")
-    with pytest.raises(ConfigError, match="given 'cuda:77'"):
+    with pytest.raises(ConfigError, match="got 'cuda:77'"):
         PpoPlayerContinuous(raw(**given(device="cuda:77")))
 
 

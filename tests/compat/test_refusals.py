@@ -34,10 +34,10 @@ def changed(params, path, value):
     "given,told",
     [
         ({}, "params: missing; expected a block with algo, model, network and config"),
-        ([], "configuration: given []; expected 'params'"),
+        ([], "configuration: got []; expected 'params'"),
         (None, "configuration: missing; expected 'params'"),
         ({"params": {}}, "params.algo: missing; expected a block with the name of an algorithm"),
-        ({"params": [1]}, "params: given [1]; expected a block with algo"),
+        ({"params": [1]}, "params: got [1]; expected a block with algo"),
     ],
 )
 def test_what_is_no_configuration(runner, given, told):
@@ -51,16 +51,16 @@ def test_what_is_no_configuration(runner, given, told):
     "path,value,told",
     [
         ("algo", MISSING, "params.algo: missing"),
-        ("algo", "sac", "params.algo: given 'sac'; expected a block"),
+        ("algo", "sac", "params.algo: got 'sac'; expected a block"),
         ("algo.name", MISSING, "params.algo.name: missing; expected the name of an algorithm"),
-        ("algo.name", ["sac"], "params.algo.name: given ['sac']; expected the name"),
+        ("algo.name", ["sac"], "params.algo.name: got ['sac']; expected the name"),
         ("config", MISSING, "params.config: missing; expected a block"),
-        ("config", [1], "params.config: given [1]; expected a block"),
-        ("config.player", 3, "params.config.player: given 3; expected a block"),
-        ("config.reward_shaper", [0.1], "params.config.reward_shaper: given [0.1]; expected a block"),
+        ("config", [1], "params.config: got [1]; expected a block"),
+        ("config.player", 3, "params.config.player: got 3; expected a block"),
+        ("config.reward_shaper", [0.1], "params.config.reward_shaper: got [0.1]; expected a block"),
         ("config.reward_shaper", {"scale": 0.1}, "params.config.reward_shaper.scale: unknown key"),
-        ("config.reward_shaper", {"scale_value": "x"}, "params.config.reward_shaper.scale_value: given 'x'"),
-        ("seed", "x", "params.seed: given 'x'; expected a whole number"),
+        ("config.reward_shaper", {"scale_value": "x"}, "params.config.reward_shaper.scale_value: got 'x'"),
+        ("seed", "x", "params.seed: got 'x'; expected a whole number"),
     ],
 )
 def test_parts_of_a_configuration(algo, path, value, told):

@@ -102,7 +102,7 @@ def test_empty_sections_are_those_of_the_defaults(settings):
 def test_a_device_that_is_not_there(settings):
     params = settings()
     params["params"]["config"]["device"] = "cuda:7"
-    with pytest.raises(ConfigError, match=r"params.config.device: given 'cuda:7', which PyTorch cannot use"):
+    with pytest.raises(ConfigError, match=r"params.config.device: got 'cuda:7', which PyTorch cannot use"):
         trained(params)
 
 

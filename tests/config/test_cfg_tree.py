@@ -90,7 +90,7 @@ def test_overrides_reach_the_settings(composed):
 def test_minibatches_follow_the_number_of_environments_unless_they_are_given(composed):
     assert parse_params(composed("task=Ant", "num_envs=64").train.params).config.resolved_minibatch_size == 64 * 8
     params = composed("task=Ant", "num_envs=64", "+train.params.config.minibatch_size=32768").train.params
-    with pytest.raises(ConfigError, match="given 32768; expected a divisor of 1024"):
+    with pytest.raises(ConfigError, match="got 32768; expected a divisor of 1024"):
         parse_params(params)  # 16 steps x 64 environments = 1024 samples
     assert parse_params(params, training=False).config.num_actors == 64
 

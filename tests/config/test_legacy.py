@@ -102,7 +102,7 @@ def test_the_new_name_wins_when_both_are_there(example):
 
 def test_a_wrong_value_is_blamed_on_the_name_that_was_written(example):
     example["config"] |= {"device_name": "gpu"}
-    with pytest.raises(ConfigError, match=r"params\.config\.device_name: given 'gpu'"):
+    with pytest.raises(ConfigError, match=r"params\.config\.device_name: got 'gpu'"):
         parse_params(example)
 
 

@@ -31,7 +31,7 @@ def test_the_presence_of_a_discrete_space_counts(kind, block):
 @pytest.mark.parametrize("space", [{}, {"discrete": None, "multi_discrete": None}, {"continuous": None}])
 def test_exactly_one_kind_of_action(space):
     assert problems(space=space) == {
-        "space": f"given {space}; expected exactly one of continuous, discrete, multi_discrete: the kind of action"
+        "space": f"got {space}; expected exactly one of continuous, discrete, multi_discrete: the kind of action"
     }
 
 
@@ -53,13 +53,13 @@ def test_problems_inside_lists_and_encoders_have_their_place():
         }
     )
     assert found == {
-        "encoders.image.cnn.type": "given 'conv3d'; expected 'conv2d', 'conv2d_flatten', "
+        "encoders.image.cnn.type": "got 'conv3d'; expected 'conv2d', 'conv2d_flatten', "
         "'conv2d_spatial_softargmax', 'coord_conv2d' or 'conv1d'; did you mean 'conv2d'?",
         "encoders.image.cnn.convs[0].kernel": "unknown key; did you mean 'kernel_size'?",
-        "encoders.image.cnn.convs[0].strides": "given 0; expected a number at least 1",
+        "encoders.image.cnn.convs[0].strides": "got 0; expected a number at least 1",
         "encoders.proprio.mpl": "unknown key; did you mean 'mlp'?",
     }
-    assert problems(cnn=CNN | {"convs": []})["cnn.convs"] == "given []; expected a list of at least one"
+    assert problems(cnn=CNN | {"convs": []})["cnn.convs"] == "got []; expected a list of at least one"
 
 
 def test_an_encoder_may_be_empty_and_the_order_is_kept():
@@ -79,7 +79,7 @@ def test_resnet():
     assert network.cnn.permute_input
     assert "always share" in problems(ResnetActorCriticConfig, cnn={"conv_depths": [16]}, separate=True)["separate"]
     assert problems(ResnetActorCriticConfig, cnn={"conv_depths": []}) == {
-        "cnn.conv_depths": "given []; expected a list of at least one"
+        "cnn.conv_depths": "got []; expected a list of at least one"
     }
 
 

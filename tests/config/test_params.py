@@ -162,7 +162,7 @@ def test_wrong_types_unknown_keys_missing_keys_and_broken_rules_come_together(ex
         )
     }
     # 16 steps x 8 environments = 128 samples; of 1, 2, 4, … 128 the nearest to 67 is 64.
-    expected = "given 67; expected a divisor of 128 (= horizon_length 16 x num_actors 8), such as 64"
+    expected = "got 67; expected a divisor of 128 (= horizon_length 16 x num_actors 8), such as 64"
     assert found["params.config.minibatch_size"] == expected
     assert found["params.config.e_clip"].startswith("missing, but required")
     assert found["params.config.kl_threshold"].startswith("missing; expected a number above 0")
@@ -286,7 +286,7 @@ def test_a_base_class_reads_what_it_knows_of_a_foreign_section(example):
         config = parse_section(PPOConfig, ForeignSection(example["config"]), "config", private_keys=True)
     assert config.learning_rate == 3e-4
     example["config"]["gamma"] = 7
-    with pytest.raises(ConfigError, match=r"params\.config\.gamma: given 7"):
+    with pytest.raises(ConfigError, match=r"params\.config\.gamma: got 7"):
         parse_section(PPOConfig, example["config"], "config", private_keys=True)
     with pytest.raises(ConfigError, match="amp_replay_keep_prob"):
         parse_section(PPOConfig, example["config"], "config")

@@ -44,7 +44,7 @@ def test_a_seed_says_what_it_may_be(example, seed):
 def test_a_section_that_is_no_block_is_one_problem(example, section):
     example[section] = "x"
     found = {path: what for path, what in problems(example).items() if path.startswith(f"params.{section}")}
-    assert list(found) == [f"params.{section}"] and "given 'x'; expected a block" in found[f"params.{section}"]
+    assert list(found) == [f"params.{section}"] and "got 'x'; expected a block" in found[f"params.{section}"]
 
 
 def test_a_network_that_acts_is_no_central_value(example):
@@ -55,7 +55,7 @@ def test_a_network_that_acts_is_no_central_value(example):
 def test_a_central_network_that_is_no_block_is_told(example):
     example["config"]["central_value_config"] = {"network": "actor_critic"}
     told = problems(example)["params.config.central_value_config.network"]
-    assert told.startswith("given 'actor_critic'; expected a block")
+    assert told.startswith("got 'actor_critic'; expected a block")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_central_network_that_is_no_block_is_told(example):
     [
         ("typo", "no model is registered as 'typo'"),
         ("continuous_a2c", "expected 'central_value', which estimates values"),
-        (["x"], "given ['x']; expected text"),
+        (["x"], "got ['x']; expected text"),
     ],
 )
 def test_the_model_of_a_central_value_is_checked(example, name, told):
@@ -77,5 +77,5 @@ def test_the_models_of_the_library_are_checked_wherever_they_come_from(example):
     with pytest.raises(ConfigError, match=r"params\.model\.nmae: unknown key"):
         parse_params(example, models=models)
     example["model"] = {"name": ["x"]}
-    with pytest.raises(ConfigError, match=r"params\.model\.name: given \['x'\]; expected text"):
+    with pytest.raises(ConfigError, match=r"params\.model\.name: got \['x'\]; expected text"):
         parse_params(example, models=models)

@@ -94,7 +94,7 @@ def test_a_task_is_named_by_its_module_and_its_run_plays_from_another_folder(own
 def test_the_schema_of_an_own_task_is_checked_like_ours(refused):
     err = refused("task=rail_task:Rail", "task.env.gian=1", "task.env.episodeLength=soon", "num_env=3")
     assert "task.env.gian: unknown key; did you mean 'gain'?" in err
-    assert "task.env.episodeLength: given 'soon'; expected a whole number" in err
+    assert "task.env.episodeLength: got 'soon'; expected a whole number" in err
     assert "num_env: unknown key; did you mean 'num_envs'?" in err
 
 

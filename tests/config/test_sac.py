@@ -43,7 +43,7 @@ def test_what_nothing_reads_is_told():
             {"separate": False},
             {},
             "network.separate",
-            "given False; expected True: the critics of sac have layers",
+            "got False; expected True: the critics of sac have layers",
         ),
         (
             {"log_std_bounds": [2, -5]},

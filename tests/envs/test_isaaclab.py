@@ -165,9 +165,9 @@ def test_by_name_isaac_sim_is_started_once_and_the_configuration_filled_in(insta
 
 
 def test_what_cannot_be_made_is_told_in_a_line(installed, monkeypatch):
-    with pytest.raises(EnvError, match=r"^env_name: given 'isaaclab:Isaac-Lob-v0'; .*like it are .*Isaac-Lab-v0"):
+    with pytest.raises(EnvError, match=r"^env_name: got 'isaaclab:Isaac-Lob-v0'; .*like it are .*Isaac-Lab-v0"):
         create_vec_env("isaaclab:Isaac-Lob-v0", 4)
-    with pytest.raises(EnvError, match=r"^env_name: given 'isaaclab:CartPole-v1'; expected a registered task"):
+    with pytest.raises(EnvError, match=r"^env_name: got 'isaaclab:CartPole-v1'; expected a registered task"):
         create_vec_env("isaaclab:CartPole-v1", 4)
     with pytest.raises(EnvError, match=r"^env_config.sim.dd: unknown; expected one of num.*|device, dt$"):
         create_vec_env("isaaclab:Isaac-Lab-v0", 4, device="cpu", sim={"dd": 1})
@@ -203,5 +203,5 @@ def test_a_made_environment_is_trained_as_scripts_of_isaac_lab_do(tmp_path):
     agent = runner.run({"train": True, "vec_env": env})
     assert agent.epoch_num == 2 and len(env.env.received) == 16
     runner.load({"params": mapping | {"config": mapping["config"] | {"clip_actions": True}}})
-    with pytest.raises(ConfigError, match=r"(?s)clip_actions: given True.*'lab' takes actions Box"):
+    with pytest.raises(ConfigError, match=r"(?s)clip_actions: got True.*'lab' takes actions Box"):
         runner.run({"train": True, "vec_env": lab()})

@@ -136,5 +136,5 @@ def test_what_is_made_by_name_is_checked():
 
 @pytest.mark.parametrize("name", ["envpool:", "pettingzoo:"])
 def test_a_prefix_alone_is_no_name(name):
-    with pytest.raises(EnvError, match=f"env_name: given '{name}'; expected a name after the colon"):
+    with pytest.raises(EnvError, match=f"env_name: got '{name}'; expected a name after the colon"):
         create_vec_env(name, 2)

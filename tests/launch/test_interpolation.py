@@ -97,7 +97,7 @@ def test_lines_are_kept_and_the_content_is_not_changed(read, tmp_path):
 def test_a_reference_that_leads_nowhere_is_named_once(read, value, said):
     content, (problem,) = read(f'params:\n  config:\n    x: "{value}"\n    y: ${{.x}}\n')
     assert (problem.path, problem.location and problem.location[-2:]) == ("params.config.x", ":3")
-    assert problem.message.startswith(f"given '{value}'; ") and said in problem.message
+    assert problem.message.startswith(f"got '{value}'; ") and said in problem.message
     assert content["params"]["config"]["x"] == value
 
 

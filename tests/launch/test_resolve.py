@@ -54,41 +54,41 @@ WRONG = {
     "misplaced": (["train.params.gamma=0.9"], ["params.gamma: unknown key; it belongs to params.config"]),
     "wrong type": (
         ["train.params.config.gamma=high"],
-        ["params.config.gamma: given 'high'; expected a number"],
+        ["params.config.gamma: got 'high'; expected a number"],
     ),
     "wrong type in two places": (
         ["num_envs=many", "max_iterations=-5"],
         [
             "2 problems",
-            "- num_envs: given 'many'; expected a whole number",
-            "- max_iterations: given -5; expected -1 (no limit) or at least 1",
+            "- num_envs: got 'many'; expected a whole number",
+            "- max_iterations: got -5; expected -1 (no limit) or at least 1",
         ],
     ),
     "wrong type in the task": (
         ["task.env.numEnvs=many"],
-        ["configuration: task.env.numEnvs: given 'many'; expected"],
+        ["configuration: task.env.numEnvs: got 'many'; expected"],
     ),
-    "wrong type at the root": (["num_threads=few"], ["num_threads: given 'few'; expected a whole number"]),
+    "wrong type at the root": (["num_threads=few"], ["num_threads: got 'few'; expected a whole number"]),
     "not true or false": (
         ["torch_deterministic=maybe"],
-        ["torch_deterministic: given 'maybe'; expected true or false"],
+        ["torch_deterministic: got 'maybe'; expected true or false"],
     ),
     "out of range": (
         ["train.params.config.gamma=1.5"],
-        ["params.config.gamma: given 1.5; expected a number"],
+        ["params.config.gamma: got 1.5; expected a number"],
     ),
-    "out of range in the task": (["task.sim.dt=-1"], ["task.sim.dt: given -1; expected a number above 0"]),
+    "out of range in the task": (["task.sim.dt=-1"], ["task.sim.dt: got -1; expected a number above 0"]),
     "indivisible batch": (
         ["train.params.config.minibatch_size=500"],
-        ["given 500; expected a divisor of 1024", "such as 512"],
+        ["got 500; expected a divisor of 1024", "such as 512"],
     ),
     "unknown task": (
         ["task=Cartpol"],
-        ["task: given 'Cartpol'; expected one of Ant, Cartpole", "did you mean 'Cartpole'?"],
+        ["task: got 'Cartpol'; expected one of Ant, Cartpole", "did you mean 'Cartpole'?"],
     ),
     "no motion": (
         ["task=HumanoidAMP", "task.env.motion_file=[]"],
-        ["configuration: task.env.motion_file: given []; expected the name of a clip, a file, or a list of them"],
+        ["configuration: task.env.motion_file: got []; expected the name of a clip, a file, or a list of them"],
     ),
     "an empty motion": (
         ["task=HumanoidAMP", "task.env.motion_file="],
@@ -96,19 +96,19 @@ WRONG = {
     ),
     "null for a motion": (
         ["task=HumanoidAMP", "task.env.motion_file=null"],
-        ["configuration: task.env.motion_file: given None; expected the name of a clip"],
+        ["configuration: task.env.motion_file: got None; expected the name of a clip"],
     ),
     "a number for a motion": (
         ["task=HumanoidAMP", "task.env.motion_file=[walk,3]"],
-        ["configuration: task.env.motion_file: given ['walk', 3]; expected the name of a clip"],
+        ["configuration: task.env.motion_file: got ['walk', 3]; expected the name of a clip"],
     ),
     "no discriminator": (
         ["task=HumanoidAMP", "train.params.model.name=continuous_a2c_logstd"],
-        ["params.model.name: given 'continuous_a2c_logstd'; expected 'continuous_amp', with which 'amp_cont"],
+        ["params.model.name: got 'continuous_a2c_logstd'; expected 'continuous_amp', with which 'amp_cont"],
     ),
     "fastest below slowest": (
         ["task=HumanoidAMPHeading", "task.env.targetSpeedMin=2", "task.env.targetSpeedMax=1"],
-        ["configuration: task.env.targetSpeedMax: given 1; expected at least targetSpeedMin, which is 2"],
+        ["configuration: task.env.targetSpeedMax: got 1; expected at least targetSpeedMin, which is 2"],
     ),
     "unknown algorithm": (
         ["train.params.algo.name=ppo"],
@@ -118,22 +118,22 @@ WRONG = {
         ["train.params.network.name=actor"],
         ["params.network.name: no network is registered as 'actor'"],
     ),
-    "no physics there": (["sim_device=cuda:0"], ["sim_device: given 'cuda:0'; expected 'cpu'"]),
-    "no such device": (["rl_device=gpu"], ["rl_device: given 'gpu'; expected a device"]),
+    "no physics there": (["sim_device=cuda:0"], ["sim_device: got 'cuda:0'; expected 'cpu'"]),
+    "no such device": (["rl_device=gpu"], ["rl_device: got 'gpu'; expected a device"]),
     "not key=value": (["max_iterations"], ["max_iterations: is not of the form key=value"]),
     "broken syntax": (
         ["train.params.network.mlp.units=[1"],
-        ["train.params.network.mlp.units: given '[1'; expected a number, true, false"],
+        ["train.params.network.mlp.units: got '[1'; expected a number, true, false"],
     ),
-    "several values": (["seed=1,2"], ["seed: given '1,2', several values; add --multirun"]),
+    "several values": (["seed=1,2"], ["seed: got '1,2', several values; add --multirun"]),
     "an option": (
         ["--gpu"],
         ["--gpu: unknown option; settings are key=value without dashes, such as gpu=True"],
     ),
-    "sigma": (["sigma=wide"], ["sigma: given 'wide'; expected a number"]),
+    "sigma": (["sigma=wide"], ["sigma: got 'wide'; expected a number"]),
     "sigma without a parameter": (
         ["sigma=0.3", "experiment=sg", "train.params.network.space.continuous.fixed_sigma=False"],
-        ["sigma: given 0.3, but this network has no deviation of its own to override"],
+        ["sigma: got 0.3, but this network has no deviation of its own to override"],
     ),
     "what is not there": (
         [
@@ -145,11 +145,11 @@ WRONG = {
         ],
         [
             "5 problems",
-            "wandb_activate: given 'True'; there is no Weights & Biases here",
-            "horovod: given 'True'; there is no Horovod here",
-            "pbt: given 'pbt_default'; there is no population based training here",
-            "multi_gpu: given True; expected false: this version trains in one process",
-            "full_experiment_name: given 'x'; write experiment=<name>",
+            "wandb_activate: got 'True'; there is no Weights & Biases here",
+            "horovod: got 'True'; there is no Horovod here",
+            "pbt: got 'pbt_default'; there is no population based training here",
+            "multi_gpu: got True; expected false: this version trains in one process",
+            "full_experiment_name: got 'x'; write experiment=<name>",
         ],
     ),
     "everything at once": (
@@ -170,12 +170,12 @@ WRONG = {
         ],
         [
             "13 problems",
-            "headless: given 'maybe'; expected true or false",
-            "sigma: given 'abc'; expected a number",
-            "seed: given '1,2', several values",
+            "headless: got 'maybe'; expected true or false",
+            "sigma: got 'abc'; expected a number",
+            "seed: got '1,2', several values",
             "run name 'a/b': a name cannot hold a path separator",
             "checkpoint: runs/none.pth: does not exist",
-            "params.config.stop_fn: given 'json:stop', which names no function",
+            "params.config.stop_fn: got 'json:stop', which names no function",
             "params.config.env_name: no environment 'Pendulun-v1'; did you mean 'Pendulum-v1'?",
             "/dev/null: cannot be written (Not a directory)",
             "numenvs: ",
@@ -262,12 +262,12 @@ def test_bad_words_after_a_file(refused, tmp_path):
         "train.params.seed: in an RL Games file this is params.seed",
         "gamma: is not of the form key=value",
         "params.cfg: unknown key; did you mean 'config'?",
-        "params.config.tau: given '[1'; expected",
+        "params.config.tau: got '[1'; expected",
         "params.config.gamma",
-        "given 7; expected a number above 0",
+        "got 7; expected a number above 0",
         "num_envs",
-        "given 'abc'; expected a whole number",
-        "sigma: given 'x'; expected a number",
+        "got 'abc'; expected a whole number",
+        "sigma: got 'x'; expected a number",
     ):
         assert told in err, err
 
@@ -307,7 +307,7 @@ def test_an_unknown_camera_is_refused_with_those_of_the_model(refused, tmp_path,
         asset = """<mujoco><worldbody><camera name="side"/><camera name="top"/></worldbody></mujoco>"""
 
     monkeypatch.setitem(tasks.TASKS, "Cartpole", Filmed)
-    told = "video.camera: given 'sid'; expected one of side, top"
+    told = "video.camera: got 'sid'; expected one of side, top"
     assert told in refused("task=Cartpole", "video.camera=sid")
     content = {"params": toy_params(env_name="Cartpole")}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))

@@ -66,14 +66,14 @@ def test_keys_that_cannot_act_are_refused_in_one_go(file):
     ]
     assert "did you mean 'seed'?" in told[0]
     assert "test=True on the command line" in told[1]
-    assert told[-1].endswith("given 'many'; expected a whole number")
+    assert told[-1].endswith("got 'many'; expected a whole number")
 
 
 def test_a_list_of_defaults_is_refused_alone(tmp_path):
     path = tmp_path / "kuka.yaml"
     path.write_text("defaults:\n  - KukaPPO\nparams:\n  config: {minibatch_size: 32768}\n")
     (told,) = problems(str(path))
-    assert told.startswith(f"defaults ({path}:1): given ['KukaPPO'], a list of files".replace(str(path), "FILE"))
+    assert told.startswith(f"defaults ({path}:1): got ['KukaPPO'], a list of files".replace(str(path), "FILE"))
     assert "manybody train task=… train=…" in told and "write out what those files hold" in told
 
 
@@ -167,7 +167,7 @@ def test_a_runner_reads_the_same_file(file):
     runner.load(content)
     assert (runner.seed, runner.params.config.name) == (7, "toy") and content == before
     assert runner.run_config["mine"] == 1 and "seed" not in runner.run_config
-    with pytest.raises(ConfigError, match="defaults: given "):
+    with pytest.raises(ConfigError, match="defaults: got "):
         Runner().load({**content, "defaults": ["other"]})
 
 

@@ -50,7 +50,7 @@ def test_a_name_for_each_run_is_kept_where_nothing_else_differs(refused):
     jobs = sweep._in_folders(read(["task=Ant", "experiment=a,b"], several=True).words, "Ant")
     assert [sweep.given(job)["experiment"] for job in jobs] == ["a", "b"]
     err = refused("--multirun", "task=Cartpole", "experiment=a,b", "seed=1,2")
-    assert "experiment: given 'a,b'; expected one name, which the folder of all runs gets" in err
+    assert "experiment: got 'a,b'; expected one name, which the folder of all runs gets" in err
 
 
 def test_a_sweep_ends_with_a_table_and_the_newest_of_its_runs_is_played(capsys):

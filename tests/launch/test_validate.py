@@ -50,7 +50,7 @@ def test_an_unknown_environment_is_refused_before_anything_is_written(tmp_path):
 
 
 def test_an_environment_of_another_size_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="num_actors: given 8; expected 4"):
+    with pytest.raises(ConfigError, match="num_actors: got 8; expected 4"):
         train(tmp_path, ToyEnv(num_envs=4))
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +58,7 @@ def test_an_environment_of_another_size_is_refused(tmp_path):
 def test_a_device_that_is_not_there_is_refused():
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(ConfigError, match=r"params.config.device: given 'cuda:0', which PyTorch cannot use"):
+    with pytest.raises(ConfigError, match=r"params.config.device: got 'cuda:0', which PyTorch cannot use"):
         Runner().load({"params": toy_params(device="cuda:0")})
 
 
@@ -110,7 +110,7 @@ def test_a_notice_points_at_the_line_that_loads():
         (
             "mine",
             "MANISKILL",
-            "vecenv_type: given 'MANISKILL'; expected one of ENVPOOL, GYMNASIUM, MJLAB, RAY",
+            "vecenv_type: got 'MANISKILL'; expected one of ENVPOOL, GYMNASIUM, MJLAB, RAY",
         ),
         ("mine", "RAY", "env_name: no environment 'mine'"),  # it makes copies of something that must be known
     ],

@@ -179,7 +179,7 @@ def test_what_does_not_fit_together_is_refused_with_a_reason():
     wrong_model = family_params("multi_discrete") | {"model": {"name": "discrete_a2c"}}
     assert "expected 'multi_discrete_a2c'" in refusal(wrong_model, FamilyEnv("multi_discrete"))
     assert "no state_space" in refusal(family_params(central="mlp"), FamilyEnv(states=False))
-    assert "seq_length: given 3; expected a divisor of horizon_length (8)" in refusal(
+    assert "seq_length: got 3; expected a divisor of horizon_length (8)" in refusal(
         family_params(rnn="lstm", seq_length=3), FamilyEnv()
     )
     trap = family_params(central="mlp")
@@ -210,7 +210,7 @@ def test_a_row_with_nothing_allowed_is_an_error_that_names_it():
 def test_actions_without_bounds_are_not_mapped_to_them():
     env = FamilyEnv(action="box")
     env.spec = dataclasses.replace(env.spec, action_space=spaces.Box(-1.0, np.inf, (2,), np.float32))
-    assert "clip_actions: given True, which maps [-1, 1] to the range" in refusal(family_params("box"), env)
+    assert "clip_actions: got True, which maps [-1, 1] to the range" in refusal(family_params("box"), env)
     agent = make_agent(family_params("box", clip_actions=False, max_epochs=1), env)
     agent.train()
     assert agent.epoch_num == 1

@@ -164,18 +164,18 @@ def test_the_best_return_is_not_forgotten(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
-        ({"max_epochs": 2}, "max_epochs: given 2; expected more than 2, the epoch at which"),
+        ({"max_epochs": 2}, "max_epochs: got 2; expected more than 2, the epoch at which"),
         (
             {"max_epochs": 1, "max_frames": 2048},
-            "max_epochs: given 1; expected more than 2, the epoch at which",
+            "max_epochs: got 1; expected more than 2, the epoch at which",
         ),
         (
             {"max_epochs": -1, "max_frames": 2048},
-            "max_frames: given 2048; expected more than 2048, the frame at which",
+            "max_frames: got 2048; expected more than 2048, the frame at which",
         ),
         (
             {"max_epochs": 9, "score_to_win": 0.5},
-            "score_to_win: given 0.5; expected more than ",
+            "score_to_win: got 0.5; expected more than ",
         ),
     ],
 )

@@ -22,7 +22,7 @@ def test_built_in_tasks():
 
 
 def test_unknown_task_lists_and_suggests():
-    with pytest.raises(ValueError, match=r"task: given 'ants'; expected one of Ant, .*; did you mean 'Ant'\?"):
+    with pytest.raises(ValueError, match=r"task: got 'ants'; expected one of Ant, .*; did you mean 'Ant'\?"):
         make("ants")
 
 
@@ -99,7 +99,7 @@ def test_yaml_and_schema_say_the_same(schema):
 
 
 def test_a_wrong_use_says_what_is_right():
-    with pytest.raises(ConfigError, match=r"(?s)2 problems.*env.numEnvs: given 'x'.*did you mean 'episodeLength'"):
+    with pytest.raises(ConfigError, match=r"(?s)2 problems.*env.numEnvs: got 'x'.*did you mean 'episodeLength'"):
         make("Ant", cfg={"env": {"numEnvs": "x", "episodeLenght": 3}})
     with pytest.raises(ValueError, match="sim_device: got 'gpu', but physics runs on 'cpu'"):
         make("Cartpole", sim_device="gpu")

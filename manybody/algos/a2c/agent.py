@@ -36,7 +36,7 @@ class ContinuousA2CBase(OnPolicyAgent):
         check_kind(params, space, spaces.Box, "a2c_discrete")
         if self.clip_actions and not space.is_bounded():
             what = (
-                f"given True, which maps [-1, 1] to the range of each action, but '{self.config.env_name}' "
+                f"got True, which maps [-1, 1] to the range of each action, but '{self.config.env_name}' "
                 f"takes actions {space}; expected False, which passes them on as sampled"
             )
             raise ConfigError([Problem("params.config.clip_actions", what)])
@@ -124,7 +124,7 @@ class DiscreteA2CBase(OnPolicyAgent):
         model = params.model["name"]
         expected = "multi_discrete_a2c" if isinstance(self.actions_num, tuple) else "discrete_a2c"
         if model in ("discrete_a2c", "multi_discrete_a2c") and model != expected:
-            what = f"given {model!r}; expected {expected!r} for the actions {space}"
+            what = f"got {model!r}; expected {expected!r} for the actions {space}"
             raise ConfigError([Problem("params.model.name", what)])
 
     @property
@@ -249,5 +249,5 @@ def refuse_blocked(env_name: str, blocked: Tensor) -> None:
 def check_kind(params: Params, space: Any, kinds: Any, other: str) -> None:
     """Raise ConfigError unless ``space`` is of one of ``kinds``; ``other`` is the algorithm for the rest."""
     if not isinstance(space, kinds):
-        what = f"given '{params.algo.name}', but '{params.config.env_name}' takes actions {space}; expected '{other}'"
+        what = f"got '{params.algo.name}', but '{params.config.env_name}' takes actions {space}; expected '{other}'"
         raise ConfigError([Problem("params.algo.name", what)])

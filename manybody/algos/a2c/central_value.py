@@ -116,7 +116,7 @@ class CentralValueTrain(nn.Module):
         minibatch_size = config.minibatch_size or num_actors * (config.minibatch_size_per_env or 0)
         if not minibatch_size or batch_size % minibatch_size or minibatch_size % self.seq_length:
             what = (
-                f"given {minibatch_size}; expected a divisor of {batch_size} (= horizon_length {horizon_length} x "
+                f"got {minibatch_size}; expected a divisor of {batch_size} (= horizon_length {horizon_length} x "
                 f"num_actors {num_actors}) that {self.seq_length} divides"
             )
             raise ConfigError([Problem(f"{PATH}.minibatch_size", what)])

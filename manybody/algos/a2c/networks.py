@@ -173,7 +173,7 @@ class A2CNetwork(BaseNetwork):
         if isinstance(actions_num, Sequence) != self.is_multi_discrete:
             several = isinstance(actions_num, Sequence)
             what = f"multi_discrete, for choices among {actions_num}" if several else "discrete or continuous"
-            message = f"given {self.params.space.kind}; the environment's actions need {what}"
+            message = f"got {self.params.space.kind}; the environment's actions need {what}"
             raise ConfigError([Problem("network.space", message)])
         if isinstance(actions_num, Sequence):
             self.logits: Any = nn.ModuleList(nn.Linear(out_size, size) for size in actions_num)

@@ -160,7 +160,7 @@ class OnPolicyAgent(A2CBase):
             size *= self.num_agents
         if self.batch_size % size:
             product = f"horizon_length {self.horizon_length} x num_actors {self.num_actors} x agents {self.num_agents}"
-            what = f"given {size}; expected a divisor of {self.batch_size} (= {product})"
+            what = f"got {size}; expected a divisor of {self.batch_size} (= {product})"
             raise ConfigError([Problem("params.config.minibatch_size", what)])
         return size
 
@@ -169,7 +169,7 @@ class OnPolicyAgent(A2CBase):
         length = self.config.seq_length
         for key, size in (("horizon_length", self.horizon_length), ("minibatch_size", self.minibatch_size)):
             if size % length:
-                what = f"given {length}; expected a divisor of {key} ({size}), because the network is recurrent"
+                what = f"got {length}; expected a divisor of {key} ({size}), because the network is recurrent"
                 raise ConfigError([Problem("params.config.seq_length", what)])
         return length
 

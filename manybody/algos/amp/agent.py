@@ -55,7 +55,7 @@ class AMPAgent(A2CAgent):
             ("network", self.model.a2c_network, "eval_disc", "amp"),
         ):
             if not hasattr(part, method):
-                what = f"given '{self.params[kind]['name']}'; expected '{needed}', which has a discriminator"
+                what = f"got '{self.params[kind]['name']}'; expected '{needed}', which has a discriminator"
                 raise ConfigError([Problem(f"params.{kind}.name", what)])
         self.fill_buffers()
 

@@ -34,7 +34,7 @@ class CuriousBase(OnPolicyAgent):
         super().build_learner()
         if not hasattr(self.model.a2c_network, "curiosity"):
             what = (
-                f"given {self.params.network['name']!r}; expected 'rnd_curiosity' (or a network with a `curiosity`), "
+                f"got {self.params.network['name']!r}; expected 'rnd_curiosity' (or a network with a `curiosity`), "
                 f"because '{self.params.algo.name}' learns from what that finds new"
             )
             raise ConfigError([Problem("params.network.name", what)])

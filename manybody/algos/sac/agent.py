@@ -112,7 +112,7 @@ class SACAgent(EnvAlgorithm):
         model = self.network.build(build_config(self.env_info, self.normalize_input, self.rows))
         network = getattr(model, "sac_network", None)
         if not all(hasattr(network, part) for part in PARTS):
-            names = f"given {self.params.model['name']!r} and {self.params.network['name']!r}"
+            names = f"got {self.params.model['name']!r} and {self.params.network['name']!r}"
             what = f"{names}; expected 'soft_actor_critic' twice, or a network with {', '.join(PARTS)}"
             raise ConfigError([Problem("params.model.name and params.network.name", what)])
         return model.to(self.ppo_device)

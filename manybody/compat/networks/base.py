@@ -77,7 +77,7 @@ class BaseNetwork(network.BaseNetwork):
         """
         if cnn_layers is None:
             if len(input_shape) != 1:
-                raise ValueError(f"input_shape: given {tuple(input_shape)}; expected (size,) without convolutions")
+                raise ValueError(f"input_shape: got {tuple(input_shape)}; expected (size,) without convolutions")
             return input_shape[0]
         with torch.no_grad():  # RL Games draws here too: what is drawn after it depends on it
             return nn.Sequential(*cnn_layers)(torch.rand(1, *input_shape)).flatten(1).shape[1]

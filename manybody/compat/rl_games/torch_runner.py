@@ -178,7 +178,7 @@ def _restore(agent: Any, args: Mapping[str, Any]) -> None:
         return
     if args.get("train") and args.get("load_critic_only"):
         if not getattr(agent, "has_central_value", False):
-            raise ValueError("load_critic_only: given True, but the agent has no central value to load")
+            raise ValueError("load_critic_only: got True, but the agent has no central value to load")
         agent.restore_central_value_function(checkpoint)
     else:
         agent.restore(checkpoint)

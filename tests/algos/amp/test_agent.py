@@ -199,7 +199,7 @@ def test_a_model_of_ones_own_needs_a_discriminator_before_anything_is_written():
     runner, mapping, opened = build_runner(), orbit_params(8, minibatch_size=64), []
     mapping["model"]["name"] = "indifferent"
     params = runner.parse({"params": mapping})
-    with pytest.raises(ConfigError, match="given 'indifferent'; expected 'continuous_amp', which has a disc"):
+    with pytest.raises(ConfigError, match="got 'indifferent'; expected 'continuous_amp', which has a disc"):
         AMPAgent("run", params, vec_env=OrbitEnv(8), folder=lambda: opened.append(True))
     assert not opened
 
@@ -323,7 +323,7 @@ def test_broken_motion_never_reaches_the_weights(capsys):
         ),
         (lambda: make(model="continuous_a2c_logstd"), ConfigError, "expected 'continuous_amp'"),
         (lambda: make(network="actor_critic"), ConfigError, "expected 'amp'"),
-        (lambda: make(disc_reward_w=0), ConfigError, "disc_reward_w: given 0; expected another weight"),
+        (lambda: make(disc_reward_w=0), ConfigError, "disc_reward_w: got 0; expected another weight"),
         (lambda: make(amp_replay_keep_prob=2), ConfigError, "a share, at most 1"),
         (lambda: make(disc_grad_penality=2), ConfigError, "did you mean 'disc_grad_penalty'"),
     ],

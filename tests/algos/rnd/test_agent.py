@@ -211,7 +211,7 @@ def test_broken_observations_do_not_reach_curiosity(value):
 def test_without_its_network_it_is_refused():
     mapping = family_params("discrete")
     mapping["algo"]["name"] = "rnd_discrete"
-    with pytest.raises(ConfigError, match="given 'actor_critic'; expected 'rnd_curiosity'"):
+    with pytest.raises(ConfigError, match="got 'actor_critic'; expected 'rnd_curiosity'"):
         make_agent(mapping, FamilyEnv())
 
 

@@ -54,7 +54,7 @@ class GeneralizedMovingStats(nn.Module):
     ) -> None:
         super().__init__()
         if impl not in STATISTICS:
-            raise NotImplementedError(f"impl: {impl!r} given; expected one of {', '.join(STATISTICS)}")
+            raise NotImplementedError(f"impl: got {impl!r}; expected one of {', '.join(STATISTICS)}")
         self.impl = impl
         self.decay = decay if momentum is None else momentum
         self.max = max

@@ -263,7 +263,7 @@ def variance_scaling_initializer(tensor: Tensor, mode: str = "fan_in", scale: fl
     """
     fans = dict(zip(("fan_in", "fan_out"), nn.init._calculate_fan_in_and_fan_out(tensor), strict=True))
     if mode not in fans:
-        raise ValueError(f"mode: {mode!r} given; expected one of {', '.join(fans)}")
+        raise ValueError(f"mode: got {mode!r}; expected one of {', '.join(fans)}")
     with torch.no_grad():
         return nn.init.trunc_normal_(tensor, 0.0, math.sqrt(scale / fans[mode]), -2.0, 2.0)
 
@@ -318,7 +318,7 @@ class LayerNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W), shape as given. Raises ValueError for another number of channels."""
         if x.shape[1] != self.features:
-            raise ValueError(f"{x.shape[1]} channels given; expected {self.features}")
+            raise ValueError(f"channels: got {x.shape[1]}; expected {self.features}")
         std, mean = torch.std_mean(x, dim=(0, 2, 3), keepdim=True)
         return self.gamma * (x - mean) / (std + self.eps) + self.beta
 
@@ -329,7 +329,7 @@ class IdentityRNN(nn.Module):
     def __init__(self, in_shape: Any, out_shape: Any) -> None:
         super().__init__()
         if in_shape != out_shape:
-            raise ValueError(f"in_shape {in_shape}, out_shape {out_shape} given; expected equal ones")
+            raise ValueError(f"got in_shape {in_shape}, out_shape {out_shape}; expected equal ones")
         self.identity = nn.Identity()
 
     def forward(self, x: Tensor, h: Any) -> tuple[Tensor, Any]:

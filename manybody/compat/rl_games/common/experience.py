@@ -155,7 +155,7 @@ class ExperienceBuffer:
             self.actions_num = space.shape[0]
             self.actions_shape = (self.actions_num,)
         else:
-            raise ValueError(f"action space {kind} given; expected Box, Discrete, MultiDiscrete or Tuple")
+            raise ValueError(f"action space: got {kind}; expected Box, Discrete, MultiDiscrete or Tuple")
 
     def _init_from_env_info(self, env_info: Mapping[str, Any]) -> None:
         """One tensor for each thing that every rollout has."""
@@ -194,7 +194,7 @@ class ExperienceBuffer:
             return self._zeros((*base_shape, len(space)), torch.int64)
         if kind in ("Box", "Discrete", "MultiDiscrete", "MultiBinary"):
             return self._zeros((*base_shape, *space.shape), numpy_to_torch_dtype_dict[np.dtype(space.dtype)])
-        raise ValueError(f"space {kind} given; expected Box, Discrete, MultiDiscrete, MultiBinary, Tuple or Dict")
+        raise ValueError(f"space: got {kind}; expected Box, Discrete, MultiDiscrete, MultiBinary, Tuple or Dict")
 
     def update_data(self, name: str, index: Any, val: Any) -> None:
         """Store ``val`` (N, ...), or such by key, as step ``index`` of the field ``name``."""
@@ -208,7 +208,7 @@ class ExperienceBuffer:
         stored = self.tensor_dict[name]
         if isinstance(stored, Mapping) is not isinstance(val, Mapping):
             kinds = type(val).__name__, type(stored).__name__
-            raise ValueError(f"{name}: {kinds[0]} given; expected {kinds[1]}")
+            raise ValueError(f"{name}: got {kinds[0]}; expected {kinds[1]}")
         parts = [(stored[key], part) for key, part in val.items()] if isinstance(val, Mapping) else [(stored, val)]
         for field, part in parts:
             field[place] = part

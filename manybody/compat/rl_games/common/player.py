@@ -78,7 +78,7 @@ class BasePlayer:
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device_name: str = config.get("device_name") or config.get("device") or default
         if not has_device(self.device_name):
-            what = f"given {self.device_name!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+            what = f"got {self.device_name!r}, which PyTorch cannot use on this machine; expected 'cpu'"
             raise ConfigError([Problem("params.config.device_name", what)])
         self.device = torch.device(self.device_name)
         self.use_cuda = self.device.type == "cuda"

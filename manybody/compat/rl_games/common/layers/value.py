@@ -38,7 +38,7 @@ class TwoHotEncodedValue(nn.Module):
     def __init__(self, in_size: int, out_size: int) -> None:
         super().__init__()
         if out_size != 1:
-            raise ValueError(f"out_size {out_size} given; expected 1")
+            raise ValueError(f"out_size: got {out_size}; expected 1")
         self.value_linear = nn.Linear(in_size, BUCKETS)
         nn.init.xavier_uniform_(self.value_linear.weight, gain=0.05)
 
