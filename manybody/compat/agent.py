@@ -186,7 +186,7 @@ class LegacyAgent(AgentState):
         self.minibatch_size = typed.resolved_minibatch_size
         if self.minibatch_size <= 0 or self.batch_size % self.minibatch_size:
             product = f"horizon_length {self.horizon_length} x num_actors {self.num_actors} x agents {self.num_agents}"
-            what = f"given {self.minibatch_size}; expected a divisor of {self.batch_size} (= {product})"
+            what = f"got {self.minibatch_size}; expected a divisor of {self.batch_size} (= {product})"
             raise ConfigError([Problem("params.config.minibatch_size", what)])
         self.num_minibatches = self.batch_size // self.minibatch_size
         self.games_num = self.minibatch_size // self.seq_length
@@ -240,7 +240,7 @@ class _Described(NamedTuple):
 def check_device(device: str) -> None:
     """Raise ConfigError unless PyTorch can use ``device`` here."""
     if not has_device(device):
-        what = f"given {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+        what = f"got {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
         raise ConfigError([Problem("params.config.device", what)])
 
 
