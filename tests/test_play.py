@@ -159,7 +159,7 @@ def test_a_file_says_what_a_checkpoint_without_its_run_plays(at, tmp_path, refus
         assert "--fil: unknown option; did you mean '--file'?" in refused(*words)
     assert "--fil: unknown option; did you mean '--file'?" in refused(f"--fil={file}", command=train.main)
     for words in (["--file"], ["--file="], ["--file", "--video"]):
-        assert "--file: given" in refused(*words) and "expected the path" in refused(*words, command=train.main)
+        assert "--file: got" in refused(*words) and "expected the path" in refused(*words, command=train.main)
     assert f"--file: got {file}, b.yaml; expected one file" in refused("--file", file, "--file=b.yaml")
     assert "no such file" in refused("--file=none.yaml", checkpoint)
 

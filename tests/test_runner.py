@@ -158,7 +158,7 @@ def test_stop_fn_may_be_the_function_itself(tmp_path):
     assert agent.epoch_num == 2
     recorded = yaml.safe_load(agent.run.folder.config_file.read_text())
     assert recorded["params"]["config"]["stop_fn"] == "toy_env:stop_at_two"
-    with pytest.raises(ConfigError, match=r"stop_fn: given .*lambda.*; expected a function that can be imported"):
+    with pytest.raises(ConfigError, match=r"stop_fn: got .*lambda.*; expected a function that can be imported"):
         load(tmp_path, stop_fn=lambda agent: True)
 
 

@@ -109,7 +109,7 @@ def test_a_wrong_value_is_blamed_on_the_name_that_was_written(example):
 @pytest.mark.parametrize("value", [None, "None", "identity", "fixed", "polynom_decay"])
 def test_schedules_that_mean_constant(example, value):
     example["config"]["lr_schedule"] = value
-    with pytest.warns(ConfigWarning, match="params.config.lr_schedule: given .* taken for 'constant'"):
+    with pytest.warns(ConfigWarning, match="params.config.lr_schedule: got .* taken for 'constant'"):
         assert parse_params(example).config.lr_schedule == "constant"
 
 

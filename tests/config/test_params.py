@@ -377,7 +377,7 @@ def test_every_initialiser_is_accepted_with_its_arguments():
 
 def test_dump_refuses_what_a_file_cannot_hold(example):
     example["config"]["env_config"] = {"inner": {"callback": print}}
-    with pytest.raises(ConfigError, match=r"params\.config\.env_config\.inner\.callback: given <built-in"):
+    with pytest.raises(ConfigError, match=r"params\.config\.env_config\.inner\.callback: got <built-in"):
         dump(parse_params(example))
 
 

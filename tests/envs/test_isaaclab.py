@@ -90,11 +90,11 @@ def test_groups_of_choice():
         "critic": (4, 3),
         "policy": (4, 2),
     }
-    with pytest.raises(EnvError, match=r"obs_groups: given obs: \['eyes'\]; expected lists 'obs' and 'states' of gr"):
+    with pytest.raises(EnvError, match=r"obs_groups: got obs: \['eyes'\]; expected lists 'obs' and 'states' of gr"):
         lab(obs_groups={"obs": ["eyes"]})
-    with pytest.raises(EnvError, match=r"given value: \['critic'\]; expected lists 'obs' and 'states'"):
+    with pytest.raises(EnvError, match=r"got value: \['critic'\]; expected lists 'obs' and 'states'"):
         lab(obs_groups={"value": ["critic"]})
-    with pytest.raises(EnvError, match=r"given obs: \['policy'\].* LabEnv has: \['actor'\]"):
+    with pytest.raises(EnvError, match=r"got obs: \['policy'\].* LabEnv has: \['actor'\]"):
         lab(groups={"actor": 2})
     with pytest.raises(EnvError, match=r"obs_groups.obs: \['policy', 'critic'\].*concat_obs_groups: False"):
         lab(groups={"policy": 2, "critic": {"a": 1}}, obs_groups={"obs": ["policy", "critic"]})

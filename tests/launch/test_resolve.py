@@ -49,7 +49,7 @@ WRONG = {
     ),
     "two kinds of action": (
         ["++train.params.network.space.discrete=null"],
-        ["params.network.space: given a block with continuous, discrete; expected exactly one of continuous"],
+        ["params.network.space: got a block with continuous, discrete; expected exactly one of continuous"],
     ),
     "misplaced": (["train.params.gamma=0.9"], ["params.gamma: unknown key; it belongs to params.config"]),
     "wrong type": (

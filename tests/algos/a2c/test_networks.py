@@ -166,12 +166,12 @@ def test_a_feed_forward_actor_alone():
 REFUSED = [
     (
         {"actions_num": (2, 3)},
-        r"network.space: given discrete; .* actions need multi_discrete, for choices among \(2, 3\)",
+        r"network.space: got discrete; .* actions need multi_discrete, for choices among \(2, 3\)",
     ),
-    ({"space": "continuous", "actions_num": (2, 3)}, "given continuous; .* actions need multi_discrete"),
+    ({"space": "continuous", "actions_num": (2, 3)}, "got continuous; .* actions need multi_discrete"),
     (
         {"space": "multi_discrete", "actions_num": 3},
-        "given multi_discrete; .* actions need discrete or continuous",
+        "got multi_discrete; .* actions need discrete or continuous",
     ),
     ({"cnn": CNN}, r"network.cnn: conv2d takes an image .*; the observation has shape \(3,\)"),
     ({"cnn": CNN, "input_shape": (2, 2, 3)}, r"network.cnn: convs\[0\]: kernel_size 3 does not fit .* 2 x 2"),
