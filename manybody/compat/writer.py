@@ -4,9 +4,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
+
+from manybody.engine.writers import Writer
 
 
-class LegacyWriter:
+class LegacyWriter(Writer):
     """Scalars go to the run's own writer; whatever else is asked for, to a ``SummaryWriter`` beside it.
 
     Args:
@@ -18,6 +21,7 @@ class LegacyWriter:
         self.log_dir: str = writer.log_dir
         self._others: Any = None
 
+    @override
     def add_scalar(self, tag: str, value: Any = None, step: Any = None, *_: Any, **named: Any) -> None:
         """Record a number, or what has one element, under ``tag`` at ``step`` (default 0).
 
@@ -30,18 +34,18 @@ class LegacyWriter:
             number = np.asarray(number).item()
         self._writer.add_scalar(tag, number, float(at or 0))
 
+    @override
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Write what was recorded since the last call as one line."""
         self._writer.end_epoch(epoch, frame, time)
 
+    @override
     def flush(self) -> None:
-        """Make everything visible to readers."""
         self._writer.flush()
         if self._others is not None:
             self._others.flush()
 
+    @override
     def close(self) -> None:
-        """Finish the files."""
         self._writer.close()
         if self._others is not None:
             self._others.close()

@@ -1,4 +1,4 @@
-"""The one file that knows that compiling exists."""
+"""Speed and devices: torch.compile, autocast, threads, memory, determinism."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F, how: bool | str) -> F:
-    """``function`` through torch.compile when ``torch_compile`` asks for it, else as it is.
+    """Compile ``function`` if ``torch_compile`` is set.
 
     Args:
         function: a pure function of tensors.
@@ -30,17 +30,17 @@ def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[Any]
 
 
 def autocast_off_cpu(device: str | torch.device, enabled: bool) -> AbstractContextManager[Any]:
-    """As :func:`autocast`, but float32 on a CPU: RL Games' rule, for agents with its interface."""
+    """:func:`autocast`, but float32 on a CPU, as in RL Games."""
     device = torch.device(device)
     return autocast(device, enabled and device.type != "cpu")
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what tensors free, instead of handing every block above 32 MiB back to the kernel.
+    """Let glibc keep freed memory instead of returning every block above 32 MiB to the kernel.
 
     A layer's activations in Ant's update are 33.6 MB: mapped, zeroed page by page and unmapped again for every
     operation, which took up to three quarters of the operation's time. Measured on two cores: the update takes 0.78 s
-    instead of 1.05 s. Elsewhere than on glibc nothing happens.
+    instead of 1.05 s. Without glibc nothing happens.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -53,11 +53,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def set_threads(wanted: int | str) -> None:
-    """``torch_threads``: a number of CPU threads, ``auto`` (one per usable core, at most 8), or 0 to leave it alone."""
+    """Set ``torch_threads``: a number, ``auto`` (one per usable core, at most 8), or 0 for PyTorch's default."""
     if wanted == "auto":
-        torch.set_num_threads(
-            min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
-        )
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(min(cores, 8))
     elif wanted:
         torch.set_num_threads(int(wanted))
 
@@ -72,14 +71,14 @@ def has_device(device: str) -> bool:
 
 
 def set_deterministic(wanted: bool) -> None:
-    """Refuse operations whose result varies between runs, if ``wanted``."""
+    """Raise on operations whose result varies between runs, if ``wanted``."""
     if wanted:
         torch.use_deterministic_algorithms(True)
 
 
 @contextmanager
 def eval_mode(module: torch.nn.Module) -> Iterator[None]:
-    """The module in eval mode inside the context, and as it was after it."""
+    """Put the module in eval mode inside the context."""
     was_training = module.training
     if was_training:
         module.eval()

@@ -1,4 +1,4 @@
-"""Episode statistics and epoch means that stay on the device until the epoch's one read."""
+"""Episode statistics and epoch means, on the device until the epoch's one host read."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,27 +7,27 @@ from torch import Tensor
 
 from manybody.functional.stats import known_empty, masked_mean
 
-_FEWEST = 10
-"""Finished episodes below which a mean return is luck, however few environments there are."""
+_MIN_GAMES = 10
+"""Finished episodes that a mean return needs even with few environments."""
 
 
 def enough_games(games_to_track: float, rows: float) -> float:
-    """How many finished episodes a mean return needs to count: one of each row, at least ten, at most the window.
+    """The finished episodes that a mean return needs: one per row, at least ten, at most the window.
 
-    Episodes that end first are the short ones; only when every row may have ended one, long ones count too.
+    Short episodes end first; a mean over fewer would be biased towards them.
     """
-    return min(games_to_track, max(rows, _FEWEST))
+    return min(games_to_track, max(rows, _MIN_GAMES))
 
 
 class AverageMeter:
     """Mean over about the last ``max_size`` finished episodes (RL Games' window-weighted mean), without a host read.
 
-    A batch of n new values weighs ``min(n, max_size)``; what was known before weighs what is left of the window.
+    A batch of n new values has the weight ``min(n, max_size)``; the previous mean has the rest of the window.
 
     Args:
         shape: shape of one value, ``(V,)`` for returns and ``()`` for lengths.
         max_size: the window, in episodes.
-        device: where to.
+        device: of the statistics.
     """
 
     def __init__(self, shape: tuple[int, ...], max_size: int, device: torch.device) -> None:
@@ -35,10 +35,10 @@ class AverageMeter:
         self.mean = torch.zeros(shape, device=device)
         self.current_size = torch.zeros((), device=device)
         self.finished = torch.zeros((), dtype=torch.int64, device=device)
-        """() episodes since training began; ``clear`` does not change it."""
+        """() episodes since training started; ``clear`` keeps it."""
 
     def update(self, values: Tensor, mask: Tensor) -> None:
-        """Take in the rows of ``values`` (N, ...) where ``mask`` (N,) is true."""
+        """Add the rows of ``values`` (N, ...) where ``mask`` (N,) is true."""
         if known_empty(mask):
             return
         count = mask.sum()
@@ -51,7 +51,7 @@ class AverageMeter:
         self.current_size = total
 
     def clear(self) -> None:
-        """Forget the mean."""
+        """Reset the mean."""
         self.mean = torch.zeros_like(self.mean)
         self.current_size = torch.zeros_like(self.current_size)
 
@@ -87,7 +87,7 @@ class EpochMeans:
 
 
 def read_to_host(scalars: Mapping[str, Tensor]) -> dict[str, float]:
-    """The epoch's one read: all scalars in a single transfer, from whichever device the first that is no CPU is."""
+    """Read all scalars in one transfer, gathered on the first device that is not the CPU."""
     if not scalars:
         return {}
     devices = [value.device for value in scalars.values()]

@@ -1,18 +1,19 @@
-"""Observers: what is told of a training and may log or steer, but never computes."""
+"""Observers: hooks of a training run, for logging and control."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.engine.metrics import AverageMeter
 
 
 class AlgoObserver:
-    """The null observer; subclass and override. Every hook is called once where its name says."""
+    """An observer that does nothing; subclass and override its hooks."""
 
     logs_extras: bool = False
-    """This observer writes what environments report on its own, so that the agent does not."""
+    """Whether the observer logs the environments' extras itself, so that the agent does not."""
 
     def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:
         """Before anything is built or written."""
@@ -21,9 +22,9 @@ class AlgoObserver:
         """The agent is complete."""
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """After each environment step: its extras, and which rows' episodes ended, (N,) bool.
+        """After each environment step: its extras, and (N,) bool, the rows whose episode ended.
 
-        They are logged without an observer's help, as ``Step.extras`` says.
+        The agent logs extras itself, as documented at ``Step.extras``.
         """
 
     def after_steps(self) -> None:
@@ -36,7 +37,7 @@ class AlgoObserver:
         """The epoch was logged; ``total_time`` in seconds since training began."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive a resume."""
+        """State that a resumed run needs."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -44,50 +45,56 @@ class AlgoObserver:
 
 
 class MultiObserver(AlgoObserver):
-    """Tells several observers in order."""
+    """Calls several observers in order."""
 
     def __init__(self, observers: list[AlgoObserver]) -> None:
         self.observers = observers
         self.logs_extras = any(observer.logs_extras for observer in observers)
 
-    def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:  # noqa: D102
+    @override
+    def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:
         for observer in self.observers:
             observer.before_init(base_name, config, experiment_name)
 
-    def after_init(self, algo: Any) -> None:  # noqa: D102
+    @override
+    def after_init(self, algo: Any) -> None:
         for observer in self.observers:
             observer.after_init(algo)
 
-    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:  # noqa: D102
+    @override
+    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
         for observer in self.observers:
             observer.process_infos(infos, done_indices)
 
-    def after_steps(self) -> None:  # noqa: D102
+    @override
+    def after_steps(self) -> None:
         for observer in self.observers:
             observer.after_steps()
 
-    def after_clear_stats(self) -> None:  # noqa: D102
+    @override
+    def after_clear_stats(self) -> None:
         for observer in self.observers:
             observer.after_clear_stats()
 
-    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:  # noqa: D102
+    @override
+    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
         for observer in self.observers:
             observer.after_print_stats(frame, epoch_num, total_time)
 
-    def state_dict(self) -> dict[str, Any]:  # noqa: D102
+    @override
+    def state_dict(self) -> dict[str, Any]:
         return {str(index): observer.state_dict() for index, observer in enumerate(self.observers)}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: D102
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for index, observer in enumerate(self.observers):
             observer.load_state_dict(state.get(str(index), {}))
 
 
 class DefaultAlgoObserver(AlgoObserver):
-    """The observer of a run that names none.
+    """The default observer. It adds nothing: extras are logged with every observer."""
 
-    It adds nothing: what environments report is logged whichever observer is in use.
-    """
-
+    @override
     def after_init(self, algo: Any) -> None:
         """Keep the agent, for subclasses."""
         self.algo = algo
@@ -98,14 +105,15 @@ class DefaultAlgoObserver(AlgoObserver):
         return self.algo.extras_metrics.scores
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the scores of a checkpoint in which the observer kept them."""
+        """Load the scores of earlier checkpoints, in which the observer stored them."""
         if "current_size" in state:
             self.game_scores.load_state_dict(state)
 
 
 class IsaacAlgoObserver(AlgoObserver):
-    """The observer of ``manybody train``; like :class:`DefaultAlgoObserver` it adds nothing."""
+    """The observer of ``manybody train``; it adds nothing."""
 
+    @override
     def after_init(self, algo: Any) -> None:
         """Keep the agent, for subclasses."""
         self.algo = algo

@@ -11,10 +11,10 @@ from manybody.functional import schedules
 
 
 class GuardedAdam(torch.optim.Adam):
-    """Fused Adam with a tensor learning rate and a device flag that leaves one step out.
+    """Fused Adam with a tensor learning rate and a device flag that skips a step.
 
-    The flag is the same that PyTorch's gradient scaler uses to drop a step with infinite gradients: parameters,
-    moments and step counts stay as they were, and the host never has to look.
+    The flag is the one with which PyTorch's gradient scaler skips steps with infinite gradients: parameters, moments
+    and step counts stay unchanged, without a host read.
     """
 
     def __init__(
@@ -40,17 +40,17 @@ class GuardedAdam(torch.optim.Adam):
         """Step where ``healthy`` () bool is true, else do nothing."""
         if healthy.device.type != "cpu":
             self.flagged_step(healthy)
-        elif healthy:  # looking waits for nothing, and a step without the flag is quicker
+        elif healthy:  # reading a CPU tensor does not wait, and a step without the flag is faster
             self.step()
 
     def flagged_step(self, healthy: Tensor) -> None:
-        """:meth:`guarded_step` without a look at ``healthy``."""
+        """Do the same without reading ``healthy`` on the host."""
         self.found_inf = 1.0 - healthy.float()
         self.step()
 
     @property
     def lr(self) -> Tensor:
-        """() the learning rate; write with :meth:`set_lr`."""
+        """() the learning rate; change it with :meth:`set_lr`."""
         return self.param_groups[0]["lr"]
 
     def set_lr(self, lr: Tensor | float) -> None:

@@ -1,4 +1,4 @@
-"""Non-finite values while a policy plays: found, reported once, and kept out of the statistics."""
+"""Detect non-finite values while a policy plays and keep them out of the statistics."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,19 +13,19 @@ from manybody.functional.stats import LARGEST, known_empty, rows_sane
 
 
 class NonFiniteError(ManybodyError, RuntimeError):
-    """Nothing can be measured: the policy's actions are not finite, or no game is free of non-finite values."""
+    """There is no result: the policy's actions are not finite, or all games have non-finite values."""
 
 
 class PlayGuard:
     """Watches the games of N rows for NaN, infinity and values above :data:`LARGEST`.
 
-    A game in which one shows up ends there and does not count. The first one is reported with row, step and key. Steps
-    are counted over the whole of playing: 0 is the reset.
+    A game with such a value ends there and does not count. The first value is reported with row, step and key. Steps
+    are counted since playing started: 0 is the reset.
 
     Args:
         env_name: for the report.
         rows: N.
-        device: where the masks are.
+        device: of the masks.
     """
 
     def __init__(self, env_name: str, rows: int, device: torch.device) -> None:
@@ -43,10 +43,10 @@ class PlayGuard:
         return cleaned
 
     def check_actions(self, bad: Tensor) -> None:
-        """Stop where the policy answered an observation with something that is not finite.
+        """Stop if the policy's action for a finite observation is not finite.
 
         Args:
-            bad: (N,) bool, the rows in which it did.
+            bad: (N,) bool, the rows in which it is not.
 
         Raises:
             NonFiniteError: names row and step.
@@ -55,19 +55,19 @@ class PlayGuard:
             place = f"action of row {int(bad.int().argmax())} at step {self.step + 1}"
             raise NonFiniteError(
                 f"{self.env_name}: {place}: got a value that is not finite; expected finite actions for finite "
-                "observations. The weights are too large to compute with, or the network is wrong. Use an earlier "
+                "observations. The weights are too large, or the network is wrong. Use an earlier "
                 "checkpoint."
             )
 
     def after_step(
         self, obs: Any, done: Tensor, others: Mapping[str, Any], final_obs: Any = None
     ) -> tuple[Any, Tensor, Tensor]:
-        """Look at one step of all rows.
+        """Check one step of all rows.
 
         Args:
             obs: (N, ...), or a dictionary; where a row is done, the first observation of its next game.
             done: (N,) bool.
-            others: what else belongs to the step, by key.
+            others: other values of the step, by key.
             final_obs: the last observations of the games that are done.
 
         Returns:
@@ -75,27 +75,27 @@ class PlayGuard:
             hold non-finite values and do not count.
         """
         self.step += 1
-        spoilt = self._next
+        invalid = self._next
         for key, value in others.items():
-            spoilt = spoilt | self.clean(key, value)[1].to(done.device)
+            invalid = invalid | self.clean(key, value)[1].to(done.device)
         if final_obs is not None:
-            spoilt = spoilt | self.clean("final_obs", final_obs, done)[1].to(done.device)
+            invalid = invalid | self.clean("final_obs", final_obs, done)[1].to(done.device)
         obs, bad_obs = self.clean("obs", obs)
         bad_obs = bad_obs.to(done.device)
-        spoilt = spoilt | (bad_obs & ~done)
-        ended = (done | spoilt) & ~self._closed
-        spoilt = spoilt | self._closed
+        invalid = invalid | (bad_obs & ~done)
+        ended = (done | invalid) & ~self._closed
+        invalid = invalid | self._closed
         self._next = bad_obs & done
-        self._closed = spoilt & ~done
-        return obs, ended, spoilt
+        self._closed = invalid & ~done
+        return obs, ended, invalid
 
     def clean(self, key: str, x: Any, among: Tensor | None = None) -> tuple[Any, Tensor]:
         """``x`` (N, ...), or a dictionary, with non-finite rows zeroed, and (N,) bool, which rows those were.
 
         Args:
             key: for the report.
-            x: what is looked at; whole numbers are always finite.
-            among: (N,) bool, the rows that mean anything; all by default.
+            x: the values; integers are always finite.
+            among: (N,) bool, the rows that have a meaning; all by default.
         """
         broken = self.broken_rows(x)
         if among is not None:
@@ -138,20 +138,20 @@ class PlayGuard:
                     return
 
     def nothing_left(self, left_out: int) -> NonFiniteError:
-        """What to raise when all games, ``left_out`` of them, were left out."""
+        """The error for when all ``left_out`` games were left out."""
         return NonFiniteError(
-            f"{self.found}. All {left_out} games hold such values, so there is no return to report. Look at the "
+            f"{self.found}. All {left_out} games hold such values, so there is no return to report. Check the "
             "environment."
         )
 
 
-def not_chosen_from(logits: Tensor) -> Tensor:
-    """(N,) bool: rows of ``logits`` (N, K) that no choice can be made from; -inf only forbids an action."""
+def invalid_logits(logits: Tensor) -> Tensor:
+    """(N,) bool: rows of ``logits`` (N, K) that are NaN or infinite; -inf only forbids an action."""
     return ~(logits < float("inf")).all(dim=-1)
 
 
 def left_out_text(left_out: int) -> str:
-    """What is said about the games that do not count."""
+    """Describe the number of games that do not count."""
     return f"{left_out} game{'s' * (left_out != 1)} with non-finite values left out"
 
 

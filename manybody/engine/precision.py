@@ -1,4 +1,4 @@
-"""Whether ``mixed_precision`` pays here: measured once per process and shape, and kept in checkpoints."""
+"""Decide whether bf16 is faster: measured once per process and shape, stored in checkpoints."""
 
 import functools
 import time
@@ -13,27 +13,27 @@ from manybody.engine.accelerate import autocast
 from manybody.engine.console import say
 
 BF16, CENTRAL_BF16 = "bf16", "central_value_bf16"
-"""Keys of a checkpoint: whether updates ran in bf16, where ``mixed_precision`` asks for it."""
-MOST_ROWS = 2048
-"""Rows that a measurement on a CPU takes; a minibatch may have more."""
+"""Keys in checkpoints: whether updates with ``mixed_precision`` run in bf16."""
+MAX_ROWS = 2048
+"""Rows of a measurement on a CPU, at most; a minibatch may have more."""
 BUDGET = 0.05
-"""Seconds after which no further pass begins; at least two are measured."""
+"""Seconds after which no further pass starts; at least two are measured."""
 
 Shapes = tuple[tuple[int, int], ...]
 """Inputs and outputs of linear layers."""
 
 
 def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], mark: str, model: nn.Module, rows: int) -> bool:
-    """Decide whether updates run in bf16, and log what was taken.
+    """Decide whether updates run in bf16, and log it.
 
-    A run that resumes takes what the run took that was saved, so that its numbers do not depend on a measurement.
+    A resumed run uses the saved decision, so that its numbers do not depend on a measurement.
 
     Args:
-        key: the configuration key that asks for bf16, for the log.
-        wanted: its value; False decides.
+        key: the configuration key that requests bf16, for the log.
+        wanted: its value; False means fp32.
         saved: the checkpoint that is resumed, or nothing.
-        mark: where the checkpoint keeps the choice; earlier versions do not.
-        model: what is trained.
+        mark: key of the decision in the checkpoint; earlier versions have none.
+        model: the trained model.
         rows: M, rows of a minibatch.
     """
     if not wanted:
@@ -48,9 +48,9 @@ def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], mark: str, mod
         return False
     shapes = tuple((layer.in_features, layer.out_features) for layer in layers)
     speed = bf16_speed(shapes, rows, device, torch.get_num_threads())
-    pays = speed > 1.0
-    say(f"{key}: bf16 runs at {speed:.2f} of fp32's speed here; {_name(pays)} is used")
-    return pays
+    faster = speed > 1.0
+    say(f"{key}: bf16 runs at {speed:.2f} of fp32's speed here; {_name(faster)} is used")
+    return faster
 
 
 def _name(bf16: bool) -> str:
@@ -58,7 +58,7 @@ def _name(bf16: bool) -> str:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether a CPU says that it has units for bf16; others emulate it several times slower. True elsewhere."""
+    """Whether the CPU has bf16 units; others emulate bf16 several times slower. True for other devices."""
     units = torch.cpu.get_capabilities()
     return device.type != "cpu" or any(has is True for name, has in units.items() if "bf16" in name)
 
@@ -67,17 +67,17 @@ def has_bf16(device: torch.device) -> bool:
 def bf16_speed(shapes: Shapes, rows: int, device: torch.device, threads: int) -> float:
     """The speed of bf16 over that of fp32, in forward and backward passes of linear layers; takes about 0.1 s.
 
-    The passes alternate, and the fastest of each counts, so that other load on the machine does not decide. Random
-    numbers are not drawn.
+    The passes alternate and the fastest of each counts, which reduces the effect of other load. No random numbers are
+    drawn.
 
     Args:
-        shapes: of the layers; one that fits the layer before it follows it.
+        shapes: of the layers; a layer whose input fits the previous output is connected to it.
         rows: M.
         device: where to measure.
         threads: of PyTorch; the result depends on them.
     """
     if device.type == "cpu":
-        rows = min(rows, MOST_ROWS)
+        rows = min(rows, MAX_ROWS)
     layers = [
         (
             torch.full((rows, inputs), 0.1, device=device),
@@ -98,7 +98,7 @@ def bf16_speed(shapes: Shapes, rows: int, device: torch.device, threads: int) ->
 
 
 def _seconds(layers: list[tuple[Tensor, Tensor]], bf16: bool) -> float:
-    """Of one forward and backward pass; each layer has an input of its own for where none fits."""
+    """Time one forward and backward pass; a layer that does not fit the previous one has its own input."""
     device = layers[0][0].device
     began = time.perf_counter()
     with autocast(device, bf16):

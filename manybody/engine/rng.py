@@ -1,4 +1,4 @@
-"""The states of the global random number generators, as what a checkpoint may hold."""
+"""Save and restore the global random number generators."""
 
 import random
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import torch
 
 
 def rng_state() -> dict[str, Any]:
-    """The states of torch's, numpy's and Python's global random number generators, as tensors and numbers."""
+    """Return the states of torch's, NumPy's and Python's global generators, as tensors and numbers."""
     numpy_state: Any = numpy.random.get_state(legacy=False)
     version, words, gauss = random.getstate()
     state = {
@@ -28,7 +28,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: Mapping[str, Any]) -> None:
-    """Put the generators into what ``rng_state`` returned; those of CUDA if as many devices are here."""
+    """Restore ``rng_state``; CUDA's generators only if the number of devices is the same."""
     torch.set_rng_state(state["torch"])
     words = state["numpy"]
     numpy.random.set_state(

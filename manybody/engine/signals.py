@@ -1,4 +1,4 @@
-"""Stopping politely: signals ask for a checkpoint at the next epoch boundary."""
+"""Signals: stop with a checkpoint after the current epoch."""
 
 import contextlib
 import os
@@ -11,26 +11,25 @@ from manybody.engine import console
 
 
 class StopRequest:
-    """What the signals received so far ask for. Training looks at it once an epoch."""
+    """The signals received so far. Training reads it once per epoch."""
 
     def __init__(self) -> None:
         self.requested: int | None = None
-        """The signal that asks to stop (SIGINT or SIGTERM), or None."""
+        """SIGINT or SIGTERM once received."""
         self.save_requested = False
-        """SIGUSR1 came: write a checkpoint, set this back to False, go on."""
+        """SIGUSR1 was received; set it to False after saving."""
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as in shells: 130 after SIGINT, 143 after SIGTERM; 0 when none came."""
+        """128 + the signal's number: 130 after SIGINT, 143 after SIGTERM; 0 without one."""
         return 128 + self.requested if self.requested is not None else 0
 
 
 @contextlib.contextmanager
 def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Gives a function that answers whether Ctrl-C was pressed while the block runs; the block then ends itself.
+    """Yield a function that returns whether Ctrl-C was pressed in the block, which should then end.
 
-    A second Ctrl-C does what it did before the block. Outside the main thread, where Python allows no handlers, the
-    answer is no.
+    A second Ctrl-C has its previous effect. Outside the main thread, where Python allows no handlers, it returns False.
     """
     pressed = False
 
@@ -51,10 +50,10 @@ def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Collect SIGINT, SIGTERM and SIGUSR1 (if any) while the block runs; the previous handlers return afterwards.
+    """Record SIGINT, SIGTERM and SIGUSR1 in the block; restore the previous handlers afterwards.
 
-    The first SIGINT or SIGTERM sets ``requested``; a second one ends the process at once. Outside the main
-    thread, where Python allows no handlers, nothing is collected.
+    The first SIGINT or SIGTERM sets ``requested``; a second one ends the process at once. Outside the main thread,
+    where Python allows no handlers, nothing is recorded.
     """
     request = StopRequest()
 

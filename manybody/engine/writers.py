@@ -1,64 +1,23 @@
-"""Where numbers go: TensorBoard event files and one JSON line an epoch."""
+"""Log scalars to TensorBoard event files and to ``metrics.jsonl``."""
 
+import contextlib
 import json
 import math
 import os
 import socket
 import time
-from typing import Any, Protocol
+from typing import Any
+
+from typing_extensions import override
 
 from manybody.engine import console
 from manybody.engine.run_folder import RunFolder
 
 
-class Writer(Protocol):
-    """What observers and agents see of a writer."""
-
-    log_dir: str
-
-    def add_scalar(self, tag: str, value: Any, step: float) -> None:
-        """Record ``value`` at ``step`` under ``tag``."""
-
-    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Write what was recorded since the last call as one line."""
-
-    def flush(self) -> None:
-        """Make everything visible to readers."""
-
-    def close(self) -> None:
-        """Finish the files."""
-
-
-class NullWriter:
-    """Takes everything, keeps nothing: for tests, playing, and every process of a group but the first."""
+class Writer:
+    """Interface of writers; this one writes nothing."""
 
     log_dir = ""
-
-    def add_scalar(self, tag: str, value: Any, step: float) -> None:
-        """Nothing."""
-
-    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Nothing."""
-
-    def flush(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
-class RunWriter:
-    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of one run folder.
-
-    Trouble with the disk is told once and never reaches training.
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.log_dir = str(folder.summaries)
-        self._metrics = _MetricsFile(folder.metrics_file)
-        self._events = _EventFile(self.log_dir)
-        self._epoch: dict[str, float | None] = {}
-        self._broken: set[str] = set()
 
     def add_scalar(self, tag: str, value: Any, step: float) -> None:
         """Record a number under ``tag``.
@@ -68,29 +27,47 @@ class RunWriter:
             value: a number or a tensor with one element.
             step: frame, epoch (``…/iter``) or seconds (``…/time``).
         """
+
+    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
+        """Write the scalars since the last call as one line."""
+
+    def flush(self) -> None:
+        """Write buffers to the files."""
+
+    def close(self) -> None:
+        """Close the files."""
+
+
+class RunWriter(Writer):
+    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of one run folder. A disk error is a warning, once."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.log_dir = str(folder.summaries)
+        self._metrics = _MetricsFile(folder.metrics_file)
+        self._events = _EventFile(self.log_dir)
+        self._epoch: dict[str, float | None] = {}
+        self._broken: set[str] = set()
+
+    @override
+    def add_scalar(self, tag: str, value: Any, step: float) -> None:
         number = float(value)
         self._epoch[tag] = number if math.isfinite(number) else None
         self._try("TensorBoard", self._events.add, tag, number, step)
 
+    @override
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Append a line to ``metrics.jsonl``: ``epoch``, ``frame``, ``time`` (s) and each new tag.
-
-        Lines of this and later epochs left by an earlier run are dropped first: each epoch stands there once.
-        """
-        self._try(
-            "metrics.jsonl",
-            self._metrics.append,
-            {"epoch": epoch, "frame": frame, "time": time, **self._epoch},
-        )
+        """Append ``epoch``, ``frame``, ``time`` (s) and each new tag; replace the line of an interrupted run."""
+        line = {"epoch": epoch, "frame": frame, "time": time, **self._epoch}
+        self._try("metrics.jsonl", self._metrics.append, line)
         self._epoch = {}
         self._try("TensorBoard", self._events.flush)
 
+    @override
     def flush(self) -> None:
-        """Make everything visible to readers."""
         self._try("TensorBoard", self._events.flush)
 
+    @override
     def close(self) -> None:
-        """Finish the files."""
         self._try("TensorBoard", self._events.close)
 
     def _try(self, what: str, write: Any, *arguments: Any) -> None:
@@ -100,20 +77,20 @@ class RunWriter:
             if what not in self._broken:
                 console.warn(
                     f"{what}: cannot write in '{os.path.dirname(self.log_dir)}' ({error.strerror or error}). "
-                    "Training continues; what is missed is not written later."
+                    "Training continues; the missing values are not written later."
                 )
             self._broken.add(what)
 
 
 class _MetricsFile:
-    """``metrics.jsonl``: each epoch once, in order, whatever happened to the runs that wrote it."""
+    """``metrics.jsonl``: one line per epoch, in order, also after crashes and resumes."""
 
     def __init__(self, path: os.PathLike) -> None:
         self.path = path
         self._last_epoch: int | None = None
 
     def append(self, line: dict[str, Any]) -> None:
-        """Append ``line`` in one write: a reader, or a crash, never sees two lines mixed."""
+        """Append ``line`` in one write, so that readers and crashes never see a partial line among others."""
         if self._last_epoch is None or line["epoch"] <= self._last_epoch:
             self._drop_from(line["epoch"])
         data = (json.dumps(line, allow_nan=False) + "\n").encode()
@@ -128,26 +105,21 @@ class _MetricsFile:
         self._last_epoch = line["epoch"]
 
     def _drop_from(self, epoch: int) -> None:
-        """Cut the file before the first line of ``epoch`` or later, or that a crash left unfinished."""
-        try:
-            with open(self.path, "r+b") as file:
-                good = 0
+        """Truncate the file before the first line of ``epoch`` or later, or that is incomplete."""
+        with contextlib.suppress(FileNotFoundError), open(self.path, "r+b") as file:
+            good = 0
+            with contextlib.suppress(ValueError, KeyError, TypeError):
                 for line in file:
-                    try:
-                        if not line.endswith(b"\n") or json.loads(line)["epoch"] >= epoch:
-                            break
-                    except (ValueError, KeyError, TypeError):
+                    if not line.endswith(b"\n") or json.loads(line)["epoch"] >= epoch:
                         break
                     good += len(line)
-                file.truncate(good)
-        except FileNotFoundError:
-            pass
+            file.truncate(good)
 
 
 class _EventFile:
     """A TensorBoard event file, opened at the first number.
 
-    Written here and now: tensorboard's background thread dies at the first failed write and stays dead.
+    Writes synchronously: tensorboard's background thread does not survive a failed write.
     """
 
     def __init__(self, folder: str) -> None:

@@ -148,7 +148,7 @@ def test_every_player_refuses_such_a_checkpoint(name, tmp_path):
         kept = model[key].clone()
         model[key].view(-1)[0] = value
         save_checkpoint(tmp_path / "bad.pth", {"algo": mapping()["algo"]["name"], "model": model})
-        with pytest.raises(CheckpointError, match=rf"bad\.pth: {key}: found "):
+        with pytest.raises(CheckpointError, match=rf"bad\.pth: {key}: got "):
             player.restore(str(tmp_path / "bad.pth"))
         model[key] = kept
     assert all(torch.equal(value, before[key]) for key, value in player.model.state_dict().items())

@@ -124,14 +124,14 @@ def test_the_configuration_of_a_run_of_isaacgymenvs(run, trained, monkeypatch):
 
 def test_what_is_refused(run, trained):
     run("export", "ours.pth", "theirs.pth")
-    assert "ours.pth: algo: found 'a2c_continuous' of manybody" in refused(run, "import", "ours.pth", "x.pth")
+    assert "ours.pth: algo: got 'a2c_continuous' of manybody" in refused(run, "import", "ours.pth", "x.pth")
     assert "is the file to read" in refused(run, "import", "theirs.pth", "theirs.pth")
     assert "ends in .pth" in refused(run, "export", "theirs.pth", "x.zip")
     assert "folder that does not exist" in refused(run, "export", "theirs.pth", "nowhere/x.pth")
     assert "without a CONFIG.yaml" in refused(run, "import", "theirs.pth", "gamma=3")
     assert "a run folder" in refused(run, "import", "theirs.pth", "x.pth", "toy.yaml")
     assert "3 paths" in refused(run, "import", "theirs.pth", "a", "b")
-    assert "nothing.pth: file: found No such file" in refused(run, "import", "nothing.pth", "x.pth")
+    assert "nothing.pth: file: got No such file" in refused(run, "import", "nothing.pth", "x.pth")
     assert "nothing: does not exist" in refused(run, "export", "nothing")
     assert "nothing.yaml" in refused(run, "import", "theirs.pth", "run", "nothing.yaml")
     assert "no environment 'Tox'" in refused(
@@ -148,7 +148,7 @@ def test_weights_that_do_not_fit_the_configuration_leave_nothing(run, trained):
     before = sorted(os.listdir("."))
     words = ("import", "theirs.pth", "run", "toy.yaml", "params.network.mlp.units=[4]")
     line = run(*words, code=2)
-    assert line.startswith("error: theirs.pth: model: found ") and "(16, 3), the network (4, 3)" in line
+    assert line.startswith("error: theirs.pth: model: got ") and "(16, 3), the network (4, 3)" in line
     assert sorted(os.listdir(".")) == before
 
 
@@ -186,7 +186,7 @@ def test_non_finite_values_are_refused_by_every_command(run, trained, key):
         part[name].view(-1)[0] = float("nan")
         torch.save(given, file)
     file = ["--file", "toy.yaml"]
-    told = f"{name}: found 1 of"
+    told = f"{name}: got 1 of"
     for line in (
         refused(run, "export", "bad.pth", "out.pth"),
         refused(run, "train", *file, "checkpoint=bad.pth"),
@@ -203,7 +203,7 @@ def test_non_finite_values_are_refused_by_every_command(run, trained, key):
 def test_a_best_return_that_is_not_finite_is_refused(run, trained):
     state = torch.load("ours.pth", weights_only=True)
     torch.save({**state, "last_mean_rewards": float("nan")}, "bad.pth")
-    assert "bad.pth: last_mean_rewards: found nan" in refused(run, "export", "bad.pth", "out.pth")
+    assert "bad.pth: last_mean_rewards: got nan" in refused(run, "export", "bad.pth", "out.pth")
 
 
 def test_playing_an_environment_that_returns_nothing_finite(run, trained):

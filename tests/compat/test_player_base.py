@@ -268,7 +268,7 @@ def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
     weights = player.get_weights()
     weights["model"]["a2c_network.sigma"][0] = np.nan
     save_checkpoint(tmp_path / "bad.pth", weights)
-    with pytest.raises(CheckpointError, match=r"bad\.pth: a2c_network\.sigma: found 1 of 2 values not finite"):
+    with pytest.raises(CheckpointError, match=r"bad\.pth: a2c_network\.sigma: got 1 of 2 values not finite"):
         player.restore(str(tmp_path / "bad.pth"))
 
 

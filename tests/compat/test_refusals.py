@@ -106,16 +106,16 @@ def test_parts_of_a_checkpoint(trained, tmp_path):
     moments = {"state": {0: {"exp_avg": torch.zeros(7)}}, "param_groups": good["optimizer"]["param_groups"]}
     wrong = {
         "optimizer": [
-            (MISSING, "optimizer: found only "),
-            ([1], "optimizer: found list, expected the state of an optimiser"),
-            ({"a": 1}, "optimizer: found keys ['a'], expected the state of an optimiser"),
-            ({"state": {}, "param_groups": []}, "optimizer: found a state that does not load"),
-            (moments, "optimizer: found a state that does not load"),
+            (MISSING, "optimizer: got only "),
+            ([1], "optimizer: got list; expected the state of an optimiser"),
+            ({"a": 1}, "optimizer: got keys ['a']; expected the state of an optimiser"),
+            ({"state": {}, "param_groups": []}, "optimizer: got a state that does not load"),
+            (moments, "optimizer: got a state that does not load"),
         ],
-        "epoch": [("x", "epoch: found 'x', expected a number"), (-1, "epoch: found -1, expected a whole")],
-        "last_mean_rewards": [(float("nan"), "last_mean_rewards: found nan")],
-        "advantage_mean_std": [({}, "advantage_mean_std: found 3 differing parameters")],
-        "model": [({"a": torch.ones(1)}, "model: found")],
+        "epoch": [("x", "epoch: got 'x'; expected a number"), (-1, "epoch: got -1; expected a whole")],
+        "last_mean_rewards": [(float("nan"), "last_mean_rewards: got nan")],
+        "advantage_mean_std": [({}, "advantage_mean_std: got 3 differing parameters")],
+        "model": [({"a": torch.ones(1)}, "model: got")],
     }
     for key, cases in wrong.items():
         for value, told in cases:
@@ -125,7 +125,7 @@ def test_parts_of_a_checkpoint(trained, tmp_path):
             assert str(refused.value).startswith(f"{tmp_path / 'bad.pth'}: {told}"), (key, value)
             if key != "model":
                 player.restore(str(tmp_path / "bad.pth"))  # which needs none of it
-    with pytest.raises(CheckpointError, match="weights: model: found only a"):
+    with pytest.raises(CheckpointError, match="weights: model: got only a"):
         agent.set_weights({"a": 1})
     save_checkpoint(tmp_path / "stateless.pth", changed(good, "env_state", MISSING))
     agent.restore(str(tmp_path / "stateless.pth"))

@@ -23,7 +23,7 @@ def test_several_observers_log_as_one_of_them_does():
     assert not MultiObserver([AlgoObserver()]).logs_extras
 
 
-def test_several_observers_are_told_in_order():
+def test_several_observers_are_called_in_order():
     calls = []
 
     def named(name):

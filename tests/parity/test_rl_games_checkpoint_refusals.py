@@ -38,7 +38,7 @@ def refused(call, path):
         call(str(path))
     assert time.perf_counter() - begin < 1.0
     error = caught.value
-    assert str(error).startswith(f"{path}: {error.field}: found {error.given}, expected {error.expected}.")
+    assert str(error).startswith(f"{path}: {error.field}: got {error.given}; expected {error.expected}.")
     return error
 
 

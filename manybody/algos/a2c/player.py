@@ -15,7 +15,7 @@ from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
 from manybody.engine.checkpoint.rl_games import policy_state
-from manybody.engine.play_guard import PlayGuard, not_chosen_from
+from manybody.engine.play_guard import PlayGuard, invalid_logits
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.actions import rescale_actions
@@ -132,7 +132,7 @@ class PpoPlayerDiscrete(PpoPlayer):
 
     def unsound(self, actions: Tensor, guard: PlayGuard) -> Tensor:
         """See :class:`BasePlayer`: NaN among the logits, which any choice would hide; -inf forbids an action."""
-        return super().unsound(actions, guard) if self.logits is None else not_chosen_from(self.logits)
+        return super().unsound(actions, guard) if self.logits is None else invalid_logits(self.logits)
 
     def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:
         """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool.

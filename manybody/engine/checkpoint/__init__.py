@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, checked before they are read, loaded without running code."""
+"""Save and load checkpoints: atomic writes, checks before loading, no code from the file runs."""
 
 import copy
 import os
@@ -26,14 +26,14 @@ from manybody.engine.checkpoint.values import check_values
 from manybody.registry import built_in
 
 FORMAT = 1
-"""Version of the layout that this code writes, kept in the file under ``FORMAT_KEY``."""
-MOST_TOLD = 40
-"""Differing parameters that a message lists."""
+"""Version of the layout, stored under ``FORMAT_KEY``."""
+MAX_LISTED = 40
+"""Differing parameters that a message lists, at most."""
 FORMAT_KEY = "manybody_format"
 
 
 class _File:
-    """A binary file that keeps the first write error: torch's archive writer must not see an exception."""
+    """A binary file that stores the first write error: torch's archive writer must not see an exception."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -48,27 +48,27 @@ class _File:
         return len(data)
 
     def flush(self) -> None:
-        """Torch asks for it; ``save_checkpoint`` flushes by itself."""
+        """Do nothing: torch calls it, ``save_checkpoint`` flushes later."""
 
 
 def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """Write ``state`` to ``path``, whole or not at all: :func:`manybody.config.files.write_whole`.
+    """Write ``state`` to ``path`` atomically (:func:`manybody.config.files.write_whole`).
 
     Args:
-        path: the file, ``.pth`` by custom.
+        path: the file, usually ``.pth``.
         state: tensors (any device, saved from the CPU), numbers, strings, None, dicts, lists, tuples. Numpy
             scalars become Python numbers.
 
     Raises:
-        CheckpointError: a value of another type, named by its key; too much outside tensors.
-            Nothing is written.
-        OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
+        CheckpointError: a value of another type, named by its key, or too much data outside tensors. Nothing is
+            written.
+        OSError: the disk is full, read-only or missing. The old file is intact and no temporary file stays.
     """
     write_archive(path, {FORMAT_KEY: FORMAT, **state})
 
 
 def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """:func:`save_checkpoint` without the mark of this library's format: for files that others read."""
+    """:func:`save_checkpoint` without ``FORMAT_KEY``: for files that other programs read."""
     path = Path(path)
     content = plain(state, "", path)
 
@@ -93,10 +93,10 @@ def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
 
 
 def open_archive(path: Path) -> tuple[BinaryIO, int]:
-    """Open a regular, non-empty file that looks like an archive. Returns it with its size in bytes."""
+    """Open a regular file that begins like an archive; return it with its size in bytes."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
-            raise _refused(path, "no regular file")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # checked before opening: a pipe would block
+            raise _refused(path, "not a regular file")
         file = open(path, "rb")  # noqa: SIM115
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -105,16 +105,16 @@ def open_archive(path: Path) -> tuple[BinaryIO, int]:
     magic = file.read(4)
     if magic != b"PK\x03\x04":
         file.close()
-        if magic == b"\x80\x02\x8a\x0a":  # the pickled number that such files begin with
-            given = "a file of PyTorch before 1.6, a bare pickle, which nothing can check"
-            advice = "Where you trust it: torch.save(torch.load(old, weights_only=True), new)."
+        if magic == b"\x80\x02\x8a\x0a":  # the pickled magic number of such files
+            given = "a file of PyTorch before 1.6, a bare pickle, which cannot be checked"
+            advice = "If you trust it: torch.save(torch.load(old, weights_only=True), new)."
             raise CheckpointError(path, "file", given, "a PyTorch archive", advice)
         raise _refused(path, "an empty file" if size == 0 else f"a file that begins with {magic!r}")
     return file, size
 
 
 def _shown(text: Any) -> str:
-    """The file's own words, which must not reach the terminal raw."""
+    """Escape text from the file for the terminal."""
     return str(text).encode("unicode_escape").decode()[:200]
 
 
@@ -133,7 +133,7 @@ def _checked(path: Path, file: BinaryIO, size: int, tensors: bool = True) -> Non
 
 
 def verify_checkpoint(path: str | os.PathLike) -> None:
-    """Check that ``path`` is whole and harmless, without loading it.
+    """Check that ``path`` is intact and safe, without loading it.
 
     Raises:
         CheckpointError: it is not.
@@ -144,21 +144,20 @@ def verify_checkpoint(path: str | os.PathLike) -> None:
 
 
 def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
-    """Read what ``save_checkpoint`` wrote, or an RL Games file, onto the CPU. No code in the file runs.
+    """Load a checkpoint of ``save_checkpoint`` or of RL Games to the CPU. No code from the file runs.
 
-    The archive's checksums and names are verified first. Where the file is damaged and an intact one lies
-    beside it, the message offers that one.
+    The archive's checksums and names are verified first. If the file is damaged, the error suggests the newest intact
+    checkpoint of the folder.
 
     Args:
         path: the file.
-        mapped: leave tensors in the file until they are read, without verifying their checksums: for a look at a few
-            numbers of a file that may be large.
+        mapped: memory-map tensors without verifying their checksums, to read a few values of a large file.
 
     Returns:
-        The state; numpy scalars of RL Games files as Python numbers.
+        The state; numpy scalars of RL Games' files are Python numbers.
 
     Raises:
-        CheckpointError: for everything that can be wrong with the file.
+        CheckpointError: the file cannot be used.
     """
     path = Path(expanded(path))
     try:
@@ -184,8 +183,8 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
         other = next(filter(is_intact, others), None)
         if other is None:
             raise
-        pasted = str(other).replace("'", "'\"'\"'")  # as shells read it between quotes
-        advice = f"The newest intact checkpoint in that folder is '{other}': use checkpoint='{pasted}'."
+        quoted = str(other).replace("'", "'\"'\"'")  # quoted for the shell
+        advice = f"The newest intact checkpoint in that folder is '{other}': use checkpoint='{quoted}'."
         raise CheckpointError(path, error.field, error.given, error.expected, advice) from None
     known = isinstance(state, dict) and (
         FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))
@@ -212,10 +211,10 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
 
 
 def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
-    """``state[key]``.
+    """Return ``state[key]``.
 
     Raises:
-        CheckpointError: there is no such key; names those that are there.
+        CheckpointError: there is no such key; lists the keys.
     """
     if key not in state:
         raise CheckpointError(
@@ -237,7 +236,7 @@ def named(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Mappin
     part = state.get(key)
     if not isinstance(part, Mapping):
         given = f"only {', '.join(sorted(map(str, state)))}" if key not in state else type(part).__name__
-        raise CheckpointError(path, key, given, f"'{key}', by name", "It is no checkpoint of a policy.")
+        raise CheckpointError(path, key, given, f"'{key}', by name", "It is not a checkpoint of a policy.")
     return part
 
 
@@ -252,10 +251,10 @@ def plain_optimizer(state: Mapping[str, Any], key: str, path: str | os.PathLike)
 
 
 def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Of two different algorithms of this library, neither goes on from the other's checkpoint.
+    """Refuse the checkpoint of another built-in algorithm.
 
     Raises:
-        CheckpointError: names both; algorithms from elsewhere and RL Games' files pass.
+        CheckpointError: names both. Files of users' algorithms and of RL Games pass.
     """
     given = state.get("algo", algo)
     if not isinstance(given, str):
@@ -272,19 +271,19 @@ def check_state_dict(
     path: str | os.PathLike,
     part: str = "model",
 ) -> None:
-    """Compare parameter names and shapes before ``load_state_dict``, and refuse non-finite values.
+    """Check names, shapes and values of parameters before ``load_state_dict``.
 
     Raises:
-        CheckpointError: lists every missing, unexpected and mismatching parameter, with both shapes; or names the
-            first one whose values cannot be computed with.
+        CheckpointError: lists every missing, unexpected and mismatching parameter with both shapes, or names the first
+            one with non-finite values.
     """
     if not isinstance(given, Mapping):
         what = "named parameters"
-        raise CheckpointError(path, part, type(given).__name__, what, "It is no checkpoint of a policy.")
-    ours, theirs = _networks(expected), _networks(given)
-    if ours and theirs and not ours & theirs:
-        advice = "Another algorithm saved it: set algo.name, model and network as they were there."
-        raise CheckpointError(path, part, f"the parameters of {theirs}", f"those of {ours}", advice)
+        raise CheckpointError(path, part, type(given).__name__, what, "It is not a checkpoint of a policy.")
+    networks, saved = _networks(expected), _networks(given)
+    if networks and saved and not networks & saved:
+        advice = "Another algorithm saved it: set algo.name, model and network as in its run."
+        raise CheckpointError(path, part, f"the parameters of {saved}", f"those of {networks}", advice)
     problems = [f"missing {name} {tuple(value.shape)}" for name, value in expected.items() if name not in given]
     for name, value in given.items():
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
@@ -299,16 +298,16 @@ def check_state_dict(
             f"{len(problems)} differing parameters",
             "those of this task's network",
             "Use the network section and the task that the checkpoint was trained with:\n  "
-            + "\n  ".join([*problems[:MOST_TOLD], *(["..."] if len(problems) > MOST_TOLD else [])]),
+            + "\n  ".join([*problems[:MAX_LISTED], *(["..."] if len(problems) > MAX_LISTED else [])]),
         )
     check_values(given, path)
 
 
 def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str | os.PathLike) -> None:
-    """Load ``state[key]`` into ``optimizer``, a copy of it: an optimiser writes into the tensors that it is given.
+    """Load a copy of ``state[key]`` into ``optimizer``, which would otherwise write into these tensors.
 
     Raises:
-        CheckpointError: it is missing, not finite, or not of this optimiser and its parameters.
+        CheckpointError: it is missing, not finite or of other parameters.
     """
     given = require(state, key, path)
     groups = given.get("param_groups") if isinstance(given, Mapping) else None
@@ -333,17 +332,17 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str
 
 
 def _networks(names: Iterable[Any]) -> set[str]:
-    """``a2c_network``, ``sac_network``: which network the parameters belong to."""
+    """The networks that the parameters belong to, such as ``a2c_network``."""
     return {part for name in names for part in str(name).split(".")[:1] if part.endswith("_network")}
 
 
 def newest_first(folder: str | os.PathLike) -> list[Path]:
-    """The checkpoint files in ``folder`` by the time of their last change."""
+    """The checkpoint files in ``folder``, newest first."""
     return sorted(Path(folder).glob("*.pth"), key=written, reverse=True)
 
 
 def written(path: Path) -> int:
-    """Time of the last change, nanoseconds; 0 when the file is gone."""
+    """Modification time in nanoseconds; 0 if there is no such file."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -351,7 +350,7 @@ def written(path: Path) -> int:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether ``path`` is a whole and harmless checkpoint."""
+    """Whether ``path`` is an intact and safe checkpoint."""
     try:
         verify_checkpoint(path)
     except CheckpointError:

@@ -1,7 +1,7 @@
-"""The checkpoints of one run: which is the best, which is the newest, and which are deleted.
+"""The checkpoints of one run: the best, the newest, and which are deleted.
 
-A file holds its kind itself: the best policy, a place where training stood, or what somebody saved. Names count only
-for files without a kind, which earlier versions and RL Games wrote.
+A file stores its kind: ``best`` (policy), ``last`` (periodic) or ``saved`` (on request). File names decide only for
+files without a kind, from earlier versions and RL Games.
 """
 
 import contextlib
@@ -29,15 +29,15 @@ from manybody.engine.checkpoint import (
 
 Kind = Literal["best", "last", "saved"]
 KIND_KEY = "manybody_kind"
-"""Its place in a file is right behind the format, so that a few bytes tell it."""
+"""Stored directly after the format, so that it can be read from the first bytes."""
 _HEAD = 512
-"""Bytes of the pickled part that hold format and kind."""
+"""Bytes of the pickle that contain format and kind."""
 _LAST = re.compile(r"last_.+_(ep|frame)_\d+_rew_.+", re.DOTALL)
 _NUMBERED = re.compile(r".+_(ep|frame)_\d+_rew_.+", re.DOTALL)
 
 
 class Checkpoints:
-    """The checkpoints of one run. Trouble with the disk warns once and never stops training.
+    """The checkpoints of one run. A disk error is a warning, once, and never stops training.
 
     Args:
         folder: the run's ``nn/``.
@@ -49,30 +49,30 @@ class Checkpoints:
         self._warned = False
 
     def clean(self) -> None:
-        """Remove temporary files that a killed run left. Call it at start, holding the run folder's lock."""
-        for litter in self.folder.glob(f"{TEMPORARY}*"):
-            if litter.suffix == "":  # a run may be called like one; its files end in .pth
+        """Remove temporary files of a killed run. Needs the run folder's lock."""
+        for file in self.folder.glob(f"{TEMPORARY}*"):
+            if file.suffix == "":  # a run may have such a name; its files end in .pth
                 with contextlib.suppress(OSError):
-                    litter.unlink()
+                    file.unlink()
 
     def save(self, name: str, state: Mapping[str, Any], kind: Kind = "saved", last_chance: bool = False) -> Path | None:
-        """Write ``<folder>/<name>.pth``; where ``kind`` is ``last``, remove all but the newest ``keep`` of those.
+        """Write ``<folder>/<name>.pth``; for ``last``, remove all but the newest ``keep``.
 
         ``best`` and ``last`` never replace a file of another kind: they take ``<name>_2.pth`` and so on.
 
         Args:
-            name: of the file.
-            state: what to keep.
-            kind: what it is.
-            last_chance: training ends here; a failure is reported even if the one before was.
+            name: file name without suffix.
+            state: content.
+            kind: kind of checkpoint.
+            last_chance: training ends here; report a failure even if an earlier one was reported.
 
         Returns:
-            The file. None when it was not written; then nothing has changed on disk.
+            The file, or None if it was not written; then nothing has changed on disk.
 
         Raises:
-            CheckpointError: ``state`` holds something that cannot be saved safely.
+            CheckpointError: ``state`` holds a type that cannot be saved safely.
         """
-        path = self._place(name, kind)
+        path = self._free_path(name, kind)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             others = [other for other in newest_first(self.folder) if other != path]
@@ -84,16 +84,13 @@ class Checkpoints:
         console.log(f"=> saving checkpoint '{path}'")
         _become_newest(path, others)
         if kind == "last" and self.keep is not None:
-            for old in list(filter(self._is_our_last, others))[max(0, self.keep - 1) :]:
+            for old in list(filter(self._is_deletable, others))[max(0, self.keep - 1) :]:
                 with contextlib.suppress(OSError):
                     old.unlink()
         return path
 
     def best(self) -> Path | None:
-        """The newest intact checkpoint that is the best of its run, or None.
-
-        Where no file has that kind or name, that is a file without a kind whose name RL Games gives to no other kind.
-        """
+        """The newest intact ``best`` checkpoint, or else the newest of unknown kind, or None."""
         unknown = []
         for file in newest_first(self.folder):
             kind = self.kind(file)
@@ -107,19 +104,19 @@ class Checkpoints:
         return next(filter(is_intact, newest_first(self.folder)), None)
 
     def kind(self, file: Path) -> Kind | None:
-        """What ``file`` is; None where neither content nor name shows it."""
+        """The kind of ``file``; None if neither content nor name shows it."""
         return _stored(file)[1] or _named(file.stem, self._run_name)
 
     @cached_property
     def _run_name(self) -> str | None:
         return run_name(self.folder.parent / "config.yaml")
 
-    def _is_our_last(self, file: Path) -> bool:
-        """Whether it may be deleted: a client's own files are none of ours, whatever they are called."""
-        ours, _ = _stored(file)
-        return ours and self.kind(file) == "last"
+    def _is_deletable(self, file: Path) -> bool:
+        """Whether it may be deleted: a ``last`` file that this library wrote."""
+        written_here, _ = _stored(file)
+        return written_here and self.kind(file) == "last"
 
-    def _place(self, name: str, kind: Kind) -> Path:
+    def _free_path(self, name: str, kind: Kind) -> Path:
         for number in itertools.count(1):
             path = self.folder / f"{name}{f'_{number}' if number > 1 else ''}.pth"
             if kind == "saved" or not path.exists():
@@ -134,7 +131,7 @@ class Checkpoints:
         if last_chance:
             newest = self.newest()
             kept = f"the newest checkpoint is '{newest}'" if newest else "there is no checkpoint"
-            console.warn(f"{failed} What was learned since the last save is lost; {kept}.")
+            console.warn(f"{failed} Training since the last save is lost; {kept}.")
         elif not self._warned:
             console.warn(
                 f"{failed} Training continues and tries again at the next save; earlier checkpoints are intact. "
@@ -144,12 +141,12 @@ class Checkpoints:
 
 
 def of_kind(kind: Kind, state: Mapping[str, Any]) -> dict[str, Any]:
-    """``state`` with ``kind`` in the place where it is read from, whatever it held before."""
+    """Return ``state`` with ``kind`` as its first entry."""
     return {KIND_KEY: kind, **{key: part for key, part in state.items() if key != KIND_KEY}}
 
 
 def run_name(config_file: Path) -> str | None:
-    """``config.name`` in the configuration that a run folder keeps; None where it cannot be read."""
+    """Read ``config.name`` from a run folder's configuration; None if it cannot be read."""
     try:
         content = load_yaml(config_file)
     except ConfigError:
@@ -161,7 +158,7 @@ def run_name(config_file: Path) -> str | None:
 
 
 def _stored(path: Path) -> tuple[bool, Kind | None]:
-    """Whether this library wrote ``path``, and the kind that it holds. Reads the beginning of the file alone."""
+    """Whether this library wrote ``path``, and its stored kind. Reads only the beginning of the file."""
     try:
         file, _ = open_archive(path)
         with file, zipfile.ZipFile(file) as archive:
@@ -178,17 +175,16 @@ def _stored(path: Path) -> tuple[bool, Kind | None]:
 
 
 def _tokens(pickled: bytes) -> Any:
-    """The instructions of a pickle that put something on the stack: their arguments, or else their names."""
+    """The arguments, or else the names, of the instructions of a pickle that push a value."""
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name not in ("PROTO", "BINPUT", "LONG_BINPUT"):
             yield opcode.name if argument is None else argument
 
 
 def _named(stem: str, run: str | None = None) -> Kind | None:
-    """The kind of a file without one, by its name ``stem`` as RL Games gives it.
+    """The kind by RL Games' file names: ``<run>`` is best, ``last_<any>_ep_<N>_rew_<R>`` last.
 
-    ``<run>``, exactly, is the best of a run of that name, ``last_<any>_ep_<N>_rew_<R>`` a place where training stood.
-    The same without ``last_`` is where RL Games' training has won. Another name may be the best of any run.
+    ``<any>_ep_<N>_rew_<R>`` is saved (RL Games writes it when the target is reached). Other names are unknown.
     """
     if stem == run:
         return "best"
@@ -198,7 +194,7 @@ def _named(stem: str, run: str | None = None) -> Kind | None:
 
 
 def _become_newest(path: Path, others: list[Path]) -> None:
-    """Keep the order by time true although the clock may have been set back."""
+    """Make ``path`` the newest file even if the clock was set back."""
     if others and written(path) <= written(others[0]):
         with contextlib.suppress(OSError):
             os.utime(path, ns=(written(others[0]) + 1, written(others[0]) + 1))

@@ -1,4 +1,9 @@
-"""What may stand in a checkpoint: what is put in, and checks of a file that anybody could have written."""
+"""Which values a checkpoint may hold, and checks of files from untrusted sources.
+
+A file may come from anybody: loading it must not run code, nor use much more memory than the size of the file.
+``torch.load(weights_only=True)`` prevents the first; the checks here prevent archives and pickles that expand
+(``bytearray(10**12)`` passes ``weights_only``), tensors larger than their storage, and damaged bytes.
+"""
 
 import os
 import pickletools
@@ -15,9 +20,9 @@ from torch import Tensor
 from manybody.config.errors import ManybodyError
 
 MAX_PICKLE = 1 << 20
-"""Bytes of the pickled part: names and numbers of some 7,000 tensors, whose contents lie outside it."""
+"""Bytes of the pickle, at most: the metadata of about 7,000 tensors, whose data is outside it."""
 _MAX_DIRECTORY = 2 << 20
-"""Bytes of the archive's table of contents: some 20,000 entries."""
+"""Bytes of the archive's table of contents, at most: about 20,000 entries."""
 
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _ENCODE = ("global", "_codecs encode")
@@ -34,18 +39,17 @@ _GLOBALS = {
     "numpy.core.multiarray scalar",
     "numpy._core.multiarray scalar",
 }
-"""What a checkpoint may name: far less than ``torch.load(weights_only=True)`` admits, which can be made to
-fill the memory (``bytearray(10**12)``). The numpy names and ``encode`` stand in RL Games' files, and where an
-environment has arrays in its state."""
-_DEEPEST = 100
-"""Dicts, lists and tuples in each other."""
+"""Names that a pickle may import, fewer than ``weights_only`` allows. NumPy's names and ``encode`` occur in RL Games'
+files and in the arrays of an environment's state."""
+_MAX_DEPTH = 100
+"""Levels of nested dicts, lists and tuples, at most."""
 
 
 class CheckpointError(ManybodyError, RuntimeError):
-    """A checkpoint that cannot be used: file, field, what was found, what was expected, what to do."""
+    """A checkpoint that cannot be used: file, field, got, expected, advice."""
 
     def __init__(self, path: str | os.PathLike, field: str, given: str, expected: str, advice: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {field}: found {given}, expected {expected}. {advice}")
+        super().__init__(f"{os.fspath(path)}: {field}: got {given}; expected {expected}. {advice}")
         self.path, self.field, self.given, self.expected, self.advice = (
             Path(path),
             field,
@@ -56,39 +60,39 @@ class CheckpointError(ManybodyError, RuntimeError):
 
 
 class _Dtype:
-    """Stands in for ``numpy.dtype`` in RL Games' files, so that numpy never interprets their bytes."""
+    """Replaces ``numpy.dtype`` in RL Games' files, so that NumPy never interprets their bytes."""
 
     def __init__(self, code: str, *_: Any) -> None:
         codes = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "b1": "?"}
         self.code = (codes | {"u8": "Q", "u4": "I", "u2": "H", "u1": "B"})[code]
 
     def __setstate__(self, state: Any) -> None:
-        """Byte order and alignment; all machines of interest are little-endian."""
+        """Ignore byte order and alignment: little-endian is assumed."""
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> float | int | bool:
-    """Stands in for ``numpy.core.multiarray.scalar``."""
+    """Replaces ``numpy.core.multiarray.scalar``."""
     return struct.unpack(f"<{dtype.code}", data)[0]
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray``; ``array`` is what it describes, read from bytes of its own."""
+    """Replaces ``numpy.ndarray``; ``array`` holds its content."""
 
     array: Any = None
 
     def __init__(self, *_: Any) -> None:
-        """Numpy makes an empty one first, whatever the shape."""
+        """Ignore the arguments: NumPy first constructs an empty array."""
 
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
-        if type(data) is not bytes:  # bytes(10**12) would be as many
+        if type(data) is not bytes:  # bytes(10**12) would allocate them
             raise ValueError(f"an array of {type(data).__name__}")
         flat = numpy.frombuffer(data, numpy.dtype(dtype.code))
         self.array = flat.reshape(shape, order="F" if fortran else "C").copy()
 
 
 def _array(*_: Any) -> _Array:
-    """Stands in for ``numpy.core.multiarray._reconstruct``."""
+    """Replaces ``numpy.core.multiarray._reconstruct``."""
     return _Array()
 
 
@@ -104,15 +108,15 @@ NUMPY_STAND_INS: list[Any] = [
 
 
 def plain(value: Any, key: str, path: Path) -> Any:
-    """``value`` as something that loads without code: tensors on the CPU, numbers, strings, dicts, lists.
+    """Convert ``value`` to types that load without code: CPU tensors, numbers, strings, dicts, lists, tuples.
 
     Raises:
-        CheckpointError: it holds something else; the message names its key.
+        CheckpointError: it holds another type; the message names its key.
     """
     if isinstance(value, Tensor) and value.layout is torch.strided:
         tensor = value.detach().cpu()
         if tensor.numel() * tensor.element_size() != tensor.untyped_storage().nbytes():
-            tensor = tensor.clone(memory_format=torch.contiguous_format)  # a view would bring its whole storage
+            tensor = tensor.clone(memory_format=torch.contiguous_format)  # saving a view would save its whole storage
         return tensor
     if isinstance(value, numpy.generic):
         value = value.item()
@@ -141,20 +145,20 @@ def _not_plain(path: Path, key: str, given: str) -> CheckpointError:
 
 
 def check_archive(file: BinaryIO, size: int, tensors: bool = True) -> str | None:
-    """What is wrong with a file of ``size`` bytes, found without trusting a figure in it; None if nothing is.
+    """Describe the problem of an archive of ``size`` bytes; None if there is none.
 
-    Every byte that torch will use is covered by a checksum; entries are stored, not compressed, so nothing
-    grows beyond the file's own size. Without ``tensors`` their bytes are not read, and may be damaged.
+    Every byte that torch uses has a checksum, and entries must be uncompressed, so nothing expands beyond the size of
+    the file. Without ``tensors`` the bytes of tensors are not read and may be damaged.
 
     Raises:
-        Exception: whatever zipfile and pickletools raise on damaged input; it means the same as a problem.
+        Exception: of zipfile and pickletools on damaged input.
     """
     file.seek(max(0, size - 98))
     tail = file.read(98)
     if tail[-22:-18] != b"PK\x05\x06":
         return "an archive without its end (cut off?)"
     directory = struct.unpack("<I", tail[-10:-6])[0]
-    if tail[-42:-38] == b"PK\x06\x07":  # the 64-bit form, which torch writes, repeats the size
+    if tail[-42:-38] == b"PK\x06\x07":  # torch writes the 64-bit form, which repeats the size
         directory = max(directory, struct.unpack("<Q", tail[-58:-50])[0])
     if directory > _MAX_DIRECTORY:
         return f"a table of contents of {directory} bytes"
@@ -162,7 +166,7 @@ def check_archive(file: BinaryIO, size: int, tensors: bool = True) -> str | None
         entries = archive.infolist()
         for entry in entries:
             parts = entry.filename.split("/")
-            if entry.external_attr:  # torch takes an entry marked as a folder for one without content
+            if entry.external_attr:  # torch reads an entry with the attribute of a folder as empty
                 return f"the entry {entry.filename!r} with attributes"
             if (
                 entry.compress_type != zipfile.ZIP_STORED
@@ -189,15 +193,15 @@ def check_archive(file: BinaryIO, size: int, tensors: bool = True) -> str | None
 
 
 def check_pickle(data: bytes) -> str | None:
-    """What is wrong with the pickled part, found without executing it; None when nothing is.
+    """Describe the problem of a pickle without executing it; None if there is none.
 
-    Only the functions in ``_GLOBALS`` may be named. Those that could multiply data may only be called as
-    torch and numpy write it: ``OrderedDict()`` and ``encode(<text>, 'latin1')``, of more than 16 characters only where
-    the text itself stands in the pickle.
+    Only the names in ``_GLOBALS`` may be imported. The functions that could multiply data may only be called as torch
+    and NumPy write them: ``OrderedDict()`` and ``encode(<text>, 'latin1')``; a text of more than 16 characters must be
+    a literal at that place, not a reference to an earlier one.
     """
     memo: dict[Any, Any] = {}
-    token: Any = None  # what the last instruction put on the stack, or its name
-    due: list[Any] = []  # the tokens that have to follow
+    token: Any = None  # the value that the last instruction pushed, or its name
+    due: list[Any] = []  # the tokens that must follow
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in ("BINPUT", "LONG_BINPUT"):
             memo[argument] = token
@@ -227,10 +231,10 @@ def check_pickle(data: bytes) -> str | None:
 
 
 def with_arrays(value: Any, depth: int = 0, done: dict[int, Any] | None = None) -> Any:
-    """``value`` with the arrays that its stand-ins describe; dicts and lists are changed in place.
+    """Replace the stand-ins in ``value`` by their arrays, in dicts and lists in place.
 
     Raises:
-        ValueError: an array without content, or containers too deep in each other.
+        ValueError: an array without content, or too deeply nested containers.
     """
     if isinstance(value, _Array):
         if value.array is None:
@@ -241,8 +245,8 @@ def with_arrays(value: Any, depth: int = 0, done: dict[int, Any] | None = None) 
     done = {} if done is None else done
     if id(value) in done:
         return done[id(value)]
-    if depth > _DEEPEST:
-        raise ValueError(f"dicts, lists or tuples that are more than {_DEEPEST} deep in each other")
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"dicts, lists or tuples nested more than {_MAX_DEPTH} deep")
     done[id(value)] = value
     if isinstance(value, tuple):
         done[id(value)] = value = type(value)([with_arrays(x, depth + 1, done) for x in value])
@@ -253,14 +257,14 @@ def with_arrays(value: Any, depth: int = 0, done: dict[int, Any] | None = None) 
 
 
 COMPILED = "_orig_mod."
-"""What ``torch.compile`` puts into the names of a model's parameters."""
+"""Prefix that ``torch.compile`` adds to the names of parameters."""
 
 
 def uncompiled(state: Any) -> Any:
-    """The parts of a checkpoint under the names that their parameters have in the model before it was compiled.
+    """Remove ``COMPILED`` from the names of parameters.
 
     Raises:
-        ValueError: two names become one.
+        ValueError: two names become equal.
     """
     if not isinstance(state, dict):
         return state
@@ -275,7 +279,7 @@ def uncompiled(state: Any) -> Any:
 
 
 def check_tensors(state: Any) -> str | None:
-    """Find a tensor that claims more elements than the file holds: copying it would fill the memory."""
+    """Describe a tensor with more elements than its storage, which would fill the memory when copied."""
     pending, seen = [("state", state)], set()
     while pending:
         key, value = pending.pop()

@@ -63,7 +63,7 @@ def test_another_algorithms_checkpoint_is_refused_by_its_name(saved, tmp_path):
     file = str(tmp_path / "ppo.pth")
     save_checkpoint(file, load_checkpoint(saved[1]) | {"algo": "a2c_continuous"})
     player = SACPlayer(parse_params(sac_params()), vec_env=Uneven())
-    with pytest.raises(CheckpointError, match="algo: found a checkpoint of 'a2c_continuous', expected one of 'sac'"):
+    with pytest.raises(CheckpointError, match="algo: got a checkpoint of 'a2c_continuous'; expected one of 'sac'"):
         player.restore(file)
     agent = SACAgent("run", parse_params(sac_params()), vec_env=Uneven())
     with pytest.raises(CheckpointError, match="a checkpoint of 'a2c_continuous'"):

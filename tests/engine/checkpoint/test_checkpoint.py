@@ -281,9 +281,9 @@ def test_f7_other_files_are_refused(tmp_path, content):
 
 def test_f7_no_file_a_folder_and_a_pipe_are_refused(tmp_path):
     assert "No such file" in str(refused(tmp_path / "absent.pth"))
-    assert "no regular file" in str(refused(tmp_path))
+    assert "not a regular file" in str(refused(tmp_path))
     os.mkfifo(tmp_path / "pipe")
-    assert "no regular file" in str(refused(tmp_path / "pipe"))  # and does not wait for a writer
+    assert "not a regular file" in str(refused(tmp_path / "pipe"))  # and does not wait for a writer
     with pytest.raises(CheckpointError):
         load_checkpoint("nul\0byte")
 
@@ -315,7 +315,7 @@ def test_f7_version_and_kind_are_checked(tmp_path):
 
 def test_f7_a_missing_field_is_named():
     assert require({"epoch": 3}, "epoch", "x.pth") == 3
-    with pytest.raises(CheckpointError, match=r"x\.pth: optimizer: found only epoch, model"):
+    with pytest.raises(CheckpointError, match=r"x\.pth: optimizer: got only epoch, model"):
         require({"model": {}, "epoch": 3}, "optimizer", "x.pth")
 
 

@@ -122,7 +122,7 @@ def test_f8_containers_too_deep_in_each_other(tmp_path):
     level = [1]
     for _ in range(300):
         level = [level]
-    assert "more than 100 deep" in str(refused(forge(tmp_path / "x.pth", level)))
+    assert "nested more than 100 deep" in str(refused(forge(tmp_path / "x.pth", level)))
 
 
 def test_arrays_of_an_environment(tmp_path):

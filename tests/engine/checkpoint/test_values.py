@@ -51,7 +51,7 @@ def test_non_finite_values(keys, found, value):
     with pytest.raises(CheckpointError) as refused:
         check_values(wrong, "some.pth", (*WEIGHTS, *OPTIMIZERS))
     name = ".".join(map(str, keys))
-    assert str(refused.value).startswith(f"some.pth: {name}: found {found or repr(value)}, expected finite")
+    assert str(refused.value).startswith(f"some.pth: {name}: got {found or repr(value)}; expected finite")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from manybody.compat.rl_games.common.player import BasePlayer
 from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
 from manybody.engine.checkpoint.rl_games import policy_state
-from manybody.engine.play_guard import PlayGuard, not_chosen_from
+from manybody.engine.play_guard import PlayGuard, invalid_logits
 from manybody.envs import spaces
 from manybody.functional.actions import rescale_actions
 from manybody.nn.distributions import joined
@@ -162,7 +162,7 @@ class PpoPlayerDiscrete(_Player):
 
     def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
         """See :class:`BasePlayer`: NaN among the logits, which any choice would hide; -inf forbids an action."""
-        return super().unsound(actions, guard) if self.logits is None else not_chosen_from(self.logits)
+        return super().unsound(actions, guard) if self.logits is None else invalid_logits(self.logits)
 
     def _chosen(self, out: Mapping[str, Any], is_deterministic: bool) -> Tensor:
         self.logits = joined(out["logits"])
