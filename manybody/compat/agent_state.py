@@ -69,7 +69,6 @@ class AgentState(A2CBase):
     value_mean_std: Any
     advantage_mean_std: Any
     central_value_net: Any = None
-    rnn_states: Any = None
     update_list: Any = ()
     tensor_list: Any = ()
     bounds_loss_coef: float | None = None

@@ -1,18 +1,18 @@
 """How an agent of RL Games' kind steps its environments and collects a rollout."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.compat.agent import LegacyAgent
 from manybody.compat.rl_games.common.experience import ExperienceBuffer
 from manybody.data import rollout
+from manybody.data.recurrent import RecurrentStates
 from manybody.data.tree import leaves, tree_map
-from manybody.envs.base import EnvError
+from manybody.envs.base import EnvError, Step
 from manybody.functional.returns import gae
 
 
@@ -80,8 +80,7 @@ class Collector(LegacyAgent):
 
     def reset_envs(self) -> None:
         """Start new episodes everywhere."""
-        if self.is_rnn:
-            self.rnn_states = self._first_states()
+        self._forget_states()
         self.obs = self.env_reset()
 
     def init_tensors(self) -> None:
@@ -98,13 +97,7 @@ class Collector(LegacyAgent):
             self.ppo_device,
         )
         self.init_current_rewards(rows, (rows, self.value_size))
-        if self.is_rnn:
-            self.rnn_states = self._first_states()
-            sequences = self.horizon_length // self.seq_length
-            self.mb_rnn_states = [
-                torch.zeros((sequences, len(state), rows, state.shape[2]), device=self.ppo_device)
-                for state in self.rnn_states
-            ]
+        self._forget_states()
 
     def init_current_rewards(self, batch_size: int, current_rewards_shape: tuple[int, ...]) -> None:
         """Forget the episodes that are under way."""
@@ -117,8 +110,22 @@ class Collector(LegacyAgent):
         """Note whether ``model`` is recurrent."""
         self.is_rnn = model.is_rnn()
 
-    def _first_states(self) -> list[Tensor]:
-        return [state.to(self.ppo_device) for state in self.model.get_default_rnn_state()]
+    def _forget_states(self) -> None:
+        initial = self.model.get_default_rnn_state() if self.is_rnn else None
+        self.recurrent = RecurrentStates(
+            initial, self.horizon_length, self.seq_length, self.zero_rnn_on_done, self.ppo_device
+        )
+
+    @property
+    def rnn_states(self) -> Any:
+        """(layers, N, units) each, the policy's state between two steps; None of a feed-forward network."""
+        recurrent = self.__dict__.get("recurrent")
+        return None if recurrent is None else recurrent.current
+
+    @rnn_states.setter
+    def rnn_states(self, states: Any) -> None:
+        if "recurrent" in self.__dict__:
+            self.recurrent.current = states
 
     def _ask(self, obs: dict[str, Any], **more: Any) -> dict[str, Any]:
         """The model's acting outputs, with the central value's values where there is one."""
@@ -167,69 +174,41 @@ class Collector(LegacyAgent):
         value: Tensor = self.central_value_net.get_value(obs_dict)
         return value
 
-    def play_steps(self) -> Any:
-        """T steps of the current policy in every environment, with returns."""
-        return self._collect()
+    @override
+    def _decide(self, n: int) -> dict[str, Any]:
+        if self.has_central_value:
+            self.central_value_net.pre_step_rnn(n)
+        if self.use_action_masks:
+            return self.get_masked_action_values(self.obs, self.vec_env.get_action_masks())
+        return self.get_action_values(self.obs)
 
-    def play_steps_rnn(self) -> Any:
-        """:meth:`play_steps` of a recurrent policy; the batch has ``rnn_states`` at the start of each sequence."""
+    @override
+    def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
+        buffer = self.experience_buffer
+        buffer.update_data("obses", n, self.obs["obs"])
+        buffer.update_data("dones", n, self.dones.byte())
+        for name in self.update_list:
+            buffer.update_data(name, n, decision[name])
+        if self.has_central_value:
+            buffer.update_data("states", n, self.obs["states"])
+        self.recurrent.store(n)
 
-        def before(n: int) -> None:
-            if n % self.seq_length == 0:
-                for stored, state in zip(self.mb_rnn_states, self.rnn_states, strict=True):
-                    stored[n // self.seq_length] = state
-            if self.has_central_value:
-                self.central_value_net.pre_step_rnn(n)
+    @override
+    def _step(self, actions: Tensor) -> Step:
+        obs, rewards, self.dones, infos = self.env_step(actions)
+        done, time_outs = self.dones.bool(), _time_outs(infos, len(rewards))
+        cut_short = torch.zeros_like(done) if time_outs is None else self.cast_obs(time_outs).to(done)
+        return Step(obs, rewards, done & ~cut_short, done & cut_short, None, infos)
 
-        def after(answer: dict[str, Any]) -> None:
-            self.rnn_states = answer["rnn_states"]
-
-        batch = self._collect(before, after)
-        batch["rnn_states"] = [stored.permute(1, 2, 0, 3).flatten(1, 2).contiguous() for stored in self.mb_rnn_states]
-        return batch
-
-    def _collect(
-        self,
-        before: Callable[[int], None] = lambda n: None,
-        after: Callable[[dict[str, Any]], None] = lambda answer: None,
-    ) -> dict[str, Any]:
-        buffer, step_time = self.experience_buffer, 0.0
-        self.guard.start_epoch()
-        for n in range(self.horizon_length):
-            before(n)
-            if self.use_action_masks:
-                answer = self.get_masked_action_values(self.obs, self.vec_env.get_action_masks())
-            else:
-                answer = self.get_action_values(self.obs)
-            after(answer)
-            buffer.update_data("obses", n, self.obs["obs"])
-            buffer.update_data("dones", n, self.dones.byte())
-            for name in self.update_list:
-                buffer.update_data(name, n, answer[name])
-            if self.has_central_value:
-                buffer.update_data("states", n, self.obs["states"])
-
-            started = time.perf_counter()
-            self.obs, rewards, self.dones, infos = self.env_step(answer["actions"])
-            step_time += time.perf_counter() - started
-            rewards = self._keep_sane(n, rewards)
-
-            shaped = self.rewards_shaper(rewards)
-            time_outs = _time_outs(infos, len(rewards)) if self.value_bootstrap else None
-            if time_outs is not None:
-                cut_short = self.cast_obs(time_outs).to(self.ppo_device).unsqueeze(1).float()
-                shaped = shaped + self.gamma * answer["values"] * cut_short
-            buffer.update_data("rewards", n, shaped)
-            self._count(rewards, shaped, infos)
-        return self._finish(step_time)
-
-    def _keep_sane(self, n: int, rewards: Tensor) -> Tensor:
-        """Rewards (N, V) without broken numbers; rows with such end their episode, their observations are zeroed."""
-        self.obs["obs"], bad_obs = self.guard.clean("obs", n, self.obs["obs"])
-        rewards, bad_reward = self.guard.clean("reward", n, rewards)
-        broken = bad_obs | bad_reward
-        self.dones = torch.where(broken, torch.ones_like(self.dones), self.dones)
-        return torch.where(broken.unsqueeze(1), 0.0, rewards)
+    @override
+    def _store_outcome(self, n: int, step: Step) -> None:
+        step, broken = self.quarantine(n, step)
+        self.obs, self.dones = step.obs, torch.where(broken, torch.ones_like(self.dones), self.dones)
+        shaped = self.rewards_shaper(step.reward)
+        if self.value_bootstrap:
+            shaped = shaped + self.bootstrap(n, step)
+        self.experience_buffer.update_data("rewards", n, shaped)
+        self._count(step.reward, shaped, step.extras)
 
     def _count(self, rewards: Tensor, shaped: Tensor, infos: Any) -> None:
         """Episode statistics; recurrent states of ended episodes are forgotten."""
@@ -237,12 +216,9 @@ class Collector(LegacyAgent):
         self.current_shaped_rewards += shaped
         self.current_lengths += 1
         ended = self.dones.nonzero(as_tuple=False)
-        if self.is_rnn and len(ended) > 0:
-            if self.zero_rnn_on_done:
-                for state in self.rnn_states:
-                    state[:, ended[:, 0]] = 0.0
-            if self.has_central_value:
-                self.central_value_net.post_step_rnn(ended)
+        self.recurrent.forget(self.dones)
+        if self.has_central_value:
+            self.central_value_net.post_step_rnn(ended)
         environments = ended[:: self.num_agents]
         self.game_rewards.update(self.current_rewards[environments])
         self.game_shaped_rewards.update(self.current_shaped_rewards[environments])
@@ -253,20 +229,16 @@ class Collector(LegacyAgent):
         self.current_shaped_rewards *= going_on.unsqueeze(1)
         self.current_lengths *= going_on
 
-    def _finish(self, step_time: float) -> dict[str, Any]:
+    @override
+    def _finish_rollout(self, last_values: Tensor) -> Any:
         stored = self.experience_buffer.tensor_dict
         advantages = self.discount_values(
-            self.dones.float(),
-            self.get_values(self.obs),
-            stored["dones"].float(),
-            stored["values"],
-            stored["rewards"],
+            self.dones.float(), last_values, stored["dones"].float(), stored["values"], stored["rewards"]
         )
         batch = self.experience_buffer.get_transformed_list(swap_and_flatten01, self.tensor_list)
         batch["returns"] = swap_and_flatten01(advantages + stored["values"])
         batch["played_frames"] = self.batch_size
-        batch["step_time"] = step_time
-        return batch
+        return {**batch, **{name: list(states) for name, states in self.recurrent.sequences().items()}}
 
     def discount_values(
         self,

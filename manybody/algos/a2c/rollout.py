@@ -170,12 +170,12 @@ class A2CBase(EnvAlgorithm):
         critic = self.model if self.central_value is None else self.central_value.model
         with eval_mode(self.model), eval_mode(critic):
             for n in range(self.horizon_length):
-                decision = self.get_action_values(self.obs)
+                decision = self._decide(n)
                 self._store_decision(n, decision)
                 started = time.perf_counter()
                 step = self._step(decision["actions"])
                 step_time += time.perf_counter() - started
-                self.recurrent.current = decision["rnn_states"]
+                self.recurrent.current = decision.get("rnn_states")
                 if self.central_value is not None:
                     self.central_value.advance()
                 self._store_outcome(n, step)
@@ -187,6 +187,10 @@ class A2CBase(EnvAlgorithm):
     def play_steps_rnn(self) -> RolloutBatch:
         """RL Games' name of :meth:`play_steps` for recurrent policies; here one method serves both."""
         return self.play_steps()
+
+    def _decide(self, n: int) -> dict[str, Any]:
+        """Act in step ``n``; a subclass that acts through another method calls it here."""
+        return self.get_action_values(self.obs)
 
     def _step(self, actions: Tensor) -> Step:
         """Call :meth:`env_step`; a subclass whose ``env_step`` returns something else converts it here."""
