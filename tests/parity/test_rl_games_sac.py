@@ -111,7 +111,7 @@ def test_ten_updates(make_their_sac, largest_difference, settings):
 def test_losses(make_their_sac):
     """Their critics see actions within +-2: what we export is converted."""
     ours, theirs = make_ours(), make_their_sac()
-    theirs.set_weights(as_rl_games(ours.learner_state()))
+    theirs.set_weights(as_rl_games({"algo": "sac", **ours.learner_state()}))
     obs, action, reward, next_obs, done = random_batch(3)
     batch = ReplayBatch(obs, action, reward, next_obs, 0.9 * ~done, torch.ones(32, dtype=torch.bool))
     torch.manual_seed(1)
