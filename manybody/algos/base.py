@@ -22,6 +22,7 @@ from manybody.engine.checkpoint import (
     load_checkpoint,
     require,
 )
+from manybody.engine.checkpoint.parts import Attribute, Parts, Stateful, restore, state_of
 from manybody.engine.checkpoint.rl_games import policy_state
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.console import warn
@@ -362,16 +363,45 @@ class EnvAlgorithm(BaseAlgorithm):
 
     # --- weights and checkpoints ---------------------------------------------------------------------------------
 
-    @abstractmethod
-    def learner_state(self) -> dict[str, Any]:
-        """Weights, optimisers and schedules: what a rollback returns to."""
+    def learner_parts(self) -> Parts:
+        """Optimisers, schedules and other models: with the weights, the state that a rollback returns to."""
+        return {}
 
-    @abstractmethod
+    def memory_parts(self) -> Parts:
+        """Parts that a rollback does not return to, by key; optional in checkpoints."""
+        return {}
+
+    def interaction_parts(self) -> Parts:
+        """The state of collecting between two steps."""
+        return {
+            "obs": Attribute(self, "obs", self.ppo_device),
+            "dones": Attribute(self, "dones", self.ppo_device),
+            "shortened": Attribute(self, "shortened", self.ppo_device, optional=True),  # not in older checkpoints
+        }
+
+    def _meters(self) -> dict[str, Stateful]:
+        return {
+            "game_rewards": self.game_rewards,
+            "game_shaped_rewards": self.game_shaped_rewards,
+            "game_lengths": self.game_lengths,
+            "extras": self.extras_metrics,
+        }
+
+    def _running_episodes(self) -> Parts:
+        names = ("current_rewards", "current_shaped_rewards", "current_lengths")
+        return {name: Attribute(self, name, self.ppo_device) for name in names}
+
+    def learner_state(self) -> dict[str, Any]:
+        """Return weights, optimisers and schedules: the state that a rollback returns to."""
+        return {**self.get_weights(), **state_of(self.learner_parts())}
+
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
-        """The inverse of :meth:`learner_state`."""
+        """Restore :meth:`learner_state`. Raises CheckpointError when a part is missing or does not fit."""
+        self.set_weights(state, path)
+        restore(self.learner_parts(), state, path)
 
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """Take over what is of use of an RL Games checkpoint; returns what of the optimisers starts anew.
+        """Restore the parts of an RL Games checkpoint that fit; return the optimiser states that restart.
 
         Raises:
             CheckpointError: it does not fit.
@@ -383,59 +413,31 @@ class EnvAlgorithm(BaseAlgorithm):
         return []
 
     def get_weights(self) -> dict[str, Any]:
-        """The policy alone: parameters and normalisers."""
+        """Return the policy alone: parameters and normalisers."""
         return {"model": self.model.state_dict()}
 
     def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
-        """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
+        """Restore :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
         require(weights, "model", path)
         expected = self.model.state_dict()
         state = policy_state(weights, expected)
         check_state_dict(expected, state, path)
         self.model.load_state_dict(state)
 
-    # --- checkpoints ---------------------------------------------------------------------------------------------
-
-    def memory_state(self) -> dict[str, Any]:
-        """What else training goes on from, and a rollback does not return to (SAC: the replay buffer)."""
-        return {}
-
-    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """The inverse of :meth:`memory_state`, after ``init_tensors``."""
-
-    def interaction_state(self) -> dict[str, Any]:
-        """Where collecting stands between two steps."""
-        return {"obs": self.obs, "dones": self.dones, "shortened": self.shortened}
-
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`interaction_state`."""
-        self.obs = self.on_device(state["obs"])
-        self.dones = state["dones"].to(self.ppo_device)
-        if "shortened" in state:  # earlier versions have none
-            self.shortened = state["shortened"].to(self.ppo_device)
-
     def get_full_state_weights(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here (at an epoch boundary)."""
+        """Return everything needed to resume exactly from here (at an epoch boundary)."""
         return {
             "algo": self.params.algo.name,
             **self.learner_state(),
-            **self.memory_state(),
+            **state_of(self.memory_parts()),
             "epoch": self.epoch_num,
             "frame": self.frame,
             "last_mean_rewards": self.last_mean_rewards,
             "best_seen": self.run.best_seen,
             "best_games": self.run.best_games,
             "elapsed": self.run.elapsed,
-            "statistics": {
-                "game_rewards": self.game_rewards.state_dict(),
-                "game_shaped_rewards": self.game_shaped_rewards.state_dict(),
-                "game_lengths": self.game_lengths.state_dict(),
-                "extras": self.extras_metrics.state_dict(),
-                "current_rewards": self.current_rewards,
-                "current_shaped_rewards": self.current_shaped_rewards,
-                "current_lengths": self.current_lengths,
-            },
-            "interaction": self.interaction_state(),
+            "statistics": state_of({**self._meters(), **self._running_episodes()}),
+            "interaction": state_of(self.interaction_parts()),
             "env_state": self.vec_env.get_env_state(),
             "observer": self.algo_observer.state_dict(),
             "rng": rng_state(),
@@ -443,9 +445,9 @@ class EnvAlgorithm(BaseAlgorithm):
         }
 
     def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
-        """Go on from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
+        """Resume from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
 
-        Of RL Games' checkpoints, weights, normalisers, counters and optimisers are taken over.
+        From RL Games' checkpoints, weights, normalisers, counters and optimisers are restored.
         """
         self.choose_precision(weights)
         if "algo" not in weights:
@@ -454,7 +456,7 @@ class EnvAlgorithm(BaseAlgorithm):
         check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
         self.set_learner_state(weights, path)
         self.init_tensors()
-        self.set_memory_state(weights, path)
+        restore(self.memory_parts(), weights, path)
         if set_epoch:
             self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
             self.last_mean_rewards = best_return(weights, path, float("-inf"))
@@ -466,7 +468,7 @@ class EnvAlgorithm(BaseAlgorithm):
         set_rng_state(require(weights, "rng", path))
 
     def check(self, weights: Mapping[str, Any], path: str) -> None:
-        """Find out, before anything is written, whether this agent can go on from a checkpoint.
+        """Check, before anything is written, that this agent can resume from a checkpoint.
 
         Raises:
             CheckpointError: it belongs to another agent or lacks a part.
@@ -481,8 +483,8 @@ class EnvAlgorithm(BaseAlgorithm):
             require(weights, part, path)
 
     def _begin_from(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
-        """Begin with what RL Games has learned."""
-        anew = ["episodes", *self.adopt(weights, path)]
+        """Start from a checkpoint of RL Games."""
+        reset = ["episodes", *self.adopt(weights, path)]
         if set_epoch:
             self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
             self.last_mean_rewards = best_return(weights, path, float("-inf"))
@@ -490,18 +492,16 @@ class EnvAlgorithm(BaseAlgorithm):
         if env_state is not None and not self.vec_env.restores_exactly:
             self.vec_env.set_env_state(env_state)  # of RL Games' protocol, as the one that gave it
         warn(
-            f"{path}: an RL Games checkpoint; weights, normalisers, counters and optimisers are taken over, "
-            f"{' and '.join(anew)} start anew"
+            f"{path}: an RL Games checkpoint; weights, normalisers, counters and optimisers are restored, "
+            f"{' and '.join(reset)} restart"
         )
 
     def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> None:
         """Restore environments and episode counters; new episodes start where the environments cannot."""
         self.obs = {}
         statistics = require(weights, "statistics", path)
-        for name in ("game_rewards", "game_shaped_rewards", "game_lengths"):
-            getattr(self, name).load_state_dict(statistics[name])
-        if "extras" in statistics:
-            self.extras_metrics.load_state_dict(statistics["extras"])
+        meters = self._meters()
+        restore({key: meters[key] for key in meters if key != "extras" or key in statistics}, statistics, path)
         state = weights.get("env_state")
         dones = require(weights, "interaction", path)["dones"]
         if state is None or dones.shape != self.dones.shape:
@@ -516,16 +516,15 @@ class EnvAlgorithm(BaseAlgorithm):
         if not self.vec_env.restores_exactly:
             warn(f"{path}: the environment saves only what outlives its episodes; new episodes start")
             return
-        self.set_interaction_state(weights["interaction"])
-        for name in ("current_rewards", "current_shaped_rewards", "current_lengths"):
-            setattr(self, name, statistics[name].to(self.ppo_device).clone())
+        restore(self.interaction_parts(), weights["interaction"], path)
+        restore(self._running_episodes(), statistics, path)
 
     def save(self, fn: str) -> bool:
         """Write ``<fn>.pth`` in the run's ``nn/``; false (and a warning) when the disk refuses."""
         return self.run.save(fn)
 
     def restore(self, fn: str, set_epoch: bool = True) -> None:
-        """Go on from the checkpoint file ``fn``. Raises CheckpointError saying what is wrong with it."""
+        """Resume from the checkpoint file ``fn``. Raises CheckpointError."""
         self.set_full_state_weights(load_checkpoint(fn), set_epoch, fn)
 
     def get_param(self, param_name: str) -> Any:

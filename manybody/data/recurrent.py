@@ -49,6 +49,10 @@ class RecurrentStates:
             return {}
         return {"rnn_states": tuple(stored.permute(1, 2, 0, 3).flatten(1, 2) for stored in self._stored)}
 
-    def load(self, states: States) -> None:
-        """Continue with ``states``."""
+    def state_dict(self) -> States:
+        """The current state."""
+        return self.current
+
+    def load_state_dict(self, states: States) -> None:
+        """Continue from ``states``."""
         self.current = None if states is None else tuple(state.to(self.device) for state in states)

@@ -14,7 +14,7 @@ def test_sequences_come_in_the_order_of_the_rows():
     states = RecurrentStates((torch.zeros(1, N, 1),), T, L, True, torch.device("cpu"))
     steps = []
     for t in range(T):
-        states.load(((10.0 * torch.arange(N) + t).reshape(1, N, 1),))
+        states.load_state_dict(((10.0 * torch.arange(N) + t).reshape(1, N, 1),))
         states.store(t)
         steps.append(10.0 * torch.arange(N) + t)
     (kept,) = states.sequences()["rnn_states"]

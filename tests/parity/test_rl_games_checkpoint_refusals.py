@@ -201,9 +201,7 @@ def test_moments_that_do_not_fit_start_anew(good, kind, capsys):
         spoil(state["optimizer"])
         agent = kind.our_agent()
         agent.set_full_state_weights(state, path="file")
-        assert (
-            not agent.optimizer.state and "episodes and the optimiser's moments start anew" in capsys.readouterr().err
-        )
+        assert not agent.optimizer.state and "episodes and the optimiser's moments restart" in capsys.readouterr().err
         return agent
 
     spoilt(lambda optimizer: optimizer["state"][0].update(exp_avg=torch.zeros(7)))

@@ -17,6 +17,7 @@ from manybody.algos.session import clone
 from manybody.config import ConfigError, parse_params
 from manybody.engine import precision
 from manybody.engine.checkpoint import CheckpointError
+from manybody.engine.checkpoint.parts import state_of
 from manybody.envs.base import EnvError
 
 AGENTS = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent}
@@ -258,7 +259,7 @@ def test_an_rl_games_checkpoint_brings_its_critic():
     theirs = make_agent(mapping, FamilyEnv())
     for parameter in theirs.central_value.parameters():
         torch.nn.init.normal_(parameter)
-    file = {**theirs.get_weights(), **theirs.central_value.learner_state(), "optimizer": {}, "epoch": 3}
+    file = {**theirs.get_weights(), **state_of(theirs.central_value.learner_parts()), "optimizer": {}, "epoch": 3}
     ours = make_agent(mapping, FamilyEnv())
     before = clone(ours.central_value.state_dict())
     ours.set_full_state_weights(file, path="theirs.pth")

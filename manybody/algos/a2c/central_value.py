@@ -13,7 +13,8 @@ from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import autocast
-from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
+from manybody.engine.checkpoint import check_state_dict, require
+from manybody.engine.checkpoint.parts import Attribute, OptimizerPart, Part, Parts, Stateful
 from manybody.engine.checkpoint.rl_games import central_value_state, load_adam_moments
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
@@ -272,13 +273,18 @@ class CentralValueTrain(nn.Module):
         key, wanted = f"{PATH}.mixed_precision", self.config.mixed_precision
         self.mixed_precision = choose_bf16(key, wanted, saved, CENTRAL_BF16, self.model, self.minibatch_size)
 
-    def learner_state(self) -> dict[str, Any]:
+    def learner_parts(self) -> Parts:
         """Weights and optimiser, under RL Games' keys."""
-        return {
-            "assymetric_vf_nets": self.state_dict(),
-            "assymetric_vf_optimizer": self.optimizer.state_dict(),
-            **({CENTRAL_BF16: self.mixed_precision} if self.config.mixed_precision else {}),
+        parts: dict[str, Stateful] = {
+            "assymetric_vf_nets": Part(self.state_dict, self._load_nets),
+            "assymetric_vf_optimizer": OptimizerPart(self.optimizer, "assymetric_vf_optimizer"),
         }
+        if self.config.mixed_precision:
+            parts[CENTRAL_BF16] = Attribute(self, "mixed_precision", self.device, optional=True)
+        return parts
+
+    def _load_nets(self, state: Any) -> None:
+        self.set_weights({"assymetric_vf_nets": state}, "")
 
     def set_weights(self, state: Mapping[str, Any], path: str) -> None:
         """Load the weights alone. Raises CheckpointError naming every parameter that does not fit."""
@@ -289,21 +295,8 @@ class CentralValueTrain(nn.Module):
         self.load_state_dict(weights)
 
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """Load the weights and moments of an RL Games checkpoint (from 1.6.5 on); return what restarts."""
+        """Restore weights and moments (saved from RL Games 1.6.5 on); return what restarts."""
         self.set_weights(weights, path)
         given, state = weights["assymetric_vf_nets"], weights.get("assymetric_vf_optimizer")
         adopted = load_adam_moments(self.optimizer, dict(self.named_parameters()), given, state)
         return [] if adopted else ["the moments of the central value's optimiser"]
-
-    def set_learner_state(self, state: Mapping[str, Any], path: str) -> None:
-        """Restore :meth:`learner_state`."""
-        self.set_weights(state, path)
-        load_optimizer(self.optimizer, state, "assymetric_vf_optimizer", path)
-
-    def interaction_state(self) -> dict[str, Any]:
-        """The recurrent state between two steps."""
-        return {"central_value_rnn_states": self.recurrent.current}
-
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        """Restore :meth:`interaction_state`."""
-        self.recurrent.load(state.get("central_value_rnn_states"))

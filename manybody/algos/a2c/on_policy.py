@@ -17,7 +17,7 @@ from manybody.algos.session import EpochMetrics
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import autocast, compiled
-from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
+from manybody.engine.checkpoint.parts import ModulePart, OptimizerPart, Part, Parts, Stateful
 from manybody.engine.checkpoint.rl_games import load_adam_moments
 from manybody.engine.checkpoint.values import learning_rate
 from manybody.engine.console import notice
@@ -451,78 +451,68 @@ class OnPolicyAgent(A2CBase):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    def learner_state(self) -> dict[str, Any]:
-        """Weights, optimiser and schedule: what a rollback returns to."""
-        moving = self.advantage_mean_std
+    @override
+    def learner_parts(self) -> Parts:
+        parts: dict[str, Stateful] = {
+            "optimizer": OptimizerPart(self.optimizer, "optimizer"),
+            "schedule": Part(self._schedule_state, self._load_schedule),
+        }
+        if self.advantage_mean_std is not None:
+            parts["advantage_mean_std"] = ModulePart(self.advantage_mean_std, "advantage_mean_std")
+        return parts if self.central_value is None else {**parts, **self.central_value.learner_parts()}
+
+    @override
+    def memory_parts(self) -> Parts:
+        manager = self.self_play
+        if manager is None:
+            return {}
+        return {"self_play": Part(manager.state_dict, manager.load_state_dict, optional=True)}
+
+    def _schedule_state(self) -> dict[str, Any]:
         return {
-            **self.get_weights(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": {
-                "last_lr": self.last_lr,
-                "entropy_coef": self.entropy_coef,
-                "configured": {name: float(self.config[name]) for name in SCHEDULED},
-            },
-            **({} if moving is None else {"advantage_mean_std": moving.state_dict()}),
-            **({} if self.central_value is None else self.central_value.learner_state()),
+            "last_lr": self.last_lr,
+            "entropy_coef": self.entropy_coef,
+            "configured": {name: float(self.config[name]) for name in SCHEDULED},
         }
 
-    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
-        """The inverse of :meth:`learner_state`."""
-        self.set_weights(state, path)
-        load_optimizer(self.optimizer, state, "optimizer", path)
-        schedule = require(state, "schedule", path)
+    def _load_schedule(self, schedule: Mapping[str, Any]) -> None:
+        """Restore the scheduled values; a setting that was changed in the configuration takes effect instead."""
         changed = self._reconfigured(schedule)
         for name, attribute in SCHEDULED.items():
             value = schedule[attribute].to(self.ppo_device).clone()
-            # A setting that somebody changed counts from here; one that they left goes on where it was.
             setattr(self, attribute, value.fill_(self.config[name]) if name in changed else value)
         for group in self.optimizer.param_groups:
             group["lr"] = self.last_lr.clone()
-        if self.advantage_mean_std is not None:
-            moving = require(state, "advantage_mean_std", path)
-            check_state_dict(self.advantage_mean_std.state_dict(), moving, path, "advantage_mean_std")
-            self.advantage_mean_std.load_state_dict(moving)
-        if self.central_value is not None:
-            self.central_value.set_learner_state(state, path)
+
+    def _reconfigured(self, schedule: Mapping[str, Any]) -> dict[str, float]:
+        """Scheduled settings whose configured value has changed, with the previous value."""
+        previous = schedule.get("configured", {})
+        return {name: old for name, old in previous.items() if old != self.config[name]}
 
     @override
     def end_epoch(self, read: Mapping[str, float]) -> None:
         if self.self_play is not None:
             self.self_play.after_epoch(read)
 
-    def memory_state(self) -> dict[str, Any]:
-        """See :class:`TrainableAlgorithm`: the opponents."""
-        return {} if self.self_play is None else self.self_play.state()
-
-    @override
-    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        if self.self_play is not None:
-            self.self_play.set_state(state)
-
-    def _reconfigured(self, schedule: Mapping[str, Any]) -> dict[str, float]:
-        """Scheduled settings that are configured otherwise now, with what they were."""
-        began_with = schedule.get("configured", {})
-        return {name: old for name, old in began_with.items() if old != self.config[name]}
-
     def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
-        """See :class:`TrainableAlgorithm`; a scheduled setting that was changed since then counts from here."""
+        """Resume from a checkpoint; report scheduled settings that were changed in the configuration."""
         super().set_full_state_weights(weights, set_epoch, path)
         for name, old in self._reconfigured(weights.get("schedule", {})).items():
-            notice(f"{path}: {name} was configured as {old:g} and goes on from {self.config[name]:g}")
+            notice(f"{path}: {name} changes from {old:g} to the configured {self.config[name]:g}")
 
+    @override
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """See :class:`TrainableAlgorithm`: also the central value, and the optimisers."""
-        anew = super().adopt(weights, path)
+        reset = super().adopt(weights, path)
         if self.central_value is not None:
-            anew += self.central_value.adopt(weights, path)
+            reset += self.central_value.adopt(weights, path)
         state = weights.get("optimizer")
         rate = learning_rate(state, path)
         if rate is not None:
             self.last_lr = torch.full_like(self.last_lr, rate)
             self.update_lr(self.last_lr)
         if not load_adam_moments(self.optimizer, dict(self.model.named_parameters()), weights["model"], state):
-            anew.append("the optimiser's moments")
-        return anew
+            reset.append("the optimiser's moments")
+        return reset
 
     @override
     def set_param(self, param_name: str, param_value: Any) -> None:

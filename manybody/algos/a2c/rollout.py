@@ -18,6 +18,7 @@ from manybody.data.recurrent import RecurrentStates
 from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_flatten01
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
+from manybody.engine.checkpoint.parts import Parts, Stateful
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.functional.returns import gae
 
@@ -259,16 +260,8 @@ class A2CBase(EnvAlgorithm):
         return [*self.update_list, "obses", "dones", *self.rollout_fields()]
 
     @override
-    def interaction_state(self) -> dict[str, Any]:
-        return {
-            **super().interaction_state(),
-            "rnn_states": self.recurrent.current,
-            **({} if self.central_value is None else self.central_value.interaction_state()),
-        }
-
-    @override
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        super().set_interaction_state(state)
-        self.recurrent.load(state.get("rnn_states"))
+    def interaction_parts(self) -> Parts:
+        parts: dict[str, Stateful] = {**super().interaction_parts(), "rnn_states": self.recurrent}
         if self.central_value is not None:
-            self.central_value.set_interaction_state(state)
+            parts["central_value_rnn_states"] = self.central_value.recurrent
+        return parts

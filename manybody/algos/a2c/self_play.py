@@ -113,22 +113,19 @@ class SelfPlayManager:
         for model, weights in zip(self._players, pool, strict=True):
             model.load_state_dict(weights)
 
-    def state(self) -> dict[str, Any]:
-        """The pool and its assignment, for a checkpoint."""
+    def state_dict(self) -> dict[str, Any]:
+        """The pool and its assignment."""
         return {
-            "self_play": {
-                "pool": self.pool,
-                "assigned": self.assigned,
-                "next_env": self.next_env,
-                "last_update": self.last_update,
-            }
+            "pool": self.pool,
+            "assigned": self.assigned,
+            "next_env": self.next_env,
+            "last_update": self.last_update,
         }
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Restore :meth:`state`; a checkpoint of a run without self-play leaves the pool as it is."""
-        saved = state.get("self_play")
-        if saved is None:
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Restore :meth:`state_dict`; a checkpoint without self-play leaves the pool unchanged."""
+        if state is None:
             return
-        self._set_pool(self._kept([dict(weights) for weights in saved["pool"]]))
-        self.assigned = saved["assigned"].to(self.assigned.device).clamp_max(len(self.pool) - 1)
-        self.next_env, self.last_update = saved["next_env"], saved["last_update"]
+        self._set_pool(self._kept([dict(weights) for weights in state["pool"]]))
+        self.assigned = state["assigned"].to(self.assigned.device).clamp_max(len(self.pool) - 1)
+        self.next_env, self.last_update = state["next_env"], state["last_update"]

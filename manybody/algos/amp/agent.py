@@ -15,7 +15,7 @@ from manybody.config import ConfigError, Problem
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
-from manybody.engine.console import warn
+from manybody.engine.checkpoint.parts import NotRestoredError, Part, Parts
 from manybody.envs.base import EnvError, Step
 from manybody.envs.checks import check_tensor
 from manybody.functional import adversarial
@@ -202,33 +202,26 @@ class AMPAgent(A2CAgent):
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
         return super().adopt(with_statistics(weights), path)
 
-    def memory_state(self) -> dict[str, Any]:
-        """See :class:`TrainableAlgorithm`: the memories, if asked for, and the clips that they are about."""
-        if not self.config.save_amp_buffers:
-            return super().memory_state()
-        memories = {
-            "demos": self.demos.state(),
-            "replay": self.replay.state(),
-            "clips": imitated(self.vec_env),
-        }
-        return {**super().memory_state(), "amp_buffers": memories}
+    @override
+    def memory_parts(self) -> Parts:
+        return {**super().memory_parts(), "amp_buffers": Part(self._buffers, self._load_buffers, optional=True)}
 
-    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """See :class:`TrainableAlgorithm`; demonstrations of other clips stay in the checkpoint, with a notice."""
-        super().set_memory_state(state, path)
+    def _buffers(self) -> dict[str, Any] | None:
+        if not self.config.save_amp_buffers:
+            return None
+        return {"demos": self.demos.state(), "replay": self.replay.state(), "clips": imitated(self.vec_env)}
+
+    def _load_buffers(self, state: Mapping[str, Any] | None) -> None:
         self.replay.clear()
-        if "amp_buffers" not in state:
-            warn(
-                f"{path}: without the memories of motions (save_amp_buffers); demonstrations are drawn anew, and the "
-                "run goes on, but not bit for bit"
+        if state is None:
+            raise NotRestoredError(
+                "it has no demonstration and replay buffers (save_amp_buffers); demonstrations are drawn again, and "
+                "the run resumes, but not bit for bit"
             )
-            return
-        memories = state["amp_buffers"]
-        self.replay.set_state(memories["replay"])
-        if same_clips(memories.get("clips", []), imitated(self.vec_env)):
-            self.demos.set_state(memories["demos"])
-        else:
-            warn(f"{path}: its demonstrations are of other clips than this run's; they are drawn anew")
+        self.replay.set_state(state["replay"])
+        if not same_clips(state.get("clips", []), imitated(self.vec_env)):
+            raise NotRestoredError("its demonstrations are of other clips than this run's; they are drawn again")
+        self.demos.set_state(state["demos"])
 
 
 def imitated(env: Any) -> list[Tensor]:

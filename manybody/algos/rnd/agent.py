@@ -12,6 +12,7 @@ from manybody.algos.rnd.config import RNDConfig, RNDDiscretePPOConfig, RNDPPOCon
 from manybody.algos.rnd.networks import Curiosity
 from manybody.config import ConfigError, Problem
 from manybody.data.tree import tree_map
+from manybody.engine.checkpoint.parts import Attribute, Parts
 from manybody.envs.base import Step
 from manybody.functional.returns import forward_filter
 
@@ -126,13 +127,9 @@ class CuriousBase(OnPolicyAgent):
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
     @override
-    def interaction_state(self) -> dict[str, Any]:
-        return {**super().interaction_state(), "intrinsic_returns": self.intrinsic_returns}
-
-    @override
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        super().set_interaction_state(state)
-        self.intrinsic_returns = state["intrinsic_returns"].to(self.ppo_device)
+    def interaction_parts(self) -> Parts:
+        returns = Attribute(self, "intrinsic_returns", self.ppo_device)
+        return {**super().interaction_parts(), "intrinsic_returns": returns}
 
 
 class RNDAgent(CuriousBase, A2CAgent):

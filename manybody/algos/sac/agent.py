@@ -27,7 +27,7 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
-from manybody.engine.checkpoint import load_optimizer, require
+from manybody.engine.checkpoint.parts import Attribute, NotRestoredError, OptimizerPart, Part, Parts
 from manybody.engine.checkpoint.values import number
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
@@ -360,24 +360,21 @@ class SACAgent(EnvAlgorithm):
         return torch.stack([self.actions_low, self.actions_high])
 
     def get_weights(self) -> dict[str, Any]:
-        """See :class:`EnvAlgorithm`; the bounds mark that the critics see actions in [-1, 1]."""
+        """Return the policy; the bounds mark that the critics take actions in [-1, 1]."""
         return {**super().get_weights(), ACTION_BOUNDS: self.action_bounds}
 
     def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
-        """See :class:`EnvAlgorithm`; RL Games' files keep the parts of the network apart.
-
-        Critics that see actions in the environment's units are converted.
-        """
+        """Load the policy; critics that take actions in the environment's units are converted."""
         super().set_weights({"model": model_state(weights, path)}, path)
         if self.converts(weights):
             self.model.load_state_dict(to_unit_actions(self.model.state_dict(), self.action_bounds))
 
     def converts(self, weights: Mapping[str, Any]) -> bool:
-        """Whether the critics of a checkpoint see other numbers for an action than these."""
+        """Whether the critics of a checkpoint take actions in the environment's units, and these differ."""
         return ACTION_BOUNDS not in weights and not are_unit(self.action_bounds)
 
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """See :class:`EnvAlgorithm`: also the temperature, where it was saved (2.0), and the optimisers."""
+        """Restore the parts of an RL Games checkpoint, the temperature where it was saved (from 2.0 on)."""
         reset = super().adopt(weights, path)
         if "log_alpha" in weights:
             self._set_log_alpha(torch.tensor(number(weights, "log_alpha", path, 0.0)))
@@ -390,32 +387,23 @@ class SACAgent(EnvAlgorithm):
             reset = [*filter(moments.__ne__, reset), f"{moments} ({self._conversion()})"]
         return reset
 
-    def learner_state(self) -> dict[str, Any]:
-        """Weights, temperature and optimisers: what a rollback returns to."""
+    @override
+    def learner_parts(self) -> Parts:
+        config = self.config
+        rates = {"actor": config.actor_lr, "critic": config.critic_lr, "log_alpha": config.alpha_lr}
+        optimizers = {
+            f"{name}_optimizer": OptimizerPart(getattr(self, f"{name}_optimizer"), f"{name}_optimizer", rate)
+            for name, rate in rates.items()
+        }
         return {
-            **self.get_weights(),
-            "log_alpha": self.log_alpha.detach(),
-            "actor_optimizer": self.actor_optimizer.state_dict(),
-            "critic_optimizer": self.critic_optimizer.state_dict(),
-            "log_alpha_optimizer": self.log_alpha_optimizer.state_dict(),
-            "update_counter": self.update_counter,
+            "log_alpha": Part(self.log_alpha.detach, self._set_log_alpha),
+            **optimizers,
+            "update_counter": Attribute(self, "update_counter", self.ppo_device),
         }
 
+    @override
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
-        """The inverse of :meth:`learner_state`; the learning rates are those of the configuration."""
-        self.set_weights(state, path)
-        self._set_log_alpha(require(state, "log_alpha", path))
-        config = self.config
-        for name, rate in (
-            ("actor", config.actor_lr),
-            ("critic", config.critic_lr),
-            ("log_alpha", config.alpha_lr),
-        ):
-            optimizer = getattr(self, f"{name}_optimizer")
-            load_optimizer(optimizer, state, f"{name}_optimizer", path)
-            for group in optimizer.param_groups:
-                group["lr"] = torch.tensor(rate, device=self.ppo_device)
-        self.update_counter = require(state, "update_counter", path)
+        super().set_learner_state(state, path)
         if self.converts(state):
             self._forget_critic_moments()
 
@@ -429,7 +417,7 @@ class SACAgent(EnvAlgorithm):
         return "the critics saw actions in the environment's units; they have to learn again, from actions in [-1, 1]"
 
     def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
-        """See :class:`EnvAlgorithm`; gives one notice where the critics of an earlier version are converted."""
+        """Resume from a checkpoint; report the conversion of critics that an earlier version saved."""
         super().set_full_state_weights(weights, set_epoch, path)
         if "algo" in weights and self.converts(weights):
             warn(f"{path}: an earlier version saved it; {self._conversion()}; the moments of critic_optimizer restart")
@@ -438,30 +426,27 @@ class SACAgent(EnvAlgorithm):
         with torch.no_grad():
             self.log_alpha.copy_(value.reshape(()))
 
-    def memory_state(self) -> dict[str, Any]:
-        """The remembered steps, with ``save_replay_buffer``."""
-        return {"replay_buffer": self.replay_buffer.state_dict()} if self.config.save_replay_buffer else {}
+    @override
+    def memory_parts(self) -> Parts:
+        return {"replay_buffer": Part(self._replay_state, self._load_replay, optional=True)}
 
-    def set_memory_state(self, state: Mapping[str, Any], path: str) -> None:
-        """The inverse of :meth:`memory_state`; warns where the checkpoint has none."""
+    def _replay_state(self) -> dict[str, Any] | None:
+        return self.replay_buffer.state_dict() if self.config.save_replay_buffer else None
+
+    def _load_replay(self, state: Any) -> None:
         why = "it holds no replay buffer (save_replay_buffer was off)"
         self.replay_buffer.clear()
-        if "replay_buffer" in state:
+        if state is not None:
             try:
-                self.replay_buffer.load_state_dict(state["replay_buffer"])
+                self.replay_buffer.load_state_dict(state)
                 return
             except ValueError as error:
                 why = f"its replay buffer does not fit: {error}"
-        warn(
-            f"{path}: {why}; the policy acts until {self.learning_starts} transitions are remembered, then learning "
-            "goes on"
+        raise NotRestoredError(
+            f"{why}; the policy acts until the replay buffer holds {self.learning_starts} transitions, then learning "
+            "resumes"
         )
 
     @override
-    def interaction_state(self) -> dict[str, Any]:
-        return {**super().interaction_state(), "broken": self.broken}
-
-    @override
-    def set_interaction_state(self, state: Mapping[str, Any]) -> None:
-        super().set_interaction_state(state)
-        self.broken = state["broken"].to(self.ppo_device)
+    def interaction_parts(self) -> Parts:
+        return {**super().interaction_parts(), "broken": Attribute(self, "broken", self.ppo_device)}

@@ -120,7 +120,7 @@ def test_without_them_in_the_checkpoint_new_ones_begin_and_that_is_said(capsys):
     second = make()
     second.set_full_state_weights(state, path="run.pth")
     assert len(second.demos) == second.demos.capacity and len(second.replay) == 0
-    told = "run.pth: without the memories of motions (save_amp_buffers)"
+    told = "run.pth: it has no demonstration and replay buffers (save_amp_buffers)"
     assert capsys.readouterr().err.count(told) == 1
     second.set_full_state_weights(saved_by(), path="run.pth")
     assert told not in capsys.readouterr().err

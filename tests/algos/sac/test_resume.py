@@ -82,7 +82,9 @@ def test_without_the_memory_it_is_said_and_collected_anew(tmp_path, capsys):
     capsys.readouterr()
     resumed = train(config, checkpoint=checkpoint(first, N))
     told = capsys.readouterr().err
-    assert "holds no replay buffer (save_replay_buffer was off); the policy acts until 128 transitions" in told
+    assert (
+        "holds no replay buffer (save_replay_buffer was off); the policy acts until the replay buffer holds 128" in told
+    )
     # Whole: 1 update at the end of the first epoch, the warm-up, then 8 in each of three. Resumed: 9 from before, 1 at
     # the end of the third epoch, 8 in the fourth.
     assert (first.update_counter, resumed.update_counter) == (25, 18)
