@@ -45,7 +45,7 @@ def _compile_mode(value: Any) -> bool | str:
     if isinstance(value, str) and value.strip().lower() in ("true", "false"):
         return value.strip().lower() == "true"
     modes = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-    if isinstance(value, bool) or value in modes:
+    if isinstance(value, bool) or (isinstance(value, str) and value in modes):
         return value
     raise expected(f"true, false or a mode of torch.compile: {', '.join(modes)}")
 

@@ -11,7 +11,7 @@ TEMPORARY = ".saving-"
 """How the names of unfinished files begin; a process that was killed leaves them behind."""
 
 
-def expanded(path: str | os.PathLike) -> str:
+def expanded(path: str | os.PathLike[str]) -> str:
     """``path`` with ``~`` and environment variables replaced, as a shell does where no quotes stand in its way.
 
     The name of a file or folder that exists stays, although it has a ``$`` in it, and so does a new file's in such a
@@ -23,7 +23,7 @@ def expanded(path: str | os.PathLike) -> str:
     return text if literal else os.path.expandvars(text)
 
 
-def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:
+def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill ``path`` so that at every instant the old or the new file is there, whole.
 
     The content goes to a temporary file in the same folder, reaches the disk (fsync) and then takes the name. A

@@ -128,8 +128,12 @@ class MujocoTask(VecEnv):
         """What ``compute_reward`` returned for this step."""
         self.generator = torch.Generator(self.device)
         self.seed(seed)
+        self.prepare()
 
     # What a task writes -------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Hook at the end of the constructor: make what the task carries from step to step."""
 
     @abstractmethod
     def pre_physics_step(self, actions: Tensor) -> None:

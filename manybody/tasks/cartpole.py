@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from manybody.config.task import CartpoleConfig, CartpoleEnvConfig, TaskConfig
+from manybody.config.task import CartpoleConfig, CartpoleEnvConfig
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.terms import Block, Term, only_where
 
@@ -70,10 +71,10 @@ class Cartpole(MujocoTask):
         "pole_fell": "pole beyond horizontal",
     }
 
-    def __init__(self, cfg: TaskConfig, *args: object, **kwargs: object) -> None:
-        super().__init__(cfg, *args, **kwargs)  # type: ignore[arg-type]
-        assert isinstance(cfg.env, CartpoleEnvConfig)
-        self.env = cfg.env
+    @override
+    def prepare(self) -> None:
+        assert isinstance(self.cfg.env, CartpoleEnvConfig)
+        self.env = self.cfg.env
         self.reset()
 
     def pre_physics_step(self, actions: Tensor) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.config.task import HumanoidAMPConfig, HumanoidAMPEnvConfig, TaskConfig
 from manybody.envs.base import EnvError
@@ -166,10 +167,10 @@ class HumanoidAMP(MujocoTask):
 
     env: HumanoidAMPEnvConfig
 
-    def __init__(self, cfg: TaskConfig, *args: object, **kwargs: object) -> None:
-        super().__init__(cfg, *args, **kwargs)  # type: ignore[arg-type]
-        assert isinstance(cfg.env, HumanoidAMPEnvConfig)
-        self.env = cfg.env
+    @override
+    def prepare(self) -> None:
+        assert isinstance(self.cfg.env, HumanoidAMPEnvConfig)
+        self.env = self.cfg.env
         model = self.sim.model
         self.body = Articulation(model, self.device)
         names = self.body.body_names

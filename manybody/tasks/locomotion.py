@@ -6,8 +6,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
-from manybody.config.task import LocomotionEnvConfig, TaskConfig
+from manybody.config.task import LocomotionEnvConfig
 from manybody.functional.rotations import matrix_to_euler, quat_to_matrix, to_body_frame, wrap_to_pi
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.terms import Block, Term, only_where
@@ -112,10 +113,10 @@ class Locomotion(MujocoTask):
 
     env: LocomotionEnvConfig
 
-    def __init__(self, cfg: TaskConfig, *args: object, **kwargs: object) -> None:
-        super().__init__(cfg, *args, **kwargs)  # type: ignore[arg-type]
-        assert isinstance(cfg.env, LocomotionEnvConfig)
-        self.env = cfg.env
+    @override
+    def prepare(self) -> None:
+        assert isinstance(self.cfg.env, LocomotionEnvConfig)
+        self.env = self.cfg.env
         self.unstable_reward = self.env.deathCost
         model = self.sim.model
         limits = torch.tensor(model.jnt_range[1:], dtype=torch.float32, device=self.device)
