@@ -210,9 +210,9 @@ def test_spaces_are_told_by_name():
 
 def test_what_cannot_be_stored():
     algo = {"num_actors": 2, "horizon_length": 4, "has_central_value": False}
-    with pytest.raises(ValueError, match="action space Text given"):
+    with pytest.raises(ValueError, match="action space: got Text"):
         experience.ExperienceBuffer({"observation_space": BOX, "action_space": spaces.Text(3)}, algo, "cpu")
-    with pytest.raises(ValueError, match="space Text given"):
+    with pytest.raises(ValueError, match="space: got Text"):
         experience.ExperienceBuffer({"observation_space": spaces.Text(3), "action_space": BOX}, algo, "cpu")
     buffer = buffers(DICT, ACTIONS[0])[0]
     with pytest.raises(ValueError, match="obses: got Tensor; expected dict"):

@@ -123,7 +123,7 @@ def test_a_checkpoint_at_a_limit_is_refused_before_anything_is_made(settings, tm
     for limits, key in (({}, "max_epochs"), ({"max_epochs": -1, "max_frames": 1}, "max_frames")):
         again = copy.deepcopy(config)
         again["params"]["config"] |= limits
-        with pytest.raises(ConfigError, match=rf"params.config.{key}: given .* at which .*{file.name} was saved"):
+        with pytest.raises(ConfigError, match=rf"params.config.{key}: got .* at which .*{file.name} was saved"):
             trained(again, args={"checkpoint": str(file)})
     assert sorted(tmp_path.rglob("*")) == before
 
