@@ -163,7 +163,7 @@ def test_training_does_not_resume_from_such_a_checkpoint(key, tmp_path):
     name = "a2c_network.sigma" if key == "model" else "exp_avg_sq"
     part[name].view(-1)[0] = math.nan
     save_checkpoint(tmp_path / "bad.pth", state)
-    found = rf"bad\.pth: {key}\.(state\.0\.)?{name}: found 1 of"
+    found = rf"bad\.pth: {key}\.(state\.0\.)?{name}: got 1 of"
     with pytest.raises(CheckpointError, match=found):
         A2CAgent(
             "run",

@@ -193,7 +193,7 @@ def test_what_is_not_there_or_not_finite(run, tmp_path):
     weights = player.model.state_dict()
     weights["a2c_network.mu.bias"][0] = np.nan
     save_checkpoint(folder / "nn" / "Toy.pth", {"algo": "a2c_continuous", "model": weights})
-    with pytest.raises(CheckpointError, match=r"Toy\.pth: a2c_network\.mu\.bias: found 1 of 2 values not finite"):
+    with pytest.raises(CheckpointError, match=r"Toy\.pth: a2c_network\.mu\.bias: got 1 of 2 values not finite"):
         manybody.load_policy(folder)
     with pytest.raises(ConfigError, match="cuda:77"):
         manybody.load_policy(folder, device="cuda:77")

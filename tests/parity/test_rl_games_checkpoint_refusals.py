@@ -146,7 +146,7 @@ def test_truncated_files(good, tmp_path, kept):
 def test_another_size_of_network(good, kind):
     kind.params["network"]["mlp"]["units"] = [8, 4]
     message = str(refused(kind.our_player, good))
-    assert ": model: found " in message and " differing parameters, expected those of this task's network" in message
+    assert ": model: got " in message and " differing parameters; expected those of this task's network" in message
     assert "missing a2c_network.actor_mlp.2.weight (4, 8)" in message
     assert "a2c_network.mu.weight has shape (2, 8), the network (2, 4)" in message
     refused(lambda path: kind.our_agent(checkpoint=path), good)
