@@ -1,4 +1,4 @@
-"""What one sees: a live display on a terminal, RL Games' lines elsewhere. The only place that prints."""
+"""Output: a live display on a terminal, RL Games' lines elsewhere. The only module that prints."""
 
 import atexit
 import contextlib
@@ -25,22 +25,20 @@ __all__ = [
 
 LOGGER = logging.getLogger("manybody")
 
-_live: Any = None
-"""The rich ``Live`` that is on the screen, or None."""
-_notice = ""
-"""What a signal handler has to say; the display shows it with its next refresh."""
+_display: "Display | None" = None
+"""The display that is live on the terminal, or None."""
 
 
 def say(line: str) -> None:
     """Print a line, above the live display if there is one."""
-    if _live is not None:
-        _live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if _display is not None:
+        _display.print(line)
     else:
         _write(sys.stdout, line)
 
 
 def log(line: str) -> None:
-    """Print one of RL Games' lines where a script may read it; on a terminal it goes to the logger ``manybody``."""
+    """Print one of RL Games' lines for scripts; on a terminal it goes to the logger ``manybody`` instead."""
     if is_terminal():
         LOGGER.info("%s", line)
     else:
@@ -48,28 +46,28 @@ def log(line: str) -> None:
 
 
 def warn(line: str) -> None:
-    """Print a warning: above the live display, or to standard error."""
-    if _live is not None:
-        _live.console.print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    """Print a warning above the live display, or to standard error."""
+    if _display is not None:
+        _display.print(f"warning: {line}", style="yellow")
     else:
         _write(sys.stderr, f"warning: {line}")
 
 
 def error(line: str) -> None:
-    """Say on standard error why the command ends here."""
+    """Print an error to standard error."""
     _write(sys.stderr, f"error: {line}")
 
 
 def notice(line: str) -> None:
-    """Say something from inside a signal handler, where printing could interrupt another print."""
-    global _notice
-    _notice = line
-    if _live is None:
+    """Show a line from a signal handler, which must not interrupt another print: the display's next refresh has it."""
+    if _display is not None:
+        _display.notice = line
+    else:
         _raw(2, f"{line}\n")
 
 
 def progress(line: str) -> None:
-    """Show ``line`` in the place of the one before; an empty one leaves nothing. Only on a terminal."""
+    """Replace the last progress line by ``line``, which may be empty. Only on a terminal."""
     if is_terminal():
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.write(f"\r\x1b[K{line}")
@@ -77,13 +75,13 @@ def progress(line: str) -> None:
 
 
 def restore_cursor() -> None:
-    """Make the cursor visible again before the process ends without cleaning up."""
-    if _live is not None:
+    """Show the cursor before the process ends without cleanup."""
+    if _display is not None:
         _raw(1, "\x1b[?25h\n")
 
 
 def _write(stream: Any, line: str) -> None:
-    """Training outlives its reader: a closed pipe or a full disk behind the stream is no reason to stop."""
+    """Print; a closed pipe or a full disk does not stop training."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         try:
             print(line, file=stream, flush=True)
@@ -110,7 +108,7 @@ def fps_line(report: EpochReport) -> str:
 
 
 class Display:
-    """Shows a training run. A context manager, so that the terminal comes back whatever happens.
+    """Shows a training run; a context manager that restores the terminal.
 
     Args:
         print_stats: the configuration key; False shows nothing.
@@ -118,7 +116,10 @@ class Display:
 
     def __init__(self, print_stats: bool = True) -> None:
         self.print_stats = print_stats
+        self.notice = ""
+        """A line below everything else."""
         self._dashboard: Dashboard | None = None
+        self._live: Any = None
 
     def __enter__(self) -> "Display":
         return self
@@ -127,7 +128,7 @@ class Display:
         self.stop()
 
     def start(self, title: str) -> None:
-        """Show something at once: the title, and that the run is being built."""
+        """Show the title, and that the run is being built."""
         if not self.print_stats:
             return
         if is_terminal():
@@ -147,39 +148,43 @@ class Display:
                 say(f"reward: {report.reward:.2f}{length}{best}")
 
     def stop(self) -> None:
-        """Leave the last picture on the screen and give the terminal back."""
-        global _live
-        self._dashboard = None
-        live, _live = _live, None
+        """Leave the last picture on the screen and restore the terminal."""
+        global _display
+        live, self._live, self._dashboard = self._live, None, None
         if live is not None:
+            _display = None
             live.stop()
         atexit.unregister(self.stop)
 
+    def print(self, line: str, style: str | None = None) -> None:
+        """Print a line above the live display."""
+        self._live.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
     def _open(self, title: str) -> None:
-        global _live, _notice
+        global _display
         from rich.console import Console
         from rich.control import Control
         from rich.live import Live
 
         console, dashboard = Console(markup=False, emoji=False), Dashboard(title)
-        _notice = ""
-        shown = console.size
+        size = console.size
 
         def picture() -> Any:
-            nonlocal shown
-            if console.size != shown:  # a narrowed terminal has wrapped the old picture
-                shown = console.size
+            nonlocal size
+            if console.size != size:  # a narrower terminal has wrapped the old picture
+                size = console.size
                 console.control(Control.clear(), Control.home())
-            return dashboard.render(console.size.width, console.size.height, _notice)
+            return dashboard.render(size.width, size.height, self.notice)
 
         self._dashboard = dashboard
-        _live = Live(get_renderable=picture, console=console, refresh_per_second=4)
+        self._live = Live(get_renderable=picture, console=console, refresh_per_second=4)
+        _display = self
         atexit.register(self.stop)
-        _live.start(refresh=True)
+        self._live.start(refresh=True)
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a screen on which lines can be drawn again."""
+    """Whether standard output is a terminal that can redraw lines."""
     try:
         return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     except (AttributeError, ValueError):

@@ -1,4 +1,4 @@
-"""The picture of a training run: an epoch's figures, and how they are drawn for a terminal of any size."""
+"""The display of a training run, drawn for a terminal of any size."""
 
 import itertools
 import time
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EpochReport:
-    """One epoch in figures. Times in seconds, of this epoch unless said."""
+    """The figures of one epoch; times in seconds."""
 
     epoch: int
     max_epochs: int
@@ -21,7 +21,7 @@ class EpochReport:
     frames: int
     """Frames of this epoch: T x N."""
     seconds: float
-    """Since training started."""
+    """Time since training started."""
     physics_time: float
     inference_time: float
     update_time: float
@@ -33,11 +33,11 @@ class EpochReport:
     scalars: dict[str, float] = field(default_factory=dict)
     """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
     terms: dict[str, float] = field(default_factory=dict)
-    """What the environment reported under its keys, about episodes under ``Episode/<key>``."""
+    """The environment's metrics by key; those of episodes as ``Episode/<key>``."""
 
     @property
     def done(self) -> float:
-        """The share of the way to the nearer limit, 0 to 1; 0 without limits."""
+        """Progress to the nearer limit, 0 to 1; 0 without limits."""
         epochs = self.epoch / self.max_epochs if self.max_epochs > 0 else 0.0
         frames = self.frame / self.max_frames if self.max_frames > 0 else 0.0
         return min(1.0, max(epochs, frames))
@@ -54,19 +54,19 @@ _LABELS = {
     "c_loss": "critic loss",
 }
 _SETTINGS = ("e_clip", "lr_mul", "entropy_coef", "cval_lr", "unstable_envs")
-"""Scalars that are shown only once they have changed: most runs hold them constant."""
-_VALUE = 9
-"""Columns of the value of a scalar."""
-_NAMES = (25, 13)
-"""Columns of the name of a scalar, at most: where there is room, and elsewhere."""
+"""Scalars that are shown once they have changed: they are constant in most runs."""
+_VALUE_WIDTH = 9
+"""Width of the value of a scalar."""
+_NAME_WIDTHS = (25, 13)
+"""Maximum width of the name of a scalar: with and without enough room."""
 _LABEL_WIDTH = 17
-"""Columns of a name and its value at the left of the curve and of the bar."""
-_TAIL = 10
-"""Columns of the curve's range, at its right."""
+"""Width of a name and its value, left of the curve and of the bar."""
+_RANGE_WIDTH = 10
+"""Width of the curve's range, on its right."""
 
 
 class Dashboard:
-    """What is known of a run, drawn by ``render``."""
+    """The figures of a run, drawn by ``render``."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -77,7 +77,7 @@ class Dashboard:
         self._began = time.monotonic()
 
     def update(self, report: EpochReport) -> None:
-        """Take over the figures of one epoch."""
+        """Add the figures of one epoch."""
         if report.reward is not None:
             self._rewards.append(report.reward)
         self._first = self._first or report
@@ -88,12 +88,9 @@ class Dashboard:
         self._report = report
 
     def render(self, width: int, height: int, notice: str = "") -> Any:
-        """A rich panel that fits ``width`` columns and ``height`` rows; blocks that do not fit are left out.
+        """Draw a rich panel of at most ``width`` columns and ``height`` rows, with ``notice`` as its last line.
 
-        Args:
-            width: columns of the terminal.
-            height: rows of the terminal.
-            notice: one line to show below everything else.
+        Blocks that do not fit are left out.
         """
         from rich.panel import Panel
         from rich.text import Text
@@ -121,7 +118,7 @@ class Dashboard:
         return [Text(f"building the simulation and the networks {dots}", style="dim")]
 
     def _blocks(self, report: EpochReport, width: int, height: int) -> list[Any]:
-        """The blocks in reading order, the most dispensable ones left out until the rest fits."""
+        """The lines of all blocks; speed and progress are left out if the rest does not fit otherwise."""
         from rich.text import Text
 
         head = self._head(report, width, 12 if height >= 30 else 6 if height >= 16 else 3)
@@ -137,13 +134,13 @@ class Dashboard:
         return lines
 
     def _seconds_left(self, report: EpochReport) -> float | None:
-        """At the pace since the first report, which after a resume is not that of the whole run."""
+        """Extrapolate the pace since the first report of this process."""
         assert self._first is not None
         covered = report.done - self._first.done
         return (report.seconds - self._first.seconds) * (1.0 - report.done) / covered if covered > 0 else None
 
     def _scalars(self, report: EpochReport, width: int, rows: int) -> list[Any]:
-        """Main figures of learning, then the task's own terms, then the rest, in at most ``rows`` lines."""
+        """The main scalars, the task's terms, then the other scalars, in at most ``rows`` lines."""
         from rich.text import Text
 
         scalars = {**report.scalars, **report.terms}
@@ -154,21 +151,22 @@ class Dashboard:
         if not shown or rows < 1:
             return []
         widest = max(map(len, labels.values()))
-        for limit in _NAMES:
-            columns = min(widest + 1 if widest > _NAMES[-1] else _NAMES[-1], limit)
-            room = rows * _per_row(width, columns + _VALUE)
+        for limit in _NAME_WIDTHS:
+            columns = min(widest + 1 if widest > _NAME_WIDTHS[-1] else _NAME_WIDTHS[-1], limit)
+            room = rows * _per_row(width, columns + _VALUE_WIDTH)
             if room >= len(shown):
                 break
         names = shown if room >= len(shown) else shown[: room - 1]
         cells = [
-            Text.assemble((_cut(labels[name], columns), "dim"), f"{_small(scalars[name]):>{_VALUE}}") for name in names
+            Text.assemble((_cut(labels[name], columns), "dim"), f"{_small(scalars[name]):>{_VALUE_WIDTH}}")
+            for name in names
         ]
         if len(names) < len(shown):
             cells.append(Text(f"+{len(shown) - len(names)} more", style="dim"))
-        return _columns(cells, width, columns + _VALUE)
+        return _columns(cells, width, columns + _VALUE_WIDTH)
 
     def _head(self, report: EpochReport, width: int, rows: int) -> list[Any]:
-        """Return, best and length beside the curve of the return."""
+        """Return, best and length, next to the curve of the return."""
         from rich.text import Text
 
         figures = [
@@ -181,7 +179,7 @@ class Dashboard:
         ]
         figures = (figures + [("", "", "")] * rows)[:rows]
         left = [Text.assemble((f"{name:<8}", "dim"), (f"{value:>9}", style)) for name, value, style in figures]
-        columns = width - _LABEL_WIDTH - 4 - _TAIL
+        columns = width - _LABEL_WIDTH - 4 - _RANGE_WIDTH
         if columns < 12:
             return left
         curve = _curve(self._rewards, columns, rows)
@@ -189,7 +187,7 @@ class Dashboard:
 
 
 def _speed(report: EpochReport, width: int) -> list[Any]:
-    """Frames per second, whole and in its three parts, with each part's share of the time."""
+    """Frames per second, total and of the three parts, with each part's share of the time."""
     from rich.text import Text
 
     times = (report.physics_time, report.inference_time, report.update_time)
@@ -206,7 +204,7 @@ def _speed(report: EpochReport, width: int) -> list[Any]:
 
 
 def _labels(names: Iterable[str]) -> dict[str, str]:
-    """What scalars are called on the screen: their last part, where no other has the same."""
+    """The labels of scalars: the last part of the name where it is unique."""
     last = {name: name.rpartition("/")[2] for name in names}
     count = Counter(last.values())
     return {
@@ -216,7 +214,7 @@ def _labels(names: Iterable[str]) -> dict[str, str]:
 
 
 def _columns(cells: list[Any], width: int, cell: int) -> list[Any]:
-    """``cells`` in rows of as many columns of ``cell`` characters as fit."""
+    """Arrange ``cells`` in as many columns of ``cell`` characters as fit."""
     from rich.text import Text
 
     for text in cells:
@@ -230,12 +228,12 @@ def _per_row(width: int, cell: int) -> int:
 
 
 def _cut(name: str, columns: int) -> str:
-    """``name`` in exactly ``columns`` characters."""
+    """Truncate or pad ``name`` to ``columns`` characters."""
     return f"{name if len(name) <= columns else name[: columns - 1] + '…':<{columns}}"
 
 
 def _progress(report: EpochReport, width: int, seconds_left: float | None) -> list[Any]:
-    """How far it is, and how long it still takes."""
+    """Progress to the limits and the time left."""
     from rich.text import Text
 
     limits = []
@@ -256,9 +254,9 @@ def _progress(report: EpochReport, width: int, seconds_left: float | None) -> li
 
 
 def _curve(values: list[float], width: int, rows: int) -> list[Any]:
-    """``values`` in ``rows`` lines of ``width`` columns, with their range at the right.
+    """Draw ``values`` in ``rows`` lines of ``width`` columns, with their range on the right.
 
-    Where there are more values than columns, a column shows the mean of its share.
+    With more values than columns, a column shows a mean.
     """
     from rich.text import Text
 
@@ -275,7 +273,7 @@ def _curve(values: list[float], width: int, rows: int) -> list[Any]:
         cells = "".join(_BLOCKS[min(8, max(0, level - 8 * row))] for level in levels)
         label = _number(high) if row == rows - 1 else _number(low) if row == 0 and high > low else ""
         colour = _CURVE[row * (len(_CURVE) - 1) // max(1, rows - 1)]
-        lines.append(Text.assemble((cells.ljust(width), colour), (f"{label:>{_TAIL}}", "dim")))
+        lines.append(Text.assemble((cells.ljust(width), colour), (f"{label:>{_RANGE_WIDTH}}", "dim")))
     return lines
 
 

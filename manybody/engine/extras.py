@@ -1,4 +1,4 @@
-"""Metrics of an epoch from what environments report besides observations and rewards."""
+"""Metrics from the ``extras`` of environments."""
 
 import math
 import re
@@ -14,27 +14,27 @@ from manybody.engine.metrics import AverageMeter
 from manybody.functional.stats import known_empty
 
 SCORES = ("scores", "battle_won")
-"""Keys of the score of an episode; the first that is there counts."""
+"""Keys of the score of an episode; the first one present is used."""
 REPORTS = ("episode", "log")
-"""Keys of mappings that report about episodes."""
+"""Keys of mappings with metrics of episodes."""
 EPISODE = "Episode/"
-"""Beginning of the tags of such reports."""
+"""Prefix of the tags of these metrics."""
 NO_METRICS = ("amp_obs", "body_positions")
-"""Keys that algorithms and players of this library read."""
-TAKEN = re.compile(r"(shaped_)?rewards\d*|episode_lengths")
-"""Keys whose tags hold the returns and lengths of episodes."""
+"""Keys that algorithms and players use; they are not metrics."""
+RESERVED = re.compile(r"(shaped_)?rewards\d*|episode_lengths")
+"""Keys whose tags the library uses for returns and lengths."""
 
 
 class ExtrasMetrics:
     """Turns ``Step.extras`` into metrics of the epoch, by the rules in the docstring of ``Step.extras``.
 
-    Everything stays on the device. A step costs a few operations however many keys there are, and waits for nothing.
+    Everything stays on the device; a step needs a few operations, independent of the number of keys.
 
     Args:
         rows: N, environments x agents.
         num_agents: rows of one environment.
-        games_to_track: number of episodes over which scores are averaged.
-        device: where the learner computes; extras of another device are moved there.
+        games_to_track: episodes over which scores are averaged.
+        device: of the learner; extras are moved to it.
     """
 
     def __init__(self, rows: int, num_agents: int, games_to_track: int, device: torch.device) -> None:
@@ -43,11 +43,11 @@ class ExtrasMetrics:
         self.device = device
         self.scores = AverageMeter((), games_to_track, device)
         self.used: set[str] = set()
-        """Keys that the agent learns from: no warning where they cannot be logged."""
-        self._named: set[str] = set()
-        self._forget()
+        """Keys that the agent uses: no warning if they cannot be logged."""
+        self._reported: set[str] = set()
+        self._reset_epoch()
 
-    def _forget(self) -> None:
+    def _reset_epoch(self) -> None:
         self._tables: dict[tuple[Any, ...], _Table] = {}
         self._scalars: dict[str, _Scalar] = {}
 
@@ -56,18 +56,18 @@ class ExtrasMetrics:
 
         Args:
             extras: of the step.
-            finished: (N,) bool, the rows whose episode ended in it and counts.
+            finished: (N,) bool, the rows whose episode ended in this step and counts.
         """
         score = next((key for key in SCORES if self._by_row(_tensor(extras.get(key)))), None)
         batches: dict[tuple[Any, ...], _Batch] = {}
         problems: dict[str, str] = {}
         for name, given, mask, report in _leaves(extras):
-            if name in self._named:
+            if name in self._reported:
                 continue
             value = _tensor(given)
             if name == score:
                 self._add_score(value, mask, finished)
-            elif not report and TAKEN.fullmatch(name):
+            elif not report and RESERVED.fullmatch(name):
                 problems[name] = "the name is taken by a statistic of this library; rename it"
             elif value is None:
                 problems[name] = f"got {type(given).__name__}; expected numbers"
@@ -84,16 +84,16 @@ class ExtrasMetrics:
         for batch in batches.values():
             self._add_rows(batch, finished)
         if problems:
-            self._named |= set(problems)
+            self._reported |= set(problems)
             unused = {name: problem for name, problem in problems.items() if name not in self.used}
             if unused:
                 listed = "; ".join(f"extras[{name!r}]: {problem}" for name, problem in unused.items())
-                warn(f"what the environment reports is not logged under these keys: {listed}")
+                warn(f"some extras of the environment are not logged: {listed}")
 
     def take(self) -> dict[str, Tensor]:
-        """The metrics of the epoch, () each on the device, which are then forgotten; scores stay.
+        """Return the metrics of the epoch, () each on the device, and reset them; scores stay.
 
-        NaN: nothing was reported, for example no episode ended. Infinite: no number that was reported is finite.
+        NaN: no value was reported, for example no episode ended. Infinite: no reported value is finite.
         """
         parts: dict[str, Tensor] = {}
         for names, columns in [table.parts() for table in self._tables.values()]:
@@ -102,7 +102,7 @@ class ExtrasMetrics:
         for name, scalar in self._scalars.items():
             part = scalar.parts(self.device)
             parts[name] = parts[name] + part if name in parts else part
-        self._forget()
+        self._reset_epoch()
         metrics = {SCORES[0]: torch.where(self.scores.current_size > 0, self.scores.mean, math.nan)}
         if parts:
             sums, weights, reports = torch.stack([*parts.values()]).unbind(dim=1)
@@ -112,12 +112,12 @@ class ExtrasMetrics:
         return metrics
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._forget()
+        """Reset metrics and scores."""
+        self._reset_epoch()
         self.scores.clear()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What outlives an epoch."""
+        """The scores."""
         return self.scores.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -127,12 +127,12 @@ class ExtrasMetrics:
     # --- parts of add --------------------------------------------------------------------------------------------
 
     def _by_row(self, value: Any) -> bool:
-        """Whether ``value`` has one number of each row, or of each environment."""
+        """Whether ``value`` has one number per row or per environment."""
         sizes = (self.rows, self.rows // self.num_agents)
         return isinstance(value, Tensor) and value.ndim == 1 and len(value) in sizes
 
     def _counted(self, size: int, mask: Any, finished: Tensor | None) -> Tensor | None:
-        """(``size``,) bool: the rows that count; None: all do. The agents of an environment end together."""
+        """(``size``,) bool, the rows that count; None: all. The agents of an environment end together."""
         counted = None
         if finished is not None:
             counted = finished if len(finished) == size else finished[:: self.num_agents]
@@ -159,13 +159,13 @@ class ExtrasMetrics:
 
 
 class _Batch(NamedTuple):
-    """Values (n,) by name that are added together."""
+    """Values (n,) by name, added together."""
 
     values: dict[str, Tensor]
     mask: Any
-    """(n,) bool: the rows that hold a value; None: all."""
+    """(n,) bool, the rows with a value; None: all."""
     report: bool
-    """The values are about episodes: only rows whose episode ended count."""
+    """Whether the values are of episodes: only rows whose episode ended count."""
 
 
 class _Table:
@@ -195,7 +195,7 @@ class _Table:
 
 
 class _Scalar:
-    """A number that is averaged over steps, or summed if it is always whole and ``counts``."""
+    """A number that is averaged over steps, or summed if it is always an integer and ``counts``."""
 
     def __init__(self, counts: bool) -> None:
         self._total: Any = 0
@@ -206,7 +206,7 @@ class _Scalar:
         """Add a number, or a tensor with one element, which is the sum of ``weight`` numbers."""
         if isinstance(value, Tensor):
             value = value.detach().reshape(())
-            self._counts &= value.dtype in WHOLE
+            self._counts &= value.dtype in INTEGERS
         else:
             self._counts &= type(value) is int
         self._total = self._total + value
@@ -219,17 +219,15 @@ class _Scalar:
         return torch.stack([total, weight, weight])
 
 
-WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-
-
+INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 NUMBERS = (bool, int, float)
 ARRAYS = (np.generic, np.ndarray, list, tuple)
 
 
 def _tensor(value: Any) -> Any:
-    """``value`` as a tensor or a number of Python; None where it is neither.
+    """Convert ``value`` to a tensor or a Python number; None if it is neither.
 
-    A single number in a tensor with axes is that number, and (N, 1) is (N,).
+    (N, 1) becomes (N,).
     """
     if isinstance(value, Tensor) and value.ndim < 2:
         return value
@@ -238,7 +236,7 @@ def _tensor(value: Any) -> Any:
     if isinstance(value, ARRAYS):
         try:
             array = np.asarray(value)
-        except ValueError:  # parts of different shapes
+        except ValueError:  # ragged lists
             return None
         if array.dtype.kind not in "biuf":
             return None
@@ -251,7 +249,7 @@ def _tensor(value: Any) -> Any:
 
 
 def _leaves(extras: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, bool]]:
-    """Name, value, mask and whether it is about an episode, of everything that may be a metric."""
+    """Name, value, mask and whether it is of an episode, for every possible metric."""
     for key, value in extras.items():
         if key in NO_METRICS or _is_mask(key, extras):
             continue
@@ -273,12 +271,12 @@ def _flat(mapping: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any, A
 
 
 def _is_mask(key: Any, mapping: Mapping[str, Any]) -> bool:
-    """Whether ``key`` holds the mask of another key, as in Gymnasium's infos."""
+    """Whether ``key`` is the mask of another key, as in Gymnasium's infos."""
     return isinstance(key, str) and key[:1] == "_" and key[1:] in mapping
 
 
 def scalar_tags(name: str, frame: int, epoch: int, time: float) -> dict[str, float]:
-    """RL Games' tags of the metric ``name``, with the step that each is written at."""
+    """RL Games' tags of the metric ``name``, each with its step."""
     if name.startswith(EPISODE):
         return {name: epoch}
     first = "mean" if name == SCORES[0] else "frame"

@@ -1,4 +1,4 @@
-"""The folder of one run: where everything it leaves lies, who may write there, and how to find it again."""
+"""The folder of a run: its files, its lock, and how to find it."""
 
 import contextlib
 import errno
@@ -18,19 +18,15 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 _MAX_NAME = 160
-"""Bytes. File systems allow 255; checkpoint names add a prefix, the epoch and the reward."""
+"""Bytes of a name, at most: file systems allow 255, and checkpoints append epoch and reward."""
 
 
 class RunFolderError(ManybodyError, ValueError):
-    """A run folder that cannot be made, found or written: says which, why, and what to do."""
+    """A run folder that cannot be created, found or written."""
 
 
 def check_name(name: str, key: str = "experiment") -> None:
-    """Check that ``name`` can name a run and its checkpoints, without touching the disk.
-
-    Args:
-        name: the name.
-        key: the setting that it comes from.
+    """Check that ``name``, from the setting ``key``, can name a run and its checkpoints.
 
     Raises:
         RunFolderError: empty, too long, a path, or with characters that file names cannot hold.
@@ -39,7 +35,7 @@ def check_name(name: str, key: str = "experiment") -> None:
     if not name or name in (".", "..") or name != name.strip():
         problem = "a name cannot be empty, '.', '..' or begin or end with a space"
     elif "/" in name or "\\" in name:
-        problem = "a name cannot hold a path separator; set train_dir to choose where runs lie"
+        problem = "a name cannot hold a path separator; set train_dir to choose the folder of runs"
     elif not name.isprintable():
         problem = "a name cannot hold control characters"
     elif len(os.fsencode(name)) > _MAX_NAME:
@@ -52,8 +48,8 @@ def check_name(name: str, key: str = "experiment") -> None:
 class RunFolder:
     """A run's ``config.yaml``, ``nn/``, ``summaries/``, ``metrics.jsonl``, ``videos/`` and ``curve.png``.
 
-    Make one with ``create`` (a new run, locked for this process), ``resume`` (an existing one, locked) or
-    ``open`` (to read). The lock goes when the process ends, however it ends.
+    Use ``create`` (a new run, locked for this process), ``resume`` (an existing one, locked) or ``open`` (to read).
+    The operating system releases the lock when the process ends.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -68,16 +64,16 @@ class RunFolder:
 
     @classmethod
     def create(cls, train_dir: str | os.PathLike, name: str, experiment: str = "") -> "RunFolder":
-        """A new ``<train_dir>/<name>_<day-hour-minute-second>``, or exactly ``<train_dir>/<experiment>``.
+        """Create ``<train_dir>/<name>_<day-hour-minute-second>``, or ``<train_dir>/<experiment>``.
 
-        Call it when everything else has been validated: this is the first thing that a run writes.
+        Validate everything else first: this is the first write of a run.
 
         Raises:
-            RunFolderError: an impossible name; a folder that another process writes or that already holds a
-                run; a ``train_dir`` that cannot be written.
+            RunFolderError: an invalid name; a folder that another process writes or that contains a run; a
+                ``train_dir`` that cannot be written.
         """
         check_name(experiment or name)
-        # RL Games' stamp; a second run in the same second gets _2
+        # RL Games' time stamp; a second run in the same second gets _2
         train_dir = expanded(train_dir)
         stem = experiment or f"{name}_{time.strftime('%d-%H-%M-%S')}"
         number = 1
@@ -91,7 +87,7 @@ class RunFolder:
                 if folder.path.is_dir() and not experiment:
                     number += 1
                     continue
-                raise RunFolderError(f"{folder.path}: something that is no folder is in the way. Remove it.") from None
+                raise RunFolderError(f"{folder.path}: not a folder. Remove it.") from None
             except OSError as error:
                 raise _unwritable(folder.path, error) from None
         try:
@@ -103,10 +99,10 @@ class RunFolder:
 
     @classmethod
     def check_new(cls, train_dir: str | os.PathLike, name: str, experiment: str = "") -> None:
-        """Find out what ``create`` would refuse, as far as it shows without touching the disk.
+        """Raise the errors of ``create`` without writing.
 
         Raises:
-            RunFolderError: as ``create``, except that another process may be writing there.
+            RunFolderError: as in ``create``, except for a folder that another process writes.
         """
         check_name(experiment or name)
         folder = cls(Path(expanded(train_dir)) / (experiment or name))
@@ -117,7 +113,7 @@ class RunFolder:
             raise _unwritable(existing, OSError(code, os.strerror(code)))
 
     def _refuse_a_run(self, named: bool) -> None:
-        """Raise RunFolderError where the folder that was asked for by name is already a run's."""
+        """Raise RunFolderError if the folder was requested by name and contains a run."""
         if named and (any(self.nn.glob("*.pth")) or self.metrics_file.exists()):
             raise RunFolderError(
                 f"{self.path}: already holds a run, which a new one would overwrite. Resume it with "
@@ -126,7 +122,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "RunFolder":
-        """An existing run folder, for reading: to play, to draw, to export.
+        """Open an existing run folder for reading.
 
         Raises:
             RunFolderError: there is no run at ``path``.
@@ -142,7 +138,7 @@ class RunFolder:
 
     @classmethod
     def resume(cls, path: str | os.PathLike) -> "RunFolder":
-        """An existing run folder, locked for this process to go on writing.
+        """Open an existing run folder for writing, locked for this process.
 
         Raises:
             RunFolderError: there is no run at ``path``, another process writes it, or it cannot be written.
@@ -158,19 +154,18 @@ class RunFolder:
     def resolve(
         cls, path: str | os.PathLike | None, train_dir: str | os.PathLike = "runs", task: str | None = None
     ) -> "tuple[RunFolder, Path]":
-        """Find what to play or to go on from.
+        """Find a run folder and a checkpoint to play or to resume.
 
         Args:
-            path: a run folder, a checkpoint file, or nothing: the newest run in ``train_dir`` (of ``task``).
-            train_dir: where runs lie.
+            path: a run folder, a checkpoint file, or None: the newest run in ``train_dir`` (of ``task``).
+            train_dir: the folder of runs.
             task: a task name as in the run's ``config.yaml``.
 
         Returns:
-            The run folder and a checkpoint: the given one, else the best, else the newest; both intact. To resume
-            from a folder, prefer its ``newest()``.
+            The run folder and ``path`` if it is a checkpoint, else the best intact one, else the newest.
 
         Raises:
-            RunFolderError: nothing is there.
+            RunFolderError: there is none.
         """
         path = Path(expanded(path)) if path else find_newest(train_dir, task)
         if path.is_file():
@@ -185,7 +180,7 @@ class RunFolder:
         return folder, checkpoint
 
     def best(self) -> Path | None:
-        """The intact checkpoint of the best mean return, ``nn/<name>.pth``, or None while there is none."""
+        """The intact checkpoint of the best mean return, ``nn/<name>.pth``, or None."""
         return Checkpoints(self.nn).best()
 
     def newest(self) -> Path | None:
@@ -193,7 +188,7 @@ class RunFolder:
         return Checkpoints(self.nn).newest()
 
     def lock(self) -> None:
-        """Keep other processes from writing here; nothing to do when this one already does.
+        """Lock the folder for this process, if it is not locked yet.
 
         Raises:
             RunFolderError: another process writes here.
@@ -202,7 +197,7 @@ class RunFolder:
             self._acquire()
 
     def close(self) -> None:
-        """Let another process write here."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -227,7 +222,7 @@ class RunFolder:
                 "experiment=<name>."
             ) from None
         except OSError:
-            pass  # some network file systems have no locks: better a run without one than none
+            pass  # some network file systems have no locks: run without one
         with contextlib.suppress(OSError):
             os.ftruncate(lock, 0)
             os.write(lock, f"{os.getpid()}\n".encode())
@@ -239,14 +234,14 @@ def _unwritable(path: Path, error: OSError) -> RunFolderError:
 
 
 def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
-    """The run folder in ``train_dir`` that was written last and holds a checkpoint (of ``task``, if given).
+    """Find the run folder in ``train_dir`` (of ``task``) with the newest checkpoint.
 
     Raises:
         RunFolderError: there is none.
     """
     written = []
     runs = Path(expanded(train_dir))
-    for nn in (*runs.glob("*/nn"), *runs.glob("*/*/nn")):  # those of a sweep lie one folder deeper
+    for nn in (*runs.glob("*/nn"), *runs.glob("*/*/nn")):  # a sweep's runs are one folder deeper
         times = [file.stat().st_mtime_ns for file in nn.glob("*.pth")]
         if times:
             written.append((max(times), nn.parent))
@@ -261,7 +256,7 @@ def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
 
 
 def _task_name(config_file: Path) -> str | None:
-    """The top-level ``task_name`` of a saved configuration. Read by line: one broken file must not matter."""
+    """Read ``task_name`` from a saved configuration, by line: the file may be damaged."""
     try:
         text = config_file.read_text(encoding="utf-8", errors="replace")
     except OSError:
