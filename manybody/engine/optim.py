@@ -96,7 +96,7 @@ class AdaptiveScheduler(RLScheduler):
 class LinearScheduler(RLScheduler):
     """``lr_schedule: linear``: from the start values to ``min_lr`` (and 1e-4 of entropy) over epochs or frames."""
 
-    MIN_ENTROPY_COEF = 1e-4
+    min_entropy_coef = 1e-4
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class LinearScheduler(RLScheduler):
         progress = (epoch if self.use_epochs else frames) / self.max_steps
         lr = torch.full_like(current_lr, schedules.linear(self.start_lr, self.min_lr, progress))
         if self.apply_to_entropy:
-            value = schedules.linear(self.start_entropy_coef, self.MIN_ENTROPY_COEF, progress)
+            value = schedules.linear(self.start_entropy_coef, self.min_entropy_coef, progress)
             entropy_coef = torch.full_like(entropy_coef, value)
         return lr, entropy_coef
 

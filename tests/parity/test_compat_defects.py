@@ -132,3 +132,11 @@ def test_a_broken_reward_stays_out_of_the_weights(make):
 
     agent = epochs(make(env=Broken()), 2)
     assert all(parameter.isfinite().all() for parameter in agent.model.parameters())
+
+
+def test_updates_that_are_not_finite_are_left_out_and_counted(make):
+    agent = make(normalize_value=False, critic_coef=1e38)  # the loss overflows
+    before = torch.nn.utils.parameters_to_vector(agent.model.parameters()).clone()
+    epochs(agent, 1)
+    assert agent.guard.skipped_updates == agent.mini_epochs_num * agent.num_minibatches
+    assert torch.equal(before, torch.nn.utils.parameters_to_vector(agent.model.parameters()))

@@ -1,4 +1,4 @@
-"""RL Games' learning-rate schedules on plain numbers; on tensors they act as those of :mod:`manybody.engine.optim`."""
+"""RL Games' learning-rate schedules: those of :mod:`manybody.engine.optim`, on plain numbers too."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from manybody.engine import optim
-from manybody.functional import schedules
 
 __all__ = ["AdaptiveScheduler", "IdentityScheduler", "LinearScheduler", "RLScheduler"]
 
@@ -14,21 +13,28 @@ __all__ = ["AdaptiveScheduler", "IdentityScheduler", "LinearScheduler", "RLSched
 class RLScheduler(optim.RLScheduler):
     """Maps the state of training to learning rate and entropy coefficient. The base class changes nothing."""
 
-    def update(  # noqa: D102
-        self, current_lr: Any, entropy_coef: Any, epoch: int, frames: int, kl_dist: Any = None, **kwargs: Any
+    def update(
+        self, current_lr: Any, entropy_coef: Any, epoch: int, frames: int, kl_dist: Any = 0.0, **kwargs: Any
     ) -> tuple[Any, Any]:
-        return current_lr, entropy_coef
+        """New ``(learning rate, entropy coefficient)``: tensors for tensors, numbers for numbers."""
+        given = current_lr, entropy_coef
+        lr, coef, kl = (
+            x if isinstance(x, Tensor) else torch.tensor(float(x or 0.0), dtype=torch.float64)
+            for x in (*given, kl_dist)
+        )
+        updated = super().update(lr, coef, epoch, frames, kl)
+        new_lr, new_coef = (
+            new if isinstance(old, Tensor) else float(new) for old, new in zip(given, updated, strict=True)
+        )
+        return new_lr, new_coef
 
 
 class IdentityScheduler(RLScheduler):
     """``lr_schedule: None`` and ``constant``."""
 
 
-class AdaptiveScheduler(RLScheduler):
-    """``lr_schedule: adaptive``: ``lr_multiplier`` times lower where the policy moved by over twice ``kl_threshold``.
-
-    Where it moved by less than half of it, as many times higher; between ``min_lr`` and ``max_lr``.
-    """
+class AdaptiveScheduler(RLScheduler, optim.AdaptiveScheduler):
+    """``lr_schedule: adaptive``, with RL Games' defaults."""
 
     def __init__(
         self,
@@ -37,23 +43,11 @@ class AdaptiveScheduler(RLScheduler):
         max_lr: float = 1e-2,
         lr_multiplier: float = 1.5,
     ) -> None:
-        self.min_lr = min_lr
-        self.max_lr = max_lr
-        self.lr_multiplier = lr_multiplier
-        self.kl_threshold = kl_threshold
-
-    def update(  # noqa: D102
-        self, current_lr: Any, entropy_coef: Any, epoch: int, frames: int, kl_dist: Any = None, **kwargs: Any
-    ) -> tuple[Any, Any]:
-        limits = self.kl_threshold, self.min_lr, self.max_lr, self.lr_multiplier
-        if isinstance(current_lr, Tensor):
-            return schedules.adaptive_lr(current_lr, torch.as_tensor(kl_dist), *limits), entropy_coef
-        lr, kl = (torch.tensor(float(x), dtype=torch.float64) for x in (current_lr, kl_dist))
-        return float(schedules.adaptive_lr(lr, kl, *limits)), entropy_coef
+        super().__init__(kl_threshold, min_lr, max_lr, lr_multiplier)
 
 
-class LinearScheduler(RLScheduler):
-    """``lr_schedule: linear``: from ``start_lr`` to ``min_lr`` in ``max_steps`` epochs or frames, and stays there.
+class LinearScheduler(RLScheduler, optim.LinearScheduler):
+    """``lr_schedule: linear``, with RL Games' defaults.
 
     Args:
         start_lr: at step 0.
@@ -63,6 +57,7 @@ class LinearScheduler(RLScheduler):
         apply_to_entropy: the entropy coefficient falls in the same way.
         start_entropy_coef: from here,
         min_entropy_coef: to here.
+        kwargs: not used.
     """
 
     def __init__(
@@ -76,25 +71,5 @@ class LinearScheduler(RLScheduler):
         min_entropy_coef: float = 0.0001,
         **kwargs: Any,
     ) -> None:
-        self.start_lr = start_lr
-        self.min_lr = min_lr
-        self.max_steps = max_steps
-        self.use_epochs = use_epochs
-        self.apply_to_entropy = apply_to_entropy
-        self.start_entropy_coef = start_entropy_coef
+        super().__init__(start_lr, min_lr, max_steps, use_epochs, apply_to_entropy, start_entropy_coef)
         self.min_entropy_coef = min_entropy_coef
-
-    def update(  # noqa: D102
-        self, current_lr: Any, entropy_coef: Any, epoch: int, frames: int, kl_dist: Any = None, **kwargs: Any
-    ) -> tuple[Any, Any]:
-        progress = (epoch if self.use_epochs else frames) / self.max_steps
-        lr = _like(current_lr, schedules.linear(self.start_lr, self.min_lr, progress))
-        if self.apply_to_entropy:
-            value = schedules.linear(self.start_entropy_coef, self.min_entropy_coef, progress)
-            entropy_coef = _like(entropy_coef, value)
-        return lr, entropy_coef
-
-
-def _like(old: Any, number: float) -> Any:
-    """``number`` as a tensor where ``old`` is one."""
-    return torch.full_like(old, number) if isinstance(old, Tensor) else number
