@@ -87,7 +87,7 @@ class RunFolder:
                 if folder.path.is_dir() and not experiment:
                     number += 1
                     continue
-                raise RunFolderError(f"{folder.path}: not a folder. Remove it.") from None
+                raise RunFolderError(f"{folder.path}: got a file; expected a folder. Remove it.") from None
             except OSError as error:
                 raise _unwritable(folder.path, error) from None
         try:
