@@ -182,7 +182,7 @@ class Runner:
         """Train; returns the agent.
 
         Args:
-            args: ``checkpoint``: a file to go on from (in a new run folder), or a run folder to go on in;
+            args: ``checkpoint``: a file to start from (in a new run folder), or a run folder to resume;
                 ``sigma``: overrides the deviation of the policy; ``vec_env``: environments to use.
 
         Raises:
@@ -238,7 +238,7 @@ class Runner:
         return () if args.get("vec_env") is None else (str(self.params.config.get("env_name")),)
 
     def _open(self, start: Start) -> RunFolder:
-        """The run folder to go on in, or a new one."""
+        """The run folder to resume, or a new one."""
         config = self.params.config
         if start.folder is not None:
             return self._record(RunFolder.resume(start.folder.path))

@@ -13,7 +13,7 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Train. A task of your own is named by its module: task=my_tasks:MyRobot.
       Any key of the configuration tree can follow as key=value, e.g.
       train.params.config.learning_rate=1e-3; several values and --multirun run one after the other.
-      checkpoint=<run folder> goes on in that run, checkpoint=<file> in a new one.
+      checkpoint=<run folder> resumes that run, checkpoint=<file> starts a new one from it.
   manybody train --file some_rl_games.yaml [params.config.gamma=0.98 num_envs=64 max_iterations=10 seed=7 ...]
       Train what a plain RL Games file describes.
   manybody play [run folder | checkpoint] [task=Ant] [num_envs=64] [games_num=100] [deterministic=True] [video=True]
@@ -28,7 +28,7 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
   manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
       Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
   manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
-      Write a checkpoint as one that RL Games 1.6 plays and goes on from.
+      Write a checkpoint that RL Games 1.6 can play and resume.
   manybody tasks [my_tasks]
       List the tasks with their sizes; also those of a module of your own.
   manybody motion info | view | convert | record ...
@@ -37,7 +37,7 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
 Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once, and so does the first one
 before training or while playing. While a video is made, Ctrl-C skips the video. SIGUSR1: saves, and training continues.
 Exit codes: 0 done; 2 the command, its configuration or a file that it names cannot be used; 3 the guard stopped
-training because its numbers stayed broken (the last good weights are saved); 130 and 143 after SIGINT and SIGTERM.
+training because values stayed non-finite (the last good weights are saved); 130 and 143 after SIGINT and SIGTERM.
 """
 
 

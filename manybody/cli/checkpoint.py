@@ -21,7 +21,7 @@ IMPORT = """manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
     params.config.env_name=Ant.
 """
 EXPORT = """manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
-    Write a checkpoint, or the best one of a run folder, as a file that RL Games 1.6 plays and goes on from.
+    Write a checkpoint, or the best one of a run folder, as a file that RL Games 1.6 can play and resume.
 """
 YAML = (".yaml", ".yml")
 

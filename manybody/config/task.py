@@ -29,7 +29,7 @@ LEGACY_TASK_KEYS: dict[str, str] = {
     "sim.flex": "solver settings are written in the task's model",
     "task": "domain randomisation is not available here; accepted as long as task.randomize is False",
 }
-"""Keys of IsaacGymEnvs' task files that are accepted and have no effect, each with the reason."""
+"""Keys of IsaacGymEnvs' task files that are accepted and have no effect, with the reason."""
 
 
 class EnvConfig(Section):
@@ -181,7 +181,7 @@ class HumanoidAMPEnvConfig(EnvConfig):
     terminationHeight: float = Field(default=0.5, ge=0)
     """m; a body that touches the floor ends the episode when it is lower than this."""
     enableEarlyTermination: bool = True
-    """False: episodes go on after a fall."""
+    """False: a fall does not end the episode."""
     pdControl: Literal[True] = True
     """Actions are targets of PD drives. Kept for IsaacGymEnvs' files; torques are not available."""
     powerScale: float = 1.0

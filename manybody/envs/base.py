@@ -23,7 +23,7 @@ Obs = dict[str, Tensor | dict[str, Tensor]]
 
 
 class EnvError(ManybodyError, ValueError):
-    """Environments that cannot be made or used as the configuration asks: says which and why."""
+    """An environment cannot be created or used as configured."""
 
 
 class Step(NamedTuple):
@@ -44,7 +44,7 @@ class Step(NamedTuple):
     """(N,) bool: time ran out. Never true where ``terminated`` is."""
     final_obs: Obs | None
     """As ``obs`` but for ``action_masks``, which the end of an episode has no use for: rows of ended episodes hold
-    their last observation, the other rows are unspecified. None when the environment cannot tell."""
+    their last observation, the other rows are unspecified. None if the environment does not provide them."""
     extras: dict[str, Any]
     """What else the environment reports, by name. Observers receive it as it is; numbers become metrics:
 
@@ -97,7 +97,7 @@ class VecEnv(ABC):
     device: torch.device
     spec: EnvSpec
     restores_exactly: bool = True
-    """Whether ``set_env_state`` goes on in the middle of the episodes. False: the state is only what outlives them (a
+    """Whether ``set_env_state`` continues running episodes. False: the state is only what outlives them (a
     curriculum), and new episodes begin after it."""
 
     @abstractmethod
@@ -159,7 +159,7 @@ class VecEnv(ABC):
         return False
 
     def get_env_state(self) -> Mapping[str, Any] | None:
-        """Everything needed to go on exactly from here: tensors and plain values only. None when not possible."""
+        """Return everything needed to resume exactly from here, as tensors and plain values; None if not possible."""
         return None
 
     def set_env_state(self, state: Mapping[str, Any]) -> None:

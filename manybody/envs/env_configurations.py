@@ -10,7 +10,7 @@ class EnvConfiguration(TypedDict, total=False):
     vecenv_type: str
     """Name in ``vecenv.vecenv_config``; ``RAY`` makes N copies of one Gymnasium environment."""
     env_creator: Callable[..., Any]
-    """``creator(**env_config)`` makes what the type asks for: one environment, a simulation."""
+    """``creator(**env_config)`` creates one environment or a simulation, depending on the type."""
 
 
 def _cartpole_without_velocities(**env_config: Any) -> Any:
@@ -37,5 +37,5 @@ configurations: dict[str, EnvConfiguration] = {
 
 
 def register(name: str, config: EnvConfiguration) -> None:
-    """Make ``env_name: <name>`` build as ``config`` says; a later registration wins."""
+    """Make ``env_name: <name>`` build from ``config``; a later registration replaces an earlier one."""
     configurations[name] = config

@@ -1,4 +1,4 @@
-"""Whose fault an error in a Gymnasium vector environment is: that of an environment's code, or of what it returned."""
+"""Distinguish errors in an environment's code from errors in its return values, in Gymnasium's vector environments."""
 
 import copy
 import functools
@@ -22,7 +22,7 @@ HELPERS = (Path(np.__file__).parent, Path(functools.__file__), Path(copy.__file_
 
 
 def keep_traces(env: VectorEnv) -> None:
-    """Give errors of other processes their own traceback as a note; Gymnasium tells it in coloured warnings instead.
+    """Give errors of other processes their own traceback as a note; Gymnasium prints it as coloured warnings instead.
 
     What :mod:`manybody.envs.checks` found there needs none.
     """

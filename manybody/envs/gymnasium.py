@@ -22,12 +22,12 @@ from manybody.envs.mask_velocity import MaskVelocityWrapper
 from manybody.envs.spaces import (
     action_masks,
     check_spaces,
+    describe,
     environment_actions,
     flags,
     head_sizes,
     numbers,
     observation_tensors,
-    told,
     without_mask,
 )
 
@@ -58,7 +58,7 @@ class WrappedVectorEnv(VecEnv):
         env_name: what messages call it.
 
     Raises:
-        EnvError: it does not say its autoreset mode, or a learner cannot work with its spaces.
+        EnvError: its autoreset mode is missing, or its spaces are not supported.
     """
 
     def __init__(self, env: VectorEnv, seed: int | None = None, env_name: str = "") -> None:
@@ -68,7 +68,7 @@ class WrappedVectorEnv(VecEnv):
         if not isinstance(self.mode, AutoresetMode):
             raise EnvError(
                 f"{self.env_name}: metadata['autoreset_mode'] is {self.mode!r}; expected a "
-                "gymnasium.vector.AutoresetMode, which says how its episodes begin anew"
+                "gymnasium.vector.AutoresetMode, which describes how episodes are reset"
             )
         if self.mode == AutoresetMode.NEXT_STEP and getattr(env.unwrapped, "shared_memory", True) is False:
             # Such workers keep their intention to reset through a reset (gymnasium 1.4, _async_worker).
@@ -105,7 +105,7 @@ class WrappedVectorEnv(VecEnv):
         """See :class:`VecEnv`.
 
         Raises:
-            EnvError: what came cannot be read, or episodes ended and the environment does not let them begin anew on
+            EnvError: the return values cannot be read, or episodes ended and the environment cannot reset them
                 their own.
         """
         where = f"{self.env_name}: step()"
@@ -154,7 +154,7 @@ class WrappedVectorEnv(VecEnv):
         """What ``call`` returns, which ``expected`` lists. An error of an environment's own code stays as it is.
 
         Raises:
-            EnvError: Gymnasium could not join what the copies gave, or something else came than its interface says.
+            EnvError: Gymnasium could not join what the copies gave, or the return values do not match its interface.
         """
         try:
             result = call(*args, **kwargs)
@@ -172,14 +172,14 @@ class WrappedVectorEnv(VecEnv):
             ) from error
         check_tuple(where, result, expected)
         if not isinstance(result[-1], Mapping):
-            raise EnvError(f"{where} infos: got {told(result[-1])}; expected a dict")
+            raise EnvError(f"{where} infos: got {describe(result[-1])}; expected a dict")
         return result
 
     def _obs(self, where: str, observation: Any) -> Obs:
         if self._mask_in_obs:
             if not isinstance(observation, Mapping) or {"observation", "action_mask"} - set(observation):
                 raise EnvError(
-                    f"{where} observation: got {told(observation)}; expected 'observation' and 'action_mask'"
+                    f"{where} observation: got {describe(observation)}; expected 'observation' and 'action_mask'"
                 )
             obs = observation_tensors(self._space, observation["observation"], f"{where} observation")
             masks = action_masks(observation["action_mask"], f"{where} observation['action_mask']")
@@ -189,7 +189,7 @@ class WrappedVectorEnv(VecEnv):
     def _take_masks(self, where: str, infos: Mapping[str, Any], rows: Tensor | None = None) -> None:
         """Keep the masks that ``infos`` hold for ``rows`` (N,) bool, by default for all.
 
-        ``_action_mask`` says which rows have one.
+        ``_action_mask`` marks the rows that have one.
         """
         if not self._masks_in_infos:
             return
@@ -199,7 +199,7 @@ class WrappedVectorEnv(VecEnv):
             return
         what, given = f"{where} infos['action_mask']", infos["action_mask"]
         if not isinstance(given, np.ndarray) or len(given) != self.num_envs:
-            raise EnvError(f"{what}: got {told(given)}; expected an array {tuple(self._masks.shape)}")
+            raise EnvError(f"{what}: got {describe(given)}; expected an array {tuple(self._masks.shape)}")
         holds = infos.get("_action_mask", np.ones(self.num_envs, dtype=bool)) & rows.numpy()
         if given.dtype == object:
             holds = holds & np.array([mask is not None for mask in given])
@@ -211,7 +211,7 @@ class WrappedVectorEnv(VecEnv):
             self._held[held] = True
 
     def _with_masks(self, obs: Obs) -> Obs:
-        """``obs`` with the masks of infos where every row has one; :meth:`get_action_masks` says which has none."""
+        """``obs`` with the masks of infos where every row has one; :meth:`get_action_masks` names rows without one."""
         known = self._masks_in_infos and bool(self._held.all())
         return {**obs, "action_masks": self._masks.clone()} if known else obs
 
@@ -243,7 +243,7 @@ class WrappedVectorEnv(VecEnv):
             if not all(torch.allclose(x[~done], y[~done], 0.0, 0.0, equal_nan=True) for x, y in pairs):
                 raise EnvError(
                     f"{self.env_name}: reset(options={{'reset_mask': ...}}) changed environments outside the mask; "
-                    f"with autoreset mode {self.mode} episodes cannot begin anew on their own. Make it with "
+                    f"with autoreset mode {self.mode} episodes cannot be reset one by one. Make it with "
                     "AutoresetMode.SAME_STEP, with one copy, or as sync or async copies (gymnasium.make_vec)"
                 )
             self._reset_mask_holds = True
@@ -279,7 +279,7 @@ class GymnasiumEnv(WrappedVectorEnv):
         **env_config: Any,
     ) -> None:
         def make() -> gymnasium.Env:
-            # CheckedCopy looks closer than Gymnasium's own checker, and names what it finds.
+            # CheckedCopy is stricter than Gymnasium's own checker and names the problem.
             env = gymnasium.make(env_name, **{"disable_env_checker": True, **env_config})
             return MaskVelocityWrapper(env) if mask_velocity else env
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 ELSEWHERE = frozenset({"action_mask", "final_obs", "final_info"})
-"""Keys of Gymnasium's infos that come out of ``Step`` under names of their own."""
+"""Keys of Gymnasium's infos that become fields of ``Step``."""
 
 
 def of_vector_env(infos: Mapping[str, Any], ended: np.ndarray) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _with_ends(now: Mapping[str, Any], last: Mapping[str, Any], ended: np.ndarra
             continue
         new, old = now.get(key), last.get(key)
         of_new, of_old = (_mask(infos, key, len(ended)) for infos in (now, last))
-        if key == "episode" and old is None:  # a wrapper around the vector environment reports it beside
+        if key == "episode" and old is None:  # reported by a wrapper around the vector environment
             old, of_old = new, of_new
         if isinstance(new, Mapping) or isinstance(old, Mapping):
             merged[key] = _with_ends(new or {}, old or {}, ended)

@@ -26,7 +26,7 @@ OPTIONS = ("obs_groups", "concat_obs_groups", "clip_obs", "clip_actions")
 class IsaacLabEnv(VecEnv):
     """A ``DirectRLEnv`` or ``ManagerBasedRLEnv`` (also inside wrappers of Gymnasium), where its tensors are.
 
-    It begins anew in the step that ends an episode and shows the new one only, so ``final_obs`` is None. Its
+    It resets in the step that ends an episode and returns only the new observation, so ``final_obs`` is None. Its
     ``extras['log']`` comes out as ``extras['episode']``. With ``cfg.is_finite_horizon`` running out of time belongs to
     the task: such episodes are terminated, not truncated.
 
@@ -168,13 +168,13 @@ def from_task(
     Args:
         task: its id; ``module:id`` imports the module that registers it.
         num_actors: number of environments.
-        seed: of the simulation; None: as the task's configuration says.
+        seed: of the simulation; None: the seed of the task's configuration.
         device: where it computes; None: the first GPU, without one the CPU.
         app: arguments of Isaac Lab's ``AppLauncher``, such as ``enable_cameras``.
         cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration (:func:`set_fields`).
 
     Raises:
-        EnvError: Isaac Lab is not installed or does not know the task, or what :class:`IsaacLabEnv` says.
+        EnvError: Isaac Lab is not installed or does not know the task, or an error of :class:`IsaacLabEnv`.
     """
     options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}
     device = device or default_device()
@@ -189,7 +189,7 @@ def from_task(
             importlib.import_module(module)
     except ImportError as error:
         raise EnvError(
-            f"env_name: 'isaaclab:{task}' needs Isaac Lab ({error}); install Isaac Lab as its guide says, and this "
+            f"env_name: 'isaaclab:{task}' needs Isaac Lab ({error}); install Isaac Lab with its own guide, and this "
             "package into the same environment"
         ) from error
     known = [spec.id for spec in gymnasium.registry.values() if "env_cfg_entry_point" in spec.kwargs]

@@ -11,9 +11,9 @@ from manybody.envs.isaaclab import OPTIONS, IsaacLabEnv, check_task, default_dev
 
 
 class MjlabEnv(IsaacLabEnv):
-    """A ``ManagerBasedRlEnv`` of mjlab: what :class:`IsaacLabEnv` says, with the group ``actor`` (or ``policy``).
+    """A ``ManagerBasedRlEnv`` of mjlab: like :class:`IsaacLabEnv`, with the group ``actor`` (or ``policy``).
 
-    Made with ``auto_reset=False`` it waits at the end of an episode. Then it is begun anew from here, and ``final_obs``
+    Made with ``auto_reset=False`` it does not reset itself. This adapter resets it, and ``final_obs``
     is the true last observation.
     """
 
@@ -43,7 +43,7 @@ def from_task(task: str, num_actors: int, seed: int | None = None, device: str |
         cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration, such as ``auto_reset``.
 
     Raises:
-        EnvError: mjlab is not installed or does not know the task, or what :class:`IsaacLabEnv` says.
+        EnvError: mjlab is not installed or does not know the task, or an error of :class:`IsaacLabEnv`.
     """
     options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}
     module, _, name = task.rpartition(":")
@@ -55,7 +55,7 @@ def from_task(task: str, num_actors: int, seed: int | None = None, device: str |
     except ImportError as error:
         raise EnvError(
             f"env_name: 'mjlab:{task}' needs mjlab ({error}), which works with an older MuJoCo than this package; "
-            "docs/environments.md says how the two are installed beside each other"
+            "see docs/environments.md for installing both"
         ) from error
     check_task(f"mjlab:{task}", name, registry.list_tasks())
     settings = registry.load_env_cfg(name)

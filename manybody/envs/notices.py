@@ -16,7 +16,7 @@ def plain(text: str) -> str:
 
 @contextmanager
 def plain_warnings() -> Iterator[None]:
-    """Pass on what is warned of meanwhile without colour codes: Gymnasium's logger writes them, and EnvPool uses it."""
+    """Pass warnings on without colour codes, which Gymnasium's logger (also used by EnvPool) writes."""
     said: list[warnings.WarningMessage] = []
     try:
         with warnings.catch_warnings(record=True) as said:

@@ -17,10 +17,10 @@ from manybody.envs.infos import of_copies
 from manybody.envs.spaces import (
     action_masks,
     check_spaces,
+    describe,
     environment_actions,
     head_sizes,
     observation_tensors,
-    told,
     without_mask,
 )
 
@@ -104,7 +104,7 @@ class PettingZooEnv(VecEnv):
         """See :class:`VecEnv`.
 
         Raises:
-            EnvError: what an environment returned cannot be read.
+            EnvError: the return values of an environment cannot be read.
         """
         size = len(self.agents)
         rows = list(iterate(self._actions, environment_actions(self.spec.action_space, actions)))
@@ -150,7 +150,7 @@ class PettingZooEnv(VecEnv):
         for what, given in zip(ANSWER, answer, strict=False):
             where = f"{self.env_name}: {call} {what}"
             if not isinstance(given, Mapping):
-                raise EnvError(f"{where}: got {told(given)}; expected a dict by agent")
+                raise EnvError(f"{where}: got {describe(given)}; expected a dict by agent")
             if unknown := sorted(set(given) - set(self.agents)):
                 raise EnvError(f"{where}: got one of {unknown[0]!r}; expected only {self.agents}")
             if what == "observations" and (missing := sorted(set(agents) - set(given))):
@@ -163,7 +163,7 @@ class PettingZooEnv(VecEnv):
                     check_number(f"{where} of {agent!r}", value)
 
     def _obs(self, call: str, seen: list[dict[str, Any]], over: Sequence[int] = ()) -> Obs:
-        """What the agents of each environment see; in those ``over``, what the last of them saw at the end."""
+        """Return the observations of all agents; in environments that are ``over``, their last observations."""
         try:
             rows, masks = self._rows(seen, over)
             empty: Any = create_empty_array(self._space, n=len(rows))
@@ -208,7 +208,7 @@ def from_module(module: str, num_actors: int, seed: int | None = None, **env_con
     """Copies of the ``parallel_env(**env_config)`` of a module, such as ``mpe2.simple_spread_v3``.
 
     Args:
-        module: what is imported; ``pettingzoo.<module>`` where that alone does not exist.
+        module: the module to import, else ``pettingzoo.<module>``.
         num_actors: number of copies.
         seed: of the first copy.
         env_config: arguments of ``parallel_env``.

@@ -1,4 +1,4 @@
-"""Environment names: what ``config.env_name`` may say."""
+"""Environment names: the values of ``config.env_name``."""
 
 import difflib
 import inspect
@@ -42,7 +42,7 @@ def check_env_name(env_name: str) -> None:
     """Check that somebody may know ``env_name``; of a name with a colon, that turns out when it is made.
 
     Raises:
-        EnvError: nobody does; lists what is registered.
+        EnvError: the name is unknown; lists the registered ones.
     """
     if ":" in env_name or env_name in registered() or _gymnasium_has(env_name):
         return
@@ -58,7 +58,7 @@ def check_env_name(env_name: str) -> None:
 
 
 def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
-    """Check that ``env_name`` can be made as ``vecenv_type``, RL Games' key of that name, says.
+    """Check that ``env_name`` can be created with RL Games' ``vecenv_type``.
 
     Raises:
         EnvError: it cannot; lists the types, or the names where the type needs a known one.
@@ -86,7 +86,7 @@ def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
 
 
 def _gymnasium_has(env_name: str) -> bool:
-    """Whether Gymnasium knows the id, after packages that announce its namespace (MinAtar) have registered theirs.
+    """Whether Gymnasium knows the id, after packages that announce its namespace (MinAtar) have registered their own.
 
     Gymnasium 1 no longer loads such plugins (entry points ``gymnasium.envs``) on its own.
     """
@@ -100,7 +100,7 @@ def _gymnasium_has(env_name: str) -> bool:
 
 
 def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """The environments that a configuration asks for; what they return is checked.
+    """Create the environments of a configuration; their return values are checked.
 
     The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
     ``envpool:`` (an EnvPool id), ``pettingzoo:`` (a module with a ``parallel_env``), ``isaaclab:`` and ``mjlab:`` (a
@@ -166,7 +166,7 @@ def _created(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecE
             f"env_name {env_name!r}: its creator cannot be called with ({given}): {error}; expected "
             "creator(num_actors, seed=None, **env_config)"
         ) from None
-    except ValueError:  # a creator in C does not tell its signature
+    except ValueError:  # a creator written in C has no signature
         pass
     env: Any = creator(num_actors, **env_config)
     if all(hasattr(env, name) for name in ("num_envs", "spec", "get_env_info", "reset", "step")):

@@ -12,7 +12,7 @@ from typing_extensions import override
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.envs.infos import in_tensors, of_copies
-from manybody.envs.spaces import check_spaces, flags, gymnasium_space, numbers, observation_tensors, told
+from manybody.envs.spaces import check_spaces, describe, flags, gymnasium_space, numbers, observation_tensors
 
 
 class IVecEnv(ABC):
@@ -23,8 +23,8 @@ class IVecEnv(ABC):
         """``obs, rewards, dones, infos``.
 
         ``obs`` (N, *shape), or ``{'obs': ..., 'states': (environments, S)}``; ``rewards`` (N,) or (N, V); ``dones``
-        (N,); ``infos`` a dict, whose ``time_outs`` (N,) says which episodes were only cut short, or a list with one
-        dict of each environment, in which ``time_outs`` or gym's ``TimeLimit.truncated`` says it. Environments reset
+        (N,); ``infos`` a dict, whose ``time_outs`` (N,) marks truncated episodes, or a list with one
+        dict of each environment, with ``time_outs`` or gym's ``TimeLimit.truncated``. Environments reset
         themselves.
         """
 
@@ -66,7 +66,7 @@ class RLGamesVecEnv(VecEnv):
     """An object of RL Games' protocol as a :class:`VecEnv`; it need not inherit from :class:`IVecEnv`.
 
     The protocol has no last observation of an ended episode, so ``final_obs`` is None. A row is truncated where it is
-    done and its ``time_outs`` is set; that it also failed in that step, the protocol cannot say. Actions arrive as
+    done and its ``time_outs`` is set; that it also terminated cannot be expressed. Actions arrive as
     tensors if the first observation was one, as arrays otherwise. Attributes that a ``VecEnv`` does not have
     (``reset_done``, ``set_weights``, the simulation ``env``) are those of the object.
 
@@ -92,7 +92,7 @@ class RLGamesVecEnv(VecEnv):
             )
         info = ivecenv.get_env_info()
         if not isinstance(info, Mapping):
-            raise EnvError(f"{self.env_name}: get_env_info() gave {told(info)}; expected a dict of its spaces")
+            raise EnvError(f"{self.env_name}: get_env_info() gave {describe(info)}; expected a dict of its spaces")
         for key in ("observation_space", "action_space"):
             if key not in info:
                 raise EnvError(f"{self.env_name}: get_env_info() gave {sorted(info)}; expected a {key!r} too")
@@ -159,7 +159,7 @@ class RLGamesVecEnv(VecEnv):
         return parts
 
     def _infos(self, where: str, infos: Any, rows: int) -> tuple[dict[str, Any], Tensor | None]:
-        """Infos as extras, and (N,) bool, which episodes were cut short, if they say so."""
+        """Infos as extras, and (N,) bool, which episodes were truncated, if known."""
         if isinstance(infos, Mapping):
             extras, size = in_tensors(infos, self.device), rows
         elif isinstance(infos, list | tuple | np.ndarray) and all(isinstance(x, Mapping) for x in infos):

@@ -19,7 +19,7 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
     """Check that learners can work with these spaces.
 
     Raises:
-        EnvError: they cannot; says what they take and which wrapper may help.
+        EnvError: they cannot; names what is supported and a wrapper that may help.
     """
     parts: Any = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
     seen = f"env_name: the observation space of {env_name!r} is {observation_space}"
@@ -68,7 +68,7 @@ def observation_dtype(space: spaces.Space) -> torch.dtype:
     return torch.uint8 if space.dtype == np.uint8 else torch.float32
 
 
-def told(value: Any) -> str:
+def describe(value: Any) -> str:
     """What came, for a message."""
     if isinstance(value, np.ndarray):
         return f"an array {value.shape} of {value.dtype}"
@@ -91,10 +91,10 @@ def numbers(what: str, value: Any, dtype: torch.dtype) -> Tensor:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise EnvError(f"{what}: got {told(value)} ({error}); expected numbers") from error
+        raise EnvError(f"{what}: got {describe(value)} ({error}); expected numbers") from error
     if array.dtype.kind not in "biuf":
-        raise EnvError(f"{what}: got {told(value)}; expected numbers")
-    # NumPy copies: torch would wake its threads, which then spin beside those of the environment.
+        raise EnvError(f"{what}: got {describe(value)}; expected numbers")
+    # NumPy copies: torch would wake its threads, which then compete with those of the environment.
     return torch.from_numpy(np.array(array, NUMPY[dtype]))
 
 
@@ -115,7 +115,7 @@ def flags(what: str, value: Any, rows: int) -> Tensor:
 def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Any:
     """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
 
-    Keys that ``value`` lacks are left out: :mod:`manybody.envs.checks` says what is wrong with it.
+    Keys that ``value`` lacks are left out: :mod:`manybody.envs.checks` reports them.
 
     Args:
         space: of one row.
@@ -125,14 +125,14 @@ def observation_tensors(space: spaces.Space, value: Any, what: str = "observatio
     Raises:
         EnvError: it holds something else than numbers.
     """
-    if isinstance(value, Mapping):  # what the space does not name, nobody can use
+    if isinstance(value, Mapping):  # keys that are not in the space are dropped
         named = space.items() if isinstance(space, spaces.Dict) else ()
         return {key: observation_tensors(part, value[key], f"{what}[{key!r}]") for key, part in named if key in value}
     return numbers(what, value, observation_dtype(space))
 
 
 def gymnasium_space(space: Any) -> spaces.Space:
-    """A space as Gymnasium's: that of legacy gym, which Isaac Lab's wrapper uses, is told by the name of its class.
+    """A space as Gymnasium's. Legacy gym's, which Isaac Lab's wrapper uses, is recognised by its class name.
 
     Raises:
         EnvError: no learner can work with such a space.
@@ -180,6 +180,6 @@ def action_masks(masks: Any, what: str = "action_mask") -> Tensor:
             masks = np.stack([np.concatenate([np.atleast_1d(head) for head in row]) for row in masks])
         except (TypeError, ValueError) as error:
             raise EnvError(
-                f"{what}: got {told(masks)} ({error}); expected masks (N, A), or one array per head in each row"
+                f"{what}: got {describe(masks)} ({error}); expected masks (N, A), or one array per head in each row"
             ) from error
     return numbers(what, masks, torch.bool)

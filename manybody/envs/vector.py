@@ -1,4 +1,4 @@
-"""``GymnasiumVectorEnv``: any ``VecEnv`` with the face of ``gymnasium.vector.VectorEnv``, in NumPy."""
+"""``GymnasiumVectorEnv``: any ``VecEnv`` as a ``gymnasium.vector.VectorEnv``, in NumPy."""
 
 from collections.abc import Mapping
 from typing import Any

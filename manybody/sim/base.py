@@ -41,7 +41,7 @@ class Simulation(Protocol):
         """
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
-        """Where ``mask`` (N,) bool is true, start afresh from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time
+        """Where ``mask`` (N,) bool is true, restart from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time
         0.
         """
 
@@ -49,7 +49,7 @@ class Simulation(Protocol):
         """A copy of the exact integration state (float64, warm start included), for ``set_state``."""
 
     def set_state(self, state: dict[str, Tensor]) -> None:
-        """Go on from what ``state`` returned, bit for bit.
+        """Restore what ``state`` returned, bit for bit.
 
         Raises:
             ValueError: a tensor is missing or has another shape (other model, other number of environments).
@@ -65,9 +65,9 @@ def make_simulation(
     """The simulation backend for ``device``.
 
     Args:
-        model: the compiled model, with ``opt.timestep`` and ``opt.gravity`` as they shall be used.
+        model: the compiled model, with ``opt.timestep`` and ``opt.gravity`` already set.
         num_envs: number of environments N.
-        device: where the physics runs; ``'cpu'`` is the one backend there is so far.
+        device: where the physics runs; ``'cpu'`` is the only backend.
         num_threads: worker threads of the CPU backend; None takes every core that the process may use.
 
     Raises:

@@ -42,7 +42,7 @@ class MujocoCpu:
     ``mujoco.rollout``, the other batched interface of MuJoCo, takes a warm start but does not hand one back.
 
     An environment whose state turns NaN, infinite or larger than 1e10 is reset to ``qpos0`` by MuJoCo itself
-    in the middle of the step and only a warning counter tells. Here that environment is false in ``finite``;
+    in the middle of the step, and only a warning counter shows it. Here that environment is false in ``finite``;
     the others are untouched, since rows share nothing.
     """
 
@@ -133,9 +133,9 @@ class MujocoCpu:
             self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
-        """Only asked for what is not there: everything that ``close`` has let go."""
+        """Report the use of a simulation after ``close``."""
         if name in _IN_THE_BATCH:
-            raise RuntimeError("this simulation was closed and cannot go on; make the environments anew")
+            raise RuntimeError("this simulation was closed; create the environments again")
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def _refresh(self) -> None:

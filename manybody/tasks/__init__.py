@@ -47,7 +47,7 @@ def task_class(name: str) -> type[MujocoTask]:
     """The class registered as ``name``, or the one that ``module:Class`` names, which is imported.
 
     Raises:
-        ValueError: no such task; lists what exists and the nearest match, or says why the import fails.
+        ValueError: no such task; lists the known ones and the nearest match, or the reason why the import failed.
     """
     load_installed()
     if name in TASKS:

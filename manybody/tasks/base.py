@@ -60,7 +60,7 @@ class MujocoTask(VecEnv):
     Config: ClassVar[type[TaskConfig]] = TaskConfig
     """The schema and defaults of the task's configuration."""
     asset: ClassVar[str | Path]
-    """The MJCF model: a file in the folder of the class's own file, a path, or the text itself, which begins with
+    """The MJCF model: a file in the folder of the class's own file, a path, or the text of a model, which starts with
     ``<``."""
     train: ClassVar[str] = "PPO"
     """The training settings that ``manybody train task=…`` takes where no ``train=`` is given: the name of a file in
@@ -156,8 +156,9 @@ class MujocoTask(VecEnv):
         """Where ``mask`` (N,) bool is true, draw an initial state and hand it to ``self.sim.reset``."""
 
     def first_observations(self) -> Tensor:
-        """(N, O), of which the rows that ``reset_where`` has begun anew are used; a task that knows them from there
-        need not compute all of them again.
+        """Observations (N, O) after ``reset_where``, of which the reset rows are used.
+
+        Override it if they are known without computing all of them again.
         """
         return self.compute_observations()
 
@@ -277,7 +278,7 @@ class MujocoTask(VecEnv):
         return obs, reward_of(terms), terminated_by(reasons)
 
     def stagger_episodes(self) -> Tensor | None:
-        """See :class:`VecEnv`: each environment begins at a random age, 0 to ``episodeLength`` - 1 steps.
+        """Start each environment at a random age, 0 to ``episodeLength`` - 1 steps.
 
         With ``env.staggerEpisodes: False`` nothing changes.
         """
@@ -289,7 +290,7 @@ class MujocoTask(VecEnv):
         return self.shortened_by > 0
 
     def get_env_state(self) -> Mapping[str, Any]:
-        """Everything needed to go on bit for bit: simulator, buffers, random numbers."""
+        """Return everything needed to resume bit for bit: simulator, buffers, random numbers."""
         return {
             "sim": self.sim.state(),
             "buffers": {name: getattr(self, name).clone() for name in self.state_buffers},
@@ -299,7 +300,7 @@ class MujocoTask(VecEnv):
         }
 
     def set_env_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``get_env_state`` returned.
+        """Restore what ``get_env_state`` returned.
 
         Raises:
             ValueError: the state belongs to another task or another number of environments.
@@ -398,9 +399,9 @@ class MujocoTask(VecEnv):
         return model
 
     def _notice_replaced(self, model: mujoco.MjModel) -> None:
-        """Notify where the model sets a time step or a gravity of its own, which ``task.sim`` replaces."""
+        """Print a notice if ``task.sim`` replaces a time step or a gravity that the model sets."""
         if type(self).__module__.startswith("manybody."):
-            return  # ours have their numbers in their settings
+            return  # the models of built-in tasks set neither
         replaced, plain = [], mujoco.MjOption()
         step = self.cfg.sim.dt / self.cfg.sim.substeps
         if model.opt.timestep not in (plain.timestep, step):

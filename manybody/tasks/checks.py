@@ -1,4 +1,4 @@
-"""What a task's methods return is checked once, in its first step, so that a mistake is named where it was made."""
+"""Checks of what a task's methods return, made once, in its first step, so that an error names the method."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,14 +10,14 @@ from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvError
 
 METHODS = ("pre_physics_step", "compute_observations", "compute_reward", "reset_where")
-"""What a task has to write."""
+"""Methods that a task must define."""
 
 
 def check_class(cls: type) -> None:
     """Check that a task has everything that it must declare.
 
     Raises:
-        EnvError: what is missing, all of it.
+        EnvError: names everything that is missing.
     """
     missing = [name for name in METHODS if getattr(getattr(cls, name, None), "__isabstractmethod__", False)]
     missing += [name for name in ("num_observations", "num_actions", "asset") if not hasattr(cls, name)]
@@ -29,13 +29,13 @@ def check_class(cls: type) -> None:
 
 
 def check_extras(method: str, value: Any) -> None:
-    """Raise EnvError unless ``value`` is what ``extras`` owes: a dictionary."""
+    """Raise EnvError unless ``value`` is what ``extras`` must return: a dictionary."""
     if not isinstance(value, dict):
         raise EnvError(f"{method}: got {type(value).__name__}; expected a dictionary of metrics by name")
 
 
 def check_observations(method: str, value: Any, num_envs: int, num_observations: int) -> None:
-    """Raise EnvError unless ``value`` is what ``compute_observations`` owes: (N, O) float32."""
+    """Raise EnvError unless ``value`` is what ``compute_observations`` must return: (N, O) float32."""
     expected = f"expected a float32 tensor {(num_envs, num_observations)} (num_observations = {num_observations})"
     _check(method, value, (num_envs, num_observations), expected)
     if value.dtype != torch.float32:

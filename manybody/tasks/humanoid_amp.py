@@ -28,7 +28,7 @@ BALL_SCALE = math.pi
 HINGE_SCALE = 1.4
 """Share of half a hinge's range that action 1 reaches from its middle: mid +- 0.7 (hi - lo)."""
 START_HEIGHT = 0.89
-"""m, of the pelvis when an episode begins standing."""
+"""m, of the pelvis at the start of a standing episode."""
 ARMS_OUT = {"right_shoulder": -math.pi / 2, "left_shoulder": math.pi / 2}
 """rad about x: where the shoulders are then."""
 FIRST_STEPS = 1
@@ -90,9 +90,9 @@ def pose_observations(
 
 
 class FloorContact:
-    """Which bodies touch the floor at z = 0: the lowest points of their spheres and capsules say so.
+    """Which bodies touch the floor at z = 0, by the lowest points of their spheres and capsules.
 
-    MuJoCo's contact begins at the same distance, zero; but what its sensors tell is from before the last integration.
+    MuJoCo's contact starts at the same distance, zero, but its sensors describe the state before the last integration.
 
     Args:
         model: the compiled model; its spheres and capsules belong to bodies from 1 on.
@@ -143,7 +143,7 @@ class HumanoidAMP(MujocoTask):
     """105 observations, 28 actions, 30 Hz; the reward is 1 per step, and the discriminator's matters.
 
     Observation: ``pose_observations``. Action: targets of PD drives, for ball joints a rotation vector, for hinges an
-    angle. ``extras['amp_obs']`` (N, K x 105) is what the discriminator sees: the observations of the last K steps,
+    angle. ``extras['amp_obs']`` (N, K x 105) is the discriminator's input: the observations of the last K steps,
     newest first. Termination: a body other than ``contactBodies`` touches the floor below ``terminationHeight``.
     """
 
@@ -192,7 +192,7 @@ class HumanoidAMP(MujocoTask):
         self.steps_back = torch.arange(self.env.numAMPObsSteps, device=self.device) * self.dt
         """(K,) s, how long ago the frames of an AMP observation are."""
         self.oldest = (self.env.numAMPObsSteps - 1) * self.dt
-        """s, how long ago the last of them is; what is drawn from a clip has as much past."""
+        """s, the age of the oldest of them; times drawn from a clip are at least this late."""
         if self.motions.lengths.min() < self.oldest:
             raise EnvError(
                 f"task.env.numAMPObsSteps: {self.env.numAMPObsSteps} observations span {self.oldest:.3g} s, but the "
@@ -203,7 +203,7 @@ class HumanoidAMP(MujocoTask):
         self.reset()
 
     def make_buffers(self) -> None:
-        """Allocate what is carried from step to step."""
+        """Allocate the tensors that are carried from step to step."""
         frames = (self.num_envs, self.env.numAMPObsSteps, HumanoidAMP.num_observations)
         self.history = torch.zeros(frames, device=self.device)
         """(N, K, 105) the last observations, newest first."""
@@ -264,7 +264,7 @@ class HumanoidAMP(MujocoTask):
         return {"amp_obs": self.history.flatten(1), "body_positions": seen_from_root(self.pose)}
 
     def reset_where(self, mask: Tensor) -> None:
-        """Standing or somewhere in a clip, as ``stateInit`` says, with the clip's past as history."""
+        """Start standing or at a pose of a clip (``stateInit``), with the clip's past as history."""
         # Asking which rows those are costs nothing on the CPU; elsewhere it would wait for the device.
         everyone = torch.arange(self.num_envs, device=self.device)
         rows = mask.nonzero().squeeze(1) if self.device.type == "cpu" else everyone

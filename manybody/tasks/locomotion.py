@@ -1,6 +1,4 @@
-"""What Ant and Humanoid share: run towards a far target, upright, cheaply. Each reward term is one pure
-function.
-"""
+"""What Ant and Humanoid share: run upright towards a far target with little effort. Each reward term is a function."""
 
 from typing import ClassVar
 
@@ -46,7 +44,7 @@ def heading_reward(heading: Tensor, weight: float) -> Tensor:
 
 
 def up_reward(up: Tensor, weight: float) -> Tensor:
-    """``weight`` where the cosine of the tilt ``up`` (N,) says upright, else 0."""
+    """``weight`` where the cosine of the tilt ``up`` (N,) is above UPRIGHT, else 0."""
     return torch.where(up > UPRIGHT, weight, 0.0)
 
 
@@ -89,7 +87,7 @@ class Locomotion(MujocoTask):
     (rad/s, scaled), yaw, roll, angle to the target (rad), cosine of tilt, cosine of heading error, joint
     angles between their limits, joint velocities (scaled), what ``sensor_observations`` adds, last actions.
 
-    Two slips of IsaacGymEnvs' Ant are not repeated: the angle to the target is measured in the horizontal
+    Two errors of IsaacGymEnvs' Ant are fixed: the angle to the target is measured in the horizontal
     plane (atan2 of y and x differences; the original takes the z difference, IsaacLab issue #4465), and yaw,
     roll and that angle are wrapped to [-pi, pi] (the original's jump from 0 to 2 pi right where the robot
     faces its target).

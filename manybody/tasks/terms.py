@@ -1,4 +1,4 @@
-"""Named reward terms and termination reasons: their sums over an episode, and what a task says about them."""
+"""Named reward terms and termination reasons: their sums over an episode, and their descriptions."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -174,7 +174,7 @@ def test_what_cannot_be_made_is_told_in_a_line(installed, monkeypatch):
     with pytest.raises(EnvError, match=r"'isaaclab:mine.tasks:Isaac-Lab-v0' needs Isaac Lab \(No module named 'mine"):
         create_vec_env("isaaclab:mine.tasks:Isaac-Lab-v0", 4)
     monkeypatch.setitem(sys.modules, "isaaclab_tasks.utils", None)
-    with pytest.raises(EnvError, match=r"needs Isaac Lab \(.*isaaclab_tasks.*\); install Isaac Lab as its guide"):
+    with pytest.raises(EnvError, match=r"needs Isaac Lab \(.*isaaclab_tasks.*\); install Isaac Lab with its own guide"):
         create_vec_env("isaaclab:Isaac-Lab-v0", 4)
 
 

@@ -10,17 +10,17 @@ from manybody.config.types import Flag, Number
 
 
 class AMPConfig(PPOConfig):
-    """PPO whose reward is how much its motion looks like a clip's: ``params.config`` of ``amp_continuous``."""
+    """PPO with a reward for motion that looks like a clip: ``params.config`` of ``amp_continuous``."""
 
     value_bootstrap: Flag = True
-    """A truncated episode goes on to be worth what the critic says of its last observation."""
+    """Bootstrap truncated episodes from the value of their last observation."""
     shuffle_minibatches: Flag = True
     """Draw minibatches from the whole batch at random."""
 
     task_reward_w: Number = 0.0
     """Weight of the environment's reward, after ``reward_shaper``."""
     disc_reward_w: Number = 1.0
-    """Weight of the style reward, which the discriminator pays."""
+    """Weight of the style reward, which the discriminator gives."""
     disc_reward_scale: Positive = 2.0
     """Factor of the style reward."""
     disc_coef: NotNegative = 5.0
@@ -33,7 +33,7 @@ class AMPConfig(PPOConfig):
     disc_weight_decay: NotNegative = 1e-4
     """Weight, inside that loss, of the squares of all its weights."""
     normalize_amp_input: Flag = True
-    """Normalise what the discriminator sees by running mean and variance."""
+    """Normalise the discriminator's input by running mean and variance."""
 
     amp_batch_size: Count = 512
     """Demonstrations that are added each epoch."""
@@ -43,12 +43,12 @@ class AMPConfig(PPOConfig):
     amp_obs_demo_buffer_size: Count = 200_000
     """Demonstrations to draw from; filled when training begins."""
     amp_replay_buffer_size: Count = 1_000_000
-    """Steps of earlier policies that the discriminator goes on learning from."""
+    """Size of the replay buffer: steps of earlier policies from which the discriminator learns."""
     amp_replay_keep_prob: NotNegative = 0.01
-    """Share of an epoch's steps that enter that memory once it is full."""
+    """Share of an epoch's steps that enter the replay buffer once it is full."""
     save_amp_buffers: Flag = False
-    """*New.* Write both memories into every checkpoint, so that a resumed run goes on exactly. Without it,
-    demonstrations are drawn anew and the past begins with the next rollout."""
+    """*New.* Save the replay buffer and the demonstration buffer in every checkpoint, so that a resumed run is
+    identical. Without it, both are filled again after a resume."""
 
     @classmethod
     def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -61,7 +61,7 @@ class AMPConfig(PPOConfig):
 
 
 class AMPNetworkConfig(ActorCriticConfig):
-    """The ``amp`` network: ``actor_critic``, and beside it a discriminator."""
+    """The ``amp`` network: ``actor_critic``, and a discriminator."""
 
     disc: MLPConfig
     """The hidden layers of the discriminator."""

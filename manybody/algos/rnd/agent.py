@@ -18,7 +18,7 @@ from manybody.functional.returns import forward_filter
 
 
 class CuriousBase(OnPolicyAgent):
-    """Pays an agent for what it has not seen before (Burda et al. 2018, arXiv 1810.12894).
+    """PPO with a reward for novel observations (Burda et al. 2018, arXiv 1810.12894).
 
     The reward of a step is how badly the predictor knows the observation that follows, in units of the deviation of
     intrinsic returns; at the end of an episode that is the first observation of the next one, as in the paper's code.

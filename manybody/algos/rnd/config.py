@@ -14,7 +14,7 @@ ORTHOGONAL = InitializerConfig(name="orthogonal_initializer", gain=2**0.5)
 
 
 class RNDConfig(Section):
-    """How much curiosity counts, and how it is learned; the defaults are those of arXiv 1810.12894."""
+    """Weights and discount of curiosity; the defaults are those of arXiv 1810.12894."""
 
     extrinsic_coef: NotNegative = 2.0
     """Weight of the environment's rewards, after ``reward_shaper``; 0: curiosity alone."""
@@ -23,11 +23,11 @@ class RNDConfig(Section):
     gamma: Annotated[Number, Field(gt=0, lt=1)] = 0.99
     """Discount factor of intrinsic rewards."""
     episodic: Flag = False
-    """True: intrinsic returns end with an episode. False: they go on into the next one, so that dying costs no
-    curiosity, and counts as the way back to what is known."""
+    """True: intrinsic returns end with an episode. False: they continue in the next one, so that the end of
+    an episode costs no curiosity."""
     update_proportion: Annotated[Number, Field(gt=0, le=1)] = 1.0
-    """Share of each minibatch that the predictor learns from, drawn anew each time. The paper has 0.25 with 128
-    environments: less keeps things new for longer."""
+    """Share of each minibatch that the predictor learns from, drawn at random each time. The paper uses 0.25 with 128
+    environments; a smaller share keeps observations novel for longer."""
 
 
 class RNDPPOConfig(PPOConfig):
@@ -48,15 +48,15 @@ class CuriosityConfig(Section):
     """The two networks of curiosity. Images and dictionaries pass through encoders like those of the policy first."""
 
     features: Count = 64
-    """Numbers that the target says about an observation, and the predictor predicts (F)."""
+    """Output size of target and predictor (F)."""
     target: MLPConfig = MLPConfig(units=(128,), activation="relu", initializer=ORTHOGONAL)
-    """Hidden layers of the target, which never learns."""
+    """Hidden layers of the target, which is not trained."""
     predictor: MLPConfig = MLPConfig(units=(128, 128), activation="relu", initializer=ORTHOGONAL)
-    """Hidden layers of the predictor; it should be able to express what the target says."""
+    """Hidden layers of the predictor; it should be at least as expressive as the target."""
 
 
 class RNDCuriosityConfig(ActorCriticConfig):
-    """The ``rnd_curiosity`` network: ``actor_critic``, and beside it the networks of curiosity."""
+    """The ``rnd_curiosity`` network: ``actor_critic``, and the networks of curiosity."""
 
     rnd: CuriosityConfig = CuriosityConfig()
     """Target and predictor, which the algorithms ``rnd_continuous`` and ``rnd_discrete`` use."""

@@ -32,7 +32,7 @@ class SACConfig(AlgorithmConfig):
     replay_buffer_size: Count
     """Transitions that are remembered, over all environments; the oldest are overwritten."""
     save_replay_buffer: Flag = False
-    """Write the remembered transitions into every checkpoint, so that a resumed run goes on exactly. Without it a
+    """Save the replay buffer in every checkpoint, so that a resumed run is identical. Without it a
     resumed run first collects as many transitions as the warm-up did."""
     num_warmup_frames: Annotated[Annotated[Whole, Field(ge=0)] | None, NoneWord] = None
     """Environment steps with random actions before learning begins, all environments counted; wins over the next
