@@ -1,4 +1,4 @@
-"""How an agent of RL Games' kind comes to be, where it writes, and what a checkpoint of it holds."""
+"""``LegacyAgent``: construction of agents with RL Games' interface, from a client's dictionary."""
 
 import os
 import time
@@ -30,17 +30,17 @@ from manybody.engine.run_folder import RunFolder
 
 
 class LegacyAgent(AgentState):
-    """Settings as attributes under RL Games' names, the run folder, statistics and checkpoints.
+    """The settings as attributes under RL Games' names, the environments, the run folder and the statistics.
 
-    Everything that the parts below need is set by this constructor, so that a client may call it alone and build
-    its own model, optimiser and dataset afterwards. Nothing in here is compiled.
+    This constructor sets everything that inherited methods read, so that a client may call it alone and build its
+    own model, optimiser and dataset afterwards. Nothing is compiled.
 
     Args:
         base_name: what the runner calls this training.
         params: the section ``params``; its ``config`` becomes a :class:`LegacyConfig`.
 
     Raises:
-        ConfigError: a setting that we know holds what it cannot hold.
+        ConfigError: a known setting has an invalid value.
         EnvError: unknown environment.
     """
 
@@ -76,7 +76,7 @@ class LegacyAgent(AgentState):
         return self.config["network"]
 
     def load_networks(self, params: dict[str, Any]) -> None:
-        """``config['network']``, the recipe of the model, and that of the central value in its section."""
+        """Put the recipe of the model into ``config['network']``, and that of the central value into its section."""
         builder = ModelBuilder()
         self.config["network"] = builder.load(params)
         section = self.config.get("central_value_config")
@@ -86,7 +86,7 @@ class LegacyAgent(AgentState):
             section["network"] = builder.load(section)
 
     def _take_settings(self, base_name: str) -> None:
-        """Settings under the names of RL Games' attributes."""
+        """Set the settings under the names of RL Games' attributes."""
         config, typed = self.config, self.config.typed
         self.name = base_name
         self.population_based_training = config.get("population_based_training", False)
@@ -208,7 +208,7 @@ class LegacyAgent(AgentState):
         self.last_rnn_indices = self.last_state_indices = None
 
     def _open_folder(self, params: Mapping[str, Any]) -> None:
-        """The run folder; population-based training comes back to one that exists."""
+        """Open the run folder; population-based training returns to an existing one."""
         self.train_dir = expanded(self.config.get("train_dir", "runs"))
         self.experiment_dir = os.path.join(self.train_dir, self.experiment_name)
         self.nn_dir = os.path.join(self.experiment_dir, "nn")
@@ -245,7 +245,7 @@ def check_device(device: str) -> None:
 
 
 def experiment_name(config: Mapping[str, Any]) -> str:
-    """What a run of ``config`` is called: by name and time, unless ``full_experiment_name`` is exact."""
+    """Return ``full_experiment_name``, or else a name from ``name`` and the time."""
     exact = config.get("full_experiment_name")
     if exact:
         # Isaac Lab's tuner reads this line.
@@ -256,11 +256,11 @@ def experiment_name(config: Mapping[str, Any]) -> str:
 
 
 _FOLDERS: dict[str, RunFolder] = {}
-"""Run folders of this process by path: two agents may write to the same one, as RL Games' do within a second."""
+"""Run folders of this process by path: RL Games' scripts may train twice within a second, in the same folder."""
 
 
 def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
-    """The run folder of that name: a new one, or the one that is there, to go on in."""
+    """Create the run folder of that name, or open the existing one."""
     train_dir = expanded(train_dir)
     path = os.path.realpath(os.path.join(train_dir, experiment_name))
     known = _FOLDERS.get(path)
@@ -274,7 +274,7 @@ def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
 
 
 def shape_of(space: Any) -> Any:
-    """Shape of what lies in ``space``; of a dictionary, told by the name of its class, shapes by key."""
+    """Return the shape of values in ``space``; for a ``Dict`` space of any library, shapes by key."""
     if type(space).__name__ == "Dict":
         return {key: part.shape for key, part in space.spaces.items()}
     return space.shape

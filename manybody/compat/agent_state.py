@@ -1,4 +1,4 @@
-"""What an agent of RL Games' kind keeps in checkpoints, and what may change while it trains."""
+"""Checkpoints of agents with RL Games' interface, and the settings that may change during training."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,13 +23,13 @@ CHANGEABLE = (
     "tau",
     "mini_epochs_num",
 )
-"""What ``get_param`` and ``set_param`` know besides ``e_clip``, ``kl_threshold`` and ``learning_rate``."""
+"""Settings of ``get_param`` and ``set_param``, besides ``e_clip``, ``kl_threshold`` and ``learning_rate``."""
 
 
 NO_REWARD = -1_000_000_000
 """RL Games' ``last_mean_rewards`` before the first episode has ended."""
 WEIGHTS = "weights"
-"""What errors call a checkpoint that was given as a dictionary."""
+"""Name in errors of a checkpoint that is a dictionary, not a file."""
 
 
 def _load(module: Any, weights: Mapping[str, Any], key: str) -> None:
@@ -41,7 +41,7 @@ def _load(module: Any, weights: Mapping[str, Any], key: str) -> None:
 
 @contextmanager
 def _of_file(fn: str) -> Iterator[None]:
-    """Errors about the weights name the file that they are from."""
+    """Name the file in errors about its weights."""
     try:
         yield
     except CheckpointError as error:
@@ -51,7 +51,7 @@ def _of_file(fn: str) -> Iterator[None]:
 
 
 class AgentState(A2CBase):
-    """Weights, counters and normalisers under RL Games' keys; the rest of an agent stands in the subclass."""
+    """Weights, counters and normalisers under RL Games' keys; subclasses collect and learn."""
 
     config: Any
     writer: Any = None
@@ -104,7 +104,7 @@ class AgentState(A2CBase):
         return {"reward": self.game_rewards, "shaped_reward": self.game_shaped_rewards, "length": self.game_lengths}
 
     def get_full_state_weights(self) -> dict[str, Any]:
-        """Everything that RL Games writes into a checkpoint."""
+        """Return everything that RL Games writes into a checkpoint."""
         state = self.get_weights()
         state["epoch"], state["frame"] = self.epoch_num, self.frame
         state["optimizer"] = self.optimizer.state_dict()
@@ -120,7 +120,7 @@ class AgentState(A2CBase):
     def set_full_state_weights(  # type: ignore[override]
         self, weights: Mapping[str, Any], set_epoch: bool = True
     ) -> None:
-        """The inverse of :meth:`get_full_state_weights`.
+        """Restore :meth:`get_full_state_weights`.
 
         Raises:
             CheckpointError: a part is missing, does not fit or is not finite.
@@ -144,22 +144,22 @@ class AgentState(A2CBase):
             self.vec_env.set_env_state(weights.get("env_state"))
 
     def set_central_value_function_weights(self, weights: Mapping[str, Any]) -> None:
-        """The central value's weights alone. Raises CheckpointError as :meth:`set_weights` does."""
+        """Load the central value's weights alone. Raises CheckpointError as :meth:`set_weights` does."""
         _load(self.central_value_net, weights, "assymetric_vf_nets")
 
     def get_weights(self) -> dict[str, Any]:
-        """The policy alone: parameters, and statistics that are not among them."""
+        """Return the policy alone: parameters, and statistics outside the model."""
         state: dict[str, Any] = self.get_stats_weights()
         state["model"] = self.model.state_dict()
         return state
 
     def set_weights(self, weights: Mapping[str, Any]) -> None:  # type: ignore[override]
-        """The inverse of :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
+        """Restore :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
         _load(self.model, weights, "model")
         self.set_stats_weights(weights)
 
     def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
-        """Statistics beside the model; with ``model_stats`` also those that are part of it."""
+        """Return statistics outside the model; with ``model_stats`` also those in it."""
         state: dict[str, Any] = {}
         if self.mixed_precision:
             state["scaler"] = self.scaler.state_dict()
@@ -172,13 +172,13 @@ class AgentState(A2CBase):
         return state
 
     def _normalizers(self) -> dict[str, Any]:
-        """Running statistics by their key in checkpoints."""
+        """Return the running statistics by their key in checkpoints."""
         wanted = {"running_mean_std": self.normalize_input, "reward_mean_std": self.normalize_value}
         names = {"running_mean_std": "running_mean_std", "reward_mean_std": "value_mean_std"}
         return {key: getattr(self.model, names[key]) for key, there in wanted.items() if there}
 
     def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`get_stats_weights`, as far as ``weights`` has it."""
+        """Restore those parts of :meth:`get_stats_weights` that ``weights`` has."""
         if self.normalize_rms_advantage and "advantage_mean_std" in weights:
             _load(self.advantage_mean_std, weights, "advantage_mean_std")
         for key, normalizer in self._normalizers().items():
@@ -199,7 +199,7 @@ class AgentState(A2CBase):
             self.set_full_state_weights(weights, set_epoch)
 
     def restore_central_value_function(self, fn: str) -> None:
-        """Take the central value from the file ``fn``."""
+        """Load the central value from the file ``fn``."""
         weights = torch_ext.load_checkpoint(fn)
         with _of_file(fn):
             self.set_central_value_function_weights(weights)

@@ -1,4 +1,4 @@
-"""How an agent of RL Games' kind steps its environments and collects a rollout."""
+"""``Collector``: agents with RL Games' interface step environments and collect rollouts."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def swap_and_flatten01(arr: Any) -> Any:
 
 
 def _time_outs(infos: Any, rows: int) -> Any:
-    """Which episodes were cut short (``rows``,), if ``infos`` say so: a dictionary, or one of each environment."""
+    """Return the truncated episodes (``rows``,) in ``infos``, a dictionary or one per environment; None without."""
     if isinstance(infos, dict):
         return infos.get("time_outs")
     if infos and all(isinstance(info, dict) and "time_outs" in info for info in infos):

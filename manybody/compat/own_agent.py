@@ -1,4 +1,4 @@
-"""An agent of this library behind RL Games' interface: settings checked, observers told in their own terms."""
+"""The library's agents behind RL Games' interface: validated settings, observers that get RL Games' arguments."""
 
 import os
 from collections.abc import Mapping
@@ -32,38 +32,38 @@ from manybody.tasks.registration import register_tasks
 
 
 def typed_params(params: Mapping[str, Any]) -> Params:
-    """``params`` validated. Keys that nobody here reads are left out with a warning, since RL Games takes them.
+    """Validate ``params``. Unknown keys are removed with a warning, since RL Games accepts them.
 
     Raises:
-        ConfigError: everything else that is wrong.
+        ConfigError: lists all other problems.
     """
-    builder, theirs = ModelBuilder(), CompatBuilder()
-    networks = theirs.network_factory.schemas | builder.network_factory.schemas
-    models = theirs.model_factory.schemas | builder.model_factory.schemas
+    builder, compat = ModelBuilder(), CompatBuilder()
+    networks = compat.network_factory.schemas | builder.network_factory.schemas
+    models = compat.model_factory.schemas | builder.model_factory.schemas
     register_tasks()
-    given = without_objects(params)
+    raw = without_objects(params)
     while True:
         try:
-            return parse_params(given, networks=networks, models=models)
+            return parse_params(raw, networks=networks, models=models)
         except ConfigError as error:
             unread = [problem for problem in error.problems if problem.message.startswith("unknown key")]
             if len(unread) < len(error.problems):
                 raise ConfigError([problem for problem in error.problems if problem not in unread]) from None
             for problem in unread:
-                if not _remove(given, problem.path.removeprefix("params.").split(".")):
+                if not _remove(raw, problem.path.removeprefix("params.").split(".")):
                     raise
                 notify(f"{problem.path}: {problem.message}; nothing here reads it")
 
 
 def _remove(block: Any, path: list[str]) -> bool:
-    """Take the key at ``path`` out; False where there is none, as of a key that is no text."""
+    """Remove the key at ``path``; return whether it was there."""
     for key in path[:-1]:
         block = block.get(key) if isinstance(block, Mapping) else None
     return isinstance(block, dict) and block.pop(path[-1], block) is not block
 
 
 def own_parts(params: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of an agent of ours for RL Games' ``params``: settings, environments, observer, folder.
+    """Return the arguments of a library agent for RL Games' ``params``: settings, environments, observer, folder.
 
     ``params['config']`` becomes the :class:`LegacyConfig` that its observer reads, and the agent after construction.
     """
@@ -99,14 +99,14 @@ def _folder(params: Params) -> RunFolder:
 
 
 def translated(observer: Any, config: LegacyConfig) -> AlgoObserver:
-    """``observer`` as our agents call theirs; one of ours as it is."""
+    """Wrap a client's ``observer`` for the library's agents; return the library's own unchanged."""
     if isinstance(observer, AlgoObserver) and type(observer).__module__.startswith("manybody."):
         return observer
     return ClientObserver(observer, config)
 
 
 class ClientObserver(AlgoObserver):
-    """A client's observer: told of rows by number, and of the agent under RL Games' attributes."""
+    """Passes row numbers, and the agent under RL Games' attributes, to a client's observer."""
 
     logs_extras = True
 
@@ -124,9 +124,9 @@ class ClientObserver(AlgoObserver):
         self.observer.after_init(AgentView(algo, self.config))
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """The client gets the numbers of the rows (K, 1), of each environment the first that is done."""
-        infos_given = by_copy(infos, self.num_envs) if self.infos_by_env else infos
-        self.observer.process_infos(infos_given, done_indices.nonzero()[:: self.num_agents])
+        """Pass the row numbers (K, 1) of ended episodes, the first agent's of each environment."""
+        client_infos = by_copy(infos, self.num_envs) if self.infos_by_env else infos
+        self.observer.process_infos(client_infos, done_indices.nonzero()[:: self.num_agents])
 
     def after_steps(self) -> None:  # noqa: D102
         self.observer.after_steps()
@@ -141,13 +141,13 @@ class ClientObserver(AlgoObserver):
 
 
 class RunPaths:
-    """Where a run of ours lies, under RL Games' attributes."""
+    """Paths of a run under RL Games' attributes."""
 
     config: Any
 
     @property
     def train_dir(self) -> str:
-        """Where run folders lie."""
+        """The folder of all runs."""
         return expanded(self.config.train_dir)
 
     @property
@@ -163,12 +163,12 @@ class RunPaths:
 
     @property
     def nn_dir(self) -> str:
-        """Where checkpoints lie."""
+        """The folder of checkpoints."""
         return os.path.join(self.experiment_dir, "nn")
 
     @property
     def summaries_dir(self) -> str:
-        """Where TensorBoard's files lie."""
+        """The folder of TensorBoard's files."""
         return os.path.join(self.experiment_dir, "summaries")
 
 
@@ -193,7 +193,7 @@ class RLGamesAgent(RunPaths):
 
     def get_full_state_weights(self) -> dict[str, Any]:
         """Return the state of the library's agent, under RL Games' keys too."""
-        from manybody.launch.rl_games_checkpoint import as_rl_games  # brings the command line's parts with it
+        from manybody.launch.rl_games_checkpoint import as_rl_games  # imports the command line
 
         state = super().get_full_state_weights()  # type: ignore[misc]
         return {**as_rl_games(state), **state}
@@ -325,7 +325,7 @@ class MeterView:
 
     @property
     def current_size(self) -> int:
-        """Episodes that the mean is about."""
+        """Number of episodes in the mean."""
         return int(self._meter.current_size)
 
     def get_mean(self) -> Any:

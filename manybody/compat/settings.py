@@ -1,4 +1,4 @@
-"""Configurations as RL Games' clients use them: dictionaries that they read, write to and put live objects into."""
+"""Configurations of RL Games' clients: writable dictionaries that may hold live objects."""
 
 import copy
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from manybody.engine.run_folder import RunFolder
 from manybody.launch.validate import without_start
 
 CLIENTS_OWN = ("population_based_training", "pbt_idx")
-"""Keys that a client's observer acts on; this library by itself refuses them."""
+"""Keys for a client's observer, which the library itself refuses."""
 
 
 class LegacyConfig(dict[str, Any]):
@@ -48,10 +48,10 @@ class LegacyConfig(dict[str, Any]):
 
 
 def typed_section(schema: type[Section], values: Mapping[str, Any]) -> Section:
-    """What ``schema`` knows of ``values``; keys of the client's own and live objects are left out.
+    """Parse the keys of ``values`` that ``schema`` has; private keys and live objects are left out.
 
     Raises:
-        ConfigError: a known key holds what it cannot hold.
+        ConfigError: a known key has an invalid value.
     """
     return parse_section(schema, data_of(values), "config", private_keys=True)
 
@@ -65,7 +65,7 @@ def legacy_config(params: dict[str, Any], discrete: bool) -> LegacyConfig:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether ``value`` is data, as a YAML file holds it, and no live object."""
+    """Whether ``value`` is plain data, as in a YAML file."""
     if isinstance(value, Mapping):
         return all(is_plain(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -74,7 +74,7 @@ def is_plain(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Mappings as dictionaries of their own, recursively; everything else as it is."""
+    """Copy mappings and lists recursively; leave other values unchanged."""
     value = opened(value)
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
@@ -115,31 +115,31 @@ def _block(block: Any, path: str, expected: str) -> Mapping[str, Any]:
 
 
 def _problem(path: str, value: Any, expected: str) -> ConfigError:
-    given = "missing" if value is None else f"got {shown(value)}"
-    return ConfigError([Problem(path, f"{given}; expected {expected}")])
+    found = "missing" if value is None else f"got {shown(value)}"
+    return ConfigError([Problem(path, f"{found}; expected {expected}")])
 
 
-def rewards_shaper(given: Any) -> Any:
-    """``reward_shaper`` as a function of rewards: a block becomes RL Games' shaper, a function stays.
+def rewards_shaper(section: Any) -> Any:
+    """Return a function of rewards: RL Games' shaper for a ``reward_shaper`` section; a function unchanged.
 
     Raises:
         ConfigError: it is neither, or the block holds what a shaper does not have.
     """
-    if callable(given):
-        return given
-    return DefaultRewardsShaper(**_shaper_settings(given or {}))
+    if callable(section):
+        return section
+    return DefaultRewardsShaper(**_shaper_settings(section or {}))
 
 
-def _shaper_settings(given: Any) -> dict[str, Any]:
+def _shaper_settings(section: Any) -> dict[str, Any]:
     path = "config.reward_shaper"
-    if not isinstance(given, Mapping):
-        raise _problem(f"params.{path}", given, "a block such as {scale_value: 0.1}, or a function of rewards")
-    typed = parse_section(RewardShaperConfig, plain(given), path)
-    return {key: getattr(typed, key) for key in given}
+    if not isinstance(section, Mapping):
+        raise _problem(f"params.{path}", section, "a block such as {scale_value: 0.1}, or a function of rewards")
+    typed = parse_section(RewardShaperConfig, plain(section), path)
+    return {key: getattr(typed, key) for key in section}
 
 
 def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
-    """``params`` as data again: without what is empty, and the live objects that scripts put into ``config``."""
+    """Return ``params`` as data, without empty entries and the live objects that scripts put into ``config``."""
     config = dict(params["config"])
     shaper = config.pop("reward_shaper", None) or {}
     if callable(shaper):
@@ -151,7 +151,7 @@ def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What of ``values`` is data, is there at all, and is this library's to read."""
+    """Return the entries of ``values`` that are data, not None and not for clients alone."""
     return {
         key: plain(value)
         for key, value in values.items()
@@ -160,6 +160,6 @@ def data_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record(folder: RunFolder, params: Mapping[str, Any]) -> None:
-    """Leave the settings, plain data, beside the run."""
+    """Write the settings, plain data, into the run folder."""
     kept = without_start({"params": dict(params)})
     folder.config_file.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")

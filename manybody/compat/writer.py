@@ -10,7 +10,7 @@ from manybody.engine.writers import Writer
 
 
 class LegacyWriter(Writer):
-    """Scalars go to the run's own writer; whatever else is asked for, to a ``SummaryWriter`` beside it.
+    """Writes scalars with the run's writer, and everything else with a ``SummaryWriter`` in the same folder.
 
     Args:
         writer: the run's.

@@ -30,7 +30,7 @@ BUILT_IN: Mapping[str, Callable[..., Any]] = {
     "a2c_discrete": plain_discrete,
     "sac": lambda **kwargs: sac_agent.SACAgent(**kwargs),
 }
-"""Algorithms whose settings are ours to check; a client's own read theirs by themselves."""
+"""The library's algorithms, whose settings are validated here; a client's algorithm reads its own settings."""
 
 
 class Runner:
@@ -39,7 +39,7 @@ class Runner:
     Algorithms are made as RL Games makes them, ``builder(base_name=, params=)`` with ``params`` a dictionary.
 
     Args:
-        algo_observer: is told what happens during training.
+        algo_observer: receives the events of training.
     """
 
     def __init__(self, algo_observer: Any = None) -> None:
@@ -65,8 +65,7 @@ class Runner:
         ``${...}`` in it is resolved.
 
         Raises:
-            ConfigError: lists everything that is wrong with the settings of an algorithm of ours; what is missing for
-                any other.
+            ConfigError: lists all problems of a library algorithm's settings, or the missing sections of any other.
         """
         if is_run_tree(yaml_config):
             yaml_config = register_run_tree(yaml_config)["train"]
@@ -77,7 +76,7 @@ class Runner:
         self.load_config(params=self.default_config)
 
     def load_config(self, params: dict[str, Any]) -> None:
-        """Take what stands under ``params``; observer and reward shaper become live objects in ``config``."""
+        """Use the section ``params``; observer and reward shaper become live objects in its ``config``."""
         seed = params.get("seed")
         self.seed = int(time.time()) if seed is None or int(seed) < 0 else int(seed)
         params["seed"] = self.seed
@@ -114,7 +113,7 @@ class Runner:
         """Train; returns the agent.
 
         Args:
-            args: ``checkpoint``: the file to go on from; ``sigma``: overrides the deviation of the policy;
+            args: ``checkpoint``: the file to resume from; ``sigma``: replaces the policy's standard deviation;
                 ``load_critic_only``: take only the central value of the checkpoint.
 
         Raises:
@@ -162,7 +161,7 @@ class Runner:
         return self.player_factory.create(self.algo_name, params=self.params)
 
     def _check(self, checkpoint: str, critic_only: bool) -> None:
-        """Find out before a run folder is made whether training can resume from ``checkpoint``."""
+        """Raise, before a run folder is made, unless training can resume from ``checkpoint``."""
         state = load_checkpoint(checkpoint)
         name, builders = self.algo_name, self.algo_factory.builders
         built_in = name in BUILT_IN and builders[name] is BUILT_IN[name]
@@ -185,12 +184,12 @@ def _restore(agent: Any, args: Mapping[str, Any]) -> None:
 
 
 def _override_sigma(agent: Any, args: Mapping[str, Any]) -> None:
-    """Fill the policy's fixed deviation parameter with ``args['sigma']``, if it is given."""
+    """Fill the policy's fixed standard deviation with ``args['sigma']``, if present."""
     if args.get("sigma") in (None, ""):
         return
     net = agent.model.a2c_network
     if not getattr(net, "fixed_sigma", False):
-        warn("sigma: cannot be set, because this network predicts its deviation (fixed_sigma is False)")
+        warn("sigma: has no effect: this network predicts its standard deviation (fixed_sigma is False)")
         return
     with torch.no_grad():
         net.sigma.fill_(float(args["sigma"]))

@@ -79,8 +79,8 @@ class A2CAgent(a2c_common.ContinuousA2CBase):
             if rnn_masks is not None:
                 kl = (kl * rnn_masks).sum() / rnn_masks.numel()
         self.diagnose(input_dict, answer["prev_neglogp"].detach())
-        told = (a_loss.detach(), c_loss.detach(), entropy.detach(), kl, self.last_lr, 1.0)
-        self.train_result = (*told, mu.detach(), sigma.detach(), b_loss.detach())
+        shared = (a_loss.detach(), c_loss.detach(), entropy.detach(), kl, self.last_lr, 1.0)
+        self.train_result = (*shared, mu.detach(), sigma.detach(), b_loss.detach())
 
     def calc_grad(self, input_dict: dict[str, Any]) -> None:
         """The name that ISAAC_GYM.md uses for :meth:`calc_gradients`."""

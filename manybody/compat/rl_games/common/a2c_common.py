@@ -1,4 +1,4 @@
-"""RL Games' ``rl_games.common.a2c_common``: the agents that collect and learn, whatever learns in them."""
+"""RL Games' ``rl_games.common.a2c_common``: base classes of agents."""
 
 import time
 from typing import Any
@@ -75,7 +75,7 @@ class A2CBase(Collector):
         """Left to subclasses."""
 
     def train_epoch(self) -> Any:
-        """Tells the environment how far training is; the rest is left to subclasses."""
+        """Pass the frame counter to the environment; the rest is left to subclasses."""
         if hasattr(self.vec_env, "set_train_info"):
             self.vec_env.set_train_info(self.frame, self)
 
@@ -189,8 +189,8 @@ class _Learner(A2CBase):
                     total_time = self.run.elapsed + sum_time
                     times = (total_time, epoch_num, step_time, play_time, update_time)
                     scaled = (self.num_agents * sum_time, self.num_agents * play_time, self.curr_frames)
-                    told = (a_losses, c_losses, entropies, kls, last_lr, lr_mul, frame)
-                    stats: Any = (*times, *told, *scaled)
+                    results = (a_losses, c_losses, entropies, kls, last_lr, lr_mul, frame)
+                    stats: Any = (*times, *results, *scaled)
                     self.write_stats(*stats)
                 means = {
                     "losses/a_loss": a_losses,
@@ -263,9 +263,9 @@ class _Learner(A2CBase):
             self._schedule(torch_ext.mean_list(kls))
         ended = time.perf_counter()
         a_losses, c_losses, b_losses, entropies = losses
-        told = (a_losses, c_losses, entropies) if self.is_discrete else (a_losses, c_losses, b_losses, entropies)
+        means: Any = (a_losses, c_losses, entropies) if self.is_discrete else (a_losses, c_losses, b_losses, entropies)
         times = (batch_dict.get("step_time", 0.0), played - started, ended - played, ended - started)
-        return (*times, *told, kls, last_lr, lr_mul)
+        return (*times, *means, kls, last_lr, lr_mul)
 
     def _after_minibatch(self, result: Any, kl: Tensor) -> None:
         """What follows an update that gave ``result``."""
@@ -312,13 +312,13 @@ class _Learner(A2CBase):
             self.central_value_net.update_dataset({**shared, "obs": batch_dict["states"]})
 
     def _policy_batch(self, batch_dict: dict[str, Any]) -> dict[str, Tensor]:
-        """What the divergence is measured against, and masks."""
+        """Return the policy that the divergence is measured against, and masks."""
         raise NotImplementedError
 
-    # --- construction and one update ---
+    # --- construction and one update ------------------------------------------------------------------------------
 
     def build(self) -> None:
-        """Everything that a complete agent has beside what its base class's constructor set."""
+        """Build the model, the central value, the optimiser and the dataset."""
         self.model = self.network.build(
             {
                 "actions_num": self.actions_num,
@@ -364,7 +364,7 @@ class _Learner(A2CBase):
         self.algo_observer.after_init(self)
 
     def train_actor_critic(self, input_dict: Any) -> Any:
-        """One update from one minibatch; what :meth:`calc_gradients` left in ``train_result``."""
+        """Run one update; return the ``train_result`` of :meth:`calc_gradients`."""
         if not self.model.training:  # in a later pass it is, but for the statistics, which saw the rollout already
             self.set_train()
         self.calc_gradients(input_dict)
@@ -399,7 +399,7 @@ class _Learner(A2CBase):
         return loss
 
     def step(self, loss: Tensor) -> None:
-        """Add the network's own losses to ``loss``, go back through it, and take an optimiser step."""
+        """Add the network's own losses to ``loss``, backpropagate, and take an optimiser step."""
         self.aux_loss_dict = {}
         for name, value in (self.model.get_aux_loss() or {}).items():
             loss = loss + value
@@ -409,7 +409,7 @@ class _Learner(A2CBase):
         self.trancate_gradients_and_step()
 
     def diagnose(self, input_dict: dict[str, Any], action_log_probs: Tensor) -> None:
-        """Tell the diagnostics of a minibatch."""
+        """Pass a minibatch to the diagnostics."""
         self.diagnostics.mini_batch(
             self,
             {
@@ -451,7 +451,7 @@ class ContinuousA2CBase(_Learner):
         return super().preprocess_actions(actions)
 
     def init_tensors(self) -> None:
-        """See :class:`Collector`; and what a rollout keeps of the policy."""
+        """Also name the outputs of the policy that a rollout stores."""
         super().init_tensors()
         self.update_list = ["actions", "neglogpacs", "values", "mus", "sigmas"]
         self.tensor_list = [*self.update_list, "obses", "states", "dones"]
@@ -480,7 +480,7 @@ class DiscreteA2CBase(_Learner):
         self.actions_shape = (self.horizon_length, rows, *heads)
 
     def init_tensors(self) -> None:
-        """See :class:`Collector`; and what a rollout keeps of the policy."""
+        """Also name the outputs of the policy that a rollout stores."""
         super().init_tensors()
         masks = ["action_masks"] if self.use_action_masks else []
         self.update_list = ["actions", "neglogpacs", "values", *masks]

@@ -14,7 +14,7 @@ from manybody.engine import observers
 class AlgoObserver(observers.AlgoObserver):
     """The null observer; subclass and override.
 
-    RL Games tells ``process_infos`` the *rows* whose episode ended, (K, 1) int64, this library's agents a mask (N,)
+    RL Games passes the *rows* whose episode ended, (K, 1) int64, to ``process_infos``, the library's agents a mask (N,)
     bool. What a subclass overrides always gets rows.
     """
 
@@ -33,13 +33,13 @@ def _with_rows(process_infos: Callable[..., None]) -> Callable[..., None]:
     """``process_infos`` with the rows of ended episodes in place of a mask."""
 
     @wraps(process_infos)
-    def told(self: Any, infos: Any, done_indices: Any) -> None:
+    def with_rows(self: Any, infos: Any, done_indices: Any) -> None:
         if isinstance(done_indices, Tensor) and done_indices.dtype == torch.bool:
             agents = getattr(getattr(self, "algo", None), "num_agents", 1)
             done_indices = done_indices.nonzero()[::agents]  # waits for the device, as RL Games does
         process_infos(self, infos, done_indices)
 
-    return told
+    return with_rows
 
 
 class DefaultAlgoObserver(AlgoObserver):

@@ -28,7 +28,7 @@ class PPODataset(Dataset):
     values_dict: dict[str, Any]
     """What was collected, by name: (B, ...) tensors, dictionaries of them, or None."""
     last_range: tuple[int, int]
-    """First row of the minibatch given last, and the one after its end."""
+    """First row of the minibatch read last, and the row after its end."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class PPODataset(Dataset):
         self.values_dict = values_dict
 
     def update_mu_sigma(self, mu: Tensor, sigma: Tensor) -> None:
-        """Overwrite the policy stored for the minibatch given last: ``mu`` and ``sigma`` (M, A)."""
+        """Overwrite the policy stored for the minibatch read last: ``mu`` and ``sigma`` (M, A)."""
         rows = slice(*self.last_range)
         self.values_dict["mu"][rows] = mu
         self.values_dict["sigma"][rows] = sigma

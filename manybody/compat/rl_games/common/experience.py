@@ -1,4 +1,4 @@
-"""Where RL Games keeps what it has seen: the rollout of an on-policy agent, the memory of an off-policy one."""
+"""RL Games' ``rl_games.common.experience``: the rollout buffer and the replay buffer."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +105,7 @@ class ExperienceBuffer:
 
     Args:
         env_info: ``observation_space``, ``action_space`` [, ``state_space``, ``agents``, ``value_size``]; spaces are
-            told by the names of their classes, whichever library they are from.
+            recognised by the names of their classes, from any library.
         algo_info: ``num_actors``, ``horizon_length``, ``has_central_value`` [, ``use_action_masks``].
         device: where to.
         aux_tensor_dict: shapes of further float32 fields by name.
