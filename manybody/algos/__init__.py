@@ -1,1 +1,1 @@
-"""Rooms: one folder per algorithm, all furnished alike."""
+"""Algorithms: one folder each, with the same files."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.session import Session
 from manybody.algos.spaces import observation_shape
@@ -255,18 +256,16 @@ class EnvAlgorithm(BaseAlgorithm):
         self.shortened = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
         self.dones = torch.ones(self.rows, dtype=torch.uint8, device=self.ppo_device)
 
-    # --- environment ---------------------------------------------------------------------------------------------
-
     def on_device(self, obs: Obs) -> Obs:
-        """``obs`` where the learner computes."""
+        """Return ``obs`` on the learner's device."""
         return tree_map(lambda x: x.to(self.ppo_device), obs)
 
     def preprocess_actions(self, actions: Tensor) -> Tensor:
-        """Sampled actions (N, A) in the units and on the device of the environment."""
+        """Return sampled actions (N, A) in the units and on the device of the environment."""
         return actions.to(self.vec_env.device)
 
     def env_reset(self) -> Obs:
-        """Start new episodes everywhere; the first observation, on the learner's device."""
+        """Start new episodes everywhere; return the first observation, on the learner's device."""
         return self.on_device(self.vec_env.reset())
 
     def start_episodes(self) -> None:
@@ -283,7 +282,7 @@ class EnvAlgorithm(BaseAlgorithm):
             self.start_episodes()
 
     def env_step(self, actions: Tensor) -> Step:
-        """One step with sampled ``actions`` (N, A); everything on the learner's device, rewards (N, V)."""
+        """Take one step with sampled ``actions`` (N, A); return tensors on the learner's device, rewards (N, V)."""
         step = self.vec_env.step(self.preprocess_actions(actions))
         reward = step.reward.to(self.ppo_device)
         return Step(
@@ -296,12 +295,12 @@ class EnvAlgorithm(BaseAlgorithm):
         )
 
     def quarantine(self, n: int, step: Step) -> tuple[Step, Tensor]:
-        """Step ``n`` of this epoch without broken numbers: such rows end there, without a value beyond them.
+        """Replace non-finite values in step ``n`` of this epoch; the episodes of such rows terminate.
 
-        A row that an environment calls terminated and truncated at once is terminated: it has no future.
+        A row that is both terminated and truncated counts as terminated.
 
         Returns:
-            The step, and (N,) bool, which rows were broken.
+            The step, and (N,) bool, the rows with non-finite values.
         """
         obs, bad_obs = self.clean_obs("obs", n, step.obs)
         reward, bad_reward = self.guard.clean("reward", n, step.reward)
@@ -320,9 +319,9 @@ class EnvAlgorithm(BaseAlgorithm):
         ), broken
 
     def clean_obs(self, key: str, n: int, obs: Obs, rows: Tensor | None = None) -> tuple[Obs, Tensor]:
-        """``obs`` with broken rows (among ``rows``) zeroed, and (N,) bool, which rows were broken.
+        """Return ``obs`` with non-finite rows (among ``rows``) set to zero, and (N,) bool, these rows.
 
-        ``states`` have one row per environment; all of its agents' rows break with it.
+        ``states`` have one row per environment, which stands for the rows of all its agents.
         """
         cleaned, broken = self.guard.clean(key, n, obs["obs"], rows)
         if "states" not in obs:
@@ -335,7 +334,7 @@ class EnvAlgorithm(BaseAlgorithm):
     def count_episodes(self, step: Step, shaped: Tensor, broken: Tensor) -> None:
         """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count.
 
-        Neither do shortened episodes that ran out of time: their returns are only a part. Those that failed are whole.
+        Shortened episodes that were truncated do not count either: their returns are incomplete.
         """
         self.current_rewards += step.reward
         self.current_shaped_rewards += shaped
@@ -354,7 +353,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.current_lengths *= going_on
 
     def clear_stats(self) -> None:
-        """Forget the episode statistics."""
+        """Reset the episode statistics."""
         for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
             meter.clear()
         self.extras_metrics.clear()
@@ -527,13 +526,15 @@ class EnvAlgorithm(BaseAlgorithm):
         """Resume from the checkpoint file ``fn``. Raises CheckpointError."""
         self.set_full_state_weights(load_checkpoint(fn), set_epoch, fn)
 
+    @override
     def get_param(self, param_name: str) -> Any:
-        """See :class:`BaseAlgorithm`; () values as numbers. Raises KeyError naming what there is."""
+        """Return a setting, () values as numbers. Raises KeyError with the known ones."""
         value = getattr(self, self._attribute(param_name))
         return float(value) if isinstance(value, Tensor) else value
 
+    @override
     def set_param(self, param_name: str, param_value: Any) -> None:
-        """See :class:`BaseAlgorithm`. Raises KeyError naming what there is."""
+        """Change a setting. Raises KeyError with the known ones."""
         name = self._attribute(param_name)
         current = getattr(self, name)
         setattr(self, name, torch.full_like(current, param_value) if isinstance(current, Tensor) else param_value)

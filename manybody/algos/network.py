@@ -15,7 +15,7 @@ class ContinuousOutput(NamedTuple):
     mu: Tensor
     """(M, A) mean action."""
     sigma: Tensor
-    """(M, A) raw spread; the model decides how it becomes a deviation."""
+    """(M, A) raw value; the model turns it into a standard deviation."""
     value: Tensor
     """(M, V), in the normalised value space."""
     states: Any
@@ -58,7 +58,7 @@ class BaseNetwork(nn.Module):
         return None
 
     def eval_actor(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and raw spread, (M, A) each, from obs (M, *input_shape); for continuous feed-forward networks.
+        """Mean and raw sigma, (M, A) each, from obs (M, *input_shape); for continuous feed-forward networks.
 
         It runs the whole network; one whose actor can be run alone does it at less cost.
         """

@@ -295,7 +295,7 @@ class Session:
         done = agent.epoch_num - 1
         if self.checkpoints is None or done < 1:
             return
-        with contextlib.suppress(Exception):  # the error that is under way says more than one that it causes
+        with contextlib.suppress(Exception):  # the original error matters more than one while saving
             good = {**agent.get_full_state_weights(), **agent.guard.last_good, "epoch": done, "env_state": None}
             if self.checkpoints.save(self._last_name(done), good, "last", last_chance=True):
                 warn(f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")

@@ -220,7 +220,7 @@ def test_actions_without_bounds_are_not_mapped_to_them():
 def test_masks_that_are_not_used_are_told(capsys):
     for used, told in ((True, False), (False, True)):
         make_agent(family_params(use_action_masks=used, max_epochs=1), FamilyEnv()).train()
-        assert ("with use_action_masks: False the policy is not told" in capsys.readouterr().err) is told
+        assert ("reports allowed actions, but use_action_masks is False" in capsys.readouterr().err) is told
 
 
 class BrokenStates(FamilyEnv):

@@ -48,8 +48,9 @@ class ContinuousA2CBase(OnPolicyAgent):
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
         return Gaussian(result["mus"], result["sigmas"])
 
+    @override
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
-        """See :class:`PPOUpdate`: the policy of the last update."""
+        """Return the policy of the last update."""
         return Gaussian(minibatch["mu"], minibatch["sigma"])
 
     def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
@@ -109,8 +110,8 @@ class A2CAgent(ContinuousA2CBase):
 class DiscreteA2CBase(OnPolicyAgent):
     """Actions are choices: one (``Discrete``) or one per head (``MultiDiscrete``, ``Tuple`` of ``Discrete``).
 
-    With ``use_action_masks`` the environment says what is allowed: ``action_masks`` (N, sum of head sizes) bool in
-    its observation, or ``get_action_masks()``. What a mask forbids has probability zero.
+    With ``use_action_masks`` the environment reports the allowed actions: ``action_masks`` (N, sum of head sizes) bool
+    in its observation, or ``get_action_masks()``. Masked actions have probability zero.
     """
 
     Config = DiscretePPOConfig
@@ -139,8 +140,9 @@ class DiscreteA2CBase(OnPolicyAgent):
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
         return categorical(result["logits"], self._sizes)
 
+    @override
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
-        """See :class:`PPOUpdate`: the policy that acted."""
+        """Return the policy that acted."""
         return categorical(minibatch["logits"], self._sizes)
 
     def policy_fields(self) -> dict[str, FieldTree]:
@@ -163,18 +165,18 @@ class DiscreteA2CBase(OnPolicyAgent):
         masks = {"action_masks": batch["action_masks"]} if self.use_action_masks else {}
         return {"logits": batch["logits"], **masks}
 
+    @override
     def env_reset(self) -> Obs:
-        """See :class:`EnvAlgorithm`; with masks."""
         obs = super().env_reset()
         if "action_masks" in obs and not self.use_action_masks:
             warn(
-                f"environment '{self.config.env_name}' says which actions are allowed; with use_action_masks: False "
-                "the policy is not told, and takes others too"
+                f"environment '{self.config.env_name}' reports allowed actions, but use_action_masks is False: "
+                "the policy takes others too"
             )
         return self._with_masks(obs, "reset()")
 
+    @override
     def env_step(self, actions: Tensor) -> Step:
-        """See :class:`EnvAlgorithm`; with masks."""
         step = super().env_step(actions)
         return step._replace(obs=self._with_masks(step.obs, "step()"))
 
@@ -186,8 +188,9 @@ class DiscreteA2CBase(OnPolicyAgent):
         check_masks(self.config.env_name, call, masks, (self.rows, sum(self._mask_sizes)))
         return {**obs, "action_masks": masks.to(self.ppo_device, torch.bool)}
 
+    @override
     def get_action_values(self, obs: Obs) -> dict[str, Any]:
-        """See :class:`A2CBase`; keeps the masks with the decision that they shaped."""
+        """Act on ``obs``; the decision includes the masks that applied to it."""
         decision = super().get_action_values(obs)
         decision["logits"] = joined(decision["logits"])
         return {**decision, "action_masks": obs["action_masks"]} if "action_masks" in obs else decision
@@ -200,7 +203,7 @@ class DiscreteA2CBase(OnPolicyAgent):
         super()._store_decision(n, decision)
         if self.use_action_masks:
             blocked = blocked_rows(decision["action_masks"], self._mask_sizes)
-            # Elsewhere than on the CPU it would have to be waited for: the epoch's one read tells.
+            # Other devices report it with the one read of the epoch.
             if self.ppo_device.type == "cpu":
                 refuse_blocked(self.config.env_name, blocked)
             self.guard.count("action_masks", n, blocked)

@@ -55,10 +55,10 @@ class PolicyModelNetwork(BaseModelNetwork):
 
 
 class GaussianModelNetwork(PolicyModelNetwork):
-    """A live Gaussian model; subclasses say how the raw spread becomes a deviation."""
+    """A live Gaussian model; subclasses define how the raw value becomes a standard deviation."""
 
     def deviation(self, raw: Tensor) -> Tensor:
-        """Sigma (M, A) > 0 from the network's raw spread (M, A)."""
+        """Sigma (M, A) > 0 from the network's raw value (M, A)."""
         raise NotImplementedError
 
     @override
@@ -86,16 +86,16 @@ class LogStdModelNetwork(GaussianModelNetwork):
 
 
 def _setting(space: Any, name: str, default: Any) -> Any:
-    """What ``space`` says under ``name``: a section of ours, a mapping in networks of users, or None."""
+    """Return ``space``'s setting; ``space`` is a section, a mapping in networks of users, or None."""
     return space.get(name, default) if isinstance(space, Mapping) else getattr(space, name, default)
 
 
 SMALLEST_SIGMA = 1e-3
-"""Floor of a deviation that the network predicts directly: a normal distribution needs one above zero."""
+"""Floor of a standard deviation that the network predicts directly."""
 
 
 class DirectModelNetwork(GaussianModelNetwork):
-    """The network's spread is the deviation itself, kept above :data:`SMALLEST_SIGMA`."""
+    """The network predicts the standard deviation itself, which is kept above :data:`SMALLEST_SIGMA`."""
 
     @override
     def deviation(self, raw: Tensor) -> Tensor:

@@ -206,7 +206,7 @@ class A2CNetwork(BaseNetwork):
         )
 
     def eval_actor(self, obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and raw spread, (M, A) each, from obs (M, *input_shape); for continuous feed-forward networks."""
+        """Mean and raw sigma, (M, A) each, from obs (M, *input_shape); for continuous feed-forward networks."""
         return self._heads(self._through(self.trunks[0], {"obs": obs}, ())[0])
 
     def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:

@@ -330,7 +330,7 @@ class OnPolicyAgent(A2CBase):
         return self.train_result
 
     def calc_gradients(self, minibatch: TrainBatch) -> TrainResult:
-        """Losses, backward, clip and, if all numbers are sound, an optimiser step."""
+        """Compute losses and gradients, clip, and step the optimiser if all values are finite."""
         losses, kl, policy = self._losses(minibatch)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -357,7 +357,7 @@ class OnPolicyAgent(A2CBase):
         return self.calc_gradients(minibatch)
 
     def forward_losses(self, minibatch: TrainBatch) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """The model on a minibatch: losses by name (``loss`` is the total), mean KL () and the policy's parameters."""
+        """Evaluate a minibatch: losses by name (``loss`` is the total), mean KL () and the policy's parameters."""
         with autocast(self.ppo_device, self.mixed_precision):
             result = self.model(
                 {
@@ -377,7 +377,7 @@ class OnPolicyAgent(A2CBase):
         return losses, kl, {name: value.detach() for name, value in policy.parameters().items()}
 
     def calc_losses(self, minibatch: TrainBatch, result: dict[str, Tensor]) -> dict[str, Tensor]:
-        """PPO's losses, each () and averaged over the minibatch.
+        """Compute PPO's losses, each () and averaged over the minibatch.
 
         ``loss = a_loss + critic_coef c_loss / 2 - entropy_coef entropy + bounds_loss_coef bounds_loss`` (RL Games).
         """
@@ -431,7 +431,7 @@ class OnPolicyAgent(A2CBase):
         }
 
     def update_schedule(self, kl: Tensor) -> None:
-        """Let the schedule choose the learning rate of the next update; ``kl`` () is ignored when broken."""
+        """Let the schedule choose the learning rate of the next update; ``kl`` () is ignored unless finite."""
         kl = torch.where(kl.isfinite(), kl, self._target_kl())
         self.last_lr, self.entropy_coef = self.scheduler.update(
             self.last_lr, self.entropy_coef, self.epoch_num, self.frame, kl

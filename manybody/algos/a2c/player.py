@@ -48,8 +48,9 @@ class PpoPlayer(BasePlayer):
             "normalize_input": self.config.normalize_input,
         }
 
+    @override
     def restore(self, fn: str) -> None:
-        """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
+        """Load the policy. Raises CheckpointError."""
         given = load_checkpoint(fn)
         check_algorithm(self.params.algo.name, given, fn)
         weights = self.as_ours(given)
@@ -63,8 +64,9 @@ class PpoPlayer(BasePlayer):
         """Hook: a checkpoint of another library, laid out as one of ours."""
         return weights
 
+    @override
     def reset(self) -> None:
-        """See :class:`BasePlayer`: the state that episodes start with."""
+        """Set the recurrent state that episodes start with."""
         initial = self.model.get_default_rnn_state()
         self.states = None if initial is None else tuple(state.to(self.device) for state in initial)
 
@@ -98,8 +100,9 @@ class PpoPlayerContinuous(PpoPlayer):
         """A."""
         return self.env_info["action_space"].shape[0]
 
+    @override
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`: the mean action, or a sample."""
+        """Return the mean action or a sample."""
         out = self.act(obs)
         action = out["mus"] if is_deterministic else out["actions"]
         if not self.clip_actions:
@@ -121,8 +124,9 @@ class PpoPlayerDiscrete(PpoPlayer):
         """K, or the size of each head."""
         return actions_num(self.env_info["action_space"])
 
+    @override
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`: the most likely action, or a sample; (N,) or (N, heads) int64."""
+        """Return the most likely action or a sample; (N,) or (N, heads) int64."""
         out = self.act(obs)
         self.logits = joined(out["logits"])
         if not is_deterministic:
@@ -130,8 +134,9 @@ class PpoPlayerDiscrete(PpoPlayer):
         sizes = self.actions_num
         return categorical(self.logits, sizes if isinstance(sizes, tuple) else None).mode()
 
+    @override
     def unsound(self, actions: Tensor, guard: PlayGuard) -> Tensor:
-        """See :class:`BasePlayer`: NaN among the logits, which any choice would hide; -inf forbids an action."""
+        """Rows with NaN among the logits, which a discrete choice would hide; -inf forbids an action."""
         return super().unsound(actions, guard) if self.logits is None else invalid_logits(self.logits)
 
     def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:

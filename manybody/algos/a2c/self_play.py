@@ -20,11 +20,11 @@ class SelfPlayManager:
     """A pool of past policies, from which each environment has an opponent.
 
     Once the mean return over at least ``games_to_check`` games exceeds ``update_score``, the present policy joins the
-    pool, the next ``env_update_num`` environments in turn get it as their opponent, and the statistics start anew, as
+    pool, the next ``env_update_num`` environments in turn get it as their opponent, and the statistics are reset, as
     in RL Games. Unlike there, every other environment gets the pool's members in turn, and a full pool keeps the policy
     that training began with and drops the second, so that what was learned against old policies is not forgotten.
 
-    The environment is told through :meth:`VecEnv.set_opponent`; one in RL Games' protocol through its
+    The environment receives the opponent through :meth:`VecEnv.set_opponent`; one in RL Games' protocol through its
     ``set_weights(indices, weights)``.
 
     Args:

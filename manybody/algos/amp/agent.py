@@ -1,4 +1,4 @@
-"""``AMPAgent``: PPO that is paid for moving like a clip (Peng et al. 2021, arXiv 2104.02180)."""
+"""``AMPAgent``: PPO with an adversarial style reward (Peng et al. 2021, arXiv 2104.02180)."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -25,16 +25,16 @@ from manybody.functional.stats import LARGEST, rows_sane
 SOFT_BOUND = 1.0
 """Mean actions beyond it are penalised; PPO's is 1.1."""
 
-BROKEN_DEMOS = "guard/demonstrations"
+NON_FINITE_DEMOS = "guard/demonstrations"
 """Metric: demonstrations of this epoch that were not finite."""
 
 
 class AMPAgent(A2CAgent):
-    """``amp_continuous``: learns a discriminator of motions together with the policy that is to deceive it.
+    """``amp_continuous``: PPO whose reward comes from a discriminator of motions, trained against the policy.
 
-    Each epoch's steps are paid by the discriminator, ``extras['amp_obs']`` (N, D) being what it sees. In each minibatch
-    it learns to tell them, and steps of earlier policies, from demonstrations, which the environment's
-    ``fetch_amp_obs_demo(count)`` gives as (count, D). Any environment that has both can be imitated.
+    The discriminator sees ``extras['amp_obs']`` (N, D) of every step and rewards motion that looks like a
+    demonstration. In each minibatch it learns to separate demonstrations from steps of this and of earlier policies.
+    The environment's ``fetch_amp_obs_demo(count)`` returns demonstrations (count, D).
 
     Raises:
         EnvError: the environment shows no motion.
@@ -43,7 +43,7 @@ class AMPAgent(A2CAgent):
     Config = AMPConfig
 
     def build_learner(self) -> None:
-        """See :class:`A2CAgent`; also the buffers of motions.
+        """Build the model, the optimiser and the buffers of motions.
 
         Raises:
             ConfigError: model or network have no discriminator.
@@ -89,10 +89,10 @@ class AMPAgent(A2CAgent):
         check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
         broken = ~rows_sane(demos)
         if demos.device.type != "cpu":  # reading it here would wait for the device; the epoch's one read has it
-            counted = self.epoch_extras.get(BROKEN_DEMOS, torch.zeros((), device=demos.device))
-            self.epoch_extras[BROKEN_DEMOS] = counted + broken.sum()
+            counted = self.epoch_extras.get(NON_FINITE_DEMOS, torch.zeros((), device=demos.device))
+            self.epoch_extras[NON_FINITE_DEMOS] = counted + broken.sum()
         elif broken.any():
-            raise self._broken_demos(where)
+            raise self._non_finite_demos(where)
         return demos.masked_fill(broken.unsqueeze(1), 0.0).to(self.ppo_device)
 
     def end_epoch(self, read: Mapping[str, float]) -> None:
@@ -102,14 +102,14 @@ class AMPAgent(A2CAgent):
             EnvError: it did.
         """
         super().end_epoch(read)
-        if read.get(BROKEN_DEMOS):
-            raise self._broken_demos(f"{self.config.env_name}: fetch_amp_obs_demo")
+        if read.get(NON_FINITE_DEMOS):
+            raise self._non_finite_demos(f"{self.config.env_name}: fetch_amp_obs_demo")
 
-    def _broken_demos(self, where: str) -> EnvError:
+    def _non_finite_demos(self, where: str) -> EnvError:
         return EnvError(f"{where}: NaN or infinite, or above {LARGEST:.0e}; expected finite numbers")
 
     def env_step(self, actions: Tensor) -> Step:
-        """See :class:`EnvAlgorithm`.
+        """Take one step.
 
         Raises:
             EnvError: ``extras['amp_obs']`` is not (N, D).
@@ -120,8 +120,9 @@ class AMPAgent(A2CAgent):
 
     # --- rewards -------------------------------------------------------------------------------------------------
 
+    @override
     def rollout_fields(self) -> dict[str, Field]:
-        """See :class:`A2CBase`: what the discriminator sees."""
+        """Add the observations of the discriminator."""
         shape = amp_shape(self.vec_env, self.env_info)
         return {**super().rollout_fields(), "amp_obs": Field(shape, torch.float32)}
 
@@ -137,8 +138,9 @@ class AMPAgent(A2CAgent):
 
     # --- learning ------------------------------------------------------------------------------------------------
 
+    @override
     def extra_batch(self, rollout: Any) -> dict[str, Tensor]:
-        """See :class:`A2CBase`: what the discriminator saw; it and new demonstrations enter the memories."""
+        """Add the observations of the discriminator; store them and new demonstrations in the buffers."""
         seen = rollout["amp_obs"]
         self.demos.add(self.fetch_demos(self.config.amp_batch_size))
         if len(self.replay) == self.replay.capacity:
@@ -148,8 +150,9 @@ class AMPAgent(A2CAgent):
             self.replay.add(seen)
         return {**super().extra_batch(rollout), "amp_obs": seen}
 
+    @override
     def train_actor_critic(self, minibatch: Any) -> Any:
-        """See :class:`A2CBase`; with what the discriminator is to tell apart."""
+        """Run one update; the minibatch gets the discriminator's samples."""
         rows = min(self.config.amp_minibatch_size, len(minibatch["amp_obs"]))
         motions = {
             "amp_obs": minibatch["amp_obs"][:rows],
@@ -158,13 +161,14 @@ class AMPAgent(A2CAgent):
         }
         return super().train_actor_critic(cast(Any, {**minibatch, **motions}))
 
+    @override
     def set_train(self, first_pass: bool = True) -> None:
-        """See :class:`A2CBase`; the discriminator's statistics too take each rollout in once."""
+        """Set training mode; each rollout enters the discriminator's statistics once, too."""
         super().set_train(first_pass)
         self.model.amp_input_mean_std.train(first_pass)
 
     def extra_losses(self, minibatch: Any, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Adds ``losses['disc_loss']`` and what tells how the discriminator fares."""
+        """Adds ``losses['disc_loss']`` and the discriminator's metrics."""
         config, network = self.config, self.model.a2c_network
         agent, replay, demo = (
             self.model.norm_amp_obs(minibatch[name]) for name in ("amp_obs", "amp_obs_replay", "amp_obs_demo")
@@ -190,8 +194,9 @@ class AMPAgent(A2CAgent):
             "info/disc_logit_loss": logit_loss.detach(),
         }
 
+    @override
     def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
-        """See :class:`ContinuousA2CBase`, with a bound of 1."""
+        """As in :class:`ContinuousA2CBase`, with a bound of 1."""
         if self.bounds_loss_coef is None or self.bound_loss_type != "bound":
             return super().bounds_loss(result)
         return policy_maths.bound_loss(result["mus"], SOFT_BOUND).mean()
@@ -225,17 +230,17 @@ class AMPAgent(A2CAgent):
 
 
 def imitated(env: Any) -> list[Tensor]:
-    """The clips of ``env``, (R, B, 3) each, bodies relative to the root, on the CPU; none where it does not tell."""
+    """Return the clips of ``env``, (R, B, 3) each, bodies relative to the root, on the CPU; [] if it reports none."""
     return [clip.cpu() for clip in getattr(env, "reference_positions", list)()]
 
 
-def same_clips(saved: Sequence[Tensor], ours: Sequence[Tensor]) -> bool:
-    """Whether clips (R, B, 3) are the same up to rounding; where one side does not tell, they are taken to be."""
-    if not (saved and ours):
+def same_clips(saved: Sequence[Tensor], current: Sequence[Tensor]) -> bool:
+    """Whether clips (R, B, 3) are the same up to rounding; if one side is empty, they count as the same."""
+    if not (saved and current):
         return True
-    return len(saved) == len(ours) and all(
+    return len(saved) == len(current) and all(
         one.shape == other.shape and torch.allclose(one, other, atol=1e-4)
-        for one, other in zip(saved, ours, strict=True)
+        for one, other in zip(saved, current, strict=True)
     )
 
 
@@ -261,8 +266,8 @@ def check_call(where: str, function: Any, count: int) -> None:
     try:
         inspect.signature(function).bind(count)
     except TypeError as error:
-        raise EnvError(f"{where}: cannot be called so: {error}; expected one argument, the count") from None
-    except ValueError:  # a function in C does not tell its signature
+        raise EnvError(f"{where}: {error}; expected a function of one argument, the count") from None
+    except ValueError:  # functions in C have no signature
         pass
 
 
@@ -272,7 +277,7 @@ def check_amp_obs(env_name: str, step: Step, shape: tuple[int, ...]) -> None:
 
 
 def amp_build_config(env: Any, env_info: Mapping[str, Any], config: Any) -> dict[str, Any]:
-    """What ``continuous_amp`` is built from besides PPO's."""
+    """Return the arguments that ``continuous_amp`` is built from in addition to PPO's."""
     return {
         "amp_input_shape": amp_shape(env, env_info),
         "normalize_amp_input": config.normalize_amp_input,
@@ -280,7 +285,7 @@ def amp_build_config(env: Any, env_info: Mapping[str, Any], config: Any) -> dict
 
 
 def with_statistics(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint of IsaacGymEnvs, where the discriminator's normaliser lies beside the model, as one of ours."""
-    beside = weights.get("amp_input_mean_std", {})
-    model = {**weights.get("model", {}), **{f"amp_input_mean_std.{name}": x for name, x in beside.items()}}
+    """Convert a checkpoint of IsaacGymEnvs: its discriminator's normaliser moves into the model."""
+    statistics = weights.get("amp_input_mean_std", {})
+    model = {**weights.get("model", {}), **{f"amp_input_mean_std.{name}": x for name, x in statistics.items()}}
     return {**weights, "model": model}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.algos.a2c import LogStdModelNetwork, ModelA2CContinuousLogStd
 from manybody.nn.normalizer import RunningMeanStd
@@ -27,8 +28,9 @@ class ModelAMPContinuous(ModelA2CContinuousLogStd):
 
     Network = AMPModelNetwork
 
+    @override
     def build(self, config: dict[str, Any]) -> AMPModelNetwork:
-        """See :class:`BaseModel`; ``amp_input_shape`` and ``normalize_amp_input`` too."""
+        """Build a live model; ``config`` also has ``amp_input_shape`` and ``normalize_amp_input``."""
         model = super().build(config)
         assert isinstance(model, AMPModelNetwork)
         normalize, shape = config["normalize_amp_input"], config["amp_input_shape"]

@@ -1,4 +1,4 @@
-"""``amp``: an actor-critic, and beside it a discriminator that tells its motion from a clip's."""
+"""``amp``: an actor-critic and a discriminator of its motion."""
 
 from typing import Any
 

@@ -1,10 +1,11 @@
-"""``AMPPlayerContinuous``: plays, and tells how much the motion looks like the clip."""
+"""``AMPPlayerContinuous``: plays and measures how much the motion looks like the clip."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.a2c import PpoPlayerContinuous
 from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, imitated, with_statistics
@@ -35,12 +36,14 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
         """As in training."""
         return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
 
+    @override
     def as_ours(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See :class:`PpoPlayer`: IsaacGymEnvs' checkpoints too."""
+        """Convert IsaacGymEnvs' checkpoints, too."""
         return with_statistics(weights)
 
+    @override
     def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
-        """See :class:`BasePlayer`; tells the style reward and, where bodies are shown, the imitation error."""
+        """Play; also print the style reward and, where body positions are reported, the imitation error."""
         result = super().run(on_step, quiet)
         if not quiet and self.steps:
             say(f"style reward: {float(self.style) / self.steps:.3f} per step")
@@ -51,16 +54,18 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
                 say(f"imitation error: {error:.3f} m over {frames} frames (a figure that stands still: {still:.3f} m)")
         return result
 
+    @override
     def env_reset(self) -> Obs:
-        """See :class:`BasePlayer`; the measures begin anew."""
+        """Start new episodes and reset the measurements."""
         device, trials = self.device, min(self.rows, TRIALS)
         self.style, self.steps, self.seen = torch.zeros((), device=device), 0, []
         self.going = torch.ones(trials, dtype=torch.bool, device=device)
         self.alive = torch.zeros(trials, dtype=torch.long, device=device)
         return super().env_reset()
 
+    @override
     def env_step(self, actions: Tensor) -> Step:
-        """See :class:`BasePlayer`; looks at the motion."""
+        """Step and measure the motion."""
         step = super().env_step(actions)
         check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.env, self.env_info)))
         motion = step.extras["amp_obs"].to(self.device)
@@ -78,13 +83,14 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
             self.going &= ~step.done[:trials].to(self.device)
         return step
 
+    @override
     def watched(self, step: Step) -> dict[str, Any]:
-        """See :class:`BasePlayer`: the motion too."""
+        """Include the motion."""
         motion = {key: step.extras[key] for key in ("amp_obs", "body_positions") if key in step.extras}
         return super().watched(step) | motion
 
     def imitation_error(self) -> float | None:
-        """Mean over the trials' first episodes (m); None where the environment does not tell."""
+        """Mean over the trials' first episodes (m); None if the environment reports no bodies."""
         clips = [clip.to(self.device) for clip in imitated(self.env)]
         if not (clips and self.seen):
             return None

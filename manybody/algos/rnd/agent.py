@@ -20,9 +20,9 @@ from manybody.functional.returns import forward_filter
 class CuriousBase(OnPolicyAgent):
     """PPO with a reward for novel observations (Burda et al. 2018, arXiv 1810.12894).
 
-    The reward of a step is how badly the predictor knows the observation that follows, in units of the deviation of
-    intrinsic returns; at the end of an episode that is the first observation of the next one, as in the paper's code.
-    It has a value head of its own, the last one (V is one more than the environment's reward components), with its own
+    The intrinsic reward of a step is the predictor's error on the next observation, divided by the standard deviation
+    of intrinsic returns; at the end of an episode that is the first observation of the next one, as in the paper's
+    code. It has a separate value head, the last one (V is one more than the environment's reward components), and
     discount. The advantages of all heads are added up, and ``extrinsic_coef`` and ``intrinsic_coef`` weigh the rewards
     before. The predictor learns from the same minibatches as the policy.
 
@@ -50,8 +50,9 @@ class CuriousBase(OnPolicyAgent):
         """Target, predictor and their statistics."""
         return self.model.a2c_network.curiosity
 
+    @override
     def value_heads(self) -> int:
-        """See :class:`A2CBase`: one more, for intrinsic rewards."""
+        """V: one more, for intrinsic rewards."""
         return super().value_heads() + 1
 
     @override
@@ -87,14 +88,16 @@ class CuriousBase(OnPolicyAgent):
         novelty = torch.cat([self.curiosity.novelty(portion) for portion in portions])
         return novelty.unflatten(0, (self.horizon_length, self.rows))
 
+    @override
     def bootstrap(self, n: int, step: Step) -> Tensor:
-        """See :class:`A2CBase`; an intrinsic return that goes on into the next episode needs none."""
+        """As in :class:`A2CBase`; intrinsic returns that continue into the next episode need none."""
         future = super().bootstrap(n, step)
         share = self.rnd.gamma / self.gamma if self.rnd.episodic else 0.0
         return torch.cat([future[:, :-1], share * future[:, -1:]], dim=1)
 
+    @override
     def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
-        """See :class:`A2CBase`; the intrinsic head has its own discount and, unless ``episodic``, no ends."""
+        """As in :class:`A2CBase`; the intrinsic head has its own discount and, unless ``episodic``, no ends."""
         rewards = self.shape_rewards(rollout) + rollout["bootstraps"]
         heads = (
             (slice(None, -1), self.gamma, 1.0),

@@ -1,9 +1,10 @@
-"""``rnd_curiosity``: an actor-critic, and beside it the two networks whose difference is novelty."""
+"""``rnd_curiosity``: an actor-critic, and two more networks whose difference is the novelty."""
 
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.algos.a2c import A2CNetwork
 from manybody.algos.network import NetworkBuilder
@@ -17,8 +18,8 @@ from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
 class Curiosity(nn.Module):
     """Random network distillation (Burda et al. 2018, arXiv 1810.12894, section 2.2).
 
-    A network with random weights, the target, says F numbers about an observation; a second one, the predictor, learns
-    to say the same about those that were met. Where it fails, the observation is new.
+    The target, a network with random weights, maps an observation to F numbers. The predictor learns to give the same
+    numbers for the observations of training. Its error measures novelty.
 
     Both see observations normalised by running statistics and clipped to +-5 (section 2.4). The statistics change in
     :meth:`observe` and :meth:`normalize` only, whatever the mode of the module.
@@ -48,8 +49,9 @@ class Curiosity(nn.Module):
         self.return_mean_std.count.fill_(1e-4)  # the assumed variance of 1 gives way to the first one measured
         self.train()
 
+    @override
     def train(self, mode: bool = True) -> Self:
-        """See :class:`torch.nn.Module`; statistics and target are not trained."""
+        """Set the mode; the statistics and the target are never trained."""
         super().train(mode)
         self.obs_mean_std.eval()
         self.return_mean_std.eval()
@@ -69,13 +71,13 @@ class Curiosity(nn.Module):
         return (self.predictor(seen).value - wanted).square().mean(dim=1)
 
     def normalize(self, novelty: Tensor, returns: Tensor) -> Tensor:
-        """Novelty in deviations of the discounted returns made from it (section 2.4); (T, N) all three."""
+        """Divide novelty by the standard deviation of its discounted returns (section 2.4); (T, N) each."""
         self.return_mean_std.update(returns.reshape(-1, 1))
         return self.return_mean_std(novelty.reshape(-1, 1)).reshape(novelty.shape)
 
 
 class RNDCuriosityNetwork(A2CNetwork):
-    """``actor_critic`` with a :class:`Curiosity` beside it, so that one ``state_dict`` holds all.
+    """``actor_critic`` and a :class:`Curiosity`, so that one ``state_dict`` holds all.
 
     What :meth:`forward` takes and gives is that of :class:`A2CNetwork`; agents ask ``curiosity`` by themselves.
 

@@ -40,19 +40,19 @@ from manybody.functional.stats import masked_mean
 
 
 class SACAgent(EnvAlgorithm):
-    """Learns from remembered steps. An epoch is ``num_steps_per_episode`` steps of N rows, with updates after each.
+    """Learns from a replay buffer. An epoch is ``num_steps_per_episode`` steps of N rows, with updates after each.
 
     The policy acts in [-1, 1], per dimension. Its log-probabilities, the target entropy, the replay buffer and the
     critics use these numbers, so the units of the action space change nothing. The critics of RL Games see actions in
     the environment's units; those of its checkpoints are converted.
 
-    An episode that was cut short goes on in the critics' eyes from its true last observation; an environment that
-    does not tell it gets the observation before the step instead, which is RL Games' approximation.
+    The critics bootstrap a truncated episode from its final observation; where the environment gives none, from the
+    observation before the step, which is RL Games' approximation.
 
     Args:
         base_name, params, parts: see :class:`EnvAlgorithm`.
-        folder: makes the run folder; called once everything else stands. None: nothing is written.
-        checkpoint: the file to go on from.
+        folder: makes the run folder; called last. None: nothing is written.
+        checkpoint: the file to resume from.
 
     Raises:
         EnvError: unknown environment, or actions that are no Box with finite bounds.
@@ -146,7 +146,7 @@ class SACAgent(EnvAlgorithm):
         return self.batch_size
 
     def init_tensors(self) -> None:
-        """Forget the running episodes; what is remembered of them ends where it stands."""
+        """Reset the episode counters; running episodes end in the replay buffer."""
         super().init_tensors()
         self.broken = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
         self.replay_buffer.cut()
@@ -208,7 +208,7 @@ class SACAgent(EnvAlgorithm):
             self.model.running_mean_std.train(collecting)
 
     def updates_due(self) -> int:
-        """Gradient steps of the critics after this step; none before the warm-up's worth is remembered."""
+        """Gradient steps of the critics after this step; 0 until the replay buffer holds the warm-up."""
         if self.frame < self.num_warmup_frames or len(self.replay_buffer) < self.learning_starts:
             return 0
         ratio = self.config.utd_ratio
@@ -235,7 +235,7 @@ class SACAgent(EnvAlgorithm):
 
     @torch.no_grad()
     def play_step(self, n: int) -> float:
-        """Step ``n`` of this epoch, remembered; the seconds that the environments took."""
+        """Take and store step ``n`` of this epoch; return the seconds spent in the environments."""
         obs = self.obs["obs"]
         action = self.explore(obs)
         self.guard.clean("action", n, action)
@@ -245,7 +245,7 @@ class SACAgent(EnvAlgorithm):
         step, broken = self.quarantine(n, step)
         shaped, bad_shaped = self.guard.clean("reward", n, self.rewards_shaper(step.reward))
         terminated = step.terminated if self.value_bootstrap else step.done
-        # What follows a broken step was acted on blindly.
+        # The action after a non-finite observation was chosen from zeros.
         valid = ~(broken | bad_shaped | self.broken)
         self.replay_buffer.add(obs, action, shaped.sum(dim=1), self.successor(step), terminated, step.truncated, valid)
         self.count_episodes(step, shaped, broken)
@@ -263,7 +263,7 @@ class SACAgent(EnvAlgorithm):
         return tree_map(choose, step.obs["obs"], last["obs"])
 
     def update(self) -> int:
-        """One gradient step of the critics, of actor and temperature when it is their turn; how many steps."""
+        """Update the critics, and every ``policy_frequency`` times actor and temperature; return the gradient steps."""
         batch = self.replay_buffer.sample(self.batch_size, self.gamma, self.n_step)
         batch = batch._replace(obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs))
         self.update_counter += 1
@@ -275,7 +275,7 @@ class SACAgent(EnvAlgorithm):
         return 1 + actors_turn
 
     def update_critic(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses, backward, clip and, if all numbers are sound, a step of both critics; their loss, and each one's."""
+        """Losses, backward, clip and, if all values are finite, a step of both critics; their loss, and each one's."""
         loss, c1_loss, c2_loss = self._critic_losses(batch, torch.randn_like(batch.action), self.alpha)
         self.critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -286,7 +286,7 @@ class SACAgent(EnvAlgorithm):
         return loss.detach(), c1_loss.detach(), c2_loss.detach()
 
     def update_actor_and_alpha(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Losses, backward and, if all numbers are sound, a step of the actor and of the temperature.
+        """Losses, backward and, if all values are finite, a step of the actor and of the temperature.
 
         Returns:
             () each: the actor's loss, the entropy, the temperature before, and its loss if it learns.
@@ -414,7 +414,7 @@ class SACAgent(EnvAlgorithm):
     def _conversion(self) -> str:
         if is_convertible(self.model.state_dict()):
             return "the critics are converted to actions in [-1, 1]"
-        return "the critics saw actions in the environment's units; they have to learn again, from actions in [-1, 1]"
+        return "the critics took actions in the environment's units and have to learn again, from actions in [-1, 1]"
 
     def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
         """Resume from a checkpoint; report the conversion of critics that an earlier version saved."""

@@ -74,7 +74,7 @@ def _with_actions(state: Mapping[str, Any], scale: Tensor, offset: Tensor) -> di
 
 
 def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The model's state in a checkpoint of ours, or of RL Games, which keeps its parts under names of their own.
+    """Return the model's state of a checkpoint; RL Games keeps its parts under separate keys.
 
     Raises:
         CheckpointError: there is none.
@@ -93,18 +93,18 @@ def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 
 def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[str]:
-    """Give the optimisers of ``agent`` the moments in an RL Games checkpoint; returns what starts anew."""
+    """Give the optimisers of ``agent`` the moments in an RL Games checkpoint; return what restarts."""
     own = {"actor": "sac_network.actor.", "critic": "sac_network.critic.", "log_alpha": "log_alpha"}
     if "log_alpha" not in weights:  # up to 1.6.5: moments of a temperature that is not there
         del own["log_alpha"]
     parameters = {**dict(agent.model.named_parameters()), "log_alpha": agent.log_alpha}
-    given, anew = [*model_state(weights, path), "log_alpha"], []
+    given, reset = [*model_state(weights, path), "log_alpha"], []
     for part, prefix in own.items():
         name = f"{part}_optimizer"
         learned = {key: value for key, value in parameters.items() if key.startswith(prefix)}
         if not load_adam_moments(getattr(agent, name), learned, given, weights.get(name)):
-            anew.append(f"the moments of {name}")
-    return anew
+            reset.append(f"the moments of {name}")
+    return reset
 
 
 def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:

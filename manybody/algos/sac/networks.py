@@ -39,7 +39,7 @@ def _trunk(params: SACNetworkConfig, input_size: int, output_size: int) -> nn.Se
 
 
 class DiagGaussianActor(nn.Module):
-    """The policy: a squashed Gaussian whose deviation depends on the observation."""
+    """The policy: a squashed Gaussian whose standard deviation depends on the observation."""
 
     def __init__(self, params: SACNetworkConfig, input_size: int, actions_num: int) -> None:
         super().__init__()

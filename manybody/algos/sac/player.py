@@ -3,6 +3,7 @@
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.algos.player import BasePlayer
 from manybody.algos.sac.checkpoint import model_state
@@ -15,7 +16,7 @@ from manybody.model_builder import ModelBuilder
 
 
 class SACPlayer(BasePlayer):
-    """Plays ``sac`` checkpoints, ours and RL Games', with the same action mapping as in training."""
+    """Plays ``sac`` checkpoints, also those of RL Games, with the same action mapping as in training."""
 
     def __init__(self, params: Params, **parts: Any) -> None:
         super().__init__(params, **parts)
@@ -24,16 +25,18 @@ class SACPlayer(BasePlayer):
         config = build_config(self.env_info, self.config.normalize_input, self.rows)
         self.model = self.network.build(config).to(self.device).eval()
 
+    @override
     def restore(self, fn: str) -> None:
-        """See :class:`BasePlayer`. Raises CheckpointError saying what is wrong with the file."""
+        """Load the policy. Raises CheckpointError."""
         weights = load_checkpoint(fn)
         check_algorithm(self.params.algo.name, weights, fn)
         state = model_state(weights, fn)
         check_state_dict(self.model.state_dict(), state, fn)
         self.model.load_state_dict(state)
 
+    @override
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`: the policy's mode, or a sample."""
+        """Return the policy's mode or a sample."""
         out = self.model(obs)
         action = out["mus"] if is_deterministic else out["actions"]
         return rescale_actions(self.actions_low, self.actions_high, action)

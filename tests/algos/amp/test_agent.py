@@ -295,7 +295,7 @@ class NoCount(OrbitEnv):
 
 
 def test_demonstrations_that_cannot_be_asked_for_are_told():
-    with pytest.raises(EnvError, match=r"^orbit: fetch_amp_obs_demo\(32\): cannot be called so: too many posit"):
+    with pytest.raises(EnvError, match=r"^orbit: fetch_amp_obs_demo\(32\): too many posit"):
         make(NoCount(8)).train()
     constant = OrbitEnv(8)
     constant.fetch_amp_obs_demo = torch.zeros(32, 4)

@@ -265,7 +265,7 @@ def test_several_reward_components_are_added_up(make_sac, capsys):
     torch.testing.assert_close(fields["reward"], 2.0 * alone["reward"])
 
 
-# --- broken numbers --------------------------------------------------------------------------------------------------
+# --- non-finite values -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
