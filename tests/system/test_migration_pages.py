@@ -172,7 +172,7 @@ def test_what_is_said_not_to_be_there_is_not():
     for path in packages:
         base, _, many = path.partition("{")
         paths += [base + name.strip(" }") for name in many.split(",")] if many else [path]
-    assert len(paths) == 7
+    assert len(paths) == 10
     for path in paths:
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module(f"manybody.compat.rl_games.{path}")
