@@ -4,18 +4,19 @@ import contextlib
 import importlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from manybody.config import ConfigError, Problem
 from manybody.engine.checkpoint.kept import Checkpoints, Kind
 from manybody.engine.console import Display, EpochReport, log, say, warn
-from manybody.engine.extras import scalar_tags
-from manybody.engine.guard import TrainingAbortedError
+from manybody.engine.extras import ExtrasMetrics, scalar_tags
+from manybody.engine.guard import Guard, TrainingAbortedError
 from manybody.engine.metrics import enough_games, read_to_host
+from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.engine.signals import StopRequest, graceful_stop
 from manybody.engine.writers import RunWriter, Writer
@@ -46,6 +47,43 @@ class EpochMetrics(NamedTuple):
         return self.play_time + self.update_time
 
 
+class SessionAgent(Protocol):
+    """The parts of an agent that a session reads, and the few that it sets."""
+
+    config: Any
+    num_actors: int
+    num_agents: int
+    reward_size: int
+    games_to_track: int
+    max_epochs: int
+    max_frames: int
+    epoch_num: int
+    frame: int
+    last_mean_rewards: Any
+    guard: Guard
+    algo_observer: AlgoObserver
+    extras_metrics: ExtrasMetrics
+    epoch_extras: dict[str, Tensor]
+
+    def start_episodes(self) -> None:
+        """Start new episodes everywhere."""
+
+    def episode_means(self) -> dict[str, Tensor]:
+        """Return the statistics of finished episodes."""
+
+    def end_epoch(self, read: Mapping[str, float]) -> None:
+        """Run the agent's own work between epochs."""
+
+    def learner_state(self) -> dict[str, Any]:
+        """Return the state that a rollback restores."""
+
+    def set_learner_state(self, state: Mapping[str, Any]) -> None:
+        """Restore :meth:`learner_state`."""
+
+    def get_full_state_weights(self) -> dict[str, Any]:
+        """Return everything that a checkpoint keeps."""
+
+
 class Session:
     """Logging, checkpoints, the guard and the stop rules of one training; a context manager around the loop.
 
@@ -57,7 +95,7 @@ class Session:
         RunFolderError: checkpoints cannot be called as the agent is, or there can be no such folder.
     """
 
-    def __init__(self, agent: Any, folder: Callable[[], RunFolder] | None) -> None:
+    def __init__(self, agent: SessionAgent, folder: Callable[[], RunFolder] | None) -> None:
         self.agent = agent
         self.config = agent.config
         self.name: str = self.config.name
