@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,38 +14,27 @@ import yaml
 
 from manybody.algos import a2c, amp, rnd, sac
 from manybody.algos.model import override_sigma
-from manybody.config import ConfigError, Params, Problem, dump, parse_params, plugins
-from manybody.config.errors import did_you_mean, notify, refuse
-from manybody.engine.accelerate import has_device, keep_freed_memory, set_threads
+from manybody.config import Params, plugins
+from manybody.config.errors import Problems, did_you_mean, notify
+from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import log, say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
 from manybody.envs.registration import use_vecenv_type
-from manybody.launch.hydra_tree import import_own, own_modules
-from manybody.launch.rl_games_yaml import open_content
-from manybody.launch.run_tree import is_run_tree, register_run_tree
-from manybody.launch.validate import (
-    Start,
-    first_checkpoint,
-    playing_problems,
-    starting_point,
-    training_problems,
-    without_start,
-)
-from manybody.model_builder import ModelBuilder
+from manybody.launch.resolve import ResolvedRun, resolve_mapping
+from manybody.launch.validate import Start, check_playing, check_training, first_checkpoint
 from manybody.registry import ObjectFactory
-from manybody.tasks.registration import register_tasks
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
-"""What ``Runner.run`` reads."""
+"""Arguments of ``Runner.run``."""
 OBSERVERS: Mapping[str, type[AlgoObserver]] = {
     **dict.fromkeys(("default", "DefaultAlgoObserver"), DefaultAlgoObserver),
     **dict.fromkeys(("isaac", "IsaacAlgoObserver"), IsaacAlgoObserver),
 }
-"""What ``config.algo_observer`` may name."""
-CARRIED = ("file", "seed", "tf", "num_actors", "track", "wandb_project_name", "wandb_entity")
-"""What else RL Games' own script passes to it; the script has used it before."""
+"""Values of ``config.algo_observer``."""
+IGNORED_ARGUMENTS = ("file", "seed", "tf", "num_actors", "track", "wandb_project_name", "wandb_entity")
+"""Further arguments that RL Games' own script passes."""
 
 
 class TrainingStopped(SystemExit):
@@ -53,14 +43,13 @@ class TrainingStopped(SystemExit):
     def __init__(self, agent: Any) -> None:
         super().__init__(agent.run.stop.exit_code)
         self.agent = agent
-        """As it stands."""
 
 
 class Runner:
     """Loads a configuration, then trains or plays what it describes.
 
     Args:
-        algo_observer: is told what happens during training.
+        algo_observer: called during training.
     """
 
     def __init__(self, algo_observer: AlgoObserver | None = None) -> None:
@@ -68,8 +57,9 @@ class Runner:
         self.player_factory = ObjectFactory("player")
         self.algo_observer = algo_observer or DefaultAlgoObserver()
         self.chooses_observer = algo_observer is None
-        """Whether ``config.algo_observer`` acts: the script has given none."""
+        """Whether ``config.algo_observer`` acts: the script has no observer."""
         self.seed: int | None = None
+        self.resolved: ResolvedRun | None = None
         a2c.register(self)
         rnd.register(self)
         sac.register(self)
@@ -84,66 +74,34 @@ class Runner:
 
         Args:
             yaml_config: ``{'params': {...}}`` as in an RL Games file, or the ``config.yaml`` of a run of the
-                configuration tree, which has them under ``train`` and describes its task too. ``${...}`` in it is
-                resolved; of an RL Games file, ``seed``, ``num_envs`` next to ``params`` act as on a command
+                configuration tree, which has them in ``train`` and describes its task too. ``${...}`` in it is
+                resolved; in an RL Games file, ``seed``, ``num_envs`` next to ``params`` act as on a command
                 line. Further keys are kept for the run's ``config.yaml``.
             training: False for playing alone, where rules on batch sizes do not matter.
 
         Raises:
             ConfigError: lists everything that is wrong.
         """
-        if is_run_tree(yaml_config):
-            self._load_tree(yaml_config, training)
-            return
-        yaml_config = open_content(yaml_config)
-        self.load_config(self.parse(yaml_config, training))
-        self.run_config: dict[str, Any] = {
-            **yaml_config,
-            **own_modules(yaml_config, [str(self.params.config.get("env_name"))]),
-            "params": dump(self.params),
-        }
+        self.load_run(resolve_mapping(self, yaml_config, training))
 
-    def _load_tree(self, yaml_config: Mapping[str, Any], training: bool) -> None:
-        """Load what a run of the configuration tree keeps: settings under ``train.params``, and a task."""
-        refuse(import_own(yaml_config))
-        cfg = register_run_tree(yaml_config)
-        try:
-            params = self.parse(cfg["train"], training)
-        except ConfigError as error:
-            below = [replace(problem, path=f"train.{problem.path}") for problem in error.problems]
-            raise ConfigError(below) from None
-        self.load_config(params)
-        self.run_config = {**cfg, "train": {**cfg["train"], "params": dump(self.params)}}
+    def load_run(self, run: ResolvedRun) -> None:
+        """Use a resolved run and seed everything."""
+        self.resolved = run
+        self.load_config(run.params)
 
     def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
-        """Validate a configuration without references, as :meth:`load` does, and change nothing.
+        """Validate a configuration as :meth:`load` does, and change nothing.
 
         Raises:
             ConfigError: lists everything that is wrong.
         """
-        if not isinstance(yaml_config, Mapping) or "params" not in yaml_config:
-            raise ConfigError([Problem("params", "missing; an RL Games configuration has everything below 'params'")])
-        refuse(import_own(yaml_config))
-        plugins.register_with(self)
-        register_tasks(yaml_config["params"])
-        builder = ModelBuilder()
-        params = parse_params(
-            yaml_config["params"],
-            algorithms=self.algo_factory.schemas,
-            networks=builder.network_factory.schemas,
-            models=builder.model_factory.schemas,
-            training=training,
-        )
-        device = params.config.get("device", "cpu")
-        if not has_device(device):
-            what = f"got {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
-            raise ConfigError([Problem("params.config.device", what)])
-        return params
+        return resolve_mapping(self, yaml_config, training).params
 
     def load_config(self, params: Params) -> None:
-        """Take a validated configuration; a ``seed`` of None is drawn from the clock, 0 is a seed like any other."""
+        """Use validated settings; a ``seed`` of None is taken from the clock, 0 is a seed like any other."""
         seed = params.seed if params.seed is not None else int(time.time())
         self.params = params.model_copy(update={"seed": seed})
+        self.resolved = replace(self.resolved or ResolvedRun({}, params), params=self.params)
         self.algo_name = params.algo.name
         self.seed = seed
         self._take_names(params.config)
@@ -154,52 +112,67 @@ class Runner:
         set_threads(params.torch_threads)
         keep_freed_memory()
 
+    @property
+    def run_config(self) -> dict[str, Any]:
+        """The content of the run's ``config.yaml``."""
+        return self._resolved.record()
+
+    @property
+    def _resolved(self) -> ResolvedRun:
+        assert self.resolved is not None, "load() comes first"
+        return self.resolved
+
     def _take_names(self, config: Any) -> None:
-        """Obey RL Games' ``vecenv_type`` and ``algo_observer``, which name a class."""
+        """Use the classes that RL Games' ``vecenv_type`` and ``algo_observer`` name."""
         kind, env_name, observer = (config.get(key) for key in ("vecenv_type", "env_name", "algo_observer"))
         if kind and not use_vecenv_type(str(env_name), str(kind)):
-            notify(f"params.config.vecenv_type: has no effect: {env_name} is registered, and made so")
+            notify(f"params.config.vecenv_type: has no effect: {env_name} is registered otherwise")
         if observer in OBSERVERS and self.chooses_observer:
             self.algo_observer = OBSERVERS[observer]()
         elif observer in OBSERVERS:
-            notify("params.config.algo_observer: has no effect: an observer is given to the runner")
+            notify("params.config.algo_observer: has no effect: the runner has an observer already")
 
     def run(self, args: Mapping[str, Any]) -> Any:
-        """Train, or play if ``args['play']``; ``args`` also carries what these take.
+        """Train, or play if ``args['play']``; further arguments as of :meth:`run_train` and :meth:`run_play`.
 
         Raises:
-            ConfigError: an argument that nobody reads.
+            ConfigError: an unknown argument.
         """
-        unknown = [name for name in args if name not in ARGUMENTS + CARRIED]
-        if unknown:
-            known = f" (known: {', '.join(ARGUMENTS)})"
-            raise ConfigError(
-                [Problem(f"run({name}=…)", f"unknown{did_you_mean(name, ARGUMENTS)}{known}") for name in unknown]
-            )
+        problems, known = Problems(), f" (known: {', '.join(ARGUMENTS)})"
+        for name in args:
+            if name not in ARGUMENTS + IGNORED_ARGUMENTS:
+                problems.add(f"run({name}=…)", f"unknown{did_you_mean(name, ARGUMENTS)}{known}")
+        problems.refuse()
         return self.run_play(args) if args.get("play") and not args.get("train") else self.run_train(args)
 
     def run_train(self, args: Mapping[str, Any]) -> Any:
         """Train; returns the agent.
 
         Args:
-            args: ``checkpoint``: a file to start from (in a new run folder), or a run folder to resume;
-                ``sigma``: overrides the deviation of the policy; ``vec_env``: environments to use.
+            args: ``checkpoint``: a file to start a new run from, or a run folder to resume; ``sigma``: replaces the
+                standard deviation of the policy; ``vec_env``: environments to use.
 
         Raises:
             ConfigError: everything that would stop this training; nothing was written.
             TrainingStopped: a signal ended training; a checkpoint was written.
         """
-        checkpoint, sigma = args.get("checkpoint"), args.get("sigma")
-        refuse(training_problems(self.params, self.run_config, checkpoint, sigma, self._environments(args)))
-        start = starting_point(self.params.config, first_checkpoint(self.params, checkpoint))
+        problems = Problems()
+        checkpoint, sigma, vec_env = (args.get(key) for key in ("checkpoint", "sigma", "vec_env"))
+        start = check_training(self.params, self._resolved.cfg, sigma, checkpoint, self._env_names(vec_env), problems)
+        problems.refuse()
+        return self.train(start, sigma, vec_env)
+
+    def train(self, start: Start, sigma: Any = None, vec_env: VecEnv | None = None) -> Any:
+        """Train from ``start``; returns the agent. Other arguments and errors as of :meth:`run_train`."""
+        vec_env = self._resolved.make_task() if vec_env is None else vec_env
+        parts = {"vec_env": vec_env, "checkpoint": start.checkpoint and str(start.checkpoint)}
         agent = self.algo_factory.create(
             self.algo_name,
             base_name="run",
             params=self.params,
             observer=self.algo_observer,
-            folder=partial(self._open, start),
-            **({"checkpoint": str(start.checkpoint)} if start.checkpoint else {}),
-            **_given(args, "vec_env"),
+            folder=partial(self._open, start, self.run_config),
+            **{name: part for name, part in parts.items() if part is not None},
         )
         override_sigma(agent.model, sigma)
         log("Started to train")
@@ -212,44 +185,48 @@ class Runner:
         """Play; returns the :class:`~manybody.algos.player.PlayResult`.
 
         Args:
-            args: ``checkpoint``: a file, or a run folder, whose best policy is played; without one, fresh weights;
-                ``sigma`` and ``vec_env`` as in :meth:`run_train`.
+            args: ``checkpoint``: a file, or a run folder, whose best policy is played; without one, the initial
+                weights; ``sigma`` and ``vec_env`` as in :meth:`run_train`.
 
         Raises:
             ConfigError: everything that would stop playing.
         """
-        sigma = args.get("sigma")
-        refuse(playing_problems(self.params, sigma, self._environments(args)))
-        player = self.create_player(**_given(args, "vec_env"))
+        problems, sigma, vec_env = Problems(), args.get("sigma"), args.get("vec_env")
+        check_playing(self.params, sigma, self._env_names(vec_env), problems)
+        problems.refuse()
         checkpoint = first_checkpoint(self.params, args.get("checkpoint"))
-        if checkpoint:
-            player.restore(str(RunFolder.resolve(checkpoint)[1]))
-        override_sigma(player.model, sigma)
+        player = self.restored_player(RunFolder.resolve(checkpoint)[1] if checkpoint else None, sigma, vec_env)
         log("Started to play")
         return player.run()
 
+    def restored_player(self, checkpoint: Path | None, sigma: Any = None, vec_env: VecEnv | None = None) -> Any:
+        """A player with the policy of ``checkpoint``; None: with its initial weights."""
+        player = self.create_player(vec_env)
+        if checkpoint is not None:
+            player.restore(str(checkpoint))
+        override_sigma(player.model, sigma)
+        return player
+
     def create_player(self, vec_env: VecEnv | None = None) -> Any:
-        """A player for the loaded configuration, with fresh weights until ``restore``."""
+        """A player for the loaded configuration, with its initial weights until ``restore``."""
+        vec_env = replace(self._resolved, playing=True).make_task() if vec_env is None else vec_env
         parts = {} if vec_env is None else {"vec_env": vec_env}
         return self.player_factory.create(self.algo_name, params=self.params, **parts)
 
-    def _environments(self, args: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names that need not be registered: environments that are given are called as the author likes."""
-        return () if args.get("vec_env") is None else (str(self.params.config.get("env_name")),)
+    def _env_names(self, vec_env: VecEnv | None) -> tuple[str, ...]:
+        """The names that need no registration: of environments that are passed, and of the tree's task."""
+        return self._resolved.env_names if vec_env is None else (str(self.params.config.get("env_name")),)
 
-    def _open(self, start: Start) -> RunFolder:
-        """The run folder to resume, or a new one."""
+    def _open(self, start: Start, record: Mapping[str, Any]) -> RunFolder:
+        """Open the run folder to resume, or make a new one, and write the run's ``config.yaml``."""
         config = self.params.config
         if start.folder is not None:
-            return self._record(RunFolder.resume(start.folder.path))
-        return self._record(RunFolder.create(config.train_dir, config.name, config.full_experiment_name or ""))
-
-    def _record(self, folder: RunFolder) -> RunFolder:
-        """Leave the resolved configuration beside the run, so that its folder alone is enough to play."""
+            folder = RunFolder.resume(start.folder.path)
+        else:
+            folder = RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
         whole = folder.config_file.with_suffix(".new")
         try:
-            kept = without_start(self.run_config)
-            whole.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+            whole.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
             whole.replace(folder.config_file)
         except OSError as error:
             raise RunFolderError(f"{folder.config_file}: cannot be written ({error.strerror or error})") from None
@@ -264,7 +241,3 @@ def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
         runner.algo_observer = IsaacAlgoObserver()
     amp.register(runner)
     return runner
-
-
-def _given(args: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {name: args[name] for name in names if args.get(name) is not None}

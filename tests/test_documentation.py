@@ -50,7 +50,7 @@ def test_train_commands_are_understood(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     words = [word for word in shlex.split(command)[2:] if not word.startswith(("test=", "checkpoint="))]
-    monkeypatch.setattr(train, "launch_checked", lambda *_: None)
+    monkeypatch.setattr(train, "launch", lambda *_: None)
     monkeypatch.setattr(sweep, "_print_table", lambda runs: None)
     train.main(words)
 

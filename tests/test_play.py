@@ -9,6 +9,8 @@ from toy_env import task_params
 
 from manybody import play, train
 from manybody.config import ConfigError
+from manybody.launch.resolve import resolve_play
+from manybody.runner import build_runner
 
 pytestmark = pytest.mark.slow  # whole commands
 
@@ -197,7 +199,7 @@ WRONG = {
             "capture_video_len=3",
             "num_envs=3",
         ],
-        "max_iterations: acts while training only; leave it out to play",
+        "max_iterations: only affects training; leave it out to play",
     ),
 }
 
@@ -248,6 +250,7 @@ def test_playing_uses_the_policy_that_was_saved(at):
     from manybody.engine.run_folder import RunFolder
 
     folder, file = RunFolder.resolve("runs/old")
-    player = play.load_player(folder, file)
+    runner = build_runner()
+    player = play.load_player(runner, resolve_play(runner, str(folder.path), []))
     saved = load_checkpoint(file)["model"]
     assert all(torch.equal(value, saved[name]) for name, value in player.model.state_dict().items())

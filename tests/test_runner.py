@@ -358,7 +358,7 @@ def test_the_configuration_names_the_observer(tmp_path, name, kind):
     runner.load({"params": toy_params(algo_observer=name)})
     assert type(runner.algo_observer) is kind
     given = AlgoObserver()
-    with pytest.warns(ConfigWarning, match="algo_observer: has no effect: an observer is given to the runner"):
+    with pytest.warns(ConfigWarning, match="algo_observer: has no effect: the runner has an observer already"):
         assert load(tmp_path, given, algo_observer=name).algo_observer is given
 
 

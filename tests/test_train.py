@@ -32,7 +32,7 @@ def test_bad_checkpoints_are_refused_and_the_previous_good_one_is_offered(refuse
     assert "missing a2c_network" in refused("task=Ant", f"checkpoint={old}")  # another task's
     new.write_bytes(new.read_bytes()[:-1000])
     err = refused(*SMALL, f"checkpoint={new}")
-    assert f"{new}: file: found" in err and f"use checkpoint='{old}'" in err
+    assert f"{new}: file: got" in err and f"use checkpoint='{old}'" in err
     old.write_bytes(b"")
     assert "an empty file" in refused(*SMALL, f"checkpoint={old}")
     assert "holds no intact checkpoint" in refused(*SMALL, "checkpoint=runs/a")
@@ -126,7 +126,7 @@ def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("manybody.train.register_tree", interrupt)
+    monkeypatch.setattr("manybody.runner.Runner.load_run", interrupt)
     with pytest.raises(SystemExit) as stop:
         train.main(SMALL)
     assert stop.value.code == 130 and capsys.readouterr().err.endswith("error: interrupted\n")
@@ -164,7 +164,7 @@ def test_a_run_of_a_file_is_played_with_the_file_or_without(of_a_file, refused):
         assert result.games == 3
     assert sorted(of_a_file.path.rglob("*")) == before
     err = refused("--file", "rl.yaml", "checkpoint=runs/a", "test=True", "params.config.gamma=0.5")
-    assert "params.config.gamma: acts while training only" in err
+    assert "params.config.gamma: only affects training" in err
     assert "task=Ant: " in refused("checkpoint=runs/a", "test=True", "task=Ant")
 
 
@@ -223,7 +223,8 @@ def test_the_saved_configuration_is_the_resolved_tree(tmp_path):
 def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path, capsys, monkeypatch):
     from manybody.media import policy_video
 
-    agent = train.main([*SMALL, "experiment=a"])
+    job = train.prepare([*SMALL, "experiment=a", "video=True", "video.seconds=2.5"])
+    agent = job.start()
     before_film = []
 
     def film(player, path, seconds, camera):
@@ -232,12 +233,12 @@ def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path,
             1,
             agent.run.folder.videos,
             2.5,
-            "side",
+            None,
         )
         return path
 
     monkeypatch.setattr(policy_video, "record_video", film)
-    show_results(agent, True, 2.5, "side")
+    show_results(job.runner, job.run, agent.run.folder)
     (summary,) = before_film
     assert all(line in summary for line in ("run folder: ", "last checkpoint: ", "play it again: "))
     assert "curve.png" in summary and agent.run.folder.curve_file.is_file()
@@ -247,15 +248,16 @@ def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path,
         raise RuntimeError("no disk")
 
     monkeypatch.setattr(policy_video, "record_video", broken)
-    show_results(agent)
+    show_results(job.runner, job.run, agent.run.folder)
     assert capsys.readouterr().err == "warning: no video: RuntimeError: no disk\n"
 
 
 def test_ctrl_c_before_the_film_skips_it(tmp_path, capsys, monkeypatch):
     from manybody.media import learning_curve, policy_video
 
-    agent = train.main([*SMALL, "experiment=a"])
+    job = train.prepare([*SMALL, "experiment=a", "video=True"])
+    agent = job.start()
     monkeypatch.setattr(learning_curve, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
     monkeypatch.setattr(policy_video, "record_video", lambda *_: pytest.fail("filmed"))
-    show_results(agent)
+    show_results(job.runner, job.run, agent.run.folder)
     assert "play it again" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from manybody.cli.interrupts import ending_at_once
+from manybody.cli.interrupts import exit_on_signal
 
 USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Exits with 2 when the command or its configuration is wrong."""
     if arguments is None:
         find_modules_here()
-    with ending_at_once():
+    with exit_on_signal():
         _run(list(sys.argv[1:] if arguments is None else arguments))
 
 

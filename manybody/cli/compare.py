@@ -13,8 +13,8 @@ from manybody.config import ConfigError, Problem
 from manybody.config.files import expanded
 from manybody.engine.console import say, warn
 from manybody.engine.run_folder import RunFolder, RunFolderError
-from manybody.launch.overrides import given
-from manybody.launch.resolve import load_run, settings_of
+from manybody.launch.overrides import raw_values
+from manybody.launch.saved_run import load_saved, settings_of
 from manybody.media.learning_curve import RETURN, Metrics, plot_groups, read_metrics, series
 
 OWN = ("name", "full_experiment_name", "train_dir", "load_path", "load_checkpoint")
@@ -150,7 +150,7 @@ def table(runs: Sequence[Compared], threshold: float | None) -> list[str]:
 
 
 def _read(folder: Path) -> Compared:
-    cfg = load_run(folder)
+    cfg = load_saved(folder)
     params = settings_of(cfg)
     flat = dict(_flat({"params": params, "task": cfg.get("task") or {}}))
     own = {f"params.config.{key}" for key in OWN} | {f"params.{key}" for key in OWN}
@@ -219,7 +219,7 @@ def main(texts: Sequence[str] | None = None) -> Any:
     texts = list(sys.argv[1:] if texts is None else texts)
     with exit_codes():
         settings = [text for text in texts if "=" in text and not Path(text).exists()]
-        values = given(settings)
+        values = raw_values(settings)
         unknown = values.keys() - {"threshold", "picture"}
         problems = [Problem(key, "unknown key; expected threshold=<return> or picture=<file>") for key in unknown]
         runs = [text for text in texts if text not in settings]

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 @contextlib.contextmanager
-def ending_at_once() -> Iterator[None]:
+def exit_on_signal() -> Iterator[None]:
     """While the block runs, SIGINT and SIGTERM end the process with one line and exit code 130 or 143.
 
     An exception in the place where the signal hit could be swallowed, or leave an import half done that then fails
@@ -22,7 +22,7 @@ def ending_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, _end) for number in WORDS}
+    previous = {number: signal.signal(number, _end) for number in NAMES}
     try:
         yield
     finally:
@@ -35,5 +35,5 @@ def _end(number: int, _frame: FrameType | None) -> None:
     if restore_cursor is not None:  # the console may not have been imported yet, or not to its end
         restore_cursor()
     with contextlib.suppress(OSError):
-        os.write(2, f"error: {WORDS[signal.Signals(number)]}\n".encode())
+        os.write(2, f"error: {NAMES[signal.Signals(number)]}\n".encode())
     os._exit(128 + number)

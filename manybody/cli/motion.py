@@ -321,22 +321,27 @@ def _record(words: Sequence[str]) -> None:
         raise MotionError("OUT", f"{str(out)!r}, a file that is there", "a new name", advice)
     if not 0 < options.seconds < float("inf"):
         raise MotionError("--seconds", f"{options.seconds:g}", "a number above 0")
-    from manybody.launch.overrides import given
+    from manybody.launch.overrides import raw_values
 
-    for key, value in given([word for word in options.words if "=" in word]).items():
+    for key, value in raw_values([word for word in options.words if "=" in word]).items():
         fixed = FIXED.get(key.rpartition(".")[2])
         if fixed is not None and value.lower() != fixed:
             expected = f"{fixed.capitalize()}: one episode is played, without noise and pictures"
             raise MotionError(key, value, expected, "Leave it out.")
     say("manybody: loading ...")
     from manybody.cli.exit_codes import exit_codes
+    from manybody.launch.resolve import resolve_play
     from manybody.media.motion import record_motion
-    from manybody.play import find_run, load_player, parse
+    from manybody.play import load_player, parse
+    from manybody.runner import build_runner
 
     with exit_codes():
-        run, settings, _ = parse([word for word in options.words if word not in outs])
-        folder, checkpoint = find_run(run, settings)
-        player = load_player(folder, checkpoint, [*settings, "num_envs=1", "deterministic=True"])
+        path, overrides, file = parse([word for word in options.words if word not in outs])
+        runner = build_runner()
+        run = resolve_play(runner, path, [*overrides, "num_envs=1", "deterministic=True"], file)
+        player = load_player(runner, run)
+        checkpoint, folder = run.start
+        assert checkpoint is not None and folder is not None
         step = getattr(player.env, "dt", 0.0)
         if options.seconds < step:
             raise MotionError("--seconds", f"{options.seconds:g}", f"at least {step:.3g}, one step of the task")

@@ -1,10 +1,11 @@
 """What a wrong configuration says: every problem at once, each with its place and the way out."""
 
+import contextlib
 import difflib
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
@@ -48,6 +49,32 @@ class ConfigError(ManybodyError, ValueError):
             return f"configuration: {self.problems[0]}"
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
         return f"configuration: {len(self.problems)} problems\n{lines}"
+
+
+class Problems(list[Problem]):
+    """The problems found so far, to be raised all at once."""
+
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
+        super().__init__(problems)
+        self.aliases: dict[str, str] = {}
+        """Key path to the key that its author wrote instead."""
+
+    def add(self, path: str, message: str, location: str | None = None) -> None:
+        """Add one problem."""
+        self.append(Problem(path, message, location))
+
+    @contextlib.contextmanager
+    def collect(self) -> Iterator[None]:
+        """Add the problems of a ConfigError that the block raises; execution continues after the block."""
+        try:
+            yield
+        except ConfigError as error:
+            self += error.problems
+
+    def refuse(self) -> None:
+        """Raise ConfigError with the problems, if there are any."""
+        if self:
+            raise ConfigError(self)
 
 
 def refuse(problems: Iterable[Problem]) -> None:

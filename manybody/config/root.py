@@ -1,11 +1,11 @@
 """What stands at the root of the configuration, beside ``task`` and ``train``, and what IsaacGymEnvs has there."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from manybody.config.errors import nearest
+from manybody.config.errors import Problems, nearest, notify, shown
 from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params
 from manybody.config.section import Section
@@ -137,25 +137,28 @@ SHORT_KEYS: Mapping[str, str] = {
 """Further root keys of a command line, and where below ``params`` they stand."""
 
 
-class Answer(NamedTuple):
-    """What becomes of an IsaacGymEnvs key."""
+def report_idle_key(key: str, value: object, problems: Problems, location: str | None = None) -> bool:
+    """Handle an IsaacGymEnvs root key that has no meaning here (also ``pbt.workspace``, ``pbt/mutation``).
 
-    refused: bool
-    """It asks for something that is not there; otherwise it is without effect."""
-    why: str
-    """A sentence."""
+    Args:
+        key: as written.
+        value: a value that asks for something adds a problem, any other a warning.
+        problems: the problem is added here.
+        location: ``file:line`` of the key.
 
-
-def answer(key: str, value: object) -> Answer | None:
-    """What to say to IsaacGymEnvs' root key ``key`` (also ``pbt.workspace``, ``pbt/mutation``); None: nothing."""
+    Returns:
+        Whether ``key`` is such a key.
+    """
     root = key.replace("/", ".").partition(".")[0]
-    if root in IDLE_KEYS:
-        return Answer(False, IDLE_KEYS[root])
-    if root in ABSENT_KEYS:
-        if isinstance(value, Mapping):  # Isaac Lab's block, which is switched off by default
-            value = value.get("enabled", True)
-        return Answer(key == root and str(value).strip().lower() not in _NOTHING, ABSENT_KEYS[root])
-    return None
+    if root not in IDLE_KEYS and root not in ABSENT_KEYS:
+        return False
+    wanted = value.get("enabled", True) if isinstance(value, Mapping) else value  # Isaac Lab's block for pbt
+    if root in ABSENT_KEYS and key == root and str(wanted).strip().lower() not in _NOTHING:
+        problems.add(key, f"got {shown(value)}; {ABSENT_KEYS[root]}", location)
+    else:
+        why = IDLE_KEYS.get(root) or ABSENT_KEYS[root]
+        notify(f"{key}{f' ({location})' if location else ''}: has no effect: {why}")
+    return True
 
 
 def suggestion(key: str, roots: Iterable[str], params: str) -> str:

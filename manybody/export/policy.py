@@ -12,15 +12,12 @@ from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.config import Params
 from manybody.data.tree import leaves
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
 from manybody.envs.spaces import environment_actions, head_sizes
-from manybody.launch.resolve import is_tree
-from manybody.launch.run_tree import register_tree, task_config
-from manybody.play import configured
+from manybody.launch.resolve import ResolvedRun, resolve_play
 from manybody.runner import build_runner
 from manybody.tasks import MujocoTask, make_config, task_class
 from manybody.tasks.registration import registered_task
@@ -182,10 +179,11 @@ def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str
         ConfigError, CheckpointError: what is wrong with the configuration or the file, and what to do.
         EnvError: an environment of another library, which is asked for its spaces, cannot be made.
     """
-    folder, checkpoint = RunFolder.resolve(Path(path))
-    cfg, params = configured(folder.path, ["num_envs=1", f"rl_device={device}"])
-    env = Spaces(_env_info(cfg, params))
-    player = build_runner().player_factory.create(params.algo.name, params=params, vec_env=env)
+    checkpoint = RunFolder.resolve(Path(path))[1]
+    runner = build_runner()
+    run = resolve_play(runner, str(checkpoint), ["num_envs=1", f"rl_device={device}"])
+    env = Spaces(_env_info(run))
+    player = runner.player_factory.create(run.params.algo.name, params=run.params, vec_env=env)
     player.restore(str(checkpoint))
     return Policy(player, deterministic)
 
@@ -214,18 +212,16 @@ class Spaces(VecEnv):
         return self.reset()  # type: ignore[return-value]
 
 
-def _env_info(cfg: Mapping[str, Any], params: Params) -> dict[str, Any]:
+def _env_info(run: ResolvedRun) -> dict[str, Any]:
     """The spaces that a run was trained with. Tasks that ship know them; an environment of another kind is made."""
-    config = params.config
+    config = run.params.config
     settings = dict(config.player.env_config or config.env_config)
     name = str(config.env_name)
-    task = task_class(cfg["task_name"]) if is_tree(cfg) else registered_task(name)
+    task = registered_task(name) if run.task is None else task_class(run.cfg["task_name"])
     if task is not None and task.__module__.startswith("manybody."):
         own = {key: x for key, x in settings.items() if key not in ("seed", "sim_device", "num_threads")}
-        return _task_info(task, task_config(cfg) if is_tree(cfg) else make_config(name, own))
-    if is_tree(cfg):
-        register_tree(cfg)
-    env = create_vec_env(config.env_name, 1, **{"seed": params.seed, **settings})
+        return _task_info(task, make_config(name, own) if run.task is None else run.task)
+    env = run.make_task(1) or create_vec_env(config.env_name, 1, **{"seed": run.params.seed, **settings})
     with closing(env) if hasattr(env, "close") else nullcontext():
         return env.get_env_info()
 

@@ -1,1 +1,1 @@
-"""From a command line or a mapping to one checked configuration."""
+"""From a command line or a mapping to one resolved, validated run."""

@@ -1,4 +1,4 @@
-"""References such as ``${.name}`` in a configuration file, resolved as OmegaConf and IsaacGymEnvs do."""
+"""Resolves references such as ``${.name}`` in a configuration file, as OmegaConf and IsaacGymEnvs do."""
 
 import copy
 import re
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from manybody.config import Problem, load_yaml
-from manybody.config.errors import shown
+from manybody.config import load_yaml
+from manybody.config.errors import Problems, shown
 from manybody.config.yaml import LocatedDict
 
 CFG = Path(__file__).parents[1] / "cfg"
@@ -21,10 +21,10 @@ RESOLVERS: dict[str, Callable[..., Any]] = {
 }
 """IsaacGymEnvs' OmegaConf resolvers."""
 
-NOT_SEEN = ("defaults", "hydra", "task_name")
+HIDDEN = ("defaults", "hydra", "task_name")
 """Root keys of the Hydra tree that a file cannot refer to."""
-ELSEWHERE: Mapping[str, Any] = {"pbt": False}
-"""Root keys that IsaacGymEnvs' files refer to and that have no meaning here, with their defaults there."""
+FOREIGN_ROOT: Mapping[str, Any] = {"pbt": False}
+"""Root keys that IsaacGymEnvs' files refer to and that have no effect here, with IsaacGymEnvs' defaults."""
 
 KeyPath = tuple[Any, ...]
 
@@ -39,65 +39,63 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
-def resolved(content: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
-    """The content of an RL Games file, or of a recorded tree, with every reference replaced by its value.
+def resolve_references(content: Mapping[str, Any], root: Mapping[str, Any], problems: Problems) -> Mapping[str, Any]:
+    """Replace the references in an RL Games file, or in a tree that a run keeps, by their values.
 
-    A reference that leads out of the file (``${....num_envs}``) sees what IsaacGymEnvs has there: the root keys of a
+    A reference that leads out of the file (``${....num_envs}``) resolves as in IsaacGymEnvs: to the root keys of a
     command line, with the defaults of the Hydra tree.
 
     Args:
-        content: what the file holds; not changed.
+        content: of the file; not changed.
         root: the root keys that are set, such as ``num_envs``.
+        problems: a problem is added for each reference that has no value.
 
     Returns:
-        The content, ``content`` itself where nothing refers to anything, and a problem for each reference that has no
-        value. Lines are kept.
+        The resolved content, lines included; ``content`` itself if it has no references.
     """
     references = dict(_references(content, ()))
     if not references:
-        return content, []
+        return content
     from omegaconf.errors import OmegaConfBaseException
 
     register_resolvers()
     result, plain = copy.deepcopy(content), _plain(content)
     wrong: dict[KeyPath, str] = {}
     for path, text in references.items():
-        said = f"write a value, or add {_dotted(path)}=<value>" if text == "???" else _misspelled(text)
-        if said:
-            wrong[path] = said
+        what = f"write a value, or add {_dotted(path)}=<value>" if text == "???" else _syntax_error(text)
+        if what:
+            wrong[path] = what
             _put(plain, path, "")
-    unread: dict[KeyPath, str] = {}
+    unresolved: dict[KeyPath, str] = {}
     tree = _tree(plain, root)
     for path in references.keys() - wrong.keys():
         try:
             _put(result, path, _value(tree, path))
         except OmegaConfBaseException as error:
-            unread[path] = _explained(error, path)
-    causes = {path: said for path, said in unread.items() if not _follows(plain, root, path, unread)}
-    wrong |= causes or unread
-    problems = [
-        Problem(_dotted(path), f"got {shown(text)}; {wrong[path]}", _location(content, path))
-        for path, text in references.items()
-        if path in wrong
-    ]
-    return result, problems
+            unresolved[path] = _explained(error, path)
+    causes = {path: what for path, what in unresolved.items() if not _follows(plain, root, path, unresolved)}
+    wrong |= causes or unresolved
+    for path, text in references.items():
+        if path in wrong:
+            problems.add(_dotted(path), f"got {shown(text)}; {wrong[path]}", _location(content, path))
+    return result
 
 
 def _tree(plain: dict[str, Any], root: Mapping[str, Any]) -> Any:
-    """The content in OmegaConf's form: the recorded tree, or the file as the training file of such a tree."""
+    """The content as OmegaConf's tree: the tree that a run keeps, or the file as the training file of such a tree."""
     from omegaconf import OmegaConf
 
     if "train" in plain:
         return OmegaConf.create(plain)
-    defaults = {key: value for key, value in load_yaml(CFG / "config.yaml").items() if key not in NOT_SEEN}
-    whole = {**defaults, **ELSEWHERE, **plain, **root, "train": plain, "params": "${train.params}"}
+    defaults = {key: value for key, value in load_yaml(CFG / "config.yaml").items() if key not in HIDDEN}
+    whole = {**defaults, **FOREIGN_ROOT, **plain, **root, "train": plain, "params": "${train.params}"}
     if str(whole["num_envs"]) != "":
         whole["task"] = {"env": {"numEnvs": whole["num_envs"]}}
     return OmegaConf.create(whole).train
 
 
 def _value(node: Any, path: KeyPath) -> Any:
-    """What the reference at ``path`` stands for, as plain data. Raises OmegaConf's errors."""
+    """The value of the reference at ``path``, as plain data. Raises OmegaConf's errors."""
     from omegaconf import OmegaConf
 
     for key in path:
@@ -105,12 +103,12 @@ def _value(node: Any, path: KeyPath) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _follows(plain: dict[str, Any], root: Mapping[str, Any], path: KeyPath, unread: Mapping[KeyPath, str]) -> bool:
-    """Whether the reference at ``path`` has no value only because it leads to another that has none."""
+def _follows(plain: dict[str, Any], root: Mapping[str, Any], path: KeyPath, unresolved: Mapping[KeyPath, str]) -> bool:
+    """Whether the reference at ``path`` has no value only because it refers to another without one."""
     from omegaconf.errors import OmegaConfBaseException
 
     others = copy.deepcopy(plain)
-    for other in unread.keys() - {path}:
+    for other in unresolved.keys() - {path}:
         _put(others, other, "")
     try:
         _value(_tree(others, root), path)
@@ -119,7 +117,7 @@ def _follows(plain: dict[str, Any], root: Mapping[str, Any], path: KeyPath, unre
     return True
 
 
-def _misspelled(text: str) -> str | None:
+def _syntax_error(text: str) -> str | None:
     from omegaconf import OmegaConf
     from omegaconf.errors import GrammarParseError
 
@@ -133,16 +131,16 @@ def _misspelled(text: str) -> str | None:
 def _explained(error: Exception, path: KeyPath) -> str:
     missing = re.search(r"Interpolation key '([^']*)' not found", str(error))
     if missing is None:
-        return f"expected something that has a value: {_reason(error)}"
+        return f"expected a reference that has a value: {_reason(error)}"
     if missing[1] == "task.env.numEnvs":
         advice = "write the number of environments here, or add num_envs=<number>"
     else:
         advice = f"write the value here, or add {_dotted(path)}=<value>"
-    return f"nothing is known of '{missing[1]}'; {advice}"
+    return f"there is no '{missing[1]}'; {advice}"
 
 
 def _references(node: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Path and text of each value that refers to another."""
+    """Path and text of each reference."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from _references(value, (*path, key))
@@ -154,12 +152,12 @@ def _references(node: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 
 
 def is_reference(value: Any) -> bool:
-    """Whether ``value`` stands for another: ``${.name}``, or ``???`` for one that must be given."""
+    """Whether ``value`` is a reference: ``${.name}``, or ``???`` for a value that must be set."""
     return isinstance(value, str) and ("${" in value or value == "???")
 
 
 def _plain(node: Any) -> Any:
-    """What was read from a file in types that OmegaConf takes; everything else of a live configuration as None."""
+    """``node`` in types that OmegaConf accepts; everything else becomes None."""
     if isinstance(node, dict):
         return {key: _plain(value) for key, value in node.items()}
     if isinstance(node, list | tuple):

@@ -1,301 +1,377 @@
-"""From the words of a command line to one configuration, and everything that is wrong with it at once.
-
-A configuration is IsaacGymEnvs' Hydra tree, or the content of a plain RL Games file: one has its training settings
-under ``train.params``, the other under ``params``. Both are kept with the run, and come back from there.
-"""
+"""Resolves a command line or a mapping into one validated, frozen value: what is trained or played, and how."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from manybody.config import ConfigError, LaunchConfig, Params, Problem, load_yaml, parse_launch
-from manybody.config.errors import notify
+from manybody import tasks
+from manybody.config import ConfigError, LaunchConfig, Params, Problem, Section, dump, parse_launch
+from manybody.config.errors import Problems, shown
 from manybody.config.root import COPIES, SHORT_KEYS
-from manybody.launch.hydra_tree import (
-    GROUPS,
-    Composed,
-    collecting,
-    compose_tree,
-    import_own,
-    own_modules,
-    split,
+from manybody.config.task import TaskConfig
+from manybody.config.types import ForeignSection
+from manybody.config.yaml import unlocated
+from manybody.engine.accelerate import has_device
+from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.run_folder import RunFolder, RunFolderError
+from manybody.envs.base import VecEnv
+from manybody.envs.checks import checked
+from manybody.launch.hydra_tree import compose_tree
+from manybody.launch.interpolation import is_reference, resolve_references
+from manybody.launch.overrides import Override, parse_overrides, raw_values
+from manybody.launch.own_code import import_own
+from manybody.launch.rl_games_yaml import SHORT, compose_file, open_content
+from manybody.launch.saved_run import compose_saved, is_tree, load_saved, record_of, section_of, settings_of, without_start
+from manybody.launch.validate import (
+    Registers,
+    Start,
+    check_camera,
+    check_playing,
+    check_training,
+    first_checkpoint,
+    parse_settings,
+    parse_task,
 )
-from manybody.launch.interpolation import is_reference
-from manybody.launch.overrides import Word, Words, given, read
-from manybody.launch.rl_games_yaml import SHORT, compose_file, set_words
-from manybody.launch.run_tree import task_config
-from manybody.launch.validate import camera_problems, identity, playing_problems, training_problems
-from manybody.motion.bundled import with_absolute_paths
-from manybody.motion.errors import chosen_by
 from manybody.registry import built_in
-from manybody.runner import build_runner
 
+TASK_ENV = "rlgpu"
+"""The ``env_name`` of IsaacGymEnvs' training files: the task of the Hydra tree."""
 PLAYED = (
     *("name", "env_name", "env_config", "num_actors", "device", "player", "clip_actions", "use_action_masks"),
     *("normalize_input", "normalize_value", "zero_rnn_on_done", "mixed_precision", "train_dir"),
 )
-"""Keys of ``config`` that a player reads; the others of the library's algorithms act while training."""
+"""Keys of ``config`` that every player reads; an algorithm declares further ones."""
+SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
+DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
 
 
-def is_tree(cfg: Mapping[str, Any]) -> bool:
-    """Whether ``cfg`` is a Hydra tree; otherwise it is what an RL Games file holds."""
-    return "train" in cfg
+@dataclass(frozen=True)
+class ResolvedRun:
+    """Everything that a run is made from, resolved and validated."""
 
+    cfg: Mapping[str, Any]
+    """The resolved configuration: a Hydra tree, or the content of an RL Games file."""
+    params: Params
+    root: LaunchConfig = field(default_factory=LaunchConfig)
+    """The root settings."""
+    task: TaskConfig | None = None
+    """The task of a Hydra tree."""
+    start: Start = field(default_factory=Start)
+    playing: bool = False
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Key to value of the command line, both as typed."""
+    from_mapping: bool = False
+    """The configuration comes from Python and may hold live objects."""
 
-def settings_of(cfg: Mapping[str, Any]) -> Any:
-    """What stands under ``params``, as it was written."""
-    section = cfg["train"] if is_tree(cfg) else cfg
-    return section.get("params") if isinstance(section, Mapping) else None
+    @property
+    def env_names(self) -> tuple[str, ...]:
+        """The ``env_name`` that needs no registration."""
+        return (TASK_ENV,) if self.task is not None else ()
 
+    def make_task(self, num_envs: int | None = None) -> VecEnv | None:
+        """Make the environments of the task; None if ``env_name`` asks for other ones."""
+        config = self.params.config
+        if self.task is None or config.get("env_name") != TASK_ENV:
+            return None
+        settings = (self.playing and section_of(config, "player").get("env_config")) or config.get("env_config") or {}
+        seed = settings.get("seed", self.params.seed) or 0
+        return checked(make_task(self.cfg, self.task, num_envs or config["num_actors"], seed), TASK_ENV)
 
-def root_of(cfg: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What :func:`parse_launch` looks at: of an RL Games file, the keys that it knows."""
-    return cfg if is_tree(cfg) else {key: cfg[key] for key in LaunchConfig.model_fields if key in cfg}
+    def with_envs(self, number: int) -> "ResolvedRun":
+        """The same run with another number of environments."""
+        config, task = self.params.config, self.task
+        update = {"num_actors": number}
+        config = (
+            config.model_copy(update=update) if isinstance(config, Section) else ForeignSection({**config} | update)
+        )
+        if task is not None:
+            task = task.model_copy(update={"env": task.env.model_copy(update={"numEnvs": number})})
+        return replace(self, params=self.params.model_copy(update={"config": config}), task=task)
 
+    def record(self) -> dict[str, Any]:
+        """The content of the run's ``config.yaml``.
 
-# --- which configuration ---------------------------------------------------------------------------------------------
-
-
-def configure(words: Words, file: str | None = None, folder: Path | None = None) -> Composed:
-    """The configuration that a command line asks for.
-
-    Args:
-        words: its settings.
-        file: an RL Games file (``--file``); None: the Hydra tree.
-        folder: the run folder whose own configuration lies under the words; None: a new run.
-
-    Returns:
-        What could be put together, with all that is wrong with the words; :func:`check` looks at the result.
-    """
-    for notice in words.notices:
-        notify(notice)
-    try:
-        if folder is not None:
-            saved = load_run(folder)
-            wrong = import_own(saved)
-            composed = _under(saved, words.words, file, folder)
-            composed = composed._replace(problems=list(dict.fromkeys([*wrong, *composed.problems])))
+        A composed tree is kept as written; of everything else, the validated settings.
+        """
+        kept = record_of(self.cfg)
+        if is_tree(kept):
+            if self.from_mapping:
+                kept["train"] = {**kept["train"], "params": dump(self.params)}
         else:
-            composed = compose_file(file, words.words) if file else compose_tree(_in_full(words.words))
-    except ConfigError as error:
-        composed = Composed(None, list(error.problems))
-    homes = SHORT
-    if composed.cfg is not None and is_tree(composed.cfg):
-        homes = {key: f"train.params.{home}" for key, home in SHORT_KEYS.items()}
-    spelled = {homes[word.key]: word.key for word in words.words if word.key in homes}
-    return Composed(composed.cfg, [*words.problems, *composed.problems], {**composed.spelled, **spelled})
+            kept |= {"task_name": self.params.config.get("env_name"), "params": dump(self.params)}
+        return without_start(kept)
 
 
-def _in_full(words: Sequence[Word]) -> list[Word]:
-    """The words of a Hydra tree with short keys in full."""
-    full = []
-    for word in words:
-        key = f"train.params.{SHORT_KEYS[word.key]}" if word.key in SHORT_KEYS else word.key
-        full.append(word._replace(key=key, text=word.text.replace(word.key, key, 1)))
-    return full
+def make_task(cfg: Mapping[str, Any], task: TaskConfig, num_actors: int, seed: int = 0, **_: Any) -> VecEnv:
+    """Make the environments of the task of a Hydra tree."""
+    return tasks.make(cfg["task_name"], num_actors, "cpu", seed, task, cfg.get("num_threads") or None)
 
 
-def load_run(folder: Path) -> dict[str, Any]:
-    """The configuration that a run folder keeps.
-
-    Raises:
-        ConfigError: there is none, or it is damaged.
-    """
-    file = folder / "config.yaml"
-    if not file.is_file():
-        what = f"{file} does not exist, so it is unknown what was trained; give the whole run folder"
-        raise ConfigError([Problem("", what)])
-    cfg = load_yaml(file)
-    settings = settings_of(cfg)
-    if not isinstance(settings, dict) or not isinstance(settings.get("config"), dict):
-        raise ConfigError([Problem("params", f"missing from {file}, so it is unknown what was trained")])
-    return cfg
+# --- from a command line ---------------------------------------------------------------------------------------------
 
 
-def _under(saved: dict[str, Any], words: Sequence[Word], file: str | None, folder: Path) -> Composed:
-    """The configuration of a run under the words of a command line, which win."""
-    if is_tree(saved):
-        composed = _tree_under(saved, _in_full(words), folder)
-        wrong = [Problem("--file", f"{file}: {_another(saved, folder)}")] if file else []
-        return Composed(composed.cfg, [*wrong, *composed.problems])
-    task = settings_of(saved)["config"].get("env_name")
-    wrong = [
-        Problem(word.text, _another(saved, folder))
-        for word in words
-        if word.key in GROUPS and (word.key, word.value) != ("task", task)
-    ]
-    words = [
-        word._replace(key=word.key.removeprefix("train.")) if word.key.startswith("train.params.") else word
-        for word in words
-        if word.key not in GROUPS
-    ]
-    if not file:
-        composed = set_words({"command": [], **saved}, words)
-        return Composed(composed.cfg, [*wrong, *composed.problems])
-    began = read(saved.get("command", ())).words  # the file as it is now, under the words of the run's first command
-    fresh, composed = compose_file(file, began), compose_file(file, [*began, *words])
-    if fresh.cfg is not None and identity(fresh.cfg) != identity(saved):
-        wrong.append(Problem("--file", f"{file}: {_another(saved, folder)}"))
-    return composed._replace(problems=[*wrong, *composed.problems])
-
-
-def _tree_under(saved: dict[str, Any], words: Sequence[Word], folder: Path) -> Composed:
-    command = read(saved.get("command") or [f"task={saved.get('task_name')}"]).words
-    groups, values = split(words)
-    known = {word.text for word in command} | {f"task={saved.get('task_name')}"}
-    wrong = [Problem(word.text, _another(saved, folder)) for word in groups if word.text not in known]
-    before, after = compose_tree(command), compose_tree([*command, *values])
-    if before.cfg is None or after.cfg is None:
-        return Composed(None, [*wrong, *after.problems])
-    lasting = [word.text for word in (*command, *values) if word.key not in PASSING]
-    cfg = {**_overlaid(saved, before.cfg, after.cfg), "command": lasting}
-    return Composed(cfg, [*wrong, *after.problems])
-
-
-PASSING: Mapping[str, Any] = {"checkpoint": "", "sigma": "", "test": False}
-"""Keys about one launch alone, and what they are in the record of the run."""
-
-
-def record(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run keeps of its configuration: all but what was about this launch alone.
-
-    Files of motions and the folders of the user's modules are named by their whole paths: a run may be played from
-    another folder than it was started in.
-    """
-    kept = {**cfg, **{key: nothing for key, nothing in PASSING.items() if key in cfg}}
-    section = settings_of(kept)
-    config = section.get("config") if isinstance(section, Mapping) else None
-    names = [kept.get("task_name"), config.get("env_name") if isinstance(config, Mapping) else None]
-    kept |= own_modules(kept, [str(name) for name in names if name])
-    env = (kept.get("task") or {}).get("env") or {}
-    if "motion_file" in env:
-        with chosen_by("task.env.motion_file"):
-            kept["task"] = {**kept["task"], "env": {**env, "motion_file": with_absolute_paths(env["motion_file"])}}
-    return kept
-
-
-def _another(saved: Mapping[str, Any], folder: Path) -> str:
-    return f"{folder} is a run of {identity(saved)}; leave this out to use that run, or give another one"
-
-
-def _overlaid(saved: Any, before: Any, after: Any) -> Any:
-    """``saved`` with everything that differs between ``before`` and ``after``, and with what is newer than it."""
-    if all(isinstance(node, dict) for node in (saved, before, after)):
-        keys = {**saved, **after}
-        return {
-            key: _overlaid(saved[key], before.get(key), after.get(key)) if key in saved else after[key] for key in keys
-        }
-    return after if before != after else saved
-
-
-# --- what is wrong with it -------------------------------------------------------------------------------------------
-
-
-def check(
-    composed: Composed | Mapping[str, Any],
-    training: bool = True,
-) -> Params:
-    """Validate a whole configuration; nothing is built, nothing written.
+def resolve(runner: Registers, texts: Sequence[str], file: str | None = None) -> ResolvedRun:
+    """Resolve the command line of a training; nothing is built, nothing is written.
 
     Args:
-        composed: a configuration, or what :func:`configure` gave.
-        training: False for playing, where the rules on batch sizes and new run folders do not matter.
-
-    Returns:
-        The settings under ``params``.
+        runner: algorithms are registered with it.
+        texts: ``key=value`` overrides.
+        file: an RL Games file, instead of the Hydra tree.
 
     Raises:
         ConfigError: everything that is wrong.
     """
-    if not isinstance(composed, Composed):
-        composed = Composed(dict(composed), [])
-    cfg, problems = composed.cfg, list(composed.problems)
+    problems = Problems()
+    overrides = parse_overrides(texts, problems)
+    saved = _resumed({override.key: str(override.value) for override in overrides}.get("checkpoint"))
+    cfg = _composed(overrides, file, saved, problems)
+    return validated(runner, cfg, problems, texts)
+
+
+def _resumed(checkpoint: str | None) -> RunFolder | None:
+    """The run folder that ``checkpoint=`` names, if its configuration is kept there."""
+    with suppress(RunFolderError):  # reported with everything else
+        folder = RunFolder.open(checkpoint) if checkpoint else None
+        return folder if folder and folder.config_file.is_file() else None
+    return None
+
+
+def _composed(
+    overrides: Sequence[Override], file: str | None, saved: RunFolder | None, problems: Problems
+) -> dict[str, Any] | None:
+    """Compose from a run folder, an RL Games file or the Hydra tree, in this order; None: nothing can be composed."""
+    cfg = None
+    with problems.collect():
+        if saved is not None:
+            cfg = compose_saved(load_saved(saved.path), overrides, file, saved.path, problems)
+        else:
+            cfg = compose_file(file, overrides, problems) if file else compose_tree(overrides, problems)
+    homes = SHORT
+    if cfg is not None and is_tree(cfg):
+        homes = {key: f"train.params.{home}" for key, home in SHORT_KEYS.items()}
+    problems.aliases |= {homes[override.key]: override.key for override in overrides if override.key in homes}
+    return cfg
+
+
+def validated(
+    runner: Registers,
+    cfg: dict[str, Any] | None,
+    problems: Problems,
+    texts: Iterable[str] = (),
+    played: Start | None = None,
+) -> ResolvedRun:
+    """Validate a whole configuration.
+
+    Args:
+        runner: algorithms are registered with it.
+        cfg: a composed configuration.
+        problems: those found so far.
+        texts: the overrides in ``cfg``.
+        played: the checkpoint to play; None: training.
+
+    Raises:
+        ConfigError: everything that is wrong.
+    """
     if cfg is None:
         raise ConfigError(problems)
-    prefix = "train." if is_tree(cfg) else ""
-    with collecting(problems):
-        if is_tree(cfg):
-            task_config(cfg)
-    with collecting(problems):
-        launch = parse_launch(root_of(cfg))
-        problems += camera_problems(launch.video_camera, _task_name(cfg))
-    below: list[Problem] = []
+    unresolved = bool(problems)
+    task, root, start = None, LaunchConfig(), played or Start()
+    with problems.collect():
+        task = parse_task(cfg) if is_tree(cfg) else None
+    with problems.collect():
+        root = parse_launch(cfg if is_tree(cfg) else _known_root(cfg))
+        check_camera(root.video_camera, _task_name(cfg), problems)
+    below = Problems()
     settings: Any = settings_of(cfg)
-    with collecting(below):
-        settings = build_runner().parse({"params": settings} if settings is not None else {}, training)
+    with below.collect():
+        settings = _parsed(runner, settings, training=played is None)
     if isinstance(settings, Mapping | Params):
-        sigma, environments = cfg.get("sigma"), ["rlgpu"] if is_tree(cfg) else []
-        if training:
-            below += training_problems(settings, cfg, cfg.get("checkpoint"), sigma, environments)
+        sigma, environments = cfg.get("sigma"), [TASK_ENV] if is_tree(cfg) else []
+        if played is None:
+            start = check_training(settings, cfg, sigma, cfg.get("checkpoint"), environments, below)
         else:
-            below += playing_problems(settings, sigma, environments)
-    problems += [
-        replace(problem, path=f"{prefix}{problem.path}") if problem.path.startswith("params") else problem
-        for problem in below
-        if not (composed.problems and is_reference(_at(cfg, problem.path)))  # it is among them
-    ]
+            check_playing(settings, sigma, environments, below)
+    below = Problems(x for x in below if not (unresolved and is_reference(_at(cfg, x.path))))  # reported already
+    problems += _in_full(cfg, below)
     if problems:
-        raise ConfigError(_as_written(cfg, problems, composed.spelled))
-    return settings
+        raise ConfigError(_as_written(cfg, problems))
+    assert isinstance(settings, Params)
+    return ResolvedRun(cfg, settings, root, task, start, played is not None, raw_values(texts))
+
+
+def _parsed(runner: Registers, settings: Any, training: bool) -> Params:
+    if settings is None:
+        raise ConfigError([Problem("params", "missing; an RL Games configuration has everything below 'params'")])
+    return parse_settings(runner, settings, training)
+
+
+def _known_root(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: cfg[key] for key in LaunchConfig.model_fields if key in cfg}
 
 
 def _task_name(cfg: Mapping[str, Any]) -> str:
-    """The task of a Hydra tree, or what may be one in an RL Games file."""
-    if is_tree(cfg):
-        return str(cfg.get("task_name"))
-    settings = settings_of(cfg)
-    config = settings.get("config") if isinstance(settings, Mapping) else None
-    return str(config.get("env_name")) if isinstance(config, Mapping) else ""
+    """The task of a Hydra tree, or the name that may be a task's in an RL Games file."""
+    return str(cfg.get("task_name") if is_tree(cfg) else section_of(settings_of(cfg) or {}, "config").get("env_name"))
 
 
-def check_playable(
-    recorded: Mapping[str, Any], composed: Composed, words: Iterable[str], file: str | None
-) -> list[Problem]:
-    """A problem for each setting that differs from the run's and acts while training only.
-
-    Args:
-        recorded: the configuration of the run.
-        composed: the same under the words.
-        words: as typed.
-        file: the RL Games file that the configuration is from, if any.
-    """
-    if composed.cfg is None:
-        return []
-    prefix = "train." if is_tree(composed.cfg) else ""
-    before, after = settings_of(recorded)["config"], settings_of(composed.cfg)["config"]
-    if file:  # what was written and what was recorded of it compare only with all defaults in place
-        try:
-            both = [build_runner().parse({"params": settings_of(cfg)}, False) for cfg in (recorded, composed.cfg)]
-        except ConfigError:  # told with everything else
-            return []
-        before, after = (dict(params.config.items()) for params in both)
-    schemas: Any = build_runner().algo_factory.schemas
-    known = {key for schema in schemas.values() if schema is not None for key in schema.model_fields}
-    played = {*PLAYED, *(key for entry in built_in().values() for key in entry.played)}
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    idle = [f"{prefix}params.config.{key}" for key in changed if key in known and key not in played]
-    idle += [key for key in given(words) if key in ("capture_video_freq", "capture_video_len")]
-    what = "acts while training only; leave it out to play"
-    return [Problem(path, what) for path in idle]
+def _in_full(cfg: Mapping[str, Any], problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of the section ``params`` with their paths from the root."""
+    prefix = "train." if is_tree(cfg) else ""
+    return [replace(x, path=f"{prefix}{x.path}") if x.path.startswith("params") else x for x in problems]
 
 
-def _as_written(cfg: Mapping[str, Any], problems: Iterable[Problem], spelled: Mapping[str, str]) -> Iterable[Problem]:
-    """Each problem once, under the key that its author wrote instead of the places where its value is used."""
-    told: dict[Any, Problem] = {}
+def _as_written(cfg: Mapping[str, Any], problems: Problems) -> Iterable[Problem]:
+    """Each problem once, with the key that its author wrote instead of those that its value is copied to."""
+    written: dict[Any, Problem] = {}
     copies = COPIES if is_tree(cfg) else {}
     copied = {source for sources in copies.values() for source in sources}
     for problem in problems:
-        path = spelled.get(problem.path, problem.path)
+        path = problems.aliases.get(problem.path, problem.path)
         for source in copies.get(problem.path, ()):
             if _at(cfg, source) == _at(cfg, problem.path):
                 path = source
-        written = replace(problem, path=path)
-        told[path if path != problem.path or path in copied else problem] = written
-    return told.values()
+        key = path if path != problem.path or path in copied else problem
+        written[key] = replace(problem, path=path)
+    return written.values()
 
 
 def _at(cfg: Any, path: str) -> Any:
     for key in path.split("."):
         cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
     return cfg
+
+
+# --- playing ---------------------------------------------------------------------------------------------------------
+
+
+def resolve_play(runner: Registers, path: str | None, texts: Sequence[str], file: str | None = None) -> ResolvedRun:
+    """Resolve what to play: a run folder is enough; overrides win over its configuration.
+
+    Args:
+        runner: algorithms are registered with it.
+        path: a run folder, a checkpoint file, or None: the newest run (of the ``task`` in ``texts``).
+        texts: ``key=value`` overrides.
+        file: an RL Games file to take the configuration from.
+
+    Raises:
+        ConfigError, CheckpointError: everything that is wrong with the run or the overrides.
+    """
+    problems, raw = Problems(), raw_values(texts)
+    overrides = parse_overrides(texts, problems)
+    if file and not path:
+        path = first_checkpoint(settings_of(compose_file(file, overrides, Problems()) or {}) or {})
+    long = [raw.get(f"{prefix}params.config.train_dir") for prefix in ("", "train.")]
+    train_dir = next(filter(None, [raw.get("train_dir"), *long]), "runs")
+    try:
+        folder, checkpoint = RunFolder.resolve(path or None, train_dir, raw.get("task"))
+    except RunFolderError as error:
+        raise ConfigError([*problems, Problem("checkpoint", str(error))]) from None
+    saved = None
+    if folder.config_file.is_file() or not (file or "task" in raw):
+        with problems.collect():
+            saved = load_saved(folder.path)
+        if saved is None:
+            if not folder.config_file.is_file() and len(problems) == 1:
+                load_checkpoint(checkpoint)  # a damaged file explains more than a missing configuration
+            problems.refuse()
+    cfg = _composed(overrides, file, folder if saved is not None else None, problems)
+    if cfg is not None:
+        if saved is not None:
+            problems += unused_in_play(runner, saved, cfg, raw, file)
+        config = section_of(settings_of(cfg) or {}, "config")
+        device = config.get("device", "cpu")
+        if not raw.keys() & set(DEVICES) and isinstance(device, str) and not has_device(device):
+            config["device"] = "cpu"  # trained on a machine with a GPU, played on one without
+    run = validated(runner, cfg, problems, texts, Start(checkpoint, folder))
+    number = run.params.config.get("num_actors")
+    games = section_of(run.params.config, "player").get("games_num", 100)
+    if raw.keys() & set(SIZES) or not isinstance(number, int) or not isinstance(games, int):
+        return run
+    return run.with_envs(max(1, min(number, games)))  # one environment for each game
+
+
+def unused_in_play(
+    runner: Registers, saved: Mapping[str, Any], cfg: Mapping[str, Any], raw: Mapping[str, str], file: str | None
+) -> list[Problem]:
+    """Find the settings that differ from the run's and only affect training.
+
+    Args:
+        runner: algorithms are registered with it.
+        saved: the configuration of the run.
+        cfg: the same under the overrides.
+        raw: the overrides.
+        file: the RL Games file that ``cfg`` comes from, if any.
+    """
+    before, after = settings_of(saved)["config"], settings_of(cfg)["config"]
+    if file:  # the file and the validated settings of the run compare only with all defaults set
+        try:
+            both = [parse_settings(runner, settings_of(each), training=False) for each in (saved, cfg)]
+        except ConfigError:  # reported with everything else
+            return []
+        before, after = (dict(params.config.items()) for params in both)
+    schemas: Iterable[Any] = filter(None, runner.algo_factory.schemas.values())
+    known = {key for schema in schemas for key in schema.model_fields}
+    played = {*PLAYED, *(key for entry in built_in().values() for key in entry.played)}
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    paths = [f"params.config.{key}" for key in changed if key in known and key not in played]
+    unused = _in_full(cfg, [Problem(path, "") for path in paths])
+    unused += [Problem(key, "") for key in raw if key in ("capture_video_freq", "capture_video_len")]
+    return [replace(problem, message="only affects training; leave it out to play") for problem in unused]
+
+
+# --- from a mapping --------------------------------------------------------------------------------------------------
+
+
+def resolve_mapping(runner: Registers, content: Any, training: bool = True) -> ResolvedRun:
+    """Resolve what a script passes to ``Runner.load``; ``content`` is not changed.
+
+    Args:
+        runner: algorithms are registered with it.
+        content: ``{'params': {...}}`` as in an RL Games file, or a Hydra tree, such as the ``config.yaml`` of a run.
+        training: False for playing alone, where rules on batch sizes do not matter.
+
+    Raises:
+        ConfigError: lists everything that is wrong.
+    """
+    problems = Problems()
+    cfg: Mapping[str, Any]
+    task = None
+    if is_tree_mapping(content):
+        cfg, task = resolve_tree(content)
+    else:
+        cfg = open_content(content)
+        if not isinstance(cfg, Mapping) or "params" not in cfg:
+            what = "missing; an RL Games configuration has everything below 'params'"
+            raise ConfigError([Problem("params", what)])
+    import_own(cfg, problems)
+    problems.refuse()
+    root = LaunchConfig() if task is None else parse_launch(_known_root(cfg))
+    try:
+        params = parse_settings(runner, settings_of(cfg), training)
+    except ConfigError as error:
+        raise ConfigError(_in_full(cfg, error.problems)) from None
+    return ResolvedRun(cfg, params, root, task, playing=not training, from_mapping=True)
+
+
+def is_tree_mapping(content: Any) -> bool:
+    """Whether a mapping is a Hydra tree, and not the content of an RL Games file."""
+    return isinstance(content, Mapping) and isinstance(content.get("train"), Mapping) and "params" not in content
+
+
+def resolve_tree(content: Mapping[str, Any]) -> tuple[dict[str, Any], TaskConfig]:
+    """Resolve the references in a Hydra tree and validate its task.
+
+    Raises:
+        ConfigError: it names no task, or what is wrong with the task.
+    """
+    problems = Problems()
+    import_own(content, problems)
+    problems.refuse()
+    cfg: dict[str, Any] = unlocated(resolve_references(content, {}, problems))
+    problems.refuse()
+    for key, kind in (("task_name", str), ("task", dict)):
+        if not isinstance(cfg.get(key), kind):
+            problems.add(key, f"got {shown(cfg.get(key))}; expected the resolved tree, as in the config.yaml of a run")
+    problems.refuse()
+    return cfg, parse_task(cfg)

@@ -4,12 +4,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from manybody.config import ConfigError, Problem, dump, load_yaml
+from manybody.config import ConfigError, Problem, load_yaml
+from manybody.config.errors import Problems
 from manybody.config.files import TEMPORARY
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
@@ -17,12 +19,15 @@ from manybody.engine.checkpoint.kept import of_kind
 from manybody.engine.checkpoint.untrusted import CheckpointError
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.run_folder import RunFolder, check_name
-from manybody.launch.interpolation import resolved
-from manybody.launch.overrides import read
-from manybody.launch.resolve import check, record, settings_of
+from manybody.launch.interpolation import resolve_references
+from manybody.launch.overrides import parse_overrides
+from manybody.launch.resolve import ResolvedRun, validated
 from manybody.launch.rl_games_yaml import compose_content
+from manybody.launch.saved_run import section_of, settings_of
+from manybody.launch.validate import Start
 from manybody.play import load_player
 from manybody.registry import Layout, built_in
+from manybody.runner import Runner, build_runner
 from manybody.tasks import TASKS
 
 NO_REWARD = -1_000_000_000
@@ -45,7 +50,7 @@ def import_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[s
 
 
 def import_run(
-    path: str | os.PathLike, folder: str | os.PathLike, file: str, words: Sequence[str] = ()
+    path: str | os.PathLike, folder: str | os.PathLike, file: str, overrides: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Make a run folder of an RL Games checkpoint and its YAML file, if they fit each other; returns the state.
 
@@ -53,7 +58,7 @@ def import_run(
         path: the checkpoint.
         folder: the run folder to make.
         file: RL Games' YAML; IsaacGymEnvs' ``config.yaml`` of a run too.
-        words: ``key=value`` settings on top of it.
+        overrides: ``key=value``; they win over the file.
 
     Raises:
         CheckpointError, ConfigError, EnvError: what is wrong; nothing was written.
@@ -62,18 +67,19 @@ def import_run(
     state, folder = as_ours(path), Path(folder)
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError([Problem("OUT", f"{folder} exists; expected the name of a new run folder")])
-    config = _run_config(file, words)
-    name = config["params"]["config"]["name"]
+    runner = build_runner()
+    run, record = _resolved(runner, file, overrides)
+    name = run.params.config.name
     check_name(name, "params.config.name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = RunFolder(folder.parent / f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
         making.nn.mkdir(parents=True)
-        making.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        making.config_file.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
         checkpoint = making.nn / f"{name}.pth"
         save_checkpoint(checkpoint, of_kind("best", state))
         try:
-            player = load_player(making, checkpoint, ["num_envs=1"])
+            player = load_player(runner, replace(run, start=Start(checkpoint)).with_envs(1))
         except CheckpointError as error:
             raise CheckpointError(path, error.field, error.given, error.expected, error.advice) from None
         if hasattr(player.env, "close"):
@@ -104,40 +110,38 @@ def as_ours(path: str | os.PathLike) -> dict[str, Any]:
     return state
 
 
-def _run_config(file: str, words: Sequence[str]) -> dict[str, Any]:
-    """What the run folder keeps of an RL Games file under the words, checked as for playing."""
-    given = read(words)
-    composed = compose_content(_content(file), given.words)
-    composed.problems.extend(given.problems)
-    cfg = composed.cfg
-    assert cfg is not None
-    settings = settings_of(cfg)
-    config = settings.get("config") if isinstance(settings, dict) else None
-    device = config.get("device") if isinstance(config, dict) else None
-    if isinstance(config, dict) and isinstance(device, str) and not _known_device(device):
-        config["device"] = "cpu"  # trained on another machine; the record says so, playing falls back
-    params = dump(check(composed, training=False))
+def _resolved(runner: Runner, file: str, texts: Sequence[str]) -> tuple[ResolvedRun, dict[str, Any]]:
+    """An RL Games file under overrides, validated for playing, and the ``config.yaml`` of its run folder."""
+    problems = Problems()
+    overrides = parse_overrides(texts, problems)
+    cfg = compose_content(_content(file), overrides, problems)
+    config = section_of(settings_of(cfg or {}) or {}, "config")
+    device = config.get("device")
+    if isinstance(device, str) and not _known_device(device):
+        config["device"] = "cpu"  # trained on another machine; the record keeps its device, playing falls back
+    run = validated(runner, cfg, problems, texts, Start())
+    record = run.record()
     if device is not None:
-        params["config"]["device"] = device
-    return {**record(cfg), "task_name": params["config"]["env_name"], "params": params}
+        record["params"]["config"]["device"] = device
+    return run, record
 
 
 def _known_device(device: str) -> bool:
     try:
         return has_device(device)
     except (RuntimeError, AttributeError):
-        return True  # no device at all: told with everything else
+        return True  # not a device at all, which validation reports
 
 
 def _content(file: str) -> dict[str, Any]:
-    """What an RL Games file holds; of the ``config.yaml`` of a run of IsaacGymEnvs, the training settings."""
+    """The content of an RL Games file; of IsaacGymEnvs' ``config.yaml`` of a run, the training settings."""
     content: dict[str, Any] = load_yaml(file)
     train = content.get("train")
     if "params" in content or not isinstance(train, dict):
         return content
-    tree, problems = resolved(content, {})
-    if problems:
-        raise ConfigError(problems)
+    problems = Problems()
+    tree = resolve_references(content, {}, problems)
+    problems.refuse()
     params = tree["train"].get("params")
     task = tree.get("task_name") or (tree.get("task") or {}).get("name")
     if isinstance(params, dict) and isinstance(params.get("config"), dict) and task in TASKS:

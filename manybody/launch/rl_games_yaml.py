@@ -1,16 +1,17 @@
 """A plain RL Games file as a configuration: ``manybody train --file some_rl_games.yaml``."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from manybody.config import ConfigError, LaunchConfig, Problem, load_yaml
-from manybody.config.errors import notify, shown
-from manybody.config.root import SHORT_KEYS, answer, suggestion
+from manybody.config import LaunchConfig, load_yaml
+from manybody.config.errors import Problems, shown
+from manybody.config.root import SHORT_KEYS, report_idle_key, suggestion
 from manybody.config.yaml import LocatedDict
-from manybody.launch.hydra_tree import Composed, import_own, replace_minibatches
-from manybody.launch.interpolation import resolved
-from manybody.launch.overrides import Word
+from manybody.launch.hydra_tree import replace_minibatches
+from manybody.launch.interpolation import resolve_references
+from manybody.launch.overrides import Override
+from manybody.launch.own_code import import_own
 
 SHORT: Mapping[str, str] = {
     "num_envs": "params.config.num_actors",
@@ -21,129 +22,122 @@ SHORT: Mapping[str, str] = {
     "seed": "params.seed",
     **{key: f"params.{home}" for key, home in SHORT_KEYS.items()},
 }
-"""Keys of the command line that stand somewhere in the file."""
+"""Keys of the command line, and where the file has them."""
 
 ROOT = (
     *("import_modules", "import_path", "test", "checkpoint", "sigma", "torch_deterministic", "headless"),
     *("video", "video_seconds", "video_camera", "capture_video", "capture_video_freq", "capture_video_len"),
 )
-"""Keys of the command line that are about this launch."""
+"""Keys of the command line that concern one launch."""
 
 RECORDED = ("params", "command", "task_name")
-"""What the ``config.yaml`` of a run has at its root, too."""
+"""Further root keys of a run's ``config.yaml``."""
 
 DEFAULTS = (
-    "a list of files that Hydra puts together; a file by itself has no others. Use the configuration tree "
-    "(manybody train task=… train=…), or write out what those files hold"
+    "expected one complete file, not a list of files for Hydra. Use the configuration tree "
+    "(manybody train task=… train=…), or copy the content of those files"
 )
 
 
-def compose_file(path: str, words: Iterable[Word]) -> Composed:
-    """What an RL Games file describes, under the words of the command line."""
-    try:
-        content = load_yaml(path)
-    except ConfigError as error:
-        return Composed(None, list(error.problems))
-    return compose_content(content, words)
+def compose_file(path: str, overrides: Sequence[Override], problems: Problems) -> dict[str, Any] | None:
+    """The content of an RL Games file under overrides; None: it cannot be read."""
+    with problems.collect():
+        return compose_content(load_yaml(path), overrides, problems)
+    return None
 
 
-def compose_content(content: dict[str, Any], words: Iterable[Word]) -> Composed:
+def compose_content(
+    content: dict[str, Any], overrides: Sequence[Override], problems: Problems
+) -> dict[str, Any] | None:
     """:func:`compose_file` for a file that was read; ``content`` changes."""
-    words = list(words)
-    typed = {word.key: "" if word.removes else word.value for word in words}
-    root, problems = ({}, []) if "train" in content else root_keys(content)
-    if "defaults" in content:  # what is missing is in the other files
-        return Composed(None, problems)
-    composed = set_words({**content, "command": []}, words)
-    assert composed.cfg is not None
+    root = {} if "train" in content else move_root_keys(content, problems)
+    if "defaults" in content:  # the missing keys are in other files
+        return None
+    cfg = set_overrides({**content, "command": []}, overrides, problems)
+    typed = {override.key: "" if override.removes else override.value for override in overrides}
     outside = {**root, **{key: value for key, value in typed.items() if "." not in key}}
-    cfg, without_value = resolved(composed.cfg, outside)
-    spelled = {SHORT[key]: key for key in root if key in SHORT and SHORT[key] not in typed}
-    return Composed(dict(cfg), [*problems, *composed.problems, *without_value], spelled)
+    problems.aliases |= {SHORT[key]: key for key in root if key in SHORT and SHORT[key] not in typed}
+    return dict(resolve_references(cfg, outside, problems))
 
 
 def open_content(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a script gives to ``Runner.load``, as ``--file`` reads it: references have their values, the keys next to
-    ``params`` act. Keys that nobody knows are kept; ``content`` is not changed.
+    """Read a mapping as ``--file`` reads a file: references are resolved, and the keys next to ``params`` act.
+
+    Unknown keys are kept; ``content`` is not changed.
 
     Raises:
         ConfigError: a reference without a value, or a list of ``defaults``.
     """
     if not isinstance(content, dict) or not isinstance(content.get("params"), dict):
         return content
+    problems = Problems()
     own = copy.deepcopy(content) if content.keys() & SHORT.keys() else content
-    root, problems = root_keys(own, strangers=True)
-    opened, without_value = resolved(own, root)
-    if problems or without_value:
-        raise ConfigError([*problems, *without_value])
-    return opened
+    root = move_root_keys(own, problems, keep_unknown=True)
+    result = resolve_references(own, root, problems)
+    problems.refuse()
+    return result
 
 
-def root_keys(content: dict[str, Any], strangers: bool = False) -> tuple[dict[str, Any], list[Problem]]:
-    """Put the keys next to ``params`` where they act, in place: ``seed: 7`` is what ``seed=7`` is on a command line.
+def move_root_keys(content: dict[str, Any], problems: Problems, keep_unknown: bool = False) -> dict[str, Any]:
+    """Move the keys next to ``params`` to where they act, in place: ``seed: 7`` is ``seed=7`` on a command line.
 
     Args:
-        content: what the file holds.
-        strangers: True keeps unknown keys where they are.
+        content: of the file.
+        problems: a problem is added for each key that cannot act.
+        keep_unknown: leave unknown keys where they are, instead of adding a problem.
 
     Returns:
-        The keys that act and their values, and a problem for each key that cannot act.
+        The keys that act, and their values.
     """
     values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    read, _ = resolved(content, {})  # a reference is relative to where it is written
+    read = resolve_references(content, {}, Problems())  # a reference is relative to where it is written
     for key in [key for key in content if key not in RECORDED]:
         value, place = read[key], content.where(key) if isinstance(content, LocatedDict) else None
-        said = answer(str(key), value)
         if key == "defaults":
-            problems.append(Problem(key, f"got {shown(value)}, {DEFAULTS}", place))
+            problems.add(key, f"got {shown(value)}; {DEFAULTS}", place)
         elif key in SHORT:
             line = content.lines.get(key) if isinstance(content, LocatedDict) else None
-            _put(content, SHORT[key], value, line)
+            _set(content, SHORT[key], value, line)
             values[key] = value
             del content[key]
-        elif strangers:
+        elif keep_unknown:
             continue
         elif key == "test" and str(value).lower() not in ("false", "no", "off", "none", ""):
-            what = f"got {shown(value)}; expected False: test=True on the command line plays"
-            problems.append(Problem(key, what, place))
+            what = f"got {shown(value)}; expected False. To play, add test=True to the command line"
+            problems.add(key, what, place)
         elif key in ROOT:
             values[key] = value
-        elif said:
+        elif report_idle_key(str(key), value, problems, place):
             del content[key]
-            if said.refused:
-                problems.append(Problem(key, f"got {shown(value)}; {said.why}", place))
-            else:
-                notify(f"{key}{f' ({place})' if place else ''}: has no effect: {said.why}")
         else:
-            problems.append(Problem(str(key), _unknown(str(key)), place))
-    return values, problems
+            problems.add(str(key), _unknown(str(key)), place)
+    return values
 
 
-def set_words(cfg: dict[str, Any], words: Iterable[Word]) -> Composed:
-    """``cfg`` with every word in its place, changed in place, and what has none."""
-    problems: list[Problem] = []
+def set_overrides(cfg: dict[str, Any], overrides: Iterable[Override], problems: Problems) -> dict[str, Any]:
+    """Set every override in ``cfg``, in place; unknown keys are added to ``problems``."""
     keys = set()
-    for word in words:
-        key = SHORT.get(word.key, word.key)
+    for override in overrides:
+        key = SHORT.get(override.key, override.key)
         keys.add(key)
         if key.startswith("params."):
-            _put(cfg, key, word.value, removes=word.removes)
+            _set(cfg, key, override.value, removes=override.removes)
         elif key in ROOT:
-            cfg[key] = word.value
+            cfg[key] = override.value
         else:
-            problems.append(Problem(key, _unknown(key)))
+            problems.add(key, _unknown(key))
             continue
         if key != "checkpoint":
-            cfg["command"].append(word.text)
-        elif isinstance(cfg.get("params"), dict):  # what the file starts from gives way, to nothing too
+            cfg["command"].append(override.text)
+        elif isinstance(cfg.get("params"), dict):  # checkpoint= replaces the file's own start, even if it is empty
             cfg["params"].pop("load_checkpoint", None)
     replace_minibatches(cfg.get("params"), keys)
-    return Composed(cfg, [*import_own(cfg), *problems])
+    import_own(cfg, problems)
+    return cfg
 
 
-def _put(cfg: dict[str, Any], key: str, value: Any, line: int | None = None, removes: bool = False) -> None:
-    """Set or remove ``params.config.gamma`` in ``cfg``; ``line`` is where the file has the value."""
+def _set(cfg: dict[str, Any], key: str, value: Any, line: int | None = None, removes: bool = False) -> None:
+    """Set or remove ``params.config.gamma`` in ``cfg``; ``line`` is the value's line in the file."""
     *parents, last = key.split(".")
     block: Any = cfg
     for parent in parents:

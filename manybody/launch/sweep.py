@@ -1,16 +1,16 @@
-"""``--multirun``: one training after the other, in folders named by what differs, and a table at the end."""
+"""``--multirun``: runs one training after the other, in folders named by what differs, and prints a table."""
 
 import re
 import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
-from manybody.config import ConfigError, Params, Problem
+from manybody.config.errors import Problems
 from manybody.engine.console import say, warn
-from manybody.launch.hydra_tree import collecting
-from manybody.launch.overrides import Word, as_typed, given, jobs, read
+from manybody.launch.overrides import Override, parse_overrides, raw_values, sweep_jobs, values_as_typed
+from manybody.launch.resolve import ResolvedRun
 from manybody.runner import TrainingStopped
 
 TRAIN_DIRS = ("train_dir", "params.config.train_dir", "train.params.config.train_dir")
@@ -19,21 +19,23 @@ LONGEST = 120
 """Characters of a run's name; RunFolder allows 160 bytes."""
 
 
-class Prepared(NamedTuple):
-    """What one command line asks for, checked and ready to start."""
+class Job(Protocol):
+    """A command line, validated and ready to start."""
 
-    start: Callable[[], Any]
-    """Trains, and returns the agent; or plays."""
-    params: Params | None = None
-    """The validated settings of a training."""
+    @property
+    def run(self) -> ResolvedRun:
+        """The resolved run."""
+
+    def start(self) -> Any:
+        """Train, and return the agent; or play."""
 
 
-def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Prepared], label: str = "Ant") -> list[Any]:
+def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Job], label: str = "Ant") -> list[Any]:
     """Check every job, then train one after the other and print a table of all.
 
     Args:
         texts: the command line, with several values for some keys.
-        prepare: checks the command line of one job.
+        prepare: resolves the command line of one job.
         label: how run folders begin where no ``task`` is named.
 
     Returns:
@@ -42,76 +44,75 @@ def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Prepared]
     Raises:
         ConfigError: everything that is wrong with any job; nothing was started.
     """
-    sweep = read(texts, several=True)
-    problems = [*sweep.problems, *_experiment_problems(sweep.words)]
-    prepared: dict[str, Prepared] = {}
-    for overrides in _in_folders(sweep.words, label):  # every job is checked before the first one starts
-        with collecting(problems):
-            name = given(overrides).get("experiment") or " ".join(overrides)
-            prepared[name] = prepare(overrides)
-    if problems:
-        raise ConfigError(dict.fromkeys(problems))
-    _notice_schedule(sweep.words, prepared.values())
+    problems = Problems()
+    overrides = parse_overrides(texts, problems, sweep=True)
+    _check_experiment(overrides, problems)
+    jobs: dict[str, Job] = {}
+    for job_texts in _in_folders(overrides, label):  # every job is checked before the first one starts
+        with problems.collect():
+            jobs[raw_values(job_texts).get("experiment") or " ".join(job_texts)] = prepare(job_texts)
+    Problems(dict.fromkeys(problems)).refuse()
+    _warn_of_schedule(overrides, jobs.values())
     agents: list[Any] = []
     number = 0
     try:
-        for number, (name, job) in enumerate(prepared.items(), 1):
-            say(f"job {number} of {len(prepared)}: {name}")
+        for number, (name, job) in enumerate(jobs.items(), 1):
+            say(f"job {number} of {len(jobs)}: {name}")
             agents.append(job.start())
     except TrainingStopped as stop:
         agents.append(stop.agent)
         raise
-    finally:  # also where one of them was stopped or failed
-        _print_table(list(zip(prepared, agents, strict=False)))
-        left = list(prepared)[number:]
+    finally:  # also if a job was stopped or failed
+        _print_table(list(zip(jobs, agents, strict=False)))
+        left = list(jobs)[number:]
         if left:
             say(f"\nnot started:     {', '.join(left)}")
     return agents
 
 
-def _experiment_problems(words: Sequence[Word]) -> list[Problem]:
-    """A sweep has one name, its parent folder's; several names are for jobs that differ in nothing else."""
-    several = [word.key for word in words if word.several]
-    if "experiment" not in several or several == ["experiment"]:
-        return []
-    value = next(word.value for word in words if word.key == "experiment")
-    what = "expected one name, which the folder of all runs gets; each run is named by what differs"
-    return [Problem("experiment", f"got {value!r}; {what}")]
+def _check_experiment(overrides: Sequence[Override], problems: Problems) -> None:
+    """Several names are only for jobs that differ in nothing else: a sweep has one name, its parent folder's."""
+    several = [override.key for override in overrides if override.sweep]
+    if "experiment" in several and several != ["experiment"]:
+        value = next(override.value for override in overrides if override.key == "experiment")
+        what = "expected one name, for the folder of all runs; each run is named by what differs"
+        problems.add("experiment", f"got {value!r}; {what}")
 
 
-def _in_folders(words: Sequence[Word], label: str) -> list[list[str]]:
-    """The overrides of each job, with a run folder that is named by what differs, below one for the whole sweep.
+def _in_folders(overrides: Sequence[Override], label: str) -> list[list[str]]:
+    """The overrides of each job, with a run folder named by what differs, in one folder for the whole sweep.
 
-    Jobs that play, that resume a run, or that have names of their own are left as they are.
+    Jobs that play, that resume a run, or that have names already are not changed.
     """
-    several = [word.key for word in words if word.several]
-    plain = {word.key: word.value for word in words if not word.several}
-    combinations = jobs(words)
-    if {"test", "checkpoint"} & {word.key for word in words} or "experiment" in several or len(combinations) < 2:
+    several = [override.key for override in overrides if override.sweep]
+    plain = {override.key: override.value for override in overrides if not override.sweep}
+    combinations = sweep_jobs(overrides)
+    named = {"test", "checkpoint"} & {override.key for override in overrides} or "experiment" in several
+    if named or len(combinations) < 2:
         return combinations
     label = str(plain.get("task", label)).rpartition(":")[2]
     stem = "sweep" if "task" in several else f"{label}_sweep"
     parent = str(plain.get("experiment") or f"{stem}_{time.strftime('%d-%H-%M-%S')}")
     base = next((str(plain[key]) for key in TRAIN_DIRS if key in plain), "runs")
-    typed = {word.key: as_typed(word) for word in words if word.several}
+    typed = {override.key: values_as_typed(override) for override in overrides if override.sweep}
     short = _short_names(key for key in several if key != "task")
     names = []
-    for overrides in combinations:
-        values = given(overrides)
+    for job in combinations:
+        values = raw_values(job)
         task = values.get("task", label).rpartition(":")[2]
         parts = [f"{short[key]}={typed[key].get(values[key], values[key])}" for key in several if key != "task"]
         names.append(_file_name("_".join([task, *parts])))
-    if len(set(names)) < len(names):  # what differs is lost in characters that a file name cannot hold, or cut off
+    if len(set(names)) < len(names):  # the difference is in characters that a file name cannot hold, or cut off
         names = [f"{name}_{number}" for number, name in enumerate(names, 1)]
     placed = []
-    for name, overrides in zip(names, combinations, strict=True):
-        kept = [text for text in overrides if next(iter(given([text]))) not in ("experiment", *TRAIN_DIRS)]
+    for name, job in zip(names, combinations, strict=True):
+        kept = [text for text in job if not raw_values([text]).keys() & {"experiment", *TRAIN_DIRS}]
         placed.append([*kept, f"experiment={name}", f"train_dir={Path(base) / parent}"])
     return placed
 
 
 def _short_names(keys: Iterable[str]) -> dict[str, str]:
-    """Each key's last part, or as many of the last parts as it takes to tell the keys apart."""
+    """Each key's last part, or as many of the last parts as make it unique."""
     keys = list(keys)
     short = {}
     for key in keys:
@@ -124,14 +125,14 @@ def _short_names(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _file_name(text: str) -> str:
-    """``text`` without what a file name or a quoted override cannot hold."""
+    """``text`` without the characters that a file name or a quoted override cannot hold."""
     return re.sub(r"[^\w.,=+\-@]", "-", text)[:LONGEST].rstrip(".")
 
 
-def _notice_schedule(words: Sequence[Word], jobs: Iterable[Prepared]) -> None:
+def _warn_of_schedule(overrides: Sequence[Override], jobs: Iterable[Job]) -> None:
     """Warn where a swept learning rate is only the start of an adaptive schedule."""
-    swept = [word.key for word in words if word.several and word.key.rpartition(".")[2] == "learning_rate"]
-    adaptive = any(job.params and job.params.config.get("lr_schedule") == "adaptive" for job in jobs)
+    swept = [x.key for x in overrides if x.sweep and x.key.rpartition(".")[2] == "learning_rate"]
+    adaptive = any(not job.run.playing and job.run.params.config.get("lr_schedule") == "adaptive" for job in jobs)
     if swept and adaptive:
         key = swept[0].replace("learning_rate", "lr_schedule")
         warn(

@@ -1,38 +1,191 @@
-"""What can be known to be wrong with a run before anything is built or written."""
+"""Finds what is wrong with a run before anything is built or written."""
 
 import contextlib
 import os
 import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from manybody import tasks
 from manybody.algos.session import load_function
-from manybody.config import ConfigError, Problem, Section, load_yaml
-from manybody.config.errors import shown
+from manybody.config import ConfigError, Params, Problem, load_yaml, parse_params, parse_section, plugins
+from manybody.config.errors import Problems, shown
 from manybody.config.files import expanded
+from manybody.config.task import TaskConfig
+from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import CheckpointError, load_checkpoint
 from manybody.engine.checkpoint.values import counter
 from manybody.engine.metrics import enough_games
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type
-from manybody.tasks import task_class
+from manybody.launch.saved_run import Settings, identity, section_of
+from manybody.model_builder import ModelBuilder
+from manybody.registry import ObjectFactory
+from manybody.tasks.registration import register_tasks
 
-Settings = Mapping[str, Any] | Section
-"""What stands under ``params``, validated or as it was written: wrong values are passed over here."""
+
+class Registers(Protocol):
+    """A runner: algorithms are registered with it."""
+
+    algo_factory: ObjectFactory
 
 
 class Start(NamedTuple):
-    """Where training begins."""
+    """Where a run starts."""
 
-    checkpoint: Path | None
-    """The file to go on from; None: from scratch."""
-    folder: RunFolder | None
-    """The run folder to go on in; None: a new one."""
+    checkpoint: Path | None = None
+    """The file to load; None: from scratch."""
+    folder: RunFolder | None = None
+    """The run folder to resume or to play; None: a new one."""
+
+
+# --- sections --------------------------------------------------------------------------------------------------------
+
+
+def parse_settings(runner: Registers, settings: Any, training: bool = True) -> Params:
+    """Validate the section ``params`` with what is registered with a runner.
+
+    Args:
+        runner: modules of the user that were imported register theirs with it first.
+        settings: the section.
+        training: False for playing alone, where rules on batch sizes do not matter.
+
+    Raises:
+        ConfigError: lists everything that is wrong.
+    """
+    plugins.register_with(runner)
+    register_tasks(settings)
+    builder = ModelBuilder()
+    params = parse_params(
+        settings,
+        algorithms=runner.algo_factory.schemas,
+        networks=builder.network_factory.schemas,
+        models=builder.model_factory.schemas,
+        training=training,
+    )
+    device = params.config.get("device", "cpu")
+    if not has_device(device):
+        what = f"got {device!r}, which PyTorch cannot use on this machine; expected 'cpu'"
+        raise ConfigError([Problem("params.config.device", what)])
+    return params
+
+
+def parse_task(cfg: Mapping[str, Any]) -> TaskConfig:
+    """Validate the task of a resolved Hydra tree.
+
+    Raises:
+        ConfigError: an unknown task, or what is wrong with its settings.
+    """
+    problems = Problems()
+    device = cfg.get("sim_device", "cpu")
+    if device != "cpu":
+        problems.add("sim_device", f"got {device!r}; expected 'cpu', where physics runs (rl_device may be another)")
+    task = None
+    with problems.collect():
+        try:
+            schema = tasks.task_class(cfg["task_name"]).Config
+        except ValueError as error:
+            raise ConfigError([Problem("task_name", str(error))]) from None
+        task = parse_section(schema, cfg["task"], "task")
+    problems.refuse()
+    assert task is not None
+    return task
+
+
+def check_camera(camera: str | None, task: str, problems: Problems) -> None:
+    """Check that the model of ``task`` has the camera; nothing is checked for an environment of another kind."""
+    if camera in (None, "track"):
+        return
+    try:
+        known = tasks.task_class(task).cameras()
+    except (ValueError, AttributeError):  # no such task, or one that makes its model itself
+        return
+    if camera not in known:
+        expected = f"one of {', '.join(known)}" if known else f"none: the model of {task} has no cameras"
+        problems.add("video.camera", f"got {shown(camera)}; expected {expected}")
+
+
+# --- a run that is about to start ------------------------------------------------------------------------------------
+
+
+def check_playing(settings: Settings, sigma: Any, environments: Collection[str], problems: Problems) -> None:
+    """Find what would stop playing later; arguments as of :func:`check_training`."""
+    config = section_of(settings, "config")
+    env_name, vecenv_type = _text(config, "env_name"), _text(config, "vecenv_type")
+    if env_name is not None and env_name not in environments:
+        try:
+            check_vecenv_type(env_name, vecenv_type) if vecenv_type else check_env_name(env_name)
+        except EnvError as error:
+            key = "env_name" if str(error).startswith("env_name: ") else "vecenv_type"
+            problems.add(f"params.config.{key}", str(error).removeprefix("env_name: "))
+    if sigma not in (None, ""):
+        _check_sigma(settings, sigma, problems)
+
+
+def _check_sigma(settings: Settings, sigma: Any, problems: Problems) -> None:
+    try:
+        float(sigma)
+    except (TypeError, ValueError):
+        problems.add("sigma", f"got {shown(sigma)}; expected a number")
+        return
+    space = section_of(section_of(settings, "network"), "space")
+    fixed = section_of(space, "continuous").get("fixed_sigma")
+    if section_of(settings, "network").get("space") is not None and str(fixed).lower() != "true":
+        what = "no sigma: the network predicts its own (network.space.continuous.fixed_sigma is not true)"
+        problems.add("sigma", f"got {shown(sigma)}; expected {what}. Leave it out")
+
+
+def check_training(
+    settings: Settings, cfg: Settings, sigma: Any, checkpoint: Any, environments: Collection[str], problems: Problems
+) -> Start:
+    """Find what would stop training later.
+
+    Args:
+        settings: the section ``params``, validated or as written; wrong values are ignored here.
+        cfg: the whole configuration.
+        sigma: replaces the standard deviation of the policy, if set.
+        checkpoint: a file to start from or a run folder to resume, if set.
+        environments: names that will be known by then.
+        problems: problems are added here.
+
+    Returns:
+        Where training starts.
+    """
+    config = section_of(settings, "config")
+    check_playing(settings, sigma, environments, problems)
+    stop_fn = _text(config, "stop_fn")
+    if stop_fn is not None and ":" in stop_fn:
+        with problems.collect():
+            load_function(stop_fn)
+    start = Start()
+    with problems.collect():
+        try:
+            start = starting_point(config, first_checkpoint(settings, checkpoint))
+        except RunFolderError as error:
+            problems.add("checkpoint" if checkpoint else "params.load_path", str(error))
+    name, experiment = _text(config, "name"), _text(config, "full_experiment_name")
+    for text, key in {name: "params.config.name", experiment: "experiment"}.items():  # of equal names, once
+        try:
+            check_name(text or "run", key)
+        except RunFolderError as error:
+            problems.add("", str(error))
+            experiment = None
+    if start.checkpoint is not None:
+        with contextlib.suppress(CheckpointError):  # loading it reports everything that is wrong with it
+            problems += reached_limits(config, load_checkpoint(start.checkpoint, mapped=True), start.checkpoint)
+    if start.folder is not None:
+        _check_same_run(start.folder, cfg, problems)
+        return start
+    try:
+        RunFolder.check_new(_text(config, "train_dir") or "runs", "run", experiment or "")
+    except RunFolderError as error:
+        problems.add("", str(error))
+    return start
 
 
 def first_checkpoint(settings: Settings, checkpoint: Any = None) -> Any:
-    """The checkpoint that a run starts from: the given one, else ``load_path`` where ``load_checkpoint`` is true.
+    """The checkpoint that a run starts from: ``checkpoint``, else ``load_path`` if ``load_checkpoint`` is true.
 
     Raises:
         ConfigError: ``load_checkpoint`` is true, and there is no path.
@@ -47,87 +200,27 @@ def first_checkpoint(settings: Settings, checkpoint: Any = None) -> Any:
     return path
 
 
-def without_start(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that a run keeps: it resumes from its own checkpoints, not from the one it began with."""
-    kept = dict(cfg)
-    if isinstance(kept.get("train"), Mapping):
-        kept["train"] = without_start(kept["train"])
-    if isinstance(kept.get("params"), Mapping) and kept["params"].get("load_checkpoint"):
-        left_out = ("load_checkpoint", "load_path")
-        kept["params"] = {key: value for key, value in kept["params"].items() if key not in left_out}
-    return kept
-
-
 def starting_point(config: Settings, checkpoint: Any) -> Start:
-    """What ``checkpoint`` means to a run: a folder is gone on in, a file is the beginning of a new run.
+    """Find where training starts: a run folder is resumed in place, a checkpoint file starts a new run.
 
-    A file, too, is gone on from in its own folder where that is the run's name.
+    A file is resumed in place too if its folder has the name of the run.
 
     Raises:
-        RunFolderError: nothing is there.
+        RunFolderError: there is no checkpoint.
     """
     if not checkpoint:
-        return Start(None, None)
-    train_dir, experiment = (
-        expanded(_text(config, "train_dir") or "runs"),
-        _text(config, "full_experiment_name"),
-    )
+        return Start()
+    train_dir = expanded(_text(config, "train_dir") or "runs")
+    experiment = _text(config, "full_experiment_name")
     folder, file = RunFolder.resolve(checkpoint, train_dir)
     if Path(expanded(checkpoint)).is_dir():
         return Start(folder.newest() or file, folder)
-    its_own = experiment is not None and (Path(train_dir) / experiment).absolute() == folder.path
-    return Start(file, folder if its_own else None)
+    same = experiment is not None and (Path(train_dir) / experiment).absolute() == folder.path
+    return Start(file, folder if same else None)
 
 
-def training_problems(
-    settings: Settings, cfg: Settings, checkpoint: Any, sigma: Any, environments: Collection[str] = ()
-) -> list[Problem]:
-    """Everything that would stop this training later.
-
-    Args:
-        settings: what stands under ``params``.
-        cfg: the whole configuration that the run would keep.
-        checkpoint: a file or a run folder to go on from, if any.
-        sigma: overrides the deviation of the policy, if given.
-        environments: environment names that will be known by then.
-    """
-    config = _section(settings, "config")
-    problems = playing_problems(settings, sigma, environments)
-    stop_fn = _text(config, "stop_fn")
-    if stop_fn is not None and ":" in stop_fn:
-        try:
-            load_function(stop_fn)
-        except ConfigError as error:
-            problems += error.problems
-    start = Start(None, None)
-    try:
-        start = starting_point(config, first_checkpoint(settings, checkpoint))
-    except RunFolderError as error:
-        problems.append(Problem("checkpoint" if checkpoint else "params.load_path", str(error)))
-    except ConfigError as error:
-        problems += error.problems
-    name, experiment = _text(config, "name"), _text(config, "full_experiment_name")
-    train_dir = _text(config, "train_dir") or "runs"
-    for text, key in {name: "params.config.name", experiment: "experiment"}.items():  # of equal ones, once
-        try:
-            check_name(text or "run", key)
-        except RunFolderError as error:
-            problems.append(Problem("", str(error)))
-            experiment = None
-    if start.checkpoint is not None:
-        with contextlib.suppress(CheckpointError):  # loading it reports everything that is wrong with it
-            problems += over(config, load_checkpoint(start.checkpoint, mapped=True), start.checkpoint)
-    if start.folder is not None:
-        return [*problems, *_other_run(start.folder, cfg)]
-    try:
-        RunFolder.check_new(train_dir, "run", experiment or "")
-    except RunFolderError as error:
-        problems.append(Problem("", str(error)))
-    return problems
-
-
-def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLike) -> list[Problem]:
-    """Find the limits of a training that are reached where it would resume.
+def reached_limits(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLike) -> list[Problem]:
+    """Find the limits of training that a checkpoint has already reached.
 
     Args:
         config: the section ``params.config``.
@@ -135,10 +228,10 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
         checkpoint: the file, for messages.
 
     Returns:
-        A problem for each limit that has to be raised.
+        A problem for each of them.
 
     Raises:
-        CheckpointError: a counter of the checkpoint is no number.
+        CheckpointError: a counter of the checkpoint is not a number.
     """
     path = os.fspath(checkpoint)
     done: dict[str, tuple[float, str]] = {
@@ -159,74 +252,17 @@ def over(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLi
     return problems
 
 
-def playing_problems(settings: Settings, sigma: Any, environments: Collection[str] = ()) -> list[Problem]:
-    """Everything that would stop playing later; see :func:`training_problems`."""
-    problems = []
-    config = _section(settings, "config")
-    env_name, vecenv_type = _text(config, "env_name"), _text(config, "vecenv_type")
-    if env_name is not None and env_name not in environments:
-        try:
-            check_vecenv_type(env_name, vecenv_type) if vecenv_type else check_env_name(env_name)
-        except EnvError as error:
-            key = "env_name" if str(error).startswith("env_name: ") else "vecenv_type"
-            problems.append(Problem(f"params.config.{key}", str(error).removeprefix("env_name: ")))
-    if sigma not in (None, ""):
-        problems += _sigma_problems(settings, sigma)
-    return problems
-
-
-def camera_problems(camera: str | None, task: str) -> list[Problem]:
-    """A problem where the model of ``task`` lacks the camera that is to film it; none where nothing is known of it."""
-    if camera in (None, "track"):
-        return []
-    try:
-        known = task_class(task).cameras()
-    except (ValueError, AttributeError):  # no such task, or one that makes its model on its own
-        return []
-    if camera in known:
-        return []
-    expected = f"one of {', '.join(known)}" if known else f"none: the model of {task} has no cameras"
-    return [Problem("video.camera", f"got {shown(camera)}; expected {expected}")]
-
-
-def _sigma_problems(settings: Settings, sigma: Any) -> list[Problem]:
-    try:
-        float(sigma)
-    except (TypeError, ValueError):
-        return [Problem("sigma", f"got {shown(sigma)}; expected a number")]
-    space = _section(settings, "network").get("space")
-    fixed = _section(_section(_section(settings, "network"), "space"), "continuous").get("fixed_sigma")
-    if space is None or str(fixed).lower() == "true":
-        return []
-    what = "this network has no deviation of its own to override (network.space.continuous.fixed_sigma is not true)"
-    return [Problem("sigma", f"got {shown(sigma)}, but {what}; leave it out")]
-
-
-def identity(cfg: Settings) -> str:
-    """What a run trains on and how, in words: two runs are the same only if this is."""
-    settings = _section(cfg, "train").get("params") or cfg.get("params") or {}
-    task = f"task={cfg.get('task_name')}" if "train" in cfg else _section(settings, "config").get("env_name")
-    return f"{task} with {_section(settings, 'algo').get('name')}"
-
-
-def _other_run(folder: RunFolder, cfg: Settings) -> list[Problem]:
-    """A problem where the folder to go on in is a run of something else."""
-    with contextlib.suppress(ConfigError):  # a record that is lost or damaged is written anew
+def _check_same_run(folder: RunFolder, cfg: Settings, problems: Problems) -> None:
+    with contextlib.suppress(ConfigError):  # a record that is lost or damaged is written again
         recorded = load_yaml(folder.config_file)
         if identity(recorded) != identity(cfg):
             own = shlex.quote(f"checkpoint={folder.path}")
-            what = f"is a run of {identity(recorded)}, not of {identity(cfg)}; start a new run, or go on with its own"
-            return [Problem("checkpoint", f"{folder.path} {what} settings: manybody train {own}")]
-    return []
-
-
-def _section(settings: Settings, key: str) -> Any:
-    section = settings.get(key)
-    return section if hasattr(section, "get") else {}
+            what = f"is a run of {identity(recorded)}, not of {identity(cfg)}; start a new run, or resume this one with"
+            problems.add("checkpoint", f"{folder.path} {what} its own settings: manybody train {own}")
 
 
 def _number(value: Any) -> float | None:
-    """``value`` as a number; None for no limit, and for what is reported as wrong elsewhere."""
+    """``value`` as a number; None for no limit, and for a value that is reported as wrong elsewhere."""
     try:
         return None if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

@@ -3,7 +3,8 @@
 import pytest
 
 from manybody.config import load_yaml
-from manybody.launch.interpolation import resolved
+from manybody.config.errors import Problems
+from manybody.launch.interpolation import resolve_references
 
 TEXT = """\
 params:
@@ -28,7 +29,8 @@ def read(tmp_path):
     def read(text, **root):
         path = tmp_path / "file.yaml"
         path.write_text(text)
-        return resolved(load_yaml(path), root)
+        problems = Problems()
+        return resolve_references(load_yaml(path), root, problems), problems
 
     return read
 
@@ -70,7 +72,7 @@ def test_lines_are_kept_and_the_content_is_not_changed(read, tmp_path):
     path = tmp_path / "file.yaml"
     path.write_text(TEXT)
     before = load_yaml(path)
-    content, _ = resolved(before, {"num_envs": 1})
+    content = resolve_references(before, {"num_envs": 1}, Problems())
     assert content["params"]["config"].where("name") == f"{path}:6"
     assert before["params"]["seed"] == "${...seed}"
 
@@ -80,16 +82,16 @@ def test_lines_are_kept_and_the_content_is_not_changed(read, tmp_path):
     [
         (
             "${....task.env.numEnvs}",
-            "nothing is known of 'task.env.numEnvs'; write the number of environments",
+            "there is no 'task.env.numEnvs'; write the number of environments",
         ),
         (
             "${....task.name}",
-            "nothing is known of 'task.name'; write the value here, or add params.config.x=<value>",
+            "there is no 'task.name'; write the value here, or add params.config.x=<value>",
         ),
-        ("${.nowhere}", "nothing is known of 'nowhere'"),
-        ("${.......x}", "expected something that has a value"),
-        ("${.x}", "expected something that has a value: Recursive interpolation detected"),
-        ("${mine:1}", "expected something that has a value: Unsupported interpolation type mine"),
+        ("${.nowhere}", "there is no 'nowhere'"),
+        ("${.......x}", "expected a reference that has a value"),
+        ("${.x}", "expected a reference that has a value: Recursive interpolation detected"),
+        ("${mine:1}", "expected a reference that has a value: Unsupported interpolation type mine"),
         ("${.x", "expected a reference such as ${.name}: "),
         ("???", "write a value, or add params.config.x=<value>"),
     ],
@@ -104,7 +106,7 @@ def test_a_reference_that_leads_nowhere_is_named_once(read, value, said):
 def test_a_circle_is_named(read):
     _, problems = read("params:\n  a: ${.b}\n  b: ${.a}\n")
     assert [problem.path for problem in problems] == ["params.a", "params.b"]
-    assert all("expected something that has a value" in problem.message for problem in problems)
+    assert all("expected a reference that has a value" in problem.message for problem in problems)
 
 
 def test_a_recorded_tree_refers_to_itself(read):
@@ -114,4 +116,4 @@ def test_a_recorded_tree_refers_to_itself(read):
 
 def test_a_file_without_references_is_passed_on_as_it_is(read, tmp_path):
     content = {"params": {"config": {"name": "$x {y}"}}}
-    assert resolved(content, {})[0] is content
+    assert resolve_references(content, {}, Problems()) is content

@@ -6,10 +6,13 @@ from toy_env import toy_params
 
 from manybody import tasks
 from manybody.config import ConfigError
+from manybody.config.errors import Problems
 from manybody.launch.hydra_tree import compose
-from manybody.launch.overrides import given, read
-from manybody.launch.resolve import check_playable, configure
-from manybody.launch.validate import camera_problems
+from manybody.launch.overrides import parse_overrides, raw_values
+from manybody.launch.resolve import resolve, unused_in_play
+from manybody.launch.saved_run import compose_saved
+from manybody.launch.validate import check_camera
+from manybody.runner import build_runner
 from manybody.tasks.cartpole import Cartpole
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -125,7 +128,7 @@ WRONG = {
         ["train.params.network.mlp.units=[1"],
         ["train.params.network.mlp.units: got '[1'; expected a number, true, false"],
     ),
-    "several values": (["seed=1,2"], ["seed: got '1,2', several values; add --multirun"]),
+    "several values": (["seed=1,2"], ["seed: got '1,2'; expected one value; add --multirun"]),
     "an option": (
         ["--gpu"],
         ["--gpu: unknown option; settings are key=value without dashes, such as gpu=True"],
@@ -133,7 +136,7 @@ WRONG = {
     "sigma": (["sigma=wide"], ["sigma: got 'wide'; expected a number"]),
     "sigma without a parameter": (
         ["sigma=0.3", "experiment=sg", "train.params.network.space.continuous.fixed_sigma=False"],
-        ["sigma: got 0.3, but this network has no deviation of its own to override"],
+        ["sigma: got 0.3; expected no sigma: the network predicts its own"],
     ),
     "what is not there": (
         [
@@ -172,7 +175,7 @@ WRONG = {
             "13 problems",
             "headless: got 'maybe'; expected true or false",
             "sigma: got 'abc'; expected a number",
-            "seed: got '1,2', several values",
+            "seed: got '1,2'; expected one value",
             "run name 'a/b': a name cannot hold a path separator",
             "checkpoint: runs/none.pth: does not exist",
             "params.config.stop_fn: got 'json:stop', which names no function",
@@ -277,9 +280,13 @@ def test_compose_reports_what_hydra_refuses():
         compose(["task=Ant", "seed=${nothing}"])
 
 
+def under(saved, texts, folder):
+    """A run's configuration under overrides."""
+    return compose_saved(saved, parse_overrides(texts, Problems()), None, folder, Problems())
+
+
 def test_what_of_amp_acts_while_training_only(tmp_path):
     tree = compose(["task=HumanoidAMP"])
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(tree))
     settings = [
         *("disc_coef=3", "disc_logit_reg=1", "disc_grad_penalty=1", "disc_weight_decay=1"),
         *("amp_batch_size=4", "amp_minibatch_size=4", "amp_replay_keep_prob=0.5"),
@@ -288,18 +295,19 @@ def test_what_of_amp_acts_while_training_only(tmp_path):
     ]
     words = [f"train.params.config.{setting}" for setting in settings]
     played = ["train.params.config.normalize_amp_input=False"]
-    composed = configure(read([*words, *played]), folder=tmp_path)
-    told = {problem.path: problem.message for problem in check_playable(tree, composed, words, None)}
+    cfg = under(tree, [*words, *played], tmp_path)
+    told = {x.path: x.message for x in unused_in_play(build_runner(), tree, cfg, raw_values(words), None)}
     assert set(told) == {word.split("=")[0] for word in words}
-    assert set(told.values()) == {"acts while training only; leave it out to play"}
+    assert set(told.values()) == {"only affects training; leave it out to play"}
 
 
 def test_a_camera_of_the_model_films_by_either_name(tmp_path):
     for word in ("video.camera=track", "+video.camera=track", "video_camera=track"):
-        assert configure(read(["task=Ant", word, "video.seconds=2"])).cfg["video_camera"] == "track"
+        assert resolve(build_runner(), ["task=Ant", word, "video.seconds=2"]).root.video_camera == "track"
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({"params": toy_params()}))
-    assert configure(read(["video.camera=12"]), str(tmp_path / "a.yaml")).cfg["video_camera"] == "12"
-    assert given(["video.camera=side"]) == {"video_camera": "side"}
+    file = str(tmp_path / "a.yaml")
+    assert resolve(build_runner(), ["video.camera=12"], file).root.video_camera == "12"
+    assert raw_values(["video.camera=side"]) == {"video_camera": "side"}
 
 
 def test_an_unknown_camera_is_refused_with_those_of_the_model(refused, tmp_path, monkeypatch):
@@ -312,15 +320,16 @@ def test_an_unknown_camera_is_refused_with_those_of_the_model(refused, tmp_path,
     content = {"params": toy_params(env_name="Cartpole")}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
     assert told in refused("--file", "a.yaml", "video.camera=sid")
-    assert camera_problems("top", "Cartpole") == camera_problems("track", "Cartpole") == []
-    assert camera_problems("sid", "an environment of another library") == []
+    problems = Problems()
+    for camera, task in (("top", "Cartpole"), ("track", "Cartpole"), ("sid", "an environment of another library")):
+        check_camera(camera, task, problems)
+    assert problems == []
 
 
 def test_a_run_of_an_earlier_version_lacks_keys_and_gets_their_defaults(tmp_path):
     cfg = compose(["task=Cartpole"])
     del cfg["video_seconds"], cfg["task"]["env"]["resetDist"]
     cfg["task"]["env"]["maxEffort"] = 300.0
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(cfg))
-    played = configure(read(["seed=7"]), folder=tmp_path).cfg
+    played = under(cfg, ["seed=7"], tmp_path)
     assert (played["video_seconds"], played["task"]["env"]["resetDist"]) == (5.0, 3.0)
     assert played["task"]["env"]["maxEffort"] == 300.0  # the run's own

@@ -8,13 +8,15 @@ from toy import ToyEnv, toy_params
 
 from manybody import train
 from manybody.config import ConfigError, ConfigWarning
+from manybody.config.errors import Problems
 from manybody.engine.run_folder import RunFolder
-from manybody.launch.overrides import read
-from manybody.launch.resolve import check, configure
-from manybody.launch.rl_games_checkpoint import _run_config
+from manybody.launch.overrides import parse_overrides
+from manybody.launch.resolve import resolve
+from manybody.launch.rl_games_checkpoint import _resolved
 from manybody.launch.rl_games_yaml import compose_content
-from manybody.launch.validate import first_checkpoint, without_start
-from manybody.runner import Runner
+from manybody.launch.saved_run import compose_saved, load_saved, without_start
+from manybody.launch.validate import first_checkpoint
+from manybody.runner import Runner, build_runner
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -39,7 +41,7 @@ def content_of(path):
 
 
 def settings(path, *words):
-    return check(configure(read(words), path))
+    return resolve(build_runner(), words, path).params
 
 
 def problems(path, *words):
@@ -65,7 +67,7 @@ def test_keys_that_cannot_act_are_refused_in_one_go(file):
         "num_envs (FILE:4)",
     ]
     assert "did you mean 'seed'?" in told[0]
-    assert "test=True on the command line" in told[1]
+    assert "add test=True to the command line" in told[1]
     assert told[-1].endswith("got 'many'; expected a whole number")
 
 
@@ -73,8 +75,8 @@ def test_a_list_of_defaults_is_refused_alone(tmp_path):
     path = tmp_path / "kuka.yaml"
     path.write_text("defaults:\n  - KukaPPO\nparams:\n  config: {minibatch_size: 32768}\n")
     (told,) = problems(str(path))
-    assert told.startswith(f"defaults ({path}:1): got ['KukaPPO'], a list of files".replace(str(path), "FILE"))
-    assert "manybody train task=… train=…" in told and "write out what those files hold" in told
+    assert told.startswith(f"defaults ({path}:1): got ['KukaPPO']; expected one complete file".replace(str(path), "FILE"))
+    assert "manybody train task=… train=…" in told and "copy the content of those files" in told
 
 
 @pytest.mark.filterwarnings("ignore:wandb", "ignore:asymmetric")
@@ -86,8 +88,8 @@ def test_keys_that_ask_for_nothing_are_noticed(file, block):
 
 
 def test_keys_about_the_launch_act(file):
-    cfg = configure(read([]), file({"sigma": 0.5, "video": False})).cfg
-    assert (cfg["sigma"], cfg["video"]) == (0.5, False)
+    root = resolve(build_runner(), [], file({"sigma": 0.5, "video": False})).root
+    assert (root.sigma, root.video) == (0.5, False)
 
 
 def test_a_reference_follows_the_command_line(file):
@@ -133,11 +135,12 @@ def test_a_resumed_run_resolves_the_file_under_the_new_words(file):
     """Eight environments of eight steps are a batch of 64, sixteen one of 128."""
     path = file(config={"num_actors": "${....task.env.numEnvs}", "minibatch_size": "${.num_actors}"})
     folder = trained(path, "experiment=first", "num_envs=8").run.folder.path
-    config = check(configure(read([f"checkpoint={folder}", "num_envs=16", "max_iterations=2"]), path, folder)).config
+    config = settings(path, f"checkpoint={folder}", "num_envs=16", "max_iterations=2").config
     assert (config.num_actors, config.minibatch_size) == (16, 16)
     assert (config.full_experiment_name, config.max_epochs) == ("first", 2)
-    wrong = configure(read([f"checkpoint={folder}"]), file({"sead": 1}), folder)
-    assert [problem.path for problem in wrong.problems] == ["sead"]
+    wrong = Problems()
+    compose_saved(load_saved(folder), [], file({"sead": 1}), folder, wrong)
+    assert [problem.path for problem in wrong] == ["sead"]
 
 
 def test_the_command_line_wins_over_load_path(file):
@@ -189,14 +192,16 @@ def test_a_runner_starts_from_load_path(file):
 
 
 def test_what_a_file_holds_is_composed_without_a_file():
-    composed = compose_content({"params": {"seed": "${...seed}"}}, read(["seed=3"]).words)
-    assert (composed.cfg["params"]["seed"], composed.problems) == (3, [])
+    problems = Problems()
+    overrides = parse_overrides(["seed=3"], problems)
+    cfg = compose_content({"params": {"seed": "${...seed}"}}, overrides, problems)
+    assert (cfg["params"]["seed"], problems) == (3, [])
 
 
 def test_the_tree_starts_from_load_path_too(tmp_path):
     words = ["task=Cartpole", "train.params.load_checkpoint=True", "train.params.load_path=no.pth"]
     with pytest.raises(ConfigError, match=r"train.params.load_path: no.pth: does not exist"):
-        check(configure(read(words)))
+        resolve(build_runner(), words)
     began = {"load_checkpoint": True, "load_path": "old.pth", "seed": 1}
     assert without_start({"train": {"params": began}}) == {"train": {"params": {"seed": 1}}}
 
@@ -206,11 +211,12 @@ def test_playing_a_file_plays_its_load_path(file):
     best = first.run.folder.newest()
     trained(file(), "experiment=newer")
     run = train.prepare(["test=True"], file(load_checkpoint=True, load_path=str(best)))
-    assert best in run.start.args
+    assert run.run.start.checkpoint == best
 
 
 def test_an_imported_run_has_no_references(file):
-    config = _run_config(file({"num_envs": 4}, {"name": "${.env_name}", "full_experiment_name": "${.name}"}), [])
+    path = file({"num_envs": 4}, {"name": "${.env_name}", "full_experiment_name": "${.name}"})
+    _, config = _resolved(build_runner(), path, [])
     assert config["params"]["config"]["name"] == "toy" and config["params"]["config"]["num_actors"] == 4
 
 
@@ -221,4 +227,4 @@ def test_a_minibatch_size_on_the_command_line_replaces_the_other_of_the_file(fil
     assert settings(path).config.resolved_minibatch_size == 32
     assert settings(path, "params.config.minibatch_size=16").config.minibatch_size_per_env is None
     words = ["task=Cartpole", "num_envs=64", "train.params.config.minibatch_size=512"]
-    assert check(configure(read(words))).config.minibatch_size_per_env is None
+    assert resolve(build_runner(), words).params.config.minibatch_size_per_env is None

@@ -4,11 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from manybody import play, train
-from manybody.config import ConfigError
+from manybody import train
+from manybody.config import ConfigError, Problem
+from manybody.config.errors import Problems
 from manybody.launch import sweep
-from manybody.launch.overrides import read
-from manybody.runner import TrainingStopped
+from manybody.launch.overrides import parse_overrides
+from manybody.launch.resolve import resolve_play
+from manybody.runner import TrainingStopped, build_runner
 
 pytestmark = pytest.mark.usefixtures("quick")
 SMALL = [
@@ -17,9 +19,13 @@ SMALL = [
 ]
 
 
+def in_folders(texts, label="Ant"):
+    return sweep._in_folders(parse_overrides(texts, Problems(), sweep=True), label)
+
+
 def placed(*texts, label="Ant"):
     """Parent folder and name of each job."""
-    found = [sweep.given(job) for job in sweep._in_folders(read(texts, several=True).words, label)]
+    found = [sweep.raw_values(job) for job in in_folders(texts, label)]
     return [(job["train_dir"], job["experiment"]) for job in found]
 
 
@@ -47,10 +53,10 @@ def test_values_that_no_file_name_can_hold_still_get_folders_of_their_own():
 
 
 def test_a_name_for_each_run_is_kept_where_nothing_else_differs(refused):
-    jobs = sweep._in_folders(read(["task=Ant", "experiment=a,b"], several=True).words, "Ant")
-    assert [sweep.given(job)["experiment"] for job in jobs] == ["a", "b"]
+    jobs = in_folders(["task=Ant", "experiment=a,b"])
+    assert [sweep.raw_values(job)["experiment"] for job in jobs] == ["a", "b"]
     err = refused("--multirun", "task=Cartpole", "experiment=a,b", "seed=1,2")
-    assert "experiment: got 'a,b'; expected one name, which the folder of all runs gets" in err
+    assert "experiment: got 'a,b'; expected one name, for the folder of all runs" in err
 
 
 def test_a_sweep_ends_with_a_table_and_the_newest_of_its_runs_is_played(capsys):
@@ -65,7 +71,7 @@ def test_a_sweep_ends_with_a_table_and_the_newest_of_its_runs_is_played(capsys):
     assert "lr_schedule is 'adaptive', which changes the rate" in err
     for agent in agents:
         agent.run.folder.close()
-    assert play.find_run(None, [])[0].path == agents[1].run.folder.path
+    assert resolve_play(build_runner(), None, []).start.folder.path == agents[1].run.folder.path
 
 
 def test_without_an_adaptive_schedule_nothing_is_said(capsys):
@@ -76,10 +82,11 @@ def test_without_an_adaptive_schedule_nothing_is_said(capsys):
 
 def test_a_run_that_fails_leaves_the_table_of_those_before_it(capsys):
     def prepare(job):
-        return sweep.Prepared(fail) if "seed=2" in job else train.prepare(job)
+        prepared = train.prepare(job)
+        return SimpleNamespace(run=prepared.run, start=fail) if "seed=2" in job else prepared
 
     def fail():
-        raise ConfigError([sweep.Problem("seed", "no luck")])
+        raise ConfigError([Problem("seed", "no luck")])
 
     with pytest.raises(ConfigError, match="no luck"):
         sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2,3"], prepare)
@@ -97,8 +104,9 @@ def test_a_run_that_is_stopped_is_in_the_table(capsys):
     def stopped():
         raise TrainingStopped(agent)
 
+    job = SimpleNamespace(run=SimpleNamespace(playing=True), start=stopped)
     with pytest.raises(SystemExit):
-        sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2"], lambda job: sweep.Prepared(stopped))
+        sweep.run_sweep(["task=Cartpole", *SMALL, "seed=1,2"], lambda _: job)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3].split() == ["Cartpole_seed=1", "1.5", "1.0", "640", "1.0"]
     assert lines[-1].split() == ["not", "started:", "Cartpole_seed=2"]

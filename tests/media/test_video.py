@@ -245,10 +245,10 @@ FILM = """
 import sys
 from pathlib import Path
 import mujoco, numpy as np
-from manybody.cli.interrupts import ending_at_once
+from manybody.cli.interrupts import exit_on_signal
 from manybody.media import video
 model = mujoco.MjModel.from_xml_string(sys.argv[3])
-with ending_at_once():
+with exit_on_signal():
     getattr(video, sys.argv[1])(model, np.zeros((20_000, 7)), Path(sys.argv[2]), 30, size=(64, 48))
 """
 

@@ -4,6 +4,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from manybody.config import ConfigError
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import log, warn
-from manybody.envs.registration import use_vecenv_type
+from manybody.envs.registration import register, use_vecenv_type
+from manybody.launch.resolve import TASK_ENV, is_tree_mapping, make_task, resolve_tree
 from manybody.launch.rl_games_yaml import open_content
-from manybody.launch.run_tree import is_run_tree, register_run_tree
-from manybody.launch.validate import first_checkpoint, over
+from manybody.launch.validate import first_checkpoint, reached_limits
 
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 
@@ -67,8 +68,10 @@ class Runner:
         Raises:
             ConfigError: lists all problems of a library algorithm's settings, or the missing sections of any other.
         """
-        if is_run_tree(yaml_config):
-            yaml_config = register_run_tree(yaml_config)["train"]
+        if is_tree_mapping(yaml_config):
+            tree, task = resolve_tree(yaml_config)
+            register(TASK_ENV, partial(make_task, tree, task))
+            yaml_config = tree["train"]
         self.default_config = params_of(open_content(yaml_config))
         name = self.default_config["algo"]["name"]
         if name in BUILT_IN and self.algo_factory.builders.get(name) is BUILT_IN[name]:
@@ -165,7 +168,7 @@ class Runner:
         state = load_checkpoint(checkpoint)
         name, builders = self.algo_name, self.algo_factory.builders
         built_in = name in BUILT_IN and builders[name] is BUILT_IN[name]
-        problems = over(self.params["config"], state, checkpoint) if built_in and not critic_only else []
+        problems = reached_limits(self.params["config"], state, checkpoint) if built_in and not critic_only else []
         if problems:  # a client's own agent may count from zero
             raise ConfigError(problems)
 
