@@ -179,12 +179,12 @@ def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str
         ConfigError, CheckpointError: what is wrong with the configuration or the file, and what to do.
         EnvError: an environment of another library, which is asked for its spaces, cannot be made.
     """
-    checkpoint = RunFolder.resolve(Path(path))[1]
+    found = RunFolder.resolve(Path(path))
     runner = build_runner()
-    run = resolve_play(runner, str(checkpoint), ["num_envs=1", f"rl_device={device}"])
+    run = resolve_play(runner, None, ["num_envs=1", f"rl_device={device}"], found=found)
     env = Spaces(_env_info(run))
     player = runner.player_factory.create(run.params.algo.name, params=run.params, vec_env=env)
-    player.restore(str(checkpoint))
+    player.restore(str(found[1]))
     return Policy(player, deterministic)
 
 

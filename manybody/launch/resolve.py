@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from manybody import tasks
@@ -22,7 +23,15 @@ from manybody.launch.interpolation import is_reference, resolve_references
 from manybody.launch.overrides import Override, parse_overrides, raw_values
 from manybody.launch.own_code import import_own
 from manybody.launch.rl_games_yaml import SHORT, compose_file, open_content
-from manybody.launch.saved_run import compose_saved, is_tree, load_saved, record_of, section_of, settings_of, without_start
+from manybody.launch.saved_run import (
+    compose_saved,
+    is_tree,
+    load_saved,
+    record_of,
+    section_of,
+    settings_of,
+    without_start,
+)
 from manybody.launch.validate import (
     Registers,
     Start,
@@ -245,7 +254,13 @@ def _at(cfg: Any, path: str) -> Any:
 # --- playing ---------------------------------------------------------------------------------------------------------
 
 
-def resolve_play(runner: Registers, path: str | None, texts: Sequence[str], file: str | None = None) -> ResolvedRun:
+def resolve_play(
+    runner: Registers,
+    path: str | None,
+    texts: Sequence[str],
+    file: str | None = None,
+    found: tuple[RunFolder, Path] | None = None,
+) -> ResolvedRun:
     """Resolve what to play: a run folder is enough; overrides win over its configuration.
 
     Args:
@@ -253,6 +268,7 @@ def resolve_play(runner: Registers, path: str | None, texts: Sequence[str], file
         path: a run folder, a checkpoint file, or None: the newest run (of the ``task`` in ``texts``).
         texts: ``key=value`` overrides.
         file: an RL Games file to take the configuration from.
+        found: the run folder and the checkpoint, where they are known already.
 
     Raises:
         ConfigError, CheckpointError: everything that is wrong with the run or the overrides.
@@ -264,7 +280,7 @@ def resolve_play(runner: Registers, path: str | None, texts: Sequence[str], file
     long = [raw.get(f"{prefix}params.config.train_dir") for prefix in ("", "train.")]
     train_dir = next(filter(None, [raw.get("train_dir"), *long]), "runs")
     try:
-        folder, checkpoint = RunFolder.resolve(path or None, train_dir, raw.get("task"))
+        folder, checkpoint = found or RunFolder.resolve(path or None, train_dir, raw.get("task"))
     except RunFolderError as error:
         raise ConfigError([*problems, Problem("checkpoint", str(error))]) from None
     saved = None

@@ -237,7 +237,7 @@ def test_the_record_of_a_run_of_the_tree_loads_into_a_runner(tmp_path, monkeypat
     ours.load(load_yaml(tmp_path / "config.yaml"), training=False)
     assert ours.run_config["task_name"] == "Cartpole" and ours.run_config["train"]["params"]["seed"] == 42
     for key, value, told in (
-        ("task_name", None, "task_name: got None; expected what the config.yaml"),
+        ("task_name", None, "task_name: got None; expected the resolved tree"),
         ("sim_device", "cuda:0", "sim_device: got 'cuda:0'; expected 'cpu'"),
     ):
         with pytest.raises(ConfigError) as refused:

@@ -75,7 +75,9 @@ def test_a_list_of_defaults_is_refused_alone(tmp_path):
     path = tmp_path / "kuka.yaml"
     path.write_text("defaults:\n  - KukaPPO\nparams:\n  config: {minibatch_size: 32768}\n")
     (told,) = problems(str(path))
-    assert told.startswith(f"defaults ({path}:1): got ['KukaPPO']; expected one complete file".replace(str(path), "FILE"))
+    assert told.startswith(
+        f"defaults ({path}:1): got ['KukaPPO']; expected one complete file".replace(str(path), "FILE")
+    )
     assert "manybody train task=… train=…" in told and "copy the content of those files" in told
 
 
