@@ -78,13 +78,16 @@ class A2CNetwork(BaseNetwork):
             setattr(self, name, nn.Sequential())
         out_size = self._build_trunks(kwargs["input_shape"])
         self.value = self._build_value_layer(out_size, kwargs.get("value_size", 1))
-        self.value_act = activation(params.value_activation)
-        if params.space is not None:
-            self._build_heads(out_size, kwargs["actions_num"])
+        self.value_act = activation(self.params.value_activation)
+        self._build_heads(out_size, kwargs.get("actions_num", 0))
+        self._draw_weights()
+
+    def _draw_weights(self) -> None:
+        """Draw the initial weights of everything behind the encoders, which draw their own."""
         encoders = {trunk.encoder for trunk in self.trunks}
         for name, part in self.named_children():
             if name not in encoders:
-                initialize(part, params.mlp.initializer)
+                initialize(part, self.params.mlp.initializer)
         if self.is_continuous:
             spread = self.sigma if self.fixed_sigma else self.sigma.weight
             for weight, settings in (
@@ -148,13 +151,17 @@ class A2CNetwork(BaseNetwork):
             else:
                 rnn_input = self._mlp_width(features) + (features if rnn.concat_input else 0)
             for trunk in self.trunks:
-                with blame("rnn"):
-                    setattr(self, trunk.rnn, build_rnn(rnn.name, rnn_input, rnn.units, rnn.layers))
+                setattr(self, trunk.rnn, self._build_recurrent(rnn_input))
             for trunk in self.trunks if rnn.layer_norm else ():
                 setattr(self, trunk.layer_norm, nn.LayerNorm(rnn.units))
         for trunk in self.trunks:
             setattr(self, trunk.mlp, self._build_hidden(mlp_input))
         return recalled if rnn is not None and not rnn.before_mlp else self._mlp_width(mlp_input)
+
+    def _build_recurrent(self, input_size: int) -> nn.Module:
+        rnn = self.params.rnn
+        with blame("rnn"):
+            return build_rnn(rnn.name, input_size, rnn.units, rnn.layers)
 
     def _mlp_width(self, input_size: int) -> int:
         return self.units[-1] if self.units else input_size
@@ -170,6 +177,8 @@ class A2CNetwork(BaseNetwork):
         )
 
     def _build_heads(self, out_size: int, actions_num: int | Sequence[int]) -> None:
+        if self.params.space is None:
+            return
         if isinstance(actions_num, Sequence) != self.is_multi_discrete:
             several = isinstance(actions_num, Sequence)
             what = f"multi_discrete, for choices among {actions_num}" if several else "discrete or continuous"
@@ -214,10 +223,15 @@ class A2CNetwork(BaseNetwork):
         raw = self.sigma(features) if isinstance(self.sigma, nn.Module) else self.sigma.expand_as(mu)
         return mu, self.sigma_act(raw)
 
+    def _encode(self, trunk: Trunk, obs: Any) -> Tensor:
+        """Features (M, F) of an observation."""
+        features: Tensor = getattr(self, trunk.encoder)(obs)
+        return features
+
     def _through(self, trunk: Trunk, input_dict: Mapping[str, Any], states: States) -> tuple[Tensor, States]:
         """What one trunk gives, (M, F), and its new states."""
         rnn = self.params.rnn
-        inputs = getattr(self, trunk.encoder)(input_dict["obs"])
+        inputs = self._encode(trunk, input_dict["obs"])
         mlp = getattr(self, trunk.mlp)
         if rnn is None:
             return mlp(inputs), ()

@@ -52,7 +52,7 @@ def _create_initializer(func: Callable[..., Any], **kwargs: Any) -> Callable[[Te
 class BaseNetwork(network.BaseNetwork):
     """A network with factories of activations and initialisers, and methods that build its parts.
 
-    What they build has the parameter names of RL Games 1.6.5 and, for one seed, its initial weights.
+    What they build has the parameter names of RL Games 1.6.5.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -79,8 +79,8 @@ class BaseNetwork(network.BaseNetwork):
             if len(input_shape) != 1:
                 raise ValueError(f"input_shape: got {tuple(input_shape)}; expected (size,) without convolutions")
             return input_shape[0]
-        with torch.no_grad():  # RL Games draws here too: what is drawn after it depends on it
-            return nn.Sequential(*cnn_layers)(torch.rand(1, *input_shape)).flatten(1).shape[1]
+        with torch.no_grad():
+            return nn.Sequential(*cnn_layers)(torch.zeros(1, *input_shape)).flatten(1).shape[1]
 
     def _noisy_dense(self, inputs: int, units: int) -> nn.Module:
         return NoisyFactorizedLinear(inputs, units)

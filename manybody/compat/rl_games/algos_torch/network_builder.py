@@ -11,13 +11,7 @@ from torch import nn
 from manybody.algos import network
 from manybody.compat.networks.actor_critic import A2CNetwork
 from manybody.compat.networks.base import BaseNetwork, _create_initializer
-from manybody.compat.networks.resnet import (
-    A2CResnetNetwork,
-    Conv2dAuto,
-    ConvBlock,
-    ImpalaSequential,
-    ResidualBlock,
-)
+from manybody.compat.networks.resnet import A2CResnetNetwork
 from manybody.compat.networks.sac import DiagGaussianActor, DoubleQCritic, SACNetwork
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.d2rl import D2RLNet
@@ -31,17 +25,13 @@ __all__ = [
     "A2CBuilder",
     "A2CResnetBuilder",
     "BaseNetwork",
-    "Conv2dAuto",
-    "ConvBlock",
     "D2RLNet",
     "DefaultValue",
     "DiagGaussianActor",
     "DoubleQCritic",
     "GRUWithDones",
-    "ImpalaSequential",
     "LSTMWithDones",
     "NetworkBuilder",
-    "ResidualBlock",
     "SACBuilder",
     "SpatialSoftArgmax",
     "SquashedNormal",
