@@ -91,7 +91,7 @@ def test_every_combination_trains_and_plays(picked: dict[str, Any]) -> None:
     try:
         agent = make_agent(mapping, env)
     except ConfigError as refusal:  # an identity has no width of its own
-        assert picked["rnn"] == "identity" and "'identity' passes its input through" in str(refusal)
+        assert picked["rnn"] == "identity" and "the width of the input, for 'identity'" in str(refusal)
         return
     before = {name: value.clone() for name, value in agent.model.named_parameters()}
     agent.train()
