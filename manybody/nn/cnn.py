@@ -47,7 +47,9 @@ def pixel_centres(size: int, like: Tensor) -> Tensor:
 class CoordConv2d(nn.Conv2d):
     """A convolution with the coordinates of each pixel as inputs, from -1 to 1 (Liu et al. 2018, arXiv 1807.03247)."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: int) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+    ) -> None:
         super().__init__(in_channels + 2, out_channels, kernel_size, stride, padding)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from manybody.engine import checkpoint
 from manybody.engine.console import log, say, warn
 from manybody.functional import policy
+from manybody.nn.cnn import CoordConv2d as CoordConv2d
 
 numpy_to_torch_dtype_dict = {
     np.dtype("bool"): torch.bool,
@@ -268,37 +269,6 @@ def variance_scaling_initializer(tensor: Tensor, mode: str = "fan_in", scale: fl
         return nn.init.trunc_normal_(tensor, 0.0, math.sqrt(scale / fans[mode]), -2.0, 2.0)
 
 
-class CoordConv2d(nn.Conv2d):
-    """Convolution that also sees where it is: two channels from -1 to 1 over width and height (arXiv 1807.03247)."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(in_channels + 2, out_channels, kernel_size, stride, padding, dilation, groups, bias)
-
-    @staticmethod
-    def get_coord(x: Tensor) -> Tensor:
-        """(B, 2, H, W): the centres of the pixels of ``x`` (B, C, H, W) across and down, the image from -1 to 1."""
-        height, width = x.shape[2:]
-        down, across = (
-            (2.0 * torch.arange(size, device=x.device, dtype=x.dtype) + 1.0) / size - 1.0 for size in (height, width)
-        )
-        grid = torch.stack([across.expand(height, width), down.unsqueeze(1).expand(height, width)])
-        return grid.expand(len(x), 2, height, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, out, H', W') from (B, C, H, W)."""
-        return super().forward(torch.cat([x, self.get_coord(x)], dim=1))
-
-
 class LayerNorm2d(nn.Module):
     """RL Games' normalisation of images: one mean and deviation per channel, over the whole batch.
 
@@ -324,7 +294,7 @@ class LayerNorm2d(nn.Module):
 
 
 class IdentityRNN(nn.Module):
-    """No memory under the face of one. Raises ValueError when the two widths differ."""
+    """The interface of a recurrent layer without recurrence. Raises ValueError when the two widths differ."""
 
     def __init__(self, in_shape: Any, out_shape: Any) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from manybody.functional.policy import policy_kl
+
 
 def d_kl_discrete(p: Tensor, q: Tensor) -> Tensor:
     """(M,) KL(p || q) of categorical distributions by their log-probabilities (M, K)."""
@@ -17,7 +19,5 @@ def d_kl_discrete_list(p: Sequence[Tensor], q: Sequence[Tensor]) -> Tensor:
 
 
 def d_kl_normal(p: tuple[Tensor, Tensor], q: tuple[Tensor, Tensor]) -> Tensor:
-    """(M,) KL(p || q) of diagonal Gaussians by mean and deviation (M, A) each, summed over actions."""
-    (p_mean, p_sigma), (q_mean, q_sigma) = p, q
-    variances = (p_sigma / q_sigma).square()
-    return 0.5 * (variances + ((q_mean - p_mean) / q_sigma).square() - 1.0 - variances.log()).sum(dim=-1)
+    """(M,) KL(p || q) of diagonal Gaussians by mean and standard deviation (M, A) each, summed over actions."""
+    return policy_kl(*p, *q)
