@@ -29,8 +29,9 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
   manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
       Write a checkpoint that RL Games 1.6 can play and resume.
-  manybody tasks [my_tasks]
-      List the tasks with their sizes; also those of a module of your own.
+  manybody tasks [Ant | my_tasks | my_tasks:MyRobot]
+      List the tasks with their sizes, also those of a module of your own; or describe one task: its observations,
+      actions, reward terms and terminations.
   manybody motion info | view | convert | record ...
       Motion clips to imitate: see, convert and record them; 'manybody motion help' says more.
 
@@ -107,30 +108,37 @@ def _run(words: list[str]) -> None:
         raise SystemExit(2)
 
 
-def _tasks(modules: Sequence[str]) -> None:
-    """List the tasks, those of installed plugins and of ``modules`` (``my_tasks`` or ``my_tasks:MyRobot``) included."""
+def _tasks(names: Sequence[str]) -> None:
+    """Describe the tasks in ``names``, or list all tasks, with those of the modules in ``names`` (``my_tasks``)."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
+    from manybody.config.errors import did_you_mean
     from manybody.config.plugins import load_installed
     from manybody.engine import console
-    from manybody.tasks import TASKS, tasks_in
+    from manybody.tasks import TASKS, task_class, tasks_in
 
     load_installed()
+    names = [name.removeprefix("import_modules=").strip("[]") for name in names]
+    described = [name for name in names if name in TASKS or ":" in name]
     listed = dict(TASKS)
-    for name in modules:
-        try:
-            listed |= tasks_in(name.removeprefix("import_modules=").strip("[]"))
-        except ValueError as error:
-            console.error(f"tasks: {error}")
-            raise SystemExit(2) from None
+    screen = Console(markup=False, emoji=False)  # names are not formatted
+    try:
+        for name in described:
+            console.say(task_class(name).describe())
+        for name in names:
+            listed |= {} if name in described else tasks_in(name)
+    except ValueError as error:
+        console.error(f"tasks: {str(error).removeprefix('task: ')}{did_you_mean(name, TASKS)}")
+        raise SystemExit(2) from None
+    if described and len(described) == len(names):
+        return
     table = Table("task", "observed", "actions", "num_envs", "episode", box=box.SIMPLE_HEAD)
     for name, task in sorted(listed.items()):
         size = task.summary()
         episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
         table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
-    screen = Console(markup=False, emoji=False)  # names are not formatted
     screen.print(table)
     variants = sorted(
         file.stem for file in (Path(__file__).parents[1] / "cfg/task").glob("*.yaml") if file.stem not in TASKS

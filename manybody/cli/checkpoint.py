@@ -3,13 +3,13 @@
 What needs PyTorch is imported by the commands: help and words that are wrong do not wait for it.
 """
 
-import argparse
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from manybody.cli.parser import CommandParser
 from manybody.config.files import expanded
 from manybody.engine.console import error, say
 
@@ -26,23 +26,12 @@ EXPORT = """manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
 YAML = (".yaml", ".yml")
 
 
-class _Words(argparse.ArgumentParser):
-    """The words of one command; what is wrong with them is one line."""
-
-    def __init__(self, command: str) -> None:
-        super().__init__(prog=f"manybody {command}", add_help=False, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        error(f"{self.prog}: {message}; '{self.prog} --help' says more")
-        raise SystemExit(2)
-
-
 def import_main(words: Sequence[str]) -> None:
     """``manybody import``. Exits with 2 when the words or a file cannot be used."""
     if not words or "--help" in words:
         say(IMPORT.rstrip())
         return
-    parser = _Words("import")
+    parser = CommandParser("import")
     parser.add_argument("words", nargs="*")
     given = parser.parse_args(words).words
     settings = [word for word in given if "=" in word and not Path(word).exists()]
@@ -77,7 +66,7 @@ def export_main(words: Sequence[str]) -> None:
     if not words or "--help" in words:
         say(EXPORT.rstrip())
         return
-    parser = _Words("export")
+    parser = CommandParser("export")
     parser.add_argument("CHECKPOINT")
     parser.add_argument("OUT", nargs="?")
     parser.add_argument("--format", choices=("rl_games",), default="rl_games")
@@ -92,7 +81,7 @@ def export_main(words: Sequence[str]) -> None:
         say(f"{target}: {_described(state)}, for RL Games")
 
 
-def _check_file(parser: _Words, source: str, target: Path) -> None:
+def _check_file(parser: CommandParser, source: str, target: Path) -> None:
     """Before the work, not after it."""
     if target.suffix != ".pth":
         parser.error(f"given OUT {str(target)!r}; expected a name that ends in .pth")

@@ -9,10 +9,10 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
+from manybody.cli.parser import CommandParser
 from manybody.config.files import expanded
 from manybody.engine.console import error, say
 from manybody.motion.bundled import bundled_clips, find_motion
@@ -89,23 +89,16 @@ def _path(text: str) -> Path:
     return Path(expanded(text))
 
 
-class _Words(argparse.ArgumentParser):
-    """The words of one command; what is wrong with them is one line."""
-
-    def __init__(self, command: str) -> None:
-        super().__init__(prog=f"manybody motion {command}", add_help=False, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        error(f"{self.prog}: {message}; 'manybody motion help' says more")
-        raise SystemExit(2)
-
-    def add_file(self) -> None:
-        """The clip to read, and how."""
-        self.add_argument("FILE")
-        self.add_argument("--scale", type=float)
-        self.add_argument("--up", choices=("y", "z"))
-        self.add_argument("--joint-map", type=_path)
-        self.add_argument("--rest", type=int)
+def _parser(command: str, reads_file: bool = True) -> CommandParser:
+    """The parser of a command; most commands read a clip."""
+    parser = CommandParser(f"motion {command}", "manybody motion help")
+    if reads_file:
+        parser.add_argument("FILE")
+        parser.add_argument("--scale", type=float)
+        parser.add_argument("--up", choices=("y", "z"))
+        parser.add_argument("--joint-map", type=_path)
+        parser.add_argument("--rest", type=int)
+    return parser
 
 
 def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
@@ -140,8 +133,7 @@ def _refuse_retargeting(options: argparse.Namespace, given: str) -> None:
 
 
 def _info(words: Sequence[str]) -> None:
-    parser = _Words("info")
-    parser.add_file()
+    parser = _parser("info")
     options = parser.parse_args(words)
     path, clip = _read(options)
     steps = np.linalg.norm(np.diff(clip.root_translation[:, :2], axis=0), axis=1)
@@ -209,8 +201,7 @@ def _soles(clip: Clip) -> str:
 
 
 def _view(words: Sequence[str]) -> None:
-    parser = _Words("view")
-    parser.add_file()
+    parser = _parser("view")
     parser.add_argument("--out", type=_path)
     parser.add_argument("--frames", type=int)
     options = parser.parse_args(words)
@@ -240,8 +231,7 @@ def _view(words: Sequence[str]) -> None:
 
 
 def _convert(words: Sequence[str]) -> None:
-    parser = _Words("convert")
-    parser.add_file()
+    parser = _parser("convert")
     parser.add_argument("OUT", type=_path)
     parser.add_argument("--as-is", action="store_true")
     parser.add_argument("--ground", action="store_true")
@@ -306,7 +296,7 @@ def _save(path: Path, clip: Clip) -> None:
 
 
 def _record(words: Sequence[str]) -> None:
-    parser = _Words("record")
+    parser = _parser("record", reads_file=False)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--licence")

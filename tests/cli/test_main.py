@@ -233,6 +233,22 @@ def test_tasks_are_listed_with_their_sizes(capsys):
     assert sizes | {"Ant": ["60", "8"], "Cartpole": ["4", "1"], "Humanoid": ["108", "21"]} == sizes
 
 
+def test_a_task_is_described_by_its_name(capsys):
+    cli.main(["tasks", "Ant"])
+    described = capsys.readouterr().out
+    assert "HumanoidAMPHands" not in described
+    for text in ("Ant", "60", "reward"):
+        assert text in described
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["tasks", "Antt"])
+    assert stop.value.code == 2 and "did you mean 'Ant'?" in capsys.readouterr().err
+
+
+def test_python_m_manybody_is_the_command(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "manybody", "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout)
+
+
 def test_names_of_tasks_are_not_formatted(capsys, monkeypatch):
     from manybody import tasks
 
