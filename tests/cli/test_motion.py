@@ -245,7 +245,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
         (["inof"], "manybody motion: no command 'inof'; expected info, view, convert or record"),
         (
             ["info"],
-            "manybody motion info: the following arguments are required: FILE; 'manybody motion help'",
+            "manybody motion info: the following arguments are required: FILE; see 'manybody motion help'",
         ),
         (
             ["info", "wlak"],
