@@ -53,7 +53,8 @@ def test_the_arm_of_the_custom_task_learns_to_reach(tmp_path):
     assert agent.run.mean_reward > 32.0
     assert agent.run.folder.newest().is_file()
     first, *_, last = map(json.loads, agent.run.folder.metrics_file.read_text().splitlines())
-    assert {"distance/frame", "Episode/reward_effort", "unstable_envs/frame"} <= set(first)
+    assert {"distance/frame", "unstable_envs/frame"} <= set(first)
+    assert last["Episode/reward_near"] > 0 > last["Episode/reward_effort"]
     # Episodes last 100 steps, an epoch 20: none has ended in the first. They end nearer than they are on average.
     assert "Episode/final_distance" not in first and 0 < last["Episode/final_distance"] < last["distance/frame"]
 
