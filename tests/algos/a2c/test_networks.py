@@ -57,6 +57,7 @@ OBSERVATIONS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(
     space=st.sampled_from([*SPACES, None]),
