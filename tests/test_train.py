@@ -12,9 +12,7 @@ from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder
 from manybody.train import show_results
 
-pytestmark = pytest.mark.slow  # whole commands
-
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = [pytest.mark.usefixtures("quick"), pytest.mark.slow]  # whole commands
 SMALL = [
     *("task=Cartpole", "num_envs=64", "max_iterations=1", "train.params.torch_threads=1"),
     *("train.params.config.minibatch_size=512", "train.params.config.mini_epochs=2"),
