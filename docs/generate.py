@@ -84,7 +84,7 @@ INTRODUCTION = """# Configuration
 This page is written by `python docs/generate.py` from the models in `manybody/config/`; a test keeps it up to date.
 
 A run is described by three things: the keys of the launch (`manybody train task=Ant num_envs=1024`), the task's
-section (`task.env.episodeLength=500`) and what stands below `params` in a training file
+section (`task.env.episodeLength=500`) and the section `params` of a training file
 (`train.params.config.learning_rate=1e-3`). The files are in `manybody/cfg/`. A plain RL Games file
 (`manybody train --file some.yaml`) has `params` alone.
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 from manybody.algos.session import Session
 from manybody.algos.spaces import observation_shape
 from manybody.config import ConfigError, Params, Problem
+from manybody.config.params import require_schema
 from manybody.config.tables import table
 from manybody.data.tree import tree_map
 from manybody.engine.checkpoint import (
@@ -96,10 +97,12 @@ class EnvAlgorithm(BaseAlgorithm):
         params: the validated configuration.
         vec_env: environments to use; by default those that ``config.env_name`` names.
         observer: receives the events of training.
+        folder: makes the run folder, at the end of the constructor. None: nothing is written.
+        checkpoint: the file to resume from.
 
     Raises:
         EnvError: unknown environment.
-        ConfigError: its size is not ``num_actors``.
+        ConfigError: its size is not ``num_actors``, or no schema has validated the settings.
     """
 
     PARAMS: ClassVar[dict[str, str]] = {}
@@ -115,9 +118,13 @@ class EnvAlgorithm(BaseAlgorithm):
         *,
         vec_env: VecEnv | None = None,
         observer: AlgoObserver | None = None,
+        folder: Callable[[], RunFolder] | None = None,
+        checkpoint: str | None = None,
     ) -> None:
+        require_schema(params, type(self))
         self.params = params
         self.config = config = params.config
+        self._folder, self._checkpoint = folder, checkpoint
         self.base_name = base_name
         self.name: str = config.name
         self.ppo_device = torch.device(config.device)
@@ -192,20 +199,17 @@ class EnvAlgorithm(BaseAlgorithm):
             **{f"rewards{head}": value for head, value in enumerate(rewards[1:], 1)},
         }
 
-    def open_run(self, folder: Callable[[], RunFolder] | None, checkpoint: str | None) -> None:
-        """Finish the constructor of an agent: resume from ``checkpoint``, if any, and open the run.
-
-        Args:
-            folder: makes the run folder, after the checkpoint was found to fit. None: nothing is written.
-            checkpoint: the file to resume from.
+    def open_run(self) -> None:
+        """Finish the constructor of an agent: open the run, after the checkpoint, if any, was found to fit.
 
         Raises:
             CheckpointError: what is wrong with the checkpoint; no run folder was made.
         """
+        checkpoint = self._checkpoint
         state = load_checkpoint(checkpoint) if checkpoint else None
         if state is not None:
             self.check(state, str(checkpoint))
-        self.run = Session(self, folder)
+        self.run = Session(self, self._folder)
         if state is None:
             self.choose_precision({})
         self.algo_observer.after_init(self)

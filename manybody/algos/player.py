@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from manybody.config import Params
+from manybody.config.params import require_schema
 from manybody.data.tree import tree_map
 from manybody.engine.console import say
 from manybody.engine.play_guard import PlayGuard, left_out_text
@@ -16,7 +17,7 @@ from manybody.envs.registration import create_vec_env
 
 
 class PlayResult(NamedTuple):
-    """What playing measured, over all finished games that hold finite values alone."""
+    """What playing measured, over all finished games without non-finite values."""
 
     games: int
     mean_reward: float
@@ -36,6 +37,7 @@ class BasePlayer(ABC):
     """
 
     def __init__(self, params: Params, *, vec_env: VecEnv | None = None) -> None:
+        require_schema(params, type(self))
         self.params = params
         self.config = config = params.config
         self.player_config = config.player

@@ -47,7 +47,7 @@ def import_main(words: Sequence[str]) -> None:
     if not configs:
         _check_file(parser, checkpoint, target)
     elif target.suffix == ".pth":
-        parser.error(f"given OUT {str(target)!r} and a configuration; expected the name of a run folder")
+        parser.error(f"OUT: got {str(target)!r} and a configuration; expected the name of a run folder")
     from manybody.launch.rl_games_checkpoint import import_checkpoint, import_run
 
     shown, start = shlex.quote(str(target)), shlex.quote(f"checkpoint={target}")
@@ -84,12 +84,12 @@ def export_main(words: Sequence[str]) -> None:
 def _check_file(parser: CommandParser, source: str, target: Path) -> None:
     """Before the work, not after it."""
     if target.suffix != ".pth":
-        parser.error(f"given OUT {str(target)!r}; expected a name that ends in .pth")
+        parser.error(f"OUT: got {str(target)!r}; expected a name that ends in .pth")
     if target.exists() and Path(source).exists() and target.samefile(source):
-        parser.error(f"given OUT {str(target)!r}, which is the file to read; expected another name")
+        parser.error(f"OUT: got {str(target)!r}, which is the file to read; expected another name")
     if target.is_dir() or not target.absolute().parent.is_dir():
         what = "is a folder" if target.is_dir() else "is in a folder that does not exist"
-        parser.error(f"given OUT {str(target)!r}, which {what}; expected the name of a file to write")
+        parser.error(f"OUT: got {str(target)!r}, which {what}; expected the name of a file to write")
 
 
 @contextmanager

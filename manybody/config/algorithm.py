@@ -1,4 +1,4 @@
-"""What stands under ``params.config`` whatever the algorithm: RL Games' keys, with the defaults of 1.6.5.
+"""Settings in ``params.config`` that every algorithm shares: RL Games' keys, with the defaults of 1.6.5.
 
 Two defaults differ, each because the original is listed as a defect: ``torch_compile`` is off, and ``device``
 (one setting for training and playing) is ``cpu``. ``player.games_num`` is 100 instead of 10⁹. The keys marked
@@ -124,7 +124,7 @@ class AlgorithmConfig(Section):
     algo_observer: Annotated[
         Literal["default", "isaac", "DefaultAlgoObserver", "IsaacAlgoObserver"] | None, NoneWord
     ] = None
-    """What the run reports of the environment's extras, where no observer is given to ``Runner``: ``default``, the
+    """What the run reports of the environment's extras, if ``Runner`` gets no observer: ``default``, the
     mean of ``scores``; ``isaac``, ``episode`` and all scalars. None: ``isaac`` on the command line, ``default`` in
     ``Runner``."""
     num_actors: Count

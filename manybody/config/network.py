@@ -1,4 +1,4 @@
-"""What stands under ``params.network`` for the networks ``actor_critic`` and ``resnet_actor_critic``."""
+"""Settings in ``params.network`` of the networks ``actor_critic`` and ``resnet_actor_critic``."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -245,7 +245,7 @@ class _TrunkConfig(Section):
     separate: Flag = False
     """True: actor and critic have layers of their own; False: they share them."""
     central_value: Flag = False
-    """True: the network only predicts values. It stands in ``central_value_config.network`` and has no ``space``."""
+    """True: the network only predicts values. It belongs in ``central_value_config.network`` and has no ``space``."""
     normalization: Annotated[Literal["layer_norm", "batch_norm"] | None, NoneWord] = None
     """Normalisation after each hidden layer and each convolution."""
     value_activation: Activation = "None"

@@ -1,4 +1,4 @@
-"""What stands under ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
+"""The section ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
@@ -10,7 +10,7 @@ from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, 
 from manybody.config.legacy import LSTM_MODELS, NOT_YET
 from manybody.config.section import Section
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
-from manybody.config.validator import Gate
+from manybody.config.validator import Validator
 from manybody.registry import built_in, provided_models, provided_networks
 
 Schemas = Mapping[str, type[Section] | None]
@@ -72,7 +72,7 @@ def parse_params(
     models: Schemas | None = None,
     training: bool = True,
 ) -> Params:
-    """Validate what stands under ``params`` and freeze it.
+    """Validate the section ``params`` and freeze it.
 
     Old spellings are translated, and keys without effect dropped, each with a ``ConfigWarning``.
 
@@ -95,31 +95,45 @@ def parse_params(
             [Problem("params", f"got {shown(mapping)}; expected a block with algo, model, network and config")]
         )
     if "params" in mapping and "algo" not in mapping:
-        raise ConfigError([Problem("params", "given a whole file; expected what stands in it under 'params'")])
-    gate = Gate(mapping, training)
+        raise ConfigError([Problem("params", "got a whole file; expected its section 'params'")])
+    validator = Validator(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
-    _translate_lstm(gate, values)
+    _translate_lstm(validator, values)
     known: Any = {name: entry.agent for name, entry in built_in().items()}
     algorithms = {name: agent.Config for name, agent in known.items()} if algorithms is None else algorithms
     networks = {name: schema for name, (_, schema) in provided_networks.items()} if networks is None else networks
     models = {name: schema for name, (_, schema) in provided_models.items()} if models is None else models
     selected = {
-        "config": _select(gate, values, "algo", algorithms),
-        "network": _select(gate, values, "network", networks),
-        "model": _select(gate, values, "model", models),
+        "config": _select(validator, values, "algo", algorithms),
+        "network": _select(validator, values, "network", networks),
+        "model": _select(validator, values, "model", models),
     }
-    for kind in _check_parts(gate, values):
-        selected[kind] = None  # what stands beside a wrong name belongs to that, not to the right one
-    gate.schemas = {key: schema for key, schema in selected.items() if schema is not None}
+    for kind in _check_parts(validator, values):
+        selected[kind] = None  # the other keys belong to the rejected name, so they are not validated
+    validator.schemas = {key: schema for key, schema in selected.items() if schema is not None}
     for key, schema in selected.items():
         if key in values:  # Params itself tells what is missing
             if key == "config":
-                _central_parts(gate, values[key], networks, models)
-            values[key] = _section(gate, key, values[key], schema)
-    params = gate.section(Params, values, ())
-    gate.finish()
+                _central_parts(validator, values[key], networks, models)
+            values[key] = _section(validator, key, values[key], schema)
+    params = validator.section(Params, values, ())
+    validator.finish()
     assert isinstance(params, Params)
     return params
+
+
+def require_schema(params: Params, owner: type) -> None:
+    """Refuse settings that no schema has validated, for a class of the library or one that inherits from it.
+
+    Raises:
+        ConfigError: the algorithm was registered through a function and without ``schema=``.
+    """
+    if isinstance(params.config, ForeignSection):
+        what = (
+            f"got settings without a schema; expected those of {owner.__name__}. Register {params.algo.name!r} with "
+            "schema=<its Config>, or register the class itself"
+        )
+        raise ConfigError([Problem("params.config", what)])
 
 
 def parse_section(
@@ -144,16 +158,16 @@ def parse_section(
     Raises:
         ConfigError: With every problem found.
     """
-    gate = Gate({key: mapping}, training, root="" if key == "task" else "params")
-    section = gate.section(schema, opened(mapping), (key,), private_keys)
+    validator = Validator({key: mapping}, training, root="" if key == "task" else "params")
+    section = validator.section(schema, opened(mapping), (key,), private_keys)
     if private_keys:
-        gate.notices.clear()
-    gate.finish()
+        validator.notices.clear()
+    validator.finish()
     assert isinstance(section, schema)
     return section
 
 
-def _translate_lstm(gate: Gate, values: dict[str, Any]) -> None:
+def _translate_lstm(validator: Validator, values: dict[str, Any]) -> None:
     """Write RL Games' old recurrent models as a model of today with a block ``rnn`` in its network, in place."""
     model, network = values.get("model"), values.get("network")
     if not (isinstance(model, dict) and isinstance(network, dict) and isinstance(network.get("lstm"), dict)):
@@ -161,7 +175,7 @@ def _translate_lstm(gate: Gate, values: dict[str, Any]) -> None:
     name = LSTM_MODELS.get(str(model.get("name")))
     if name is None or "rnn" in network:
         return
-    gate.notice(("model", "name"), f"got '{model['name']}', taken for '{name}' with network.rnn of kind lstm")
+    validator.notice(("model", "name"), f"got '{model['name']}', taken for '{name}' with network.rnn of kind lstm")
     lstm = network.pop("lstm")
     model["name"] = name
     network["rnn"] = {
@@ -172,7 +186,7 @@ def _translate_lstm(gate: Gate, values: dict[str, Any]) -> None:
     }
 
 
-def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) -> None:
+def _central_parts(validator: Validator, config: Any, networks: Schemas, models: Schemas) -> None:
     """Validate the network inside ``central_value_config``, in place; its name says how. Its model must exist."""
     block = config.get("central_value_config") if isinstance(config, dict) else None
     if not isinstance(block, dict):
@@ -180,25 +194,25 @@ def _central_parts(gate: Gate, config: Any, networks: Schemas, models: Schemas) 
     path = ("config", "central_value_config")
     if not isinstance(block.get("network", {}), dict):
         what = f"got {shown(block['network'])}; expected a block of 'key: value' lines"
-        gate.complain((*path, "network"), what)
+        validator.complain((*path, "network"), what)
         block["network"] = {}
     if "network" in block:
-        schema = _select(gate, block, "network", networks, (*path, "network"))
+        schema = _select(validator, block, "network", networks, (*path, "network"))
         if schema is not None:
-            block["network"] = gate.section(schema, block["network"], (*path, "network"), spelled=("network",))
-    _select(gate, block, "model", models, (*path, "model"))
+            block["network"] = validator.section(schema, block["network"], (*path, "network"), spelled=("network",))
+    _select(validator, block, "model", models, (*path, "model"))
     name = opened(block.get("model"))
     name = name.get("name") if isinstance(name, dict) else None
     if name != "central_value" and isinstance(name, str) and name in provided_models:
-        gate.complain((*path, "model", "name"), f"got '{name}'; expected 'central_value', which estimates values")
+        validator.complain((*path, "model", "name"), f"got '{name}'; expected 'central_value', which estimates values")
 
 
-def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
+def _check_parts(validator: Validator, values: Mapping[str, Any]) -> Iterator[str]:
     """Complain of a built-in model or network that the built-in algorithm cannot learn with; which of the two."""
     network = values.get("network")
     if isinstance(network, Mapping) and network.get("central_value") in (True, "True", "true"):
-        what = "got True; expected False: this network acts; a separate critic stands in config.central_value_config"
-        gate.complain(("network", "central_value"), what)
+        what = "got True; expected False: this network acts; a separate critic belongs in config.central_value_config"
+        validator.complain(("network", "central_value"), what)
     names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, Mapping)}
     algorithm = built_in().get(str(names.get("algo")))
     if algorithm is None:
@@ -208,12 +222,12 @@ def _check_parts(gate: Gate, values: Mapping[str, Any]) -> Iterator[str]:
         if str(names.get(kind)) in ours and names[kind] not in fit:
             known = " or ".join(f"'{name}'" for name in sorted(fit))
             what = f"got '{names[kind]}'; expected {known}, with which '{names['algo']}' learns"
-            gate.complain((kind, "name"), what)
+            validator.complain((kind, "name"), what)
             yield kind
 
 
 def _select(
-    gate: Gate,
+    validator: Validator,
     values: dict[str, Any],
     kind: str,
     schemas: Schemas,
@@ -230,21 +244,23 @@ def _select(
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
     if kind == "algo" and name in built_in():
         what = f"manybody.Runner() does not know {name!r}; make the runner with manybody.build_runner()"
-        gate.complain((kind, "name"), what)
+        validator.complain((kind, "name"), what)
         return None
     if name in NOT_YET[kind]:
         message = f"RL Games' {_KINDS[kind]} '{name}' is not available in this version of manybody"
     else:
         message = f"no {_KINDS[kind]} is registered as {shown(name)}"
-    gate.complain((*(path or (kind,)), "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
+    validator.complain((*(path or (kind,)), "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
     return schemas.get(nearest(name, schemas) or "")
 
 
-def _section(gate: Gate, key: str, values: Any, schema: type[Section] | None) -> Section | ForeignSection | None:
+def _section(
+    validator: Validator, key: str, values: Any, schema: type[Section] | None
+) -> Section | ForeignSection | None:
     if not isinstance(values, Mapping):
-        gate.complain((key,), f"got {shown(values)}; expected a block of 'key: value' lines")
+        validator.complain((key,), f"got {shown(values)}; expected a block of 'key: value' lines")
         return None
-    return ForeignSection(values) if schema is None else gate.section(schema, values, (key,))
+    return ForeignSection(values) if schema is None else validator.section(schema, values, (key,))
 
 
 def dump(params: Section) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What stands at the root of the configuration, beside ``task`` and ``train``, and what IsaacGymEnvs has there."""
+"""The root of the configuration, next to ``task`` and ``train``, and IsaacGymEnvs' root keys."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params
 from manybody.config.section import Section
 from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
-from manybody.config.validator import Gate
+from manybody.config.validator import Validator
 from manybody.registry import built_in
 
 VIDEO_SECONDS = 5.0
@@ -126,7 +126,7 @@ COPIES: Mapping[str, tuple[str, ...]] = {
     "train.params.config.multi_gpu": ("multi_gpu",),
     "train.params.seed": ("seed",),
 }
-"""Where the Hydra tree may have copied a value from. Its author is told about the key that was written."""
+"""Where the Hydra tree may have copied a value from. Errors name the key that was written."""
 
 
 SHORT_KEYS: Mapping[str, str] = {
@@ -184,10 +184,10 @@ def parse_launch(tree: Mapping[str, Any]) -> LaunchConfig:
     Raises:
         ConfigError: With every problem found.
     """
-    gate = Gate(tree, root="")
-    launch = gate.section(LaunchConfig, opened(tree), ())
+    validator = Validator(tree, root="")
+    launch = validator.section(LaunchConfig, opened(tree), ())
     if isinstance(launch, LaunchConfig) and not launch.headless:
-        gate.notice(("headless",), "has no effect: there is no viewer; video=True films the policy")
-    gate.finish()
+        validator.notice(("headless",), "has no effect: there is no viewer; video=True films the policy")
+    validator.finish()
     assert isinstance(launch, LaunchConfig)
     return launch

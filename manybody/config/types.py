@@ -21,7 +21,7 @@ _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def expected(what: str) -> PydanticCustomError:
-    """The error that a validator raises: ``what`` completes "given …; expected …"."""
+    """The error that a validator raises: ``what`` completes "got …; expected …"."""
     return PydanticCustomError("expected", "{what}", {"what": what})
 
 

@@ -27,11 +27,11 @@ _BLOCKS = {"model_type", "model_attributes_type", "dict_type"}
 _ABSENT = object()
 
 
-class Gate:
+class Validator:
     """Collects everything that is wrong with one configuration, and what its author should know."""
 
     def __init__(self, source: Mapping[str, Any], training: bool = True, root: str = "params") -> None:
-        """``source`` is what the author wrote, read for its line numbers only; it stands under ``root``."""
+        """``source`` is the text as written, used for line numbers only; ``root`` is its path."""
         self.source = source
         self.root = root
         self.training = training
@@ -94,7 +94,7 @@ class Gate:
         Args:
             schema: What the section may hold.
             values: What it holds, in plain dicts. Old spellings are translated in place.
-            path: Where it stands below the root.
+            path: Its path below the root.
             private_keys: True leaves unknown keys out, instead of refusing them.
             spelled: Where the legacy tables describe such a section; default: at ``path``.
         """

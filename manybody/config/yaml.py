@@ -127,7 +127,7 @@ class _Builder:
         if self.count > MAX_NODES:
             _refuse(self.file, node.start_mark, f"aliases expand to more than {MAX_NODES} values; write them out")
         if id(node) in self.open:
-            _refuse(self.file, node.start_mark, "an alias refers to the block that it stands in")
+            _refuse(self.file, node.start_mark, "an alias refers to the block that contains it")
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":

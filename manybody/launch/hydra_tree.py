@@ -114,7 +114,7 @@ def _with_full_names(override: Override) -> Override:
 
 
 def _chosen(groups: Sequence[Override], problems: Problems) -> list[str]:
-    """Hydra's choices of files. A choice that does not exist is a problem; the nearest one stands in for it."""
+    """Hydra's choices of files. A choice that does not exist is a problem; further checks use the nearest one."""
     chosen: list[str] = []
     for override in groups:
         known = _files(override.key)

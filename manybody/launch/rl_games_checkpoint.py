@@ -1,4 +1,4 @@
-"""Checkpoints across the border: files of RL Games as ours, and ours as files that RL Games 1.6 loads."""
+"""Converts checkpoints: RL Games' files to this library's, and back to files that RL Games 1.6 loads."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def import_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[s
     """Write an RL Games checkpoint as one that ``manybody play`` and ``train checkpoint=`` take; returns it.
 
     Raises:
-        CheckpointError: what is wrong with it, or it is one of ours.
+        CheckpointError: what is wrong with it, or it is a checkpoint of this library.
         OSError: ``out`` cannot be written; what was there stays.
     """
     state = as_ours(path)
@@ -93,10 +93,10 @@ def import_run(
 
 
 def as_ours(path: str | os.PathLike) -> dict[str, Any]:
-    """An RL Games checkpoint, laid out as ours are: the whole model under ``model``, plain numbers.
+    """Convert an RL Games checkpoint to this library's layout: the whole model under ``model``, plain numbers.
 
     Raises:
-        CheckpointError: what is wrong with it, or it is one of ours.
+        CheckpointError: what is wrong with it, or it is a checkpoint of this library.
     """
     weights, path = load_checkpoint(path), os.fspath(path)
     if "algo" in weights:
@@ -153,7 +153,7 @@ def _content(file: str) -> dict[str, Any]:
 
 
 def export_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[str, Any]:
-    """Write a checkpoint of ours, or the best of a run folder, as one that RL Games 1.6 loads; returns it.
+    """Write a checkpoint, or the best one of a run folder, as a file that RL Games 1.6 loads; returns it.
 
     Raises:
         CheckpointError: what is wrong with it, or RL Games has no such algorithm.
@@ -167,7 +167,7 @@ def export_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[s
 
 
 def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]:
-    """A checkpoint of ours under the keys that RL Games' ``get_full_state_weights`` writes, with numbers of Python.
+    """Convert a checkpoint to the keys of RL Games' ``get_full_state_weights``, with Python numbers.
 
     Raises:
         CheckpointError: RL Games has no such algorithm, a part is missing, or its values are not finite.

@@ -216,6 +216,28 @@ def test_agents_and_players_registered_from_outside(tmp_path):
     assert type(runner.create_player(vec_env=ToyEnv())) is MyPlayer
 
 
+def test_an_agent_behind_a_function_needs_a_schema_and_a_class_has_one(tmp_path):
+    class MyAgent(A2CAgent):
+        pass
+
+    class MyPlayer(PpoPlayerContinuous):
+        pass
+
+    params = toy_params(train_dir=str(tmp_path), max_epochs=1) | {"algo": {"name": "mine"}}
+    runner = build_runner()
+    runner.algo_factory.register_builder("mine", lambda **kwargs: MyAgent(**kwargs))
+    runner.player_factory.register_builder("mine", lambda **kwargs: MyPlayer(**kwargs))
+    runner.load({"params": params})
+    with pytest.raises(ConfigError, match=r"params\.config: .* of MyAgent\. Register 'mine' with schema="):
+        runner.run({"train": True, "vec_env": ToyEnv()})
+    with pytest.raises(ConfigError, match=r"params\.config: .* of MyPlayer\. Register 'mine' with schema="):
+        runner.create_player(vec_env=ToyEnv())
+    runner.algo_factory.register_builder("mine", MyAgent)
+    runner.load({"params": params})
+    assert type(runner.run({"train": True, "vec_env": ToyEnv()})) is MyAgent
+    assert type(runner.create_player(vec_env=ToyEnv())) is MyPlayer
+
+
 def test_an_algorithm_of_ones_own_replaces_the_built_in(tmp_path):
     class MyAgent(A2CAgent):
         pass

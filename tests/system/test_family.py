@@ -217,10 +217,10 @@ def test_actions_without_bounds_are_not_mapped_to_them():
     assert agent.epoch_num == 1
 
 
-def test_masks_that_are_not_used_are_told(capsys):
-    for used, told in ((True, False), (False, True)):
+def test_unused_masks_are_reported(capsys):
+    for used, reported in ((True, False), (False, True)):
         make_agent(family_params(use_action_masks=used, max_epochs=1), FamilyEnv()).train()
-        assert ("reports allowed actions, but use_action_masks is False" in capsys.readouterr().err) is told
+        assert ("reports allowed actions, but use_action_masks is False" in capsys.readouterr().err) is reported
 
 
 class BrokenStates(FamilyEnv):

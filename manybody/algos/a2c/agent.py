@@ -1,6 +1,5 @@
 """The agents: ``A2CAgent`` (``a2c_continuous``) and ``DiscreteA2CAgent`` (``a2c_discrete``)."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.rollout import Field, FieldTree
 from manybody.engine.console import warn
-from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional import policy as policy_maths
@@ -82,29 +80,12 @@ class ContinuousA2CBase(OnPolicyAgent):
 
 
 class A2CAgent(ContinuousA2CBase):
-    """``a2c_continuous``: PPO with real-valued actions.
+    """``a2c_continuous``: PPO with real-valued actions; for the arguments see ``EnvAlgorithm``."""
 
-    Args:
-        folder: makes the run folder; called last. None: nothing is written.
-        checkpoint: the file to resume from.
-        base_name, params, parts: see :class:`~manybody.algos.base.EnvAlgorithm`.
-
-    Raises:
-        CheckpointError: what is wrong with the checkpoint; no run folder was made.
-    """
-
-    def __init__(
-        self,
-        base_name: str,
-        params: Params,
-        *,
-        folder: Callable[[], RunFolder] | None = None,
-        checkpoint: str | None = None,
-        **parts: Any,
-    ) -> None:
+    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         self.build_learner()
-        self.open_run(folder, checkpoint)
+        self.open_run()
 
 
 class DiscreteA2CBase(OnPolicyAgent):
@@ -210,20 +191,12 @@ class DiscreteA2CBase(OnPolicyAgent):
 
 
 class DiscreteA2CAgent(DiscreteA2CBase):
-    """``a2c_discrete``: PPO with discrete actions; for the arguments see :class:`A2CAgent`."""
+    """``a2c_discrete``: PPO with discrete actions; for the arguments see ``EnvAlgorithm``."""
 
-    def __init__(
-        self,
-        base_name: str,
-        params: Params,
-        *,
-        folder: Callable[[], RunFolder] | None = None,
-        checkpoint: str | None = None,
-        **parts: Any,
-    ) -> None:
+    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         self.build_learner()
-        self.open_run(folder, checkpoint)
+        self.open_run()
 
 
 def actions_num(space: Any) -> int | tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""What stands under ``params.config`` for the on-policy algorithms, beside what every algorithm has."""
+"""Settings in ``params.config`` of the on-policy algorithms, besides those that every algorithm shares."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -120,12 +120,12 @@ class A2CNetwork(BaseNetwork):
         if isinstance(input_shape, Mapping):
             if params.cnn is not None:
                 keys = ", ".join(input_shape)
-                what = f"given, but the observation is a dictionary of {keys}; write network.encoders.<key>.cnn"
+                what = f"got a block, but the observation is a dictionary of {keys}; write network.encoders.<key>.cnn"
                 raise ConfigError([Problem("network.cnn", what)])
             with blame("encoders"):
                 return build_dict_encoder(input_shape, params.encoders, params.normalization)
         if params.encoders is not None:
-            what = f"given for {', '.join(params.encoders)}; expected none: the observation is no dictionary, but has "
+            what = f"got {', '.join(params.encoders)}; expected none: the observation is no dictionary, but has "
             raise ConfigError([Problem("network.encoders", f"{what}shape {tuple(input_shape)}")])
         if params.cnn is None:
             return nn.Flatten(), self._calc_input_size(input_shape)
@@ -302,7 +302,7 @@ class A2CResnetNetwork(A2CNetwork):
         cnn: Any = self.params.cnn
         if isinstance(input_shape, Mapping):
             keys = ", ".join(input_shape)
-            what = f"given, but the observation is a dictionary of {keys}; use actor_critic with encoders"
+            what = f"got a block, but the observation is a dictionary of {keys}; use actor_critic with encoders"
             raise ConfigError([Problem("network.cnn", what)])
         with blame("cnn"):
             return build_impala(input_shape, cnn.conv_depths, self.activation, cnn.permute_input)

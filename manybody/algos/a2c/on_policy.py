@@ -130,7 +130,7 @@ class OnPolicyAgent(A2CBase):
             return None
         state_space = self.env_info.get("state_space")
         if state_space is None:
-            what = f"given, but the environment '{self.config.env_name}' has no state_space, so no obs['states']"
+            what = f"got a block, but the environment '{self.config.env_name}' has no state_space, so no obs['states']"
             raise ConfigError([Problem("params.config.central_value_config", what)])
         builder = ModelBuilder()
         recipe = builder.model_factory.create(

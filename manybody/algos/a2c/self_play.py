@@ -40,7 +40,7 @@ class SelfPlayManager:
         self.agent = agent
         self.num_envs: int = agent.num_actors
         if agent.is_rnn:
-            what = "given, but the network is recurrent; expected a feed-forward one: opponents keep no state"
+            what = "got a block, but the network is recurrent; expected a feed-forward one: opponents keep no state"
             raise ConfigError([Problem(PATH, what)])
         self.pool: list[dict[str, Tensor]] = []
         self.assigned = torch.zeros(self.num_envs, dtype=torch.long, device=agent.device)
@@ -51,7 +51,7 @@ class SelfPlayManager:
         everywhere = list(range(self.num_envs))
         if not (agent.vec_env.set_opponent(self.act) | agent.vec_env.set_weights(everywhere, agent.get_weights())):
             what = (
-                f"given, but '{agent.config.env_name}' has no other side to play; expected an environment with "
+                f"got a block, but '{agent.config.env_name}' has no other side to play; expected an environment with "
                 "set_opponent(act) or RL Games' set_weights(indices, weights)"
             )
             raise ConfigError([Problem(PATH, what)])

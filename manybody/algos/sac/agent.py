@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -32,7 +32,6 @@ from manybody.engine.checkpoint.values import number
 from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam
-from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import Step
 from manybody.functional import soft
 from manybody.functional.actions import rescale_actions
@@ -67,15 +66,7 @@ class SACAgent(EnvAlgorithm):
         "target_entropy_coef": "target_entropy_coef",
     }
 
-    def __init__(
-        self,
-        base_name: str,
-        params: Params,
-        *,
-        folder: Callable[[], RunFolder] | None = None,
-        checkpoint: str | None = None,
-        **parts: Any,
-    ) -> None:
+    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)
@@ -106,7 +97,7 @@ class SACAgent(EnvAlgorithm):
         self.learning_starts = min(warmup_rows, self.replay_buffer.capacity)
         self._critic_losses = compiled(self.critic_losses, config.torch_compile)
         self._actor_losses = compiled(self.actor_losses, config.torch_compile)
-        self.open_run(folder, checkpoint)
+        self.open_run()
 
     def _build_model(self) -> Any:
         model = self.network.build(build_config(self.env_info, self.normalize_input, self.rows))

@@ -1,4 +1,4 @@
-"""What stands under ``params.config`` and ``params.network`` for ``sac``, with the defaults of RL Games 1.6.5."""
+"""Settings in ``params.config`` and ``params.network`` of ``sac``, with the defaults of RL Games 1.6.5."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -180,7 +180,7 @@ REFUSED = [
         {"cnn": CNN, "input_shape": DICT},
         "network.cnn: .* dictionary of image, proprio; write network.encoders.<key>",
     ),
-    ({"encoders": {"image": None}}, r"network.encoders: given for image; expected none: .* shape \(3,\)"),
+    ({"encoders": {"image": None}}, r"network.encoders: got image; expected none: .* shape \(3,\)"),
     (
         {"encoders": {"image": None}, "input_shape": DICT},
         "network.encoders: got image; .*: image, proprio",

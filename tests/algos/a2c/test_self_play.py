@@ -105,7 +105,7 @@ def test_what_cannot_play_itself_is_refused():
     with pytest.raises(ConfigError, match="'family' has no other side to play"):
         DiscreteA2CAgent("run", parse_params(mapping), vec_env=FamilyEnv())
     recurrent = family_params(rnn="lstm", self_play_config={"update_score": 0.5, "games_to_check": 1})
-    with pytest.raises(ConfigError, match="self_play_config: given, but the network is recurrent"):
+    with pytest.raises(ConfigError, match="self_play_config: got a block, but the network is recurrent"):
         DiscreteA2CAgent("run", parse_params(recurrent), vec_env=FamilyEnv())
 
 

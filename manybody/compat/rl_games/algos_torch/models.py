@@ -48,7 +48,7 @@ class BaseModel(model.BaseModel):
     """A recipe for live models. Subclasses keep their ``network_builder`` and name their ``Network``.
 
     Args:
-        model_class: which the network builder is told (``a2c``).
+        model_class: passed to the network builder (``a2c``).
     """
 
     def __init__(self, model_class: str) -> None:

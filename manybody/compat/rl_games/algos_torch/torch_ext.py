@@ -89,7 +89,7 @@ def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
     """
     state: dict[str, Any] = safe_filesystem_op(checkpoint.load_checkpoint, filename)
     if not _holds_policy(state):
-        del state[checkpoint.FORMAT_KEY]  # by which it is known for a file of ours; clients go through their keys
+        del state[checkpoint.FORMAT_KEY]  # marks this library's files; clients iterate over the keys
     return state
 
 

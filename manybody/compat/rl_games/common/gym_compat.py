@@ -81,7 +81,7 @@ def wrap_gymnasium_env(env: gym.Env) -> Any:
 
 
 def as_gymnasium(env: Any) -> gym.Env:
-    """``env`` with Gymnasium's protocol, whichever it has; an episode cut short is told by ``info['time_outs']``."""
+    """``env`` with Gymnasium's protocol, whichever it has; a truncated episode is marked by ``info['time_outs']``."""
     return env.env if isinstance(env, _OldApi) else _NewApi(env)
 
 

@@ -30,7 +30,7 @@ class BasePlayer:
     A client may call this constructor alone and build its own model afterwards.
 
     Args:
-        params: what stands under ``params``; ``config`` in it is kept and written to. A dictionary without ``config``
+        params: the section ``params``; ``config`` in it is kept and written to. A dictionary without ``config``
             is the configuration itself, its ``network`` the recipe of the model (RL Games 1.1).
 
     Raises:
