@@ -204,7 +204,7 @@ def test_everything_missing_and_nothing_a_mapping():
     assert len(problems({})) == 4
     for wrong in (3, None, [1], "text"):
         assert "expected a block" in problems(wrong)["params"]
-    assert "expected what stands in it under 'params'" in problems({"params": {}})["params"]
+    assert "expected its section 'params'" in problems({"params": {}})["params"]
     found = problems({"algo": 1, "model": [], "network": "x", "config": None})
     assert set(found) == {"params.algo", "params.model", "params.network", "params.config"}
 
