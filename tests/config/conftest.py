@@ -48,11 +48,11 @@ config:
 
 @pytest.fixture(scope="session")
 def example_text() -> str:
-    """What stands under ``params``, as YAML."""
+    """The ``params`` of a run, as YAML."""
     return EXAMPLE
 
 
 @pytest.fixture
 def example() -> dict[str, Any]:
-    """What stands under ``params``, as plain data that a test may change."""
+    """The ``params`` of a run, as plain data that a test may change."""
     return yaml.safe_load(EXAMPLE)

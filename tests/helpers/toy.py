@@ -1,6 +1,7 @@
 """A tiny environment whose best policy and best return are known."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,20 @@ class ToyEnv(VecEnv):
         self.steps = state["steps"].clone()
 
 
+GAUSSIAN: dict[str, Any] = {
+    "continuous": {
+        "mu_activation": "None",
+        "sigma_activation": "None",
+        "mu_init": {"name": "default"},
+        "sigma_init": {"name": "const_initializer", "val": 0},
+        "fixed_sigma": True,
+    }
+}
+"""``network.space`` of a Gaussian policy whose standard deviation is a parameter; copy it before you change it."""
+
+
 def toy_params(**config: Any) -> dict[str, Any]:
-    """What stands under ``params`` for PPO on eight toy environments; ``config`` changes that section."""
+    """The ``params`` of a run of PPO on eight toy environments; ``config`` changes that section."""
     return {
         "seed": 0,
         "algo": {"name": "a2c_continuous"},
@@ -83,15 +96,7 @@ def toy_params(**config: Any) -> dict[str, Any]:
         "network": {
             "name": "actor_critic",
             "separate": False,
-            "space": {
-                "continuous": {
-                    "mu_activation": "None",
-                    "sigma_activation": "None",
-                    "mu_init": {"name": "default"},
-                    "sigma_init": {"name": "const_initializer", "val": 0},
-                    "fixed_sigma": True,
-                }
-            },
+            "space": deepcopy(GAUSSIAN),
             "mlp": {"units": [16, 8], "activation": "elu", "initializer": {"name": "default"}},
         },
         "config": {

@@ -74,7 +74,7 @@ class OrbitEnv(VecEnv):
 
 
 def orbit_params(num_envs: int = 64, **config: Any) -> dict[str, Any]:
-    """What stands under ``params`` for AMP on the toy; ``config`` changes that section."""
+    """The ``params`` of a run of AMP on the toy; ``config`` changes that section."""
     small = {"units": [64, 64], "activation": "relu"}
     space = {
         "mu_activation": None,

@@ -1,12 +1,14 @@
 """A small environment of every kind that an agent may meet, and the configuration for it."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
+from toy import GAUSSIAN
 
 from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
 
@@ -128,15 +130,7 @@ def network(action: str, observation: str = "vector", rnn: str | None = None, **
     conv = {"filters": 4, "kernel_size": 3, "strides": 2, "padding": 0}
     cnn = {"type": "conv2d", "activation": "relu", "initializer": {"name": "default"}, "convs": [conv]}
     space: dict[str, Any] = {
-        "box": {
-            "continuous": {
-                "mu_activation": "None",
-                "sigma_activation": "None",
-                "mu_init": {"name": "default"},
-                "sigma_init": {"name": "const_initializer", "val": 0},
-                "fixed_sigma": True,
-            }
-        },
+        "box": deepcopy(GAUSSIAN),
         "discrete": {"discrete": None},
     }.get(action, {"multi_discrete": None})
     section: dict[str, Any] = {
@@ -163,7 +157,7 @@ def family_params(
     network_keys: Mapping[str, Any] | None = None,
     **config: Any,
 ) -> dict[str, Any]:
-    """What stands under ``params`` for four environments; ``config`` changes that section.
+    """The ``params`` of a run on four environments; ``config`` changes that section.
 
     Args:
         action: a key of ``ACTION_SPACES``.

@@ -1,4 +1,4 @@
-"""SAC on the toy environment: what stands under ``params``."""
+"""SAC on the toy environment: the ``params`` of a run."""
 
 from typing import Any
 
