@@ -1,4 +1,4 @@
-"""Who may import whom, and what no file may do: the table of rooms, held by reading the source."""
+"""Check the import rules and the rules for files by reading the source."""
 
 import ast
 import functools
@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-GROUND = {"config", "registry", "functional"}
+BOTTOM = {"config", "registry", "functional"}
 MAY_IMPORT = {
     "config": {"config", "registry"},
     "registry": {"registry"},
@@ -29,12 +29,12 @@ MAY_IMPORT = {
     "tasks": {"tasks", "envs", "sim", "motion", "functional", "config"},
     "engine": {"engine", "functional", "data", "config", "registry"},
     "model_builder": {"model_builder", "registry", "config"},
-    "algos": {*GROUND, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
+    "algos": {*BOTTOM, "nn", "data", "sim", "motion", "envs", "tasks", "engine", "model_builder", "algos"},
 }
-ROOF = {"__main__", "cli", "export", "launch", "media", "play", "runner", "train"}
-MAY_IMPORT |= {room: {*MAY_IMPORT, *ROOF} for room in ROOF}
+TOP = {"__main__", "cli", "export", "launch", "media", "play", "runner", "train"}
+MAY_IMPORT |= {folder: {*MAY_IMPORT, *TOP} for folder in TOP}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}
-"""Room to the rooms it may import. Nothing but ``compat`` itself may import ``compat``."""
+"""Folder or top-level module to those it may import. Only ``compat`` itself may import ``compat``."""
 
 NEVER = {
     "config": {"torch", "mujoco", "gymnasium", "hydra"},
@@ -46,9 +46,9 @@ NEVER = {
     "engine": {"mujoco", "gymnasium", "hydra"},
     "algos": {"mujoco", "hydra"},
 }
-"""Room to outside packages that have no business there."""
+"""Folder to the packages that it must not import."""
 
-MAY_SHARE_A_ROOM = {"amp": {"a2c"}, "rnd": {"a2c"}}
+MAY_BUILD_ON = {"amp": {"a2c"}, "rnd": {"a2c"}}
 """Algorithm to the other algorithms that it builds on, by their public names."""
 
 WAITS_FOR_THE_DEVICE = {"item", "cpu", "tolist", "nonzero", "numpy"}
@@ -113,14 +113,14 @@ def tree(name: str) -> ast.Module:
 
 @functools.cache
 def public_homes() -> dict[str, str]:
-    """What ``from manybody import X`` resolves to."""
+    """Public name to the module that defines it."""
     import manybody
 
     return {name: home.partition(":")[0] for name, home in manybody._HOMES.items()}
 
 
 def executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below ``node`` but those that only a type checker reads."""
+    """Every node below ``node``, except in blocks for type checkers."""
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
             yield child
@@ -129,7 +129,7 @@ def executed(node: ast.AST) -> Iterator[ast.AST]:
 
 @functools.cache
 def imports(name: str) -> tuple[str, ...]:
-    """Everything that a module imports, wherever in the file: our modules in full, others by package."""
+    """All imports of a module, also inside functions: modules of this package in full, others by package."""
     found = []
     for node in executed(tree(name)):
         if isinstance(node, ast.Import):
@@ -148,7 +148,7 @@ def imports(name: str) -> tuple[str, ...]:
     return tuple(x if x.split(".")[0] == "manybody" else x.split(".")[0] for x in found)
 
 
-def room(name: str) -> str:
+def folder(name: str) -> str:
     parts = name.split(".")
     return parts[1] if len(parts) > 1 else ""
 
@@ -160,26 +160,26 @@ def our_imports(name: str) -> list[str]:
 INSIDE = [name for name in MODULES if name != "manybody"]
 
 
-def test_every_module_has_a_room():
-    strangers = {room(name) for name in INSIDE} - set(MAY_IMPORT)
-    assert not strangers, f"give {strangers} a line in MAY_IMPORT"
+def test_every_module_belongs_to_a_folder_with_a_rule():
+    unknown = {folder(name) for name in INSIDE} - set(MAY_IMPORT)
+    assert not unknown, f"give {unknown} a line in MAY_IMPORT"
 
 
 @pytest.mark.parametrize("name", INSIDE)
 def test_imports_point_down(name):
-    allowed = MAY_IMPORT[room(name)]
-    wrong = [x for x in our_imports(name) if room(x) not in allowed]
-    assert not wrong, f"{name} imports {wrong}; {room(name)} may import {sorted(allowed)}"
+    allowed = MAY_IMPORT[folder(name)]
+    wrong = [x for x in our_imports(name) if folder(x) not in allowed]
+    assert not wrong, f"{name} imports {wrong}; {folder(name)} may import {sorted(allowed)}"
 
 
 @pytest.mark.parametrize("name", INSIDE)
-def test_outside_packages_stay_where_they_belong(name):
-    wrong = NEVER.get(room(name), set()) & {x.split(".")[0] for x in imports(name)}
+def test_forbidden_packages_are_not_imported(name):
+    wrong = NEVER.get(folder(name), set()) & {x.split(".")[0] for x in imports(name)}
     assert not wrong, f"{name} imports {wrong}"
 
 
 def test_one_module_imports_mujoco():
-    """It survives a ``MUJOCO_GL`` that cannot be loaded; see there."""
+    """``manybody.sim`` handles a ``MUJOCO_GL`` that cannot be loaded."""
     direct = [
         name
         for name in INSIDE
@@ -189,8 +189,8 @@ def test_one_module_imports_mujoco():
     assert set(direct) == {"manybody.sim"}
 
 
-@pytest.mark.parametrize("name", [name for name in INSIDE if room(name) == "algos"])
-def test_algorithms_do_not_look_into_each_others_rooms(name):
+@pytest.mark.parametrize("name", [name for name in INSIDE if folder(name) == "algos"])
+def test_algorithms_import_only_each_others_public_names(name):
     def algorithm(module):
         parts = module.split(".")
         return parts[2] if len(parts) > 2 and (PACKAGE / "algos" / parts[2]).is_dir() else None
@@ -200,7 +200,7 @@ def test_algorithms_do_not_look_into_each_others_rooms(name):
         other = algorithm(imported)
         if other is None or other == mine:
             continue
-        assert other in MAY_SHARE_A_ROOM.get(mine or "", set()), f"{name} imports {imported}"
+        assert other in MAY_BUILD_ON.get(mine or "", set()), f"{name} imports {imported}"
         public = (f"manybody.algos.{other}", f"manybody.algos.{other}.config")
         assert imported in public, f"{name} imports {imported}, not the public names of {other}"
 
@@ -242,16 +242,16 @@ def test_no_file_is_longer_than_600_lines():
 
 
 def hot_code(name: str) -> Iterator[ast.AST]:
-    if room(name) in ("functional", "nn", "data") or name == "manybody.motion.library":
+    if folder(name) in ("functional", "nn", "data") or name == "manybody.motion.library":
         yield tree(name)
-    elif room(name) == "algos":
+    elif folder(name) == "algos":
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.FunctionDef) and node.name in HOT:
                 yield node
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in INSIDE if room(name) in ("functional", "nn", "data", "algos", "motion")]
+    "name", [name for name in INSIDE if folder(name) in ("functional", "nn", "data", "algos", "motion")]
 )
 def test_nothing_waits_for_the_device_without_saying_why(name):
     lines = MODULES[name].read_text(encoding="utf-8").splitlines()
@@ -272,7 +272,7 @@ def test_the_hot_methods_exist():
     defined = {
         node.name
         for name in INSIDE
-        if room(name) == "algos"
+        if folder(name) == "algos"
         for node in ast.walk(tree(name))
         if isinstance(node, ast.FunctionDef)
     }
@@ -286,7 +286,7 @@ def run_python(code: str) -> str:
 
 
 @pytest.mark.parametrize("module", ["manybody", "manybody.config"])
-def test_importing_does_not_bring_the_heavy_libraries(module):
+def test_importing_does_not_import_heavy_libraries(module):
     heavy = "{'torch', 'mujoco', 'gymnasium', 'hydra', 'matplotlib', 'tensorboard', 'rich'}"
     assert run_python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
 

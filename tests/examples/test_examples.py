@@ -43,8 +43,8 @@ def test_ppo_in_one_file_learns():
 
 def test_ppo_in_one_file_uses_foundations_only():
     text = (EXAMPLES / "ppo_one_file.py").read_text()
-    rooms = {line.split()[1].split(".")[1] for line in text.splitlines() if line.startswith("from manybody.")}
-    assert rooms <= {"functional", "nn", "data", "envs", "tasks"}
+    folders = {line.split()[1].split(".")[1] for line in text.splitlines() if line.startswith("from manybody.")}
+    assert folders <= {"functional", "nn", "data", "envs", "tasks"}
 
 
 def test_the_arm_of_the_custom_task_learns_to_reach(tmp_path):
