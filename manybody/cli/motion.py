@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from manybody.cli.parser import CommandParser
+from manybody.config.errors import ManybodyError
 from manybody.config.files import expanded
 from manybody.engine.console import error, say
 from manybody.motion.bundled import bundled_clips, find_motion
@@ -44,13 +45,6 @@ For .bvh: --scale 0.01 if its unit is a centimetre (for lengths and speeds in in
 up, not y.
 Exit codes: 0 done; 2 the command or a file that it names cannot be used.
 """
-FORMATS = {
-    ".npz": "motion clip of manybody",
-    ".npy": "SkeletonMotion of IsaacGymEnvs (frames shown twice are read once)",
-    ".txt": "DeepMimic",
-    ".json": "DeepMimic",
-    ".bvh": "BVH",
-}
 FIXED = {
     **dict.fromkeys(("num_envs", "numEnvs", "num_actors", "games_num"), "1"),
     "deterministic": "true",
@@ -80,7 +74,7 @@ def main(words: Sequence[str]) -> None:
     try:
         with plain_notices():
             commands[command](rest)
-    except (MotionError, OSError) as problem:
+    except (ManybodyError, OSError) as problem:
         error(str(problem))
         raise SystemExit(2) from None
 
@@ -103,15 +97,9 @@ def _parser(command: str, reads_file: bool = True) -> CommandParser:
 
 def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
     from manybody.motion.importers import read_motion
-    from manybody.motion.importers.bvh import load_bvh
 
     path = find_motion(options.FILE)
-    given = {name: getattr(options, name) for name in ("scale", "up") if getattr(options, name) is not None}
-    if not given:
-        return path, read_motion(path)
-    if path.suffix.lower() != ".bvh":
-        raise MotionError(f"--{next(iter(given))}", f"a file {path.suffix!r}", "one of the format .bvh")
-    return path, load_bvh(path, **given)
+    return path, read_motion(path, options.scale, options.up)
 
 
 def _on_humanoid(clip: Clip, options: argparse.Namespace) -> Clip:
@@ -140,6 +128,8 @@ def _info(words: Sequence[str]) -> None:
     away = float(np.linalg.norm(clip.root_translation[-1, :2] - clip.root_translation[0, :2]))
     once = without_repeats(clip)
     times = round(clip.fps / once.fps)
+    from manybody.motion.importers import FORMATS
+
     lines = {
         "format": FORMATS[path.suffix.lower()],
         "length": f"{clip.length:.2f} s, {clip.frames} frames at {clip.fps:.6g} per second",
@@ -161,7 +151,7 @@ def _skeleton(clip: Clip, options: argparse.Namespace) -> str:
     try:
         same = _on_humanoid(clip, options) is clip
     except MotionError as problem:
-        of_the_command = problem.path is not None or AMP_HUMANOID.fits(clip)
+        of_the_command = bool(problem.path) or AMP_HUMANOID.fits(clip)
         if of_the_command:  # the joint map or an option is wrong, not the clip
             raise
         if problem.field == "joint map":

@@ -8,7 +8,6 @@ import dataclasses
 import io
 import math
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -132,38 +131,40 @@ def save_clip(path: str | os.PathLike, clip: Clip) -> None:
     write_whole(path, write)
 
 
-def load_clip(path: str | os.PathLike) -> Clip:
+def load_clip(path: str | os.PathLike[str]) -> Clip:
     """Read a file of :func:`save_clip`. Nothing in it can run code or fill the memory.
 
     Raises:
         MotionError: the file is damaged or of another format, or a field is wrong; names the field.
     """
     with read_from(path):
-        values = _values(read_bytes(path))
-        version = values.pop("format")
-        if type(version) is not int or not 1 <= version <= FORMAT:
-            advice = "A newer manybody wrote it: update manybody to load it."
-            raise MotionError("format", shown(version), f"1 to {FORMAT}", advice)
-        clip = Clip(**values)
-        if (np.abs(clip.local_rotations[..., 3]) > TURNED).mean() > 0.5:
-            given = "most bodies half a turn about z from their parents"
-            raise MotionError("local_rotations", given, "quaternions wxyz", "Are these xyzw? Put w first.")
-        return clip
+        return parse_clip(read_bytes(path))
+
+
+def parse_clip(content: bytes) -> Clip:
+    """Parse the content of a file of :func:`save_clip`; see :func:`load_clip`."""
+    values = _values(content)
+    version = values.pop("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        advice = "A newer manybody wrote it: update manybody to load it."
+        raise MotionError("format", shown(version), f"1 to {FORMAT}", advice)
+    clip = Clip(**values)
+    if (np.abs(clip.local_rotations[..., 3]) > TURNED).mean() > 0.5:
+        given = "most bodies half a turn about z from their parents"
+        raise MotionError("local_rotations", given, "quaternions wxyz", "Are these xyzw? Put w first.")
+    return clip
 
 
 def _values(content: bytes) -> dict[str, Any]:
     """Read the arrays of an archive by name; text and arrays without dimensions as Python's own values."""
-    key = "file"
+    key, values = "file", {}
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            keys = [name.removesuffix(".npy") for name in archive.namelist()]
-            size = sum(entry.file_size for entry in archive.infolist())
-        _check_keys(keys)
-        if size > MAX_BYTES:
-            raise MotionError("file", f"{size} bytes unpacked", f"at most {MAX_BYTES}", "Cut it into clips.")
-        values = {}
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            for key in keys:
+            _check_keys(arrays.files)
+            size = sum(entry.file_size for entry in arrays.zip.infolist())
+            if size > MAX_BYTES:
+                raise MotionError("file", f"{size} bytes unpacked", f"at most {MAX_BYTES}", "Cut it into clips.")
+            for key in arrays.files:
                 array = np.asarray(arrays[key])
                 values[key] = array.tolist() if array.ndim == 0 or array.dtype.kind == "U" else array
         return values

@@ -5,19 +5,26 @@ import os
 import warnings
 from collections.abc import Iterator
 
+from typing_extensions import override
+
 from manybody.config.errors import ManybodyError
 
 
 class MotionError(ManybodyError, ValueError):
-    """Motion data that cannot be used: file, field, what was found, what was expected, what to do."""
+    """Motion data that cannot be used: field, what was found, what was expected, what to do."""
 
-    def __init__(
-        self, field: str, given: str, expected: str, advice: str = "", path: str | os.PathLike | None = None
-    ) -> None:
-        place = "" if path is None else f"{os.fspath(path)}: "
-        super().__init__(plain(f"{place}{field}: got {given}; expected {expected}. {advice}".rstrip()))
+    def __init__(self, field: str, given: str, expected: str, advice: str = "") -> None:
+        super().__init__(field, given, expected, advice)
         self.field, self.given, self.expected, self.advice = field, given, expected, advice
-        self.path = path
+        self.setting = ""
+        """The setting that names the file, if there is one; see :func:`chosen_by`."""
+        self.path: str | os.PathLike[str] = ""
+        """The file, if the data is from a file; see :func:`read_from`."""
+
+    @override
+    def __str__(self) -> str:
+        message = f"got {self.given}; expected {self.expected}. {self.advice}".rstrip()
+        return plain(": ".join(filter(None, (self.setting, os.fspath(self.path), self.field, message))))
 
 
 class MotionNotice(UserWarning):
@@ -35,15 +42,14 @@ def notice(message: str) -> None:
 
 
 @contextlib.contextmanager
-def read_from(path: str | os.PathLike) -> Iterator[None]:
+def read_from(path: str | os.PathLike[str]) -> Iterator[None]:
     """Add ``path`` to errors without a file, and to notices, that are raised inside."""
     _reading.append(os.fspath(path))
     try:
         yield
     except MotionError as error:
-        if error.path is not None:
-            raise
-        raise MotionError(error.field, error.given, error.expected, error.advice, path) from None
+        error.path = error.path or path
+        raise
     finally:
         _reading.pop()
 
@@ -54,10 +60,11 @@ def chosen_by(setting: str) -> Iterator[None]:
     try:
         yield
     except MotionError as error:
-        text = str(error).removeprefix("file: ")
         if error.field == "file" and error.given == "no such file":
-            text += f" If the clip has moved, give its path: {setting}=FILE, also to play."
-        error.args = (f"{setting}: {text}",)
+            error.advice += f" If the clip has moved, give its path: {setting}=FILE, also to play."
+        if error.field == "file" and not error.path:
+            error.field = ""
+        error.setting = setting
         raise
 
 

@@ -1,18 +1,19 @@
-"""Reads motion files whole, up to a size limit."""
+"""Motion files: read whole up to a size limit, and turned from y up to z up."""
 
 import os
 from pathlib import Path
-from typing import Any
 
-from manybody.config.errors import ConfigError
-from manybody.config.yaml import load_yaml
-from manybody.motion.errors import MotionError, plain
+import numpy as np
+
+from manybody.motion.errors import MotionError
 
 MAX_BYTES = 256 << 20
 """Larger files are not read: four hours at 60 Hz of a skeleton of 15 bodies."""
+NOT_STATED = "not stated in the imported file"
+"""Licence of a clip whose format has none."""
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """Read a regular file.
 
     Raises:
@@ -33,13 +34,12 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     return content
 
 
-def read_text(path: str | os.PathLike) -> str:
-    """Read a UTF-8 text file.
+def decoded(content: bytes) -> str:
+    """Decode UTF-8.
 
     Raises:
-        MotionError: as :func:`read_bytes`; the text is not UTF-8.
+        MotionError: the content is not UTF-8; names the line.
     """
-    content = read_bytes(path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -48,16 +48,12 @@ def read_text(path: str | os.PathLike) -> str:
         raise MotionError("file", given, "UTF-8 text", "Is it a text format? Save it as UTF-8.") from None
 
 
-def read_yaml(path: str | os.PathLike) -> dict[str, Any]:
-    """Read a YAML file with a mapping.
+def z_up(vectors: np.ndarray) -> np.ndarray:
+    """Turn vectors (..., 3) with y up by a quarter turn about x: (x, y, z) becomes (x, -z, y)."""
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    return np.stack((x, -z, y), axis=-1)
 
-    Raises:
-        MotionError: the file is missing or unreadable, or is not YAML.
-    """
-    try:
-        return load_yaml(os.fspath(path))
-    except ConfigError as error:
-        (problem,) = error.problems
-        wrong = MotionError("file", problem.message, "", path=problem.location)
-        wrong.args = (plain(f"{problem.location}: {problem.message}"),)
-        raise wrong from None
+
+def quats_z_up(quats: np.ndarray) -> np.ndarray:
+    """Turn the axes of rotations (..., 4) wxyz as :func:`z_up` does."""
+    return np.concatenate((quats[..., :1], z_up(quats[..., 1:])), axis=-1)

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from manybody.config.errors import shown
-from manybody.motion.errors import MotionError
-from manybody.motion.files import read_yaml
+from manybody.config.yaml import load_yaml
+from manybody.motion.errors import MotionError, read_from
 
 _TRUNK_NAMES = {
     "pelvis": ("pelvis", "hips", "hip", "root"),
@@ -125,14 +125,16 @@ def plain_names(names: Sequence[str]) -> list[str]:
     return ["".join(name[-1:] + name[:-1] if name[-1:] and name[-1] in SIDES else name) for name in words]
 
 
-def load_joint_map(path: str | os.PathLike) -> dict[str, str]:
+def load_joint_map(path: str | os.PathLike[str]) -> dict[str, str]:
     """Read a YAML file with lines of ``body of the humanoid: joint of the file``.
 
     Raises:
-        MotionError: the file cannot be read, is not YAML, or has other content.
+        ConfigError: the file cannot be read or is not YAML.
+        MotionError: it has other content.
     """
-    content = read_yaml(path)
-    for body, joint in content.items():
-        if not isinstance(body, str) or not isinstance(joint, str):
-            raise MotionError(f"joint map: {body}", shown(joint), "lines of 'body: joint'", path=path)
-    return dict(content)
+    content = dict(load_yaml(os.fspath(path)))
+    with read_from(path):
+        for body, joint in content.items():
+            if not isinstance(body, str) or not isinstance(joint, str):
+                raise MotionError(f"joint map: {body}", shown(joint), "lines of 'body: joint'")
+    return content

@@ -4,18 +4,22 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, SupportsFloat
+from typing import Annotated, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from manybody.config.errors import shown
+from manybody.config.section import Section
+from manybody.config.types import Number, Text
+from manybody.config.validator import Validator
+from manybody.config.yaml import load_yaml
 from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
 from manybody.motion.bundled import find_motion
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from
-from manybody.motion.files import read_yaml
 from manybody.motion.importers import read_motion
 
 SIZES = 4.0
@@ -65,10 +69,10 @@ class MotionLib:
             raise MotionError("clips", "none", "at least one")
         for place, clip in enumerate(clips):
             _check_clip(f"clips[{place}].", clip, clips[0])
-        weights = _weights([1.0] * len(clips) if weights is None else weights, len(clips))
+        weights = _checked_weights([1.0] * len(clips) if weights is None else weights, len(clips))
 
-        self.source: Path | None = None
-        """The file of the first clip, whose skeleton all share; None if it is not from a file."""
+        self.source: str | Path = ""
+        """The file of the first clip, whose skeleton all share; empty if it is not from a file."""
         self.device = torch.device(device)
         self.body_names = tuple(clips[0].body_names)
         self.parents = tuple(clips[0].parents)
@@ -117,7 +121,8 @@ class MotionLib:
     def check_skeleton(self, body_names: Sequence[str], parents: Sequence[int]) -> None:
         """Raise MotionError with the differences unless the clips are of a body with these names and parents."""
         advice = "Retarget the clip: manybody motion convert."
-        _check_same("", (self.body_names, self.parents), (tuple(body_names), tuple(parents)), advice, self.source)
+        with read_from(self.source):
+            _check_same("", (self.body_names, self.parents), (tuple(body_names), tuple(parents)), advice)
 
     def check_size(self, offsets: Tensor) -> None:
         """Raise MotionError unless the clips are of a body of this size, up to the factor :data:`SIZES`.
@@ -131,7 +136,8 @@ class MotionLib:
                 given = f"a skeleton {ratio:.3g} times as large as the body that is to move"
                 advice = "Lengths are in m: scale offsets and root_translation of the clip."
                 field = f"clips[{place}].offsets" if len(self) > 1 else "offsets"
-                raise MotionError(field, given, f"one of 1/{SIZES:g} to {SIZES:g} times", advice, self.source)
+                with read_from(self.source):
+                    raise MotionError(field, given, f"one of 1/{SIZES:g} to {SIZES:g} times", advice)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -218,16 +224,16 @@ def _check_clip(prefix: str, clip: Clip, first: Clip) -> None:
     _check_same(prefix, given, expected, advice)
 
 
-def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str, path: Path | None = None) -> None:
+def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str) -> None:
     """Raise MotionError with the bodies that differ, unless two skeletons are the same."""
     unknown = [name for name in given[0] if name not in expected[0]]
     missing = [name for name in expected[0] if name not in given[0]]
     if unknown or missing:
-        raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice, path)
+        raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice)
     for field, values, expected_values in zip(("body_names", "parents"), given, expected, strict=True):
         for place, (value, other) in enumerate(zip(values, expected_values, strict=True)):
             if value != other:
-                raise MotionError(f"{prefix}{field}[{place}]", shown(value), shown(other), advice, path)
+                raise MotionError(f"{prefix}{field}[{place}]", shown(value), shown(other), advice)
 
 
 def _few(names: Sequence[str]) -> str:
@@ -235,41 +241,32 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(map(shown, names[:4])) + more or "no other body"
 
 
-def _weights(weights: Sequence[float], count: int) -> list[float]:
-    if len(weights) != count:
-        raise MotionError("weights", f"{len(weights)}", f"{count}, one for each clip")
-    numbers = [_weight(f"weights[{place}]", weight) for place, weight in enumerate(weights)]
-    if not 0 < sum(numbers) < math.inf:
-        raise MotionError("weights", f"a sum of {sum(numbers)}", "a finite number above 0")
-    return numbers
+def _checked_weights(weights: Sequence[float], count: int) -> Sequence[float]:
+    if len(weights) != count or not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < math.inf:
+        raise MotionError("weights", shown(weights), f"{count} numbers of at least 0, not all of them 0")
+    return weights
 
 
-def _weight(field: str, weight: object) -> float:
-    try:
-        number = float(weight) if isinstance(weight, SupportsFloat | str) else math.nan  # YAML reads 1e-1 as text
-    except ValueError:
-        number = math.nan
-    if isinstance(weight, bool) or not 0 <= number < math.inf:
-        raise MotionError(field, shown(weight), "a finite number from 0 on")
-    return number
+class _Listed(Section):
+    """A clip in a list of clips."""
+
+    file: Text
+    weight: Annotated[Number, Field(ge=0)] = 1.0
+
+
+class _ClipList(Section):
+    """A YAML file that lists clips."""
+
+    motions: tuple[_Listed, ...]
 
 
 def _read_list(path: Path) -> tuple[list[Path], list[float]]:
     """Read files and weights of a YAML list of clips."""
-    content = read_yaml(path)
+    content = load_yaml(path)
+    validator = Validator(content, root="")
+    clips = validator.section(_ClipList, content, ())
+    validator.finish()
+    assert isinstance(clips, _ClipList)
     with read_from(path):
-        motions = content.get("motions")
-        if set(content) != {"motions"} or not isinstance(motions, list) or not motions:
-            given = shown(motions) if set(content) == {"motions"} else ", ".join(map(shown, content))
-            raise MotionError("motions", given, "'motions' alone, a list of {file, weight}")
-        files, weights = [], []
-        for place, entry in enumerate(motions):
-            field = f"motions[{place}]"
-            if not isinstance(entry, dict) or not {"file"} <= set(entry) <= {"file", "weight"}:
-                advice = "Write {file: ..., weight: ...}."
-                raise MotionError(field, shown(entry), "a file and perhaps its weight", advice)
-            if not isinstance(entry["file"], str) or not entry["file"]:
-                raise MotionError(f"{field}.file", shown(entry["file"]), "a path")
-            files.append(find_motion(entry["file"], path.parent))
-            weights.append(_weight(f"{field}.weight", entry.get("weight", 1.0)))
-    return files, weights
+        files = [find_motion(clip.file, path.parent) for clip in clips.motions]
+    return files, [clip.weight for clip in clips.motions]

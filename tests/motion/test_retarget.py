@@ -10,6 +10,7 @@ import torch
 from toy_figure import bvh, told
 from toy_motion import make_clip, quats
 
+from manybody.config.errors import ConfigError, ManybodyError
 from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate
 from manybody.motion.bundled import find_motion
 from manybody.motion.clip import Clip, load_clip
@@ -283,16 +284,16 @@ def test_a_wrong_map_is_told(names, message):
 def test_a_file_that_is_no_map_is_told(text, tmp_path):
     path = tmp_path / "map.yaml"
     path.write_text(text)
-    with pytest.raises(MotionError, match=r"map\.yaml"):
+    with pytest.raises(ManybodyError, match=r"map\.yaml"):
         joint_map(["Hips"], load_joint_map(path))
 
 
 def test_a_map_that_is_missing_or_empty_is_told(tmp_path):
     path = tmp_path / "map.yaml"
-    with pytest.raises(MotionError, match=r"map\.yaml: no such file"):
+    with pytest.raises(ConfigError, match=r"map\.yaml: no such file"):
         load_joint_map(path)
     path.write_text("")
-    with pytest.raises(MotionError, match=r"map\.yaml: the file is empty"):
+    with pytest.raises(ConfigError, match=r"map\.yaml: the file is empty"):
         load_joint_map(path)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from manybody.motion import unsupported
 from manybody.motion.errors import MotionError
-from manybody.motion.importers import READERS, read_motion
+from manybody.motion.importers import FORMATS, read_motion
 
 ROBOT, BODY = "Motions of robots cannot be read yet.", "Export it as .bvh."
 ARCHIVES = {
@@ -88,7 +88,7 @@ def test_arrays_of_features_are_recognised(tmp_path):
 
 
 def test_every_format_that_is_read_is_in_the_sentence():
-    assert all(ending in unsupported.READABLE for ending in READERS)
+    assert all(ending in unsupported.READABLE for ending in FORMATS)
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.csv"])

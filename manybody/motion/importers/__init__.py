@@ -4,36 +4,52 @@ import os
 from pathlib import Path
 
 from manybody.motion import unsupported
-from manybody.motion.clip import Clip, load_clip
+from manybody.motion.clip import Clip, parse_clip
 from manybody.motion.errors import MotionError, read_from
-from manybody.motion.files import read_bytes, read_text
-from manybody.motion.importers.bvh import load_bvh
-from manybody.motion.importers.deepmimic import load_deepmimic
-from manybody.motion.importers.skeleton_motion import load_skeleton_motion
+from manybody.motion.files import decoded, read_bytes
+from manybody.motion.importers.bvh import parse_bvh
+from manybody.motion.importers.deepmimic import parse_deepmimic
+from manybody.motion.importers.skeleton_motion import parse_skeleton_motion
 
-READERS = {
-    ".npz": load_clip,
-    ".npy": load_skeleton_motion,
-    ".txt": load_deepmimic,
-    ".json": load_deepmimic,
-    ".bvh": load_bvh,
+FORMATS = {
+    ".npz": "motion clip of manybody",
+    ".npy": "SkeletonMotion of IsaacGymEnvs (frames shown twice are read once)",
+    ".txt": "DeepMimic",
+    ".json": "DeepMimic",
+    ".bvh": "BVH",
 }
+"""Suffix of a file that can be read to the name of its format."""
 
 
-def read_motion(path: str | os.PathLike) -> Clip:
-    """Read a clip of any known format. A BVH file is taken to be in metres with y up.
+def read_motion(path: str | os.PathLike[str], scale: float | None = None, up: str | None = None) -> Clip:
+    """Read a clip of any known format.
+
+    Args:
+        path: the file.
+        scale: of a BVH file: metres in one unit of length; None: 1.
+        up: of a BVH file: the upward axis, ``y`` or ``z``; None: ``y``.
 
     Raises:
-        MotionError: the format is not one of these (names it where it is known), or the file is wrong.
+        MotionError: the format is not known or not read (names it where it is known), or the file is wrong.
     """
     suffix = Path(path).suffix.lower()
-    if suffix in READERS:
-        return READERS[suffix](path)
     with read_from(path):
-        if suffix in (".pkl", ".pickle", ".p"):
-            unsupported.refuse_pickle(read_bytes(path))
-        if suffix == ".csv":
-            unsupported.refuse_table(read_text(path))
+        for name, value in (("scale", scale), ("up", up)):
+            if value is not None and suffix != ".bvh":
+                raise MotionError(f"--{name}", f"a file {suffix!r}", "one of the format .bvh")
+        match suffix:
+            case ".npz":
+                return parse_clip(read_bytes(path))
+            case ".npy":
+                return parse_skeleton_motion(read_bytes(path))
+            case ".txt" | ".json":
+                return parse_deepmimic(decoded(read_bytes(path)))
+            case ".bvh":
+                return parse_bvh(decoded(read_bytes(path)), 1.0 if scale is None else scale, up or "y")
+            case ".pkl" | ".pickle" | ".p":
+                unsupported.refuse_pickle(read_bytes(path))
+            case ".csv":
+                unsupported.refuse_table(decoded(read_bytes(path)))
         format_name = f", {unsupported.SUFFIXES[suffix]}" if suffix in unsupported.SUFFIXES else ""
         given = f"the ending {Path(path).suffix!r}{format_name}"
         raise MotionError("file", given, unsupported.READABLE, "Convert the file.")

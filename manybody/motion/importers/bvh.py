@@ -1,7 +1,6 @@
 """BVH (Biovision hierarchy) files: a skeleton and its joint angles as text."""
 
 import math
-import os
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -11,13 +10,12 @@ import torch
 from manybody.config.errors import shown
 from manybody.functional.rotations import quat_about, quat_multiply
 from manybody.motion.clip import Clip
-from manybody.motion.errors import MotionError, notice, read_from
-from manybody.motion.files import read_text
-from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
+from manybody.motion.errors import MotionError, notice
+from manybody.motion.files import NOT_STATED, quats_z_up, z_up
 from manybody.motion.importers.root_bone import Figure, rigid
 
 _CHANNELS = {f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")}
-"""Channel's name in small letters to its kind and axis."""
+"""Channel's name in lower case to its kind and axis."""
 _KEYWORDS = "OFFSET, CHANNELS, JOINT, End Site or }"
 _DIGIT_ROWS = 10
 """Rows of numbers whose digits are counted."""
@@ -31,8 +29,8 @@ class _Joint:
     channels: list[tuple[str, int]] = field(default_factory=list)
 
 
-def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence: str = NOT_STATED) -> Clip:
-    """Read a BVH file.
+def parse_bvh(text: str, scale: float = 1.0, up: str = "y") -> Clip:
+    """Parse a BVH file.
 
     A joint's rotation is the product of its channels' rotations from left to right, angles in degrees; the root's
     position channels are its place in the world (Meredith and Maddock 2001, *Motion capture file formats explained*).
@@ -42,10 +40,9 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
     :class:`~manybody.motion.errors.MotionNotice` lists what was skipped.
 
     Args:
-        path: the file.
-        scale: metres in one unit of the file (0.01 for centimetres); the format does not say.
+        text: the file's content.
+        scale: metres in one unit of the file (0.01 for centimetres); the format does not state it.
         up: the file's upward axis, ``y`` as usual or ``z``.
-        licence: who made the motion, and how it may be used; the file does not say.
 
     Raises:
         MotionError: the text breaks the format (names the line), a bone changes its length, or a number is wrong.
@@ -54,23 +51,22 @@ def load_bvh(path: str | os.PathLike, scale: float = 1.0, up: str = "y", licence
         raise MotionError("scale", str(scale), "metres in one unit of the file, above 0")
     if up not in ("y", "z"):
         raise MotionError("up", shown(up), "'y' or 'z'")
-    with read_from(path):
-        reader = _Reader(read_text(path))
-        joints = reader.hierarchy()
-        frame_time, values = reader.motion(sum(len(joint.channels) for joint in joints))
-        figure, offsets = rigid(_figure(joints, values), reader.digit)
-        root, rotations = figure.places[:, 0], figure.rotations
-        if up == "y":
-            root, offsets, rotations = z_up(root), z_up(offsets), quats_z_up(rotations)
-        return Clip(
-            fps=1 / frame_time,
-            body_names=figure.names,
-            parents=figure.parents,
-            local_rotations=rotations,
-            root_translation=root * scale,
-            licence=licence,
-            offsets=offsets * scale,
-        )
+    reader = _Reader(text)
+    joints = reader.hierarchy()
+    frame_time, values = reader.motion(sum(len(joint.channels) for joint in joints))
+    figure, offsets = rigid(_figure(joints, values), reader.digit)
+    root, rotations = figure.places[:, 0], figure.rotations
+    if up == "y":
+        root, offsets, rotations = z_up(root), z_up(offsets), quats_z_up(rotations)
+    return Clip(
+        fps=1 / frame_time,
+        body_names=figure.names,
+        parents=figure.parents,
+        local_rotations=rotations,
+        root_translation=root * scale,
+        licence=NOT_STATED,
+        offsets=offsets * scale,
+    )
 
 
 def _figure(joints: list[_Joint], values: np.ndarray) -> Figure:
@@ -78,15 +74,14 @@ def _figure(joints: list[_Joint], values: np.ndarray) -> Figure:
     places = np.tile([joint.offset for joint in joints], (len(values), 1, 1))
     rotations = torch.zeros(len(values), len(joints), 4, dtype=torch.float64)
     rotations[..., 0] = 1.0
-    column = 0
+    columns = iter(values.T)
     for body, joint in enumerate(joints):
         for kind, axis in joint.channels:
             if kind == "position":
-                places[:, body, axis] = values[:, column]
+                places[:, body, axis] = next(columns)
             else:
-                turn = quat_about(axis, torch.from_numpy(np.radians(values[:, column])))
+                turn = quat_about(axis, torch.from_numpy(np.radians(next(columns))))
                 rotations[:, body] = quat_multiply(rotations[:, body], turn)
-            column += 1
     parents = [joint.parent for joint in joints]
     return Figure([joint.name for joint in joints], parents, places, rotations.numpy())
 
@@ -102,36 +97,36 @@ class _Reader:
 
     def refuse(self, expected: str, given: str = "", advice: str = "") -> NoReturn:
         """Raise MotionError about the current line, or about ``given`` in it."""
-        number, words = self.lines[max(self.next - 1, 0)] if self.lines else (1, [])
-        raise MotionError(f"line {number}", given or shown(" ".join(words)), expected, advice)
+        number, tokens = self.lines[max(self.next - 1, 0)] if self.lines else (1, [])
+        raise MotionError(f"line {number}", given or shown(" ".join(tokens)), expected, advice)
 
     def line(self, expected: str) -> list[str]:
-        """Return the words of the next line that is not blank."""
+        """Return the tokens of the next line that is not blank."""
         if self.next >= len(self.lines):
             self.refuse(expected, "the end of the file", "The file is cut off.")
         self.next += 1
         return self.lines[self.next - 1][1]
 
-    def expect(self, *words: str) -> list[str]:
-        """Return the words after ``words`` in the next line, which must start with these."""
-        line = self.line(" ".join(words))
-        if [word.upper() for word in line[: len(words)]] != [word.upper() for word in words]:
-            self.refuse(" ".join(words))
-        return line[len(words) :]
+    def after(self, keyword: str) -> list[str]:
+        """Return the tokens after ``keyword``, with which the next line must start."""
+        first, *rest = self.line(keyword)
+        if first.upper() != keyword:
+            self.refuse(keyword)
+        return rest
 
     def entry(self, name: str) -> float:
-        """Return the number after ``name:`` in the next line; blanks about the colon do not matter."""
+        """Return the number after ``name:`` in the next line; blanks around the colon do not matter."""
         key, colon, rest = " ".join(self.line(f"{name}:")).partition(":")
         if not colon or key.lower().split() != name.lower().split():
             self.refuse(f"{name}: and a number")
         return self.numbers(rest.split(), 1)[0]
 
-    def numbers(self, words: list[str], count: int) -> list[float]:
-        """Convert ``words`` to ``count`` finite numbers."""
-        if len(words) != count:
-            self.refuse(f"{count}", f"{len(words)} numbers")
+    def numbers(self, tokens: list[str], count: int) -> list[float]:
+        """Convert ``tokens`` to ``count`` finite numbers."""
+        if len(tokens) != count:
+            self.refuse(f"{count}", f"{len(tokens)} numbers")
         try:
-            result = list(map(float, words))
+            result = list(map(float, tokens))
         except ValueError:
             result = [math.nan]
         if not all(map(math.isfinite, result)):
@@ -140,41 +135,42 @@ class _Reader:
 
     def hierarchy(self) -> list[_Joint]:
         """Read all joints, parents before children."""
-        self.expect("HIERARCHY")
+        self.after("HIERARCHY")
         joints: list[_Joint] = []
         path: list[int | None] = []  # the joints that are open; None for an end site
-        words = ["JOINT", *self.expect("ROOT")]
+        keyword, rest = "JOINT", self.after("ROOT")
         while True:
-            here, word = path[-1] if path else -1, words[0].upper()
-            if word == "}":
+            here = path[-1] if path else -1
+            if keyword == "}":
                 if here is not None and not joints[here].offset:
                     self.refuse("one", f"no OFFSET of {shown(joints[here].name)}")
                 path.pop()
                 if not path:
                     return joints
-            elif word == "OFFSET":
-                offset = self.numbers(words[1:], 3)
+            elif keyword == "OFFSET":
+                offset = self.numbers(rest, 3)
                 if here is not None:
                     joints[here].offset = offset
             elif here is None:
                 self.refuse("OFFSET or } of an end site")
-            elif word == "CHANNELS":
-                joints[here].channels = self.channels(words[1:])
-            elif word in ("JOINT", "END"):
-                path.append(len(joints) if word == "JOINT" else None)
-                if word == "JOINT":
-                    if len(words) == 1:
+            elif keyword == "CHANNELS":
+                joints[here].channels = self.channels(rest)
+            elif keyword in ("JOINT", "END"):
+                path.append(len(joints) if keyword == "JOINT" else None)
+                if keyword == "JOINT":
+                    if not rest:
                         self.refuse("a name", "a joint without a name")
-                    joints.append(_Joint(" ".join(words[1:]), here))
+                    joints.append(_Joint(" ".join(rest), here))
                 if self.line("{") != ["{"]:
                     self.refuse("{", advice="Put the brace in a line of its own.")
             else:
                 self.refuse(_KEYWORDS)
-            words = self.line(_KEYWORDS)
+            keyword, *rest = self.line(_KEYWORDS)
+            keyword = keyword.upper()
 
-    def channels(self, words: list[str]) -> list[tuple[str, int]]:
-        names = [word.lower() for word in words[1:]]
-        if not words or words[0] != str(len(names)):
+    def channels(self, tokens: list[str]) -> list[tuple[str, int]]:
+        names = [token.lower() for token in tokens[1:]]
+        if not tokens or tokens[0] != str(len(names)):
             self.refuse("the number of channels and as many names")
         for name in names:
             if name not in _CHANNELS:
@@ -185,11 +181,11 @@ class _Reader:
         """Read the seconds of a frame, and the values (T, channels)."""
         if channels == 0:
             self.refuse("at least one", "a skeleton without channels")
-        self.expect("MOTION")
+        self.after("MOTION")
         frames, seconds = self.entry("Frames"), self.entry("Frame Time")
         if not seconds > 0:
             self.refuse("a time of a frame above 0", f"{seconds} s")
-        decimals = [len(word.partition(".")[2]) for _, words in self.lines[self.next :][:_DIGIT_ROWS] for word in words]
+        decimals = [len(token.partition(".")[2]) for _, row in self.lines[self.next :][:_DIGIT_ROWS] for token in row]
         self.digit = 10.0 ** -max(decimals, default=0) if any(decimals) else 0.0
         rows = [self.numbers(self.line(f"{frames:g} frames"), channels) for _ in range(len(self.lines) - self.next)]
         if abs(len(rows) - frames) > 1 or len(rows) < 2:

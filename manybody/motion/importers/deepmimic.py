@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-from typing import NoReturn
 
 import numpy as np
 import torch
@@ -11,9 +9,8 @@ import torch
 from manybody.config.errors import shown
 from manybody.functional.rotations import quat_about
 from manybody.motion.clip import Clip
-from manybody.motion.errors import MotionError, read_from
-from manybody.motion.files import read_text
-from manybody.motion.importers.common import NOT_STATED, quats_z_up, z_up
+from manybody.motion.errors import MotionError
+from manybody.motion.files import NOT_STATED, quats_z_up, z_up
 from manybody.motion.skeletons import AMP_HUMANOID
 
 NUMBERS = 44
@@ -34,38 +31,37 @@ _RATE_TOLERANCE = 0.01
 """How far, relatively, the durations of a clip's frames may differ: they are written with few digits."""
 
 
-def load_deepmimic(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
-    """Read a motion of DeepMimic's humanoid (arXiv 1804.02717; format: the repository's README), turned to z up.
+def parse_deepmimic(text: str) -> Clip:
+    """Parse a motion of DeepMimic's humanoid (arXiv 1804.02717; format: the repository's README), turned to z up.
 
     ``Loop`` is dropped: a clip does not say whether it repeats. The last frame's duration has no meaning.
 
     Raises:
-        MotionError: the file is not JSON or not such a motion, its frames differ in duration, or a number is wrong.
+        MotionError: the text is not JSON or not such a motion, its frames differ in duration, or a number is wrong.
     """
-    with read_from(path):
-        frames = _frames(read_text(path))
-        rotations = torch.zeros(len(frames), len(BODIES), 4, dtype=torch.float64)
-        column = 4
-        for body, (_, _, size) in enumerate(BODIES):
-            values = torch.from_numpy(frames[:, column : column + size])
-            rotations[:, body] = values if size == 4 else quat_about(2, values[:, 0])
-            column += size
-        bodies = [AMP_HUMANOID.names.index(body) for _, body, _ in BODIES]
-        return Clip(
-            fps=_rate(frames[:-1, 0]),
-            body_names=[joint for joint, _, _ in BODIES],
-            parents=[-1, *(bodies.index(AMP_HUMANOID.parents[body]) for body in bodies[1:])],
-            local_rotations=quats_z_up(rotations.numpy()),
-            root_translation=z_up(frames[:, 1:4]),
-            licence=licence,
-            offsets=AMP_HUMANOID.offsets[bodies],
-        )
+    frames = _frames(text)
+    rotations = torch.zeros(len(frames), len(BODIES), 4, dtype=torch.float64)
+    column = 4
+    for body, (_, _, size) in enumerate(BODIES):
+        values = torch.from_numpy(frames[:, column : column + size])
+        rotations[:, body] = values if size == 4 else quat_about(2, values[:, 0])
+        column += size
+    bodies = [AMP_HUMANOID.names.index(body) for _, body, _ in BODIES]
+    return Clip(
+        fps=_rate(frames[:-1, 0]),
+        body_names=[joint for joint, _, _ in BODIES],
+        parents=[-1, *(bodies.index(AMP_HUMANOID.parents[body]) for body in bodies[1:])],
+        local_rotations=quats_z_up(rotations.numpy()),
+        root_translation=z_up(frames[:, 1:4]),
+        licence=NOT_STATED,
+        offsets=AMP_HUMANOID.offsets[bodies],
+    )
 
 
 def _frames(text: str) -> np.ndarray:
     """Return the frames (T, 44), finite."""
     try:
-        content = json.loads(text, parse_constant=_no_number)
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise MotionError("file", shown(str(error)), "JSON text", "Is it another format?") from None
     rows = content.get("Frames") if isinstance(content, dict) else None
@@ -91,7 +87,3 @@ def _rate(durations: np.ndarray) -> float:
             advice = "A clip has one frame rate: resample the motion."
             raise MotionError(f"Frames[{frame}][0]", f"{duration} s", expected, advice)
     return 1 / float(durations.mean())
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number of JSON")

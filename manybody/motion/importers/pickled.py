@@ -13,21 +13,22 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from manybody.config.errors import ManybodyError
+from manybody.motion.errors import MotionError
 
 MAX_OPCODES = 20_000
 """A clip of a skeleton of 15 bodies has some 200. The limit also bounds how deep a file can nest."""
 
 
-class UnpickledError(ManybodyError):
-    """A pickle that is not read; the message follows 'got'."""
+def _refused(given: str) -> MotionError:
+    advice = "Only arrays and plain containers are read; nothing in the file was run."
+    return MotionError("file", given, "an intact pickle", advice)
 
 
 class _StandIn:
-    """A class whose name is in the pickle. A pickle cannot set attributes of it: ``__setstate__`` needs an object."""
+    """A class that replaces a name in the pickle, which cannot set its attributes: ``__setstate__`` needs an object."""
 
     def __setstate__(self, state: object) -> None:
-        raise UnpickledError("a damaged pickle (a state without an array)")
+        raise _refused("a damaged pickle (a state without an array)")
 
 
 class _Dtype(_StandIn):
@@ -35,21 +36,21 @@ class _Dtype(_StandIn):
 
     def __init__(self, code: object, *_: object) -> None:
         if not isinstance(code, str) or code[:1] not in "fiubUO" or not code[1:].isascii():
-            raise UnpickledError(f"an array of {code!r}")
+            raise _refused(f"an array of {code!r}")
         self.code, self.order = code, "="
 
     @override
     def __setstate__(self, state: object) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if not isinstance(order, str) or order not in "<>=|":
-            raise UnpickledError("a broken type of an array")
+            raise _refused("a broken type of an array")
         self.order = order
 
     def numpy(self) -> np.dtype:
         try:
             return np.dtype(self.order.replace("|", "") + self.code)
         except TypeError:
-            raise UnpickledError(f"an array of {self.code!r}") from None
+            raise _refused(f"an array of {self.code!r}") from None
 
 
 class _Array(np.ndarray):
@@ -61,18 +62,18 @@ class _Array(np.ndarray):
     def __setstate__(self, state: Any) -> None:
         """Fill the array from ``(version, shape, dtype, Fortran order, bytes or list)``."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
-            raise UnpickledError("a broken array")
+            raise _refused("a broken array")
         _, shape, dtype, fortran, data = state
         if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-            raise UnpickledError("an array of a broken shape")
+            raise _refused("an array of a broken shape")
         kind = dtype.numpy()
         if kind.hasobject:
             if not isinstance(data, list) or len(data) != math.prod(shape):
-                raise UnpickledError("a broken array of objects")
+                raise _refused("a broken array of objects")
         else:
             data = _bytes_of(data)
             if kind.itemsize == 0 or len(data) != math.prod(shape) * kind.itemsize:
-                raise UnpickledError(f"an array whose bytes do not fill its shape {shape}")
+                raise _refused(f"an array whose bytes do not fill its shape {shape}")
         super().__setstate__((1, shape, kind, bool(fortran), data))  # type: ignore[arg-type]
 
 
@@ -111,7 +112,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         stand_in = _NAMES.get((module_name, global_name))
         if stand_in is None:
-            raise UnpickledError(f"the name {f'{module_name}.{global_name}'[:80]!r}, which is not read")
+            raise _refused(f"the name {f'{module_name}.{global_name}'[:80]!r}, which is not read")
         return stand_in
 
 
@@ -119,16 +120,16 @@ def read_pickle(data: bytes) -> Any:
     """Read a pickle of arrays, numbers, text, lists, tuples and dicts. No code in it runs.
 
     Raises:
-        UnpickledError: the pickle is damaged or contains anything else.
+        MotionError: the pickle is damaged or contains anything else.
     """
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             # The unpickler allocates its memo up to the largest index.
             if count >= MAX_OPCODES or (isinstance(argument, int) and "PUT" in opcode.name and argument > MAX_OPCODES):
-                raise UnpickledError(f"more than {MAX_OPCODES} opcodes")
+                raise _refused(f"more than {MAX_OPCODES} opcodes")
         value = _Unpickler(io.BytesIO(data), encoding="latin1").load()
-    except UnpickledError:
+    except MotionError:
         raise
     except Exception as error:  # an operation that finds the wrong values on the stack fails in many ways
-        raise UnpickledError(f"a damaged pickle ({type(error).__name__})") from None
+        raise _refused(f"a damaged pickle ({type(error).__name__})") from None
     return value.item() if isinstance(value, np.ndarray) and value.shape == () else value

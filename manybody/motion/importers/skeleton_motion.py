@@ -1,19 +1,15 @@
 """IsaacGymEnvs' ``SkeletonMotion`` files: a pickled dict of arrays in a ``.npy``."""
 
-import contextlib
 import io
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from manybody.config.errors import shown
 from manybody.motion.clip import Clip, without_repeats
-from manybody.motion.errors import MotionError, read_from
-from manybody.motion.files import read_bytes
-from manybody.motion.importers.common import NOT_STATED
-from manybody.motion.importers.pickled import UnpickledError, read_pickle
+from manybody.motion.errors import MotionError
+from manybody.motion.files import NOT_STATED
+from manybody.motion.importers.pickled import read_pickle
 from manybody.motion.unsupported import refuse_keys, refuse_shape
 
 _FIELDS = {
@@ -25,8 +21,8 @@ _FIELDS = {
 """Field of a clip to its name in the file."""
 
 
-def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> Clip:
-    """Read a ``SkeletonMotion``: local rotations xyzw, z up, metres. No code in the file runs.
+def parse_skeleton_motion(content: bytes) -> Clip:
+    """Parse a ``SkeletonMotion``: local rotations xyzw, z up, metres. No code in the file runs.
 
     The layout is that of IsaacGymEnvs' poselib, ``SkeletonMotion.to_file``. The smoothed velocities in the file are not
     used: a library computes them. Five of the six motions of IsaacGymEnvs show every frame twice, at 60 frames per
@@ -35,37 +31,30 @@ def load_skeleton_motion(path: str | os.PathLike, licence: str = NOT_STATED) -> 
     Raises:
         MotionError: the file is damaged, is of another format or would run code, or a field is wrong; names it.
     """
-    with read_from(path):
-        motion = _unpickled(read_bytes(path))
-        if isinstance(motion, dict) and "skeleton_tree" not in motion:
-            refuse_keys(sorted(map(str, motion)))
-        if _field(motion, "is_local") is not True:
-            raise MotionError("is_local", shown(motion["is_local"]), "True", "Save the motion with local rotations.")
-        rotations = _array(motion, "rotation")
-        if rotations.ndim != 3 or rotations.shape[-1] != 4:
-            raise MotionError("rotation", f"shape {rotations.shape}", "(T, B, 4)")
-        with _names_of_the_file():
-            clip = Clip(
-                fps=_field(motion, "fps"),
-                body_names=_field(motion, "skeleton_tree.node_names"),
-                parents=_array(motion, "skeleton_tree.parent_indices"),
-                local_rotations=np.roll(rotations, 1, axis=-1),
-                root_translation=_array(motion, "root_translation"),
-                licence=licence,
-                offsets=_array(motion, "skeleton_tree.local_translation"),
-            )
-        return without_repeats(clip)
-
-
-@contextlib.contextmanager
-def _names_of_the_file() -> Iterator[None]:
-    """Name the fields of the file in errors that are raised inside; its quaternions are xyzw."""
+    motion = _unpickled(content)
+    if isinstance(motion, dict) and "skeleton_tree" not in motion:
+        refuse_keys(sorted(map(str, motion)))
+    if _field(motion, "is_local") is not True:
+        raise MotionError("is_local", shown(motion["is_local"]), "True", "Save the motion with local rotations.")
+    rotations = _array(motion, "rotation")
+    if rotations.ndim != 3 or rotations.shape[-1] != 4:
+        raise MotionError("rotation", f"shape {rotations.shape}", "(T, B, 4)")
     try:
-        yield
-    except MotionError as error:
+        clip = Clip(
+            fps=_field(motion, "fps"),
+            body_names=_field(motion, _FIELDS["body_names"]),
+            parents=_array(motion, _FIELDS["parents"]),
+            local_rotations=np.roll(rotations, 1, axis=-1),
+            root_translation=_array(motion, "root_translation"),
+            licence=NOT_STATED,
+            offsets=_array(motion, _FIELDS["offsets"]),
+        )
+    except MotionError as error:  # about a clip's field, in wxyz
         name, bracket, place = error.field.partition("[")
-        advice = error.advice.replace("wxyz", "xyzw")
-        raise MotionError(_FIELDS.get(name, name) + bracket + place, error.given, error.expected, advice) from None
+        error.field = _FIELDS.get(name, name) + bracket + place
+        error.advice = error.advice.replace("wxyz", "xyzw")
+        raise
+    return without_repeats(clip)
 
 
 def _unpickled(content: bytes) -> Any:
@@ -82,11 +71,7 @@ def _unpickled(content: bytes) -> Any:
         refuse_shape(shape)
         given = f"an array of {dtype} with shape {shape}"
         raise MotionError("file", given, "a pickled dict", "This is no SkeletonMotion.")
-    try:
-        return read_pickle(content[stream.tell() :])
-    except UnpickledError as error:
-        advice = "Only arrays and plain containers are read; nothing in the file was run."
-        raise MotionError("file", str(error), "an intact SkeletonMotion", advice) from None
+    return read_pickle(content[stream.tell() :])
 
 
 def _field(motion: Any, path: str) -> Any:

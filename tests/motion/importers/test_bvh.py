@@ -7,7 +7,6 @@ import torch
 from manybody.functional.rotations import quat_exp, quat_multiply
 from manybody.motion.errors import MotionError, MotionNotice
 from manybody.motion.importers import read_motion
-from manybody.motion.importers.bvh import load_bvh
 
 TEXT = """HIERARCHY
 ROOT Hips
@@ -40,7 +39,7 @@ Frame Time: 0.04
 def load(tmp_path, text=TEXT, **options):
     path = tmp_path / "m.bvh"
     path.write_text(text)
-    return load_bvh(path, **options)
+    return read_motion(path, **options)
 
 
 def test_the_skeleton_in_metres_and_z_up(tmp_path):

@@ -68,7 +68,7 @@ WRONG[7] = "x"
     [
         ("{", "file: got .*expected JSON"),
         ("[" * 100_000, "file: got .*expected JSON"),
-        ('{"Frames": [NaN, 1]}', "file: got 'NaN is no number"),
+        ('{"Frames": [NaN, 1]}', r"Frames\[0\]: got nan; expected 44"),
         ("[]", "Frames: got None"),
         ([frame()], "Frames: got .*at least 2"),
         ([frame(), frame()[:-1]], r"Frames\[1\]: got 43 numbers; expected 44"),

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from manybody.motion.importers.pickled import UnpickledError, read_pickle
+from manybody.motion.errors import MotionError
+from manybody.motion.importers.pickled import read_pickle
 
 CONTENT = {
     "floats": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -75,7 +76,7 @@ class Plain:
 )
 def test_a_pickle_that_calls_something_runs_nothing(tmp_path, monkeypatch, trap, protocol):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnpickledError, match=r"the name '.*', which is not read"):
+    with pytest.raises(MotionError, match=r"the name '.*', which is not read"):
         read_pickle(pickle.dumps({"rotation": [trap]}, protocol=protocol))
     assert os.listdir(tmp_path) == []
 
@@ -98,21 +99,21 @@ def test_a_pickle_that_calls_something_runs_nothing(tmp_path, monkeypatch, trap,
     ],
 )
 def test_anything_else_is_refused(data, reason):
-    with pytest.raises(UnpickledError, match=reason):
+    with pytest.raises(MotionError, match=reason):
         read_pickle(data)
 
 
 def test_every_cut_is_refused():
     data = pickle.dumps(CONTENT, protocol=3)
     for end in range(len(data)):
-        with pytest.raises(UnpickledError):
+        with pytest.raises(MotionError):
             read_pickle(data[:end])
 
 
 def test_bytes_that_do_not_fill_the_array_are_refused():
     data = pickle.dumps(np.zeros(3, dtype=np.int8), protocol=3)
     assert data.count(b"K\x03\x85") == 1  # the shape (3,)
-    with pytest.raises(UnpickledError, match=r"do not fill its shape \(9,\)"):
+    with pytest.raises(MotionError, match=r"do not fill its shape \(9,\)"):
         read_pickle(data.replace(b"K\x03\x85", b"K\x09\x85"))
 
 

@@ -110,10 +110,10 @@ Frame Time: 0.04
 def test_a_file_with_a_bone_on_the_ground(tmp_path: Path):
     # y up: the root's quarter turn about y brings the hips' (0, 90, 20) to (20, 90, 0), beside (10, 0, 0).
     # z up: (x, y, z) becomes (x, -z, y).
-    from manybody.motion.importers.bvh import load_bvh
+    from manybody.motion.importers import read_motion
 
     (tmp_path / "m.bvh").write_text(FILE)
     with pytest.warns(MotionNotice, match=r"m\.bvh: 'Hips' moves freely"):
-        clip = load_bvh(tmp_path / "m.bvh", scale=0.01)
+        clip = read_motion(tmp_path / "m.bvh", scale=0.01)
     assert (clip.body_names, clip.parents) == (("Hips", "Chest"), (-1, 0))
     np.testing.assert_allclose(body_poses(clip).positions[1], [[0.3, 0, 0.9], [0.3, 0, 1.0]], atol=1e-6)

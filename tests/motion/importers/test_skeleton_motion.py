@@ -7,7 +7,6 @@ from toy_motion import NAMES, OFFSETS, PARENTS, quats
 
 from manybody.motion.errors import MotionError
 from manybody.motion.importers import read_motion
-from manybody.motion.importers.skeleton_motion import load_skeleton_motion
 
 
 def poselib(array):
@@ -50,14 +49,14 @@ def test_a_motion_becomes_a_clip(tmp_path):
 
 def test_numbers_of_numpy_and_bare_arrays_are_read(tmp_path):
     value = content(fps=np.int64(30), root_translation=np.zeros((5, 3)))
-    clip = load_skeleton_motion(written(tmp_path / "w.npy", value), licence="mine")
-    assert (clip.fps, clip.licence) == (30.0, "mine")
+    clip = read_motion(written(tmp_path / "w.npy", value))
+    assert clip.fps == 30.0
 
 
 def test_a_motion_that_shows_every_frame_twice_comes_out_at_its_true_rate(tmp_path):
     turned, moved = (content()[key]["arr"].repeat(2, axis=0) for key in ("rotation", "root_translation"))
     value = content(rotation=poselib(turned), root_translation=poselib(moved))
-    clip = load_skeleton_motion(written(tmp_path / "w.npy", value))
+    clip = read_motion(written(tmp_path / "w.npy", value))
     assert (clip.fps, clip.frames) == (30.0, 5)
 
 
@@ -71,7 +70,7 @@ def test_a_malicious_file_runs_nothing(tmp_path, monkeypatch):
     for value in (content(fps=Trap()), Trap()):
         written("evil.npy", value)
         with pytest.raises(MotionError, match=r"evil\.npy: file: got the name '.*mkdir'.*nothing.*was run"):
-            load_skeleton_motion("evil.npy")
+            read_motion("evil.npy")
     assert os.listdir(tmp_path) == ["evil.npy"]
 
 
@@ -96,7 +95,7 @@ def test_a_malicious_file_runs_nothing(tmp_path, monkeypatch):
 def test_a_wrong_field_is_named(tmp_path, changes, field, reason):
     path = written(tmp_path / "bad.npy", content(**changes))
     with pytest.raises(MotionError, match=reason) as error:
-        load_skeleton_motion(path)
+        read_motion(path)
     assert error.value.field == field and error.value.path == path
 
 
@@ -105,24 +104,24 @@ def test_a_missing_field_is_named(tmp_path, key):
     value = content()
     del value[key]
     with pytest.raises(MotionError, match=rf"{key}: got only .*SkeletonMotion"):
-        load_skeleton_motion(written(tmp_path / "bad.npy", value))
+        read_motion(written(tmp_path / "bad.npy", value))
 
 
 def test_other_arrays_and_damaged_files_are_refused(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.zeros(3))
     with pytest.raises(MotionError, match="an array of float64"):
-        load_skeleton_motion(path)
+        read_motion(path)
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(MotionError, match="a broken header"):
-        load_skeleton_motion(path)
+        read_motion(path)
     whole = written(path, content()).read_bytes()
     path.write_bytes(whole[:-40])
     with pytest.raises(MotionError, match="damaged pickle"):
-        load_skeleton_motion(path)
+        read_motion(path)
     written(path, "a text")
     with pytest.raises(MotionError, match="a dict of fields"):
-        load_skeleton_motion(path)
+        read_motion(path)
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
