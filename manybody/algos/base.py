@@ -38,6 +38,7 @@ from manybody.engine.run_folder import RunFolder
 from manybody.engine.writers import Writer
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
+from manybody.envs.validation import ReturnValidator
 from manybody.functional.reward import RewardsShaper
 from manybody.model_builder import ModelBuilder
 
@@ -137,6 +138,7 @@ class EnvAlgorithm(BaseAlgorithm):
         if self.vec_env.num_envs != self.num_actors:
             what = f"got {self.num_actors}; expected {self.vec_env.num_envs}, as many as the environment has"
             raise ConfigError([Problem("params.config.num_actors", what)])
+        self.env_returns = ReturnValidator(config.env_name)
         self.env_info = self.vec_env.get_env_info()
         self.num_agents: int = self.env_info["agents"]
         self.reward_size: int = self.env_info["value_size"]
@@ -270,7 +272,7 @@ class EnvAlgorithm(BaseAlgorithm):
 
     def env_reset(self) -> Obs:
         """Start new episodes everywhere; return the first observation, on the learner's device."""
-        return self.on_device(self.vec_env.reset())
+        return self.on_device(self.env_returns.reset(self.vec_env))
 
     def start_episodes(self) -> None:
         """Start new episodes everywhere, at random ages where the environment has them."""
@@ -287,7 +289,7 @@ class EnvAlgorithm(BaseAlgorithm):
 
     def env_step(self, actions: Tensor) -> Step:
         """Take one step with sampled ``actions`` (N, A); return tensors on the learner's device, rewards (N, V)."""
-        step = self.vec_env.step(self.preprocess_actions(actions))
+        step = self.env_returns.step(self.vec_env, self.preprocess_actions(actions))
         reward = step.reward.to(self.ppo_device)
         return Step(
             self.on_device(step.obs),

@@ -14,6 +14,7 @@ from manybody.engine.console import say
 from manybody.engine.play_guard import PlayGuard, left_out_text
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
+from manybody.envs.validation import ReturnValidator
 
 
 class PlayResult(NamedTuple):
@@ -44,6 +45,7 @@ class BasePlayer(ABC):
         self.device = torch.device(config.device)
         env_config = self.player_config.env_config or config.env_config
         self.env = vec_env or create_vec_env(config.env_name, config.num_actors, **{"seed": params.seed, **env_config})
+        self.env_returns = ReturnValidator(config.env_name)
         self.env_info = self.env.get_env_info()
         self.rows: int = self.env.num_envs * self.env_info["agents"]
         self.games_num: int = self.player_config.games_num * self.player_config.n_game_life
@@ -88,7 +90,7 @@ class BasePlayer(ABC):
 
     def env_reset(self) -> Obs:
         """Start new episodes; the first observation, on the player's device."""
-        return self.on_device(self.env.reset())
+        return self.on_device(self.env_returns.reset(self.env))
 
     def on_device(self, obs: Obs) -> Obs:
         """``obs`` on the player's device; masks only where they are used."""
@@ -98,7 +100,7 @@ class BasePlayer(ABC):
 
     def env_step(self, actions: Tensor) -> Step:
         """One step of all environments."""
-        step = self.env.step(actions.to(self.env.device))
+        step = self.env_returns.step(self.env, actions.to(self.env.device))
         return step._replace(obs=self.on_device(step.obs))
 
     @torch.inference_mode()

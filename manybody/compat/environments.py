@@ -9,10 +9,11 @@ from typing_extensions import override
 
 from manybody.data.tree import tree_map
 from manybody.envs import registration, vecenv
-from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
+from manybody.envs.base import EnvSpec, Obs, VecEnv
 from manybody.envs.env_configurations import configurations
 from manybody.envs.infos import by_copy
 from manybody.envs.rl_games import IVecEnv, RLGamesVecEnv
+from manybody.envs.validation import ReturnValidator
 
 
 class LegacyEnv(IVecEnv):
@@ -34,6 +35,7 @@ class LegacyEnv(IVecEnv):
 
     def __init__(self, vec_env: VecEnv, device: torch.device | str | None = None, infos_by_env: bool = False) -> None:
         self.vec_env = vec_env
+        self._returns = ReturnValidator(getattr(vec_env, "env_name", type(vec_env).__name__))
         self.infos_by_env = infos_by_env
         self.rl_device = torch.device(vec_env.device if device is None else device)
         self.num_actors: int = vec_env.num_envs
@@ -54,7 +56,7 @@ class LegacyEnv(IVecEnv):
 
     def reset(self) -> Any:
         """``obs`` (N, ...), or ``{'obs': ...[, 'states': ...]}`` where there are several parts."""
-        self._obs = self._moved(self.vec_env.reset())
+        self._obs = self._moved(self._returns.reset(self.vec_env))
         self._done = torch.zeros(
             self.vec_env.num_envs * self.get_number_of_agents(), dtype=torch.bool, device=self.rl_device
         )
@@ -66,7 +68,7 @@ class LegacyEnv(IVecEnv):
         ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool: why an episode ended. With
         ``infos_by_env`` they are a list with the same of each environment, in numbers of Python.
         """
-        step: Step = self.vec_env.step(torch.as_tensor(actions, device=self.vec_env.device))
+        step = self._returns.step(self.vec_env, torch.as_tensor(actions, device=self.vec_env.device))
         self._obs = shown = self._moved(step.obs)
         self._done = step.done.to(self.rl_device)
         if self._shows_ends and step.final_obs is not None:

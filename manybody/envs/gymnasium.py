@@ -15,7 +15,6 @@ from torch import Tensor
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.checks import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
 from manybody.envs.faults import is_gymnasiums, keep_traces
 from manybody.envs.infos import of_vector_env
 from manybody.envs.mask_velocity import MaskVelocityWrapper
@@ -30,6 +29,7 @@ from manybody.envs.spaces import (
     observation_tensors,
     without_mask,
 )
+from manybody.envs.validation import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
 
 VECTORIZATIONS: dict[str, type[SyncVectorEnv] | type[AsyncVectorEnv]] = {
     "sync": SyncVectorEnv,
@@ -165,7 +165,7 @@ class WrappedVectorEnv(VecEnv):
             for number, value in enumerate(getattr(self.env.unwrapped, "_env_obs", ())):
                 if value is not None:
                     space = self.env.unwrapped.single_observation_space
-                    check_value(f"{where} observation of copy {number}", value, space, finite=False)
+                    check_value(f"{where} observation of copy {number}", value, space)
             raise EnvError(
                 f"{where}: {type(self.env.unwrapped).__name__} stopped with {type(error).__name__}: "
                 f"{str(error).rstrip('.')}; expected of every copy ({', '.join(expected)}) as its spaces say"
@@ -224,7 +224,7 @@ class WrappedVectorEnv(VecEnv):
             last = infos["final_obs"][row]
             if (layout := layout_of(last)) != self._last_layout:
                 what = f"{self.env_name}: step() infos['final_obs'] of row {row}"
-                check_value(what, last, self.env.single_observation_space, finite=False)
+                check_value(what, last, self.env.single_observation_space)
                 self._last_layout = layout
             last = observation_tensors(self._space, last["observation"] if self._mask_in_obs else last)
             tree_map(lambda all_rows, one, row=row: all_rows[row].copy_(one), final_obs, last)

@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.checks import RESET, STEP, check_tuple
 from manybody.envs.spaces import flags, gymnasium_space, numbers, observation_tensors
+from manybody.envs.validation import RESET, STEP, check_tuple
 
 OPTIONS = ("obs_groups", "concat_obs_groups", "clip_obs", "clip_actions")
 """Keys of ``env_config`` that are not the task's own."""

@@ -12,7 +12,6 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array,
 from torch import Tensor
 
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.checks import check_number, check_tuple, check_value, plain_number
 from manybody.envs.infos import of_copies
 from manybody.envs.spaces import (
     action_masks,
@@ -23,6 +22,7 @@ from manybody.envs.spaces import (
     observation_tensors,
     without_mask,
 )
+from manybody.envs.validation import check_tuple, check_value, one_number
 
 ANSWER = ("observations", "rewards", "terminations", "truncations", "infos")
 """What ``step`` returns, each by agent."""
@@ -122,7 +122,7 @@ class PettingZooEnv(VecEnv):
                 told_of += [infos.get(agent) for agent in self.agents]
                 for agent, value in rewards.items():
                     what = f"{self.env_name}: step() rewards of {agent!r}"
-                    reward[mine[agent]] = plain_number(what, value)
+                    reward[mine[agent]] = one_number(what, value)
                 if not env.agents:
                     over.append(index)
                     for agent, row in mine.items():
@@ -160,7 +160,7 @@ class PettingZooEnv(VecEnv):
                     space = self.envs[index].observation_space(agent)
                     check_value(f"{where} of {agent!r} in environment {index}", value, space, finite)
                 elif what != "infos":
-                    check_number(f"{where} of {agent!r}", value)
+                    one_number(f"{where} of {agent!r}", value)
 
     def _obs(self, call: str, seen: list[dict[str, Any]], over: Sequence[int] = ()) -> Obs:
         """Return the observations of all agents; in environments that are ``over``, their last observations."""

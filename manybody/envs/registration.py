@@ -100,7 +100,7 @@ def _gymnasium_has(env_name: str) -> bool:
 
 
 def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Create the environments of a configuration; their return values are checked.
+    """Create the environments of a configuration.
 
     The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
     ``envpool:`` (an EnvPool id), ``pettingzoo:`` (a module with a ``parallel_env``), ``isaaclab:`` and ``mjlab:`` (a
@@ -114,12 +114,13 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
     Raises:
         EnvError: nobody knows the name, or the environment cannot be made.
     """
-    from manybody.envs.checks import checked
+    from manybody.envs.spaces import check_spaces
 
     check_env_name(env_name)
     with plain_warnings():
         env = _make(env_name, num_actors, env_config)
-    return checked(env, env_name)
+    check_spaces(env_name, env.spec.observation_space, env.spec.action_space)
+    return env
 
 
 def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:

@@ -68,14 +68,28 @@ def observation_dtype(space: spaces.Space) -> torch.dtype:
     return torch.uint8 if space.dtype == np.uint8 else torch.float32
 
 
-def describe(value: Any) -> str:
-    """What came, for a message."""
-    if isinstance(value, np.ndarray):
-        return f"an array {value.shape} of {value.dtype}"
+def describe(value: object) -> str:
+    """Describe a value in a message."""
+    if isinstance(value, np.ndarray | Tensor):
+        kind = "an array" if isinstance(value, np.ndarray) else "a tensor"
+        return f"{kind} {tuple(value.shape)} of {value.dtype}"
+    if isinstance(value, Mapping):
+        return f"a dict with the keys {sorted(map(str, value))}"
     return reprlib.repr(value)
 
 
-def numbers(what: str, value: Any, dtype: torch.dtype) -> Tensor:
+def numeric_array(value: object) -> np.ndarray | None:
+    """``value`` in NumPy; None if it holds something else than numbers, or parts of different shapes."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
     """``value`` as a tensor of its own memory, where it is.
 
     Args:
@@ -88,11 +102,8 @@ def numbers(what: str, value: Any, dtype: torch.dtype) -> Tensor:
     """
     if isinstance(value, Tensor):
         return value.to(dtype, copy=True)
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise EnvError(f"{what}: got {describe(value)} ({error}); expected numbers") from error
-    if array.dtype.kind not in "biuf":
+    array = numeric_array(value)
+    if array is None:
         raise EnvError(f"{what}: got {describe(value)}; expected numbers")
     # NumPy copies: torch would wake its threads, which then compete with those of the environment.
     return torch.from_numpy(np.array(array, NUMPY[dtype]))

@@ -17,7 +17,6 @@ from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
-from manybody.envs.checks import checked
 from manybody.launch.hydra_tree import compose_tree
 from manybody.launch.interpolation import is_reference, resolve_references
 from manybody.launch.overrides import Override, parse_overrides, raw_values
@@ -85,7 +84,7 @@ class ResolvedRun:
             return None
         settings = (self.playing and section_of(config, "player").get("env_config")) or config.get("env_config") or {}
         seed = settings.get("seed", self.params.seed) or 0
-        return checked(make_task(self.cfg, self.task, num_envs or config["num_actors"], seed), TASK_ENV)
+        return make_task(self.cfg, self.task, num_envs or config["num_actors"], seed)
 
     def with_envs(self, number: int) -> "ResolvedRun":
         """The same run with another number of environments."""

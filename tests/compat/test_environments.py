@@ -4,11 +4,13 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from toy import ToyEnv
 
 from manybody.compat.collect import _time_outs
 from manybody.compat.environments import LegacyEnv, create_legacy_env, legacy_env
 from manybody.envs import registration
+from manybody.envs.base import EnvSpec
 from manybody.envs.env_configurations import configurations
 from manybody.envs.rl_games import RLGamesVecEnv
 from manybody.envs.vecenv import vecenv_config
@@ -56,6 +58,10 @@ def test_a_client_that_resets_by_itself_sees_the_end():
 
 
 class Masked(ToyEnv):
+    def __init__(self):
+        super().__init__()
+        self.spec = EnvSpec(self.spec.observation_space, spaces.Discrete(2), spaces.Box(-1.0, 1.0, (4,)))
+
     def reset(self):
         return {
             **super().reset(),

@@ -11,11 +11,11 @@ import torch
 from gymnasium import spaces
 from lab_env import LabCfg, LabEnv
 from toy import toy_params
+from validated_env import ValidatedEnv
 
 from manybody.config import ConfigError
 from manybody.engine.observers import IsaacAlgoObserver
 from manybody.envs.base import EnvError
-from manybody.envs.checks import checked
 from manybody.envs.isaaclab import IsaacLabEnv
 from manybody.envs.registration import create_vec_env
 from manybody.runner import Runner
@@ -29,7 +29,7 @@ def lab(**cfg):
     options |= {"clip_actions": cfg.pop("clip_actions", math.inf)}
     settings = LabCfg(**cfg)
     settings.scene.num_envs, settings.sim.device = 4, "cpu"
-    return checked(IsaacLabEnv(LabEnv(settings), **options), "lab")
+    return ValidatedEnv(IsaacLabEnv(LabEnv(settings), **options), "lab")
 
 
 def test_groups_become_observations_and_states():

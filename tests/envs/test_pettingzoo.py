@@ -5,9 +5,9 @@ import pytest
 import torch
 from counting_env import Fading
 from gymnasium import spaces
+from validated_env import ValidatedEnv
 
 from manybody.envs.base import EnvError
-from manybody.envs.checks import checked
 from manybody.envs.pettingzoo import PettingZooEnv
 from manybody.envs.registration import create_vec_env
 
@@ -15,7 +15,7 @@ ACTIONS = torch.tensor([0, 1, 2] * 2)
 
 
 def test_an_episode_of_two_copies_with_agents_that_leave_early():
-    env = checked(PettingZooEnv(Fading, 2, seed=5), "fading")
+    env = ValidatedEnv(PettingZooEnv(Fading, 2, seed=5), "fading")
     obs = env.reset()
     assert [one.seed for one in env.envs] == [5, 6]
     assert obs["obs"].tolist() == [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]] * 2
@@ -48,7 +48,7 @@ def test_spec():
 
 
 def test_masks_come_from_the_observation_and_an_absent_agent_may_only_do_its_first_action():
-    env = checked(PettingZooEnv(lambda: Fading(masked=True), 1), "fading")
+    env = ValidatedEnv(PettingZooEnv(lambda: Fading(masked=True), 1), "fading")
     assert env.reset()["action_masks"].tolist() == [[False, True, True]] * 3
     env.step(ACTIONS[:3])
     step = env.step(ACTIONS[:3])
@@ -77,7 +77,7 @@ def test_what_is_no_parallel_environment_is_told(tmp_path, monkeypatch):
         def reset(self, seed=None, options=None):
             return super().reset(seed)[0]
 
-    with pytest.raises(EnvError, match=r"Wrong: reset\(\) gave dict; expected \(observations, infos\)"):
+    with pytest.raises(EnvError, match=r"Wrong: reset\(\): got a dict .*; expected \(observations, infos\)"):
         PettingZooEnv(Wrong, 1).reset()
     with pytest.raises(EnvError, match=r"'pettingzoo:nowhere.at_all_v0' cannot be imported: No module named 'nowhere'"):
         create_vec_env("pettingzoo:nowhere.at_all_v0", 1)
@@ -174,7 +174,9 @@ def test_a_missing_mask_is_refused():
 
     env = PettingZooEnv(lambda: Quiet(masked=True), 2, env_name="quiet")
     env.reset()
-    with pytest.raises(EnvError, match=r"^quiet: step\(\) observations of 'b' in environment 0: no key 'action_mask'"):
+    with pytest.raises(
+        EnvError, match=r"^quiet: step\(\) observations of 'b' in environment 0: got a dict .*'action_mask'"
+    ):
         env.step(ACTIONS)
 
 

@@ -3,8 +3,10 @@
 import gymnasium
 import pytest
 import torch
-from toy import ToyEnv
+from toy import ToyEnv, toy_params
 
+from manybody.algos.a2c.agent import A2CAgent
+from manybody.config import parse_params
 from manybody.envs import env_configurations, registration, vecenv
 from manybody.envs.base import EnvError
 from manybody.envs.gymnasium import GymnasiumEnv
@@ -124,14 +126,15 @@ def test_packages_that_announce_their_namespace_are_asked(monkeypatch):
         check_env_name("Elsewhere/Mine-v0")
 
 
-def test_what_is_made_by_name_is_checked():
+def test_what_is_made_by_name_is_validated_by_its_learner():
     class Wrong(ToyEnv):
         def reset(self):
             return super().reset()["obs"]
 
-    register("wrong", Wrong)
-    with pytest.raises(EnvError, match=r"wrong: reset\(\) gave Tensor"):
-        create_vec_env("wrong", 2).reset()
+    register("wrong", lambda num_actors, seed: Wrong(num_actors))
+    params = parse_params(toy_params(env_name="wrong"))
+    with pytest.raises(EnvError, match=r"wrong: reset\(\): got a tensor .*; expected a dict"):
+        A2CAgent("run", params).env_reset()
 
 
 @pytest.mark.parametrize("name", ["envpool:", "pettingzoo:"])

@@ -8,6 +8,7 @@ from counting_env import Counting, plain
 from gymnasium import spaces
 from rl_games.common.ivecenv import IVecEnv as RLGamesIVecEnv
 from toy import ToyEnv
+from validated_env import ValidatedEnv
 
 from manybody.envs import env_configurations, vecenv
 from manybody.envs.base import EnvError
@@ -214,7 +215,7 @@ def test_what_is_missing_is_told():
     vecenv.register("SHORT", lambda config_name, num_actors, **kw: Protocol())
     env_configurations.register("short", {"vecenv_type": "SHORT"})
     with pytest.raises(EnvError, match=r"short: reset\(\) 'obs': got a tensor \(2, 3\) .*; expected a tensor \(5, 3\)"):
-        create_vec_env("short", 5).reset()
+        ValidatedEnv(create_vec_env("short", 5), "short").reset()
 
 
 @pytest.mark.parametrize(

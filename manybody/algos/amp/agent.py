@@ -17,7 +17,7 @@ from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
 from manybody.engine.checkpoint.parts import NotRestoredError, Part, Parts
 from manybody.envs.base import EnvError, Step
-from manybody.envs.checks import check_tensor
+from manybody.envs.validation import check_tensor
 from manybody.functional import adversarial
 from manybody.functional import policy as policy_maths
 from manybody.functional.stats import LARGEST, rows_sane
