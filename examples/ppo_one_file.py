@@ -112,7 +112,7 @@ def prepare(policy: ActorCritic, buffer: ExperienceBuffer, obs: Tensor, done: Te
     returns = swap_and_flatten01(advantages + rollout["values"])
     policy.norm_value.update(returns)
     return {
-        **buffer.get_transformed_list(["obs", "actions", "neglogp", "mu", "sigma"]),
+        **buffer.get_transformed_list(swap_and_flatten01, ["obs", "actions", "neglogp", "mu", "sigma"]),
         "values": policy.norm_value(swap_and_flatten01(rollout["values"])),
         "returns": policy.norm_value(returns),
         "advantages": normalize_advantage(swap_and_flatten01(advantages).squeeze(1)),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from manybody.algos import a2c
+from manybody.algos.a2c import on_policy
 from manybody.compat.agent import check_device, experiment_name, open_folder
 from manybody.compat.agent_state import NO_REWARD
 from manybody.compat.environments import has_single_envs
@@ -207,9 +208,10 @@ class RLGamesAgent(RunPaths):
 class OnPolicyAgent(RLGamesAgent):
     """:class:`RLGamesAgent` with the settings that RL Games lets observers change."""
 
-    RENAMED: ClassVar[dict[str, str]] = {"mini_epochs_num": "mini_epochs"}
-    CONFIGURED = ("grad_norm", "bounds_loss_coef")
-    """Settings that are read from the configuration in each update."""
+    PARAMS: ClassVar[dict[str, str]] = {
+        **on_policy.OnPolicyAgent.PARAMS,
+        **{name: name for name in ("mini_epochs_num", "grad_norm", "bounds_loss_coef")},
+    }
 
     @property
     def has_central_value(self) -> bool:
@@ -222,20 +224,16 @@ class OnPolicyAgent(RLGamesAgent):
 
     def get_param(self, param_name: str) -> Any:
         """Return a setting by RL Games' name. Raises KeyError naming those that there are."""
-        if param_name in self.CONFIGURED:
-            return self.config.typed[param_name]
         if param_name == "kl_threshold":
             return self.scheduler.kl_threshold  # type: ignore[attr-defined]
-        return super().get_param(self.RENAMED.get(param_name, param_name))  # type: ignore[misc]
+        return super().get_param(param_name)  # type: ignore[misc]
 
     def set_param(self, param_name: str, param_value: Any) -> None:
         """Change a setting by RL Games' name. Raises KeyError naming those that there are."""
-        if param_name in self.CONFIGURED:
-            self.config.typed = self.config.typed.model_copy(update={param_name: param_value})
-        elif param_name == "kl_threshold":
+        if param_name == "kl_threshold":
             self.scheduler.kl_threshold = param_value  # type: ignore[attr-defined]
         else:
-            super().set_param(self.RENAMED.get(param_name, param_name), param_value)  # type: ignore[misc]
+            super().set_param(param_name, param_value)  # type: ignore[misc]
 
 
 class _Continuous(OnPolicyAgent, a2c.A2CAgent):
@@ -279,11 +277,6 @@ class AgentView(RunPaths):
     def central_value_net(self) -> Any:
         """The central value, or None."""
         return self.agent.central_value
-
-    @property
-    def grad_norm(self) -> float:
-        """The largest norm of the gradients of an update."""
-        return float(self.agent.config.grad_norm)
 
     @property
     def mean_rewards(self) -> float:

@@ -1,6 +1,6 @@
 """Storage of a rollout: one preallocated tensor (T, N, ...) per field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -45,6 +45,6 @@ class ExperienceBuffer:
         """Store ``value`` (N, ...) as step ``n`` of the field."""
         tree_map(lambda stored, new: stored[n].copy_(new), self.tensor_dict[name], value)
 
-    def get_transformed_list(self, names: Sequence[str]) -> dict[str, Any]:
-        """The named fields, flattened env-major to (N*T, ...)."""
-        return {name: swap_and_flatten01(self.tensor_dict[name]) for name in names}
+    def get_transformed_list(self, transform: Callable[[Any], Any], names: Sequence[str]) -> dict[str, Any]:
+        """Return ``transform`` of each named field (T, N, ...)."""
+        return {name: transform(self.tensor_dict[name]) for name in names}

@@ -21,5 +21,5 @@ def test_the_buffer_keeps_a_copy_of_each_step():
     buffer.update_data("obses", 1, x)
     x.zero_()
     assert buffer.tensor_dict["obses"][0].sum() == 0 and buffer.tensor_dict["obses"][1].sum() == 12
-    batch = buffer.get_transformed_list(["obses"])
+    batch = buffer.get_transformed_list(swap_and_flatten01, ["obses"])
     assert list(batch) == ["obses"] and batch["obses"][:, 0].tolist() == [0, 1, 0, 1, 0, 1]

@@ -157,16 +157,12 @@ class CentralValueTrain(nn.Module):
         )
 
     def values(self, obs: Obs) -> Tensor:
-        """Return (N, V) in units of reward."""
-        return self.get_value(obs).repeat_interleave(self.num_agents, dim=0)
-
-    def get_value(self, obs: Obs) -> Tensor:
-        """(num_actors, V) in units of reward, from ``obs['states']``."""
+        """Return (N, V) in units of reward, from ``obs['states']`` (num_actors, S)."""
         out = self.model(
             {"is_train": False, "obs": obs["states"], "rnn_states": self.recurrent.current, "seq_length": 1}
         )
         self._pending = out["rnn_states"]
-        return out["values"]
+        return out["values"].repeat_interleave(self.num_agents, dim=0)
 
     def store(self, n: int, obs: Obs, dones: Tensor) -> None:
         """Store the inputs of step ``n``; ``dones`` (N,) marks observations that begin an episode."""

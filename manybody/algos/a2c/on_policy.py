@@ -57,6 +57,8 @@ class OnPolicyAgent(A2CBase):
 
     actions_num: int | tuple[int, ...]
     """A: the size of the policy's head; for several heads, of each."""
+    bounds_loss_coef: float | None = None
+    """Weight of :meth:`bounds_loss`."""
     self_play: SelfPlayManager | None = None
 
     def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
@@ -68,6 +70,8 @@ class OnPolicyAgent(A2CBase):
         self.e_clip: float = config.e_clip
         self.clip_value: bool = config.clip_value
         self.critic_coef: float = config.critic_coef
+        self.truncate_grads: bool = config.truncate_grads
+        self.grad_norm: float | None = config.grad_norm
         self.ppo: bool = config.ppo
         self.actor_loss_func = policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
         self.schedule_type: str = config.schedule_type
@@ -230,12 +234,16 @@ class OnPolicyAgent(A2CBase):
         started = time.perf_counter()
         batch = self.play_steps_rnn() if self.is_rnn else self.play_steps()
         played = time.perf_counter()
+        self.curr_frames = batch.pop("played_frames")
         self.algo_observer.after_steps()
         self.prepare_dataset(batch)
+        central_losses = self.train_central_value()
         self.means = EpochMeans()
         all_kl: list[Tensor] = []
         for mini_epoch in range(self.mini_epochs_num):
-            self.set_train(first_pass=mini_epoch == 0)
+            self.set_train()
+            if mini_epoch > 0:  # each rollout enters the statistics once
+                self.freeze_normalizers()
             kls = self._one_pass(mini_epoch)
             all_kl += kls
             if self.schedule_type == "standard":
@@ -243,16 +251,16 @@ class OnPolicyAgent(A2CBase):
         if self.schedule_type == "standard_epoch":
             self.update_schedule(mean_of(all_kl))
         self.dataset.update_values_dict(None)
-        self.frame += self.batch_size
+        self.frame += self.curr_frames
         return EpochMetrics(
-            self.batch_size,
-            batch["step_time"],
+            self.curr_frames,
+            batch.get("step_time", 0.0),
             played - started,
             time.perf_counter() - played,
             self.mini_epochs_num * len(self.dataset) + (self.central_value.updates if self.central_value else 0),
             {
                 **self.means.means(),
-                **self.central_losses,
+                **central_losses,
                 "info/last_lr": self.last_lr,
                 "info/entropy_coef": self.entropy_coef,
                 "info/lr_mul": torch.ones(()),
@@ -265,7 +273,7 @@ class OnPolicyAgent(A2CBase):
         kls = []
         self.dataset.start_pass()
         for index in range(len(self.dataset)):
-            result = self.train_actor_critic(cast(TrainBatch, self.dataset[index]))
+            result = self._update(cast(TrainBatch, self.dataset[index]))
             if result.mu is not None and result.sigma is not None:
                 self.dataset.update_mu_sigma(index, result.mu, result.sigma)
             kls.append(result.kl)
@@ -296,9 +304,6 @@ class OnPolicyAgent(A2CBase):
             with torch.no_grad():
                 values, returns = self.value_mean_std(values), self.value_mean_std(returns)
             self.value_mean_std.eval()
-        self.central_losses: dict[str, Tensor] = {}
-        if self.central_value is not None:
-            self.central_losses = self.central_value.train_net(values, returns, self.epoch_num, self.frame)
         if self.config.normalize_advantage:
             moving = self.advantage_mean_std
             advantages = normalize_advantage(advantages) if moving is None else moving(advantages)
@@ -324,6 +329,17 @@ class OnPolicyAgent(A2CBase):
                 self.epoch_extras["diagnostics/rms_value/mean"] = self.value_mean_std.running_mean.mean()
                 self.epoch_extras["diagnostics/rms_value/var"] = self.value_mean_std.running_var.mean()
 
+    def train_central_value(self) -> dict[str, Tensor]:
+        """Let the central value, if any, learn from the prepared rollout; return () tensors by TensorBoard tag."""
+        if self.central_value is None:
+            return {}
+        batch = self.dataset.values_dict
+        return self.central_value.train_net(batch["old_values"], batch["returns"], self.epoch_num, self.frame)
+
+    def _update(self, minibatch: TrainBatch) -> TrainResult:
+        """Call :meth:`train_actor_critic`; a subclass where it returns something else converts that here."""
+        return self.train_actor_critic(minibatch)
+
     def train_actor_critic(self, minibatch: TrainBatch) -> TrainResult:
         """One update from one minibatch."""
         self.train_result = self.calc_gradients(minibatch)
@@ -334,9 +350,7 @@ class OnPolicyAgent(A2CBase):
         losses, kl, policy = self._losses(minibatch)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        max_norm = self.config.grad_norm if self.config.truncate_grads else float("inf")
-        grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
-        self.optimizer.guarded_step(self.guard.healthy_update(losses["loss"], grad_norm))
+        self.clip_and_step(losses["loss"].detach())
         known = ("loss", "a_loss", "c_loss", "entropy", "bounds_loss")
         extra = {name if "/" in name else f"losses/{name}": x for name, x in losses.items() if name not in known}
         return TrainResult(
@@ -351,6 +365,12 @@ class OnPolicyAgent(A2CBase):
             losses["bounds_loss"],
             extra,
         )
+
+    def clip_and_step(self, loss: Tensor) -> None:
+        """Clip the gradients of ``loss`` () if ``truncate_grads``; step unless loss or gradients are non-finite."""
+        max_norm = self.grad_norm if self.truncate_grads and self.grad_norm else float("inf")
+        grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
+        self.optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
 
     def calc_grad(self, minibatch: TrainBatch) -> TrainResult:
         """The name that ISAAC_GYM.md uses for :meth:`calc_gradients`."""
@@ -393,8 +413,8 @@ class OnPolicyAgent(A2CBase):
             loss = loss + 0.5 * self.critic_coef * c_loss
         loss = loss - self.entropy_coef * entropy
         bounds_loss = self.bounds_loss(result)
-        if bounds_loss is not None:
-            loss = loss + self.config.bounds_loss_coef * bounds_loss
+        if bounds_loss is not None and self.bounds_loss_coef is not None:
+            loss = loss + self.bounds_loss_coef * bounds_loss
         losses = {"a_loss": a_loss, "c_loss": c_loss, "entropy": entropy}
         losses["bounds_loss"] = torch.zeros_like(loss) if bounds_loss is None else bounds_loss
         for name, value in (self.model.get_aux_loss() or {}).items():
@@ -410,12 +430,15 @@ class OnPolicyAgent(A2CBase):
 
     # --- between updates -----------------------------------------------------------------------------------------
 
-    def set_train(self, first_pass: bool = True) -> None:
-        """Training mode. Each rollout enters the observation statistics once, in the first pass over it."""
+    def set_train(self) -> None:
+        """Training mode. Statistics of values change in :meth:`prepare_dataset` alone."""
         self.model.train()
         if self.normalize_value:
             self.value_mean_std.eval()
-        if self.normalize_input and not first_pass:
+
+    def freeze_normalizers(self) -> None:
+        """Keep the statistics of inputs as they are until :meth:`set_train`."""
+        if self.normalize_input:
             self.model.running_mean_std.eval()
 
     @override
@@ -508,8 +531,7 @@ class OnPolicyAgent(A2CBase):
         state = weights.get("optimizer")
         rate = learning_rate(state, path)
         if rate is not None:
-            self.last_lr = torch.full_like(self.last_lr, rate)
-            self.update_lr(self.last_lr)
+            self.set_param("learning_rate", rate)
         if not load_adam_moments(self.optimizer, dict(self.model.named_parameters()), weights["model"], state):
             reset.append("the optimiser's moments")
         return reset

@@ -74,13 +74,16 @@ class A2CBase(EnvAlgorithm):
     def init_tensors(self) -> None:
         """Allocate the rollout, the running episode counters and the recurrent state."""
         super().init_tensors()
-        self.experience_buffer = ExperienceBuffer(
-            self.horizon_length, self.rows, self.policy_fields() | self.rollout_fields(), self.ppo_device
-        )
+        self.experience_buffer = self.make_experience_buffer()
         self.extras_metrics.used |= set(self.rollout_fields())
         self.init_rnn_from_model()
         if self.central_value is not None:
             self.central_value.init_tensors()
+
+    def make_experience_buffer(self) -> ExperienceBuffer:
+        """Allocate the storage of a rollout."""
+        fields = self.policy_fields() | self.rollout_fields()
+        return ExperienceBuffer(self.horizon_length, self.rows, fields, self.ppo_device)
 
     def init_rnn_from_model(self) -> None:
         """Allocate the recurrent state and storage for one state per sequence."""
@@ -213,18 +216,21 @@ class A2CBase(EnvAlgorithm):
         """Store the outcome of a step; episodes with non-finite values end there, without bootstrapping."""
         step, broken = self.quarantine(n, step)
         shaped = self.rewards_shaper(step.reward)
-        buffer = self.experience_buffer
-        buffer.update_data("rewards", n, shaped)
-        if self.value_bootstrap:
-            buffer.update_data("bootstraps", n, self.bootstrap(n, step))
+        self._store_rewards(n, shaped, step)
         for name in self.rollout_fields():
             kept, _ = self.guard.clean("extras", n, self._extra(step, name))
-            buffer.update_data(name, n, kept)
+            self.experience_buffer.update_data(name, n, kept)
         self.count_episodes(step, shaped, broken)
         self.obs, self.dones = step.obs, step.done.to(torch.uint8)
         self.recurrent.forget(self.dones)
         if self.central_value is not None:
             self.central_value.after_step(self.dones)
+
+    def _store_rewards(self, n: int, shaped: Tensor, step: Step) -> None:
+        """Store shaped rewards (N, V), and separately what truncated episodes would still have earned."""
+        self.experience_buffer.update_data("rewards", n, shaped)
+        if self.value_bootstrap:
+            self.experience_buffer.update_data("bootstraps", n, self.bootstrap(n, step))
 
     def _extra(self, step: Step, name: str) -> Tensor:
         if name not in step.extras:
@@ -238,7 +244,7 @@ class A2CBase(EnvAlgorithm):
     def _finish_rollout(self, last_values: Tensor) -> RolloutBatch:
         rollout = self.experience_buffer.tensor_dict
         advantages = self.calc_advantages(rollout, last_values)
-        batch: dict[str, Any] = self.experience_buffer.get_transformed_list(self.tensor_list)
+        batch: dict[str, Any] = self.experience_buffer.get_transformed_list(swap_and_flatten01, self.tensor_list)
         batch["returns"] = swap_and_flatten01(advantages + rollout["values"])
         batch["played_frames"] = self.batch_size
         batch |= self.recurrent.sequences()

@@ -162,10 +162,15 @@ class AMPAgent(A2CAgent):
         return super().train_actor_critic(cast(Any, {**minibatch, **motions}))
 
     @override
-    def set_train(self, first_pass: bool = True) -> None:
+    def set_train(self) -> None:
         """Set training mode; each rollout enters the discriminator's statistics once, too."""
-        super().set_train(first_pass)
-        self.model.amp_input_mean_std.train(first_pass)
+        super().set_train()
+        self.model.amp_input_mean_std.train()
+
+    @override
+    def freeze_normalizers(self) -> None:
+        super().freeze_normalizers()
+        self.model.amp_input_mean_std.eval()
 
     def extra_losses(self, minibatch: Any, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """Adds ``losses['disc_loss']`` and the discriminator's metrics."""

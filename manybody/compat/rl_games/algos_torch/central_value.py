@@ -146,9 +146,9 @@ class CentralValueTrain(_CentralValueTrain):
     def get_value(self, input_dict: dict[str, Any]) -> Tensor:
         """(num_actors agents, V) in units of reward, from ``states``; the recurrent state moves on."""
         self.eval()
-        values = super().get_value({"states": self._preproc_obs(input_dict["states"])})
+        values = self.values({"states": self._preproc_obs(input_dict["states"])})
         self.advance()
-        return values.repeat_interleave(self.num_agents, dim=0)
+        return values
 
     def train_net(self) -> float:  # type: ignore[override]
         """``mini_epochs`` passes over the rollout; the mean loss."""
