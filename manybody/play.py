@@ -9,7 +9,7 @@ from manybody.config import ConfigError
 from manybody.config.errors import Problems
 from manybody.engine.accelerate import set_deterministic
 from manybody.engine.console import say
-from manybody.engine.play_guard import left_out_text
+from manybody.engine.guard import left_out_text
 from manybody.launch.overrides import parse_overrides, raw_values, take_file
 from manybody.launch.resolve import ResolvedRun, resolve_play
 from manybody.runner import Runner, build_runner

@@ -11,7 +11,7 @@ from manybody.config import Params
 from manybody.config.params import require_schema
 from manybody.data.tree import tree_map
 from manybody.engine.console import say
-from manybody.engine.play_guard import PlayGuard, left_out_text
+from manybody.engine.guard import PlayGuard, left_out_text
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
 from manybody.envs.validation import ReturnValidator

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
-from manybody.engine.play_guard import left_out_text
+from manybody.engine.guard import left_out_text
 
 
 class Tally:

@@ -1,8 +1,4 @@
-"""Detect non-finite values, keep them out of the weights and report where they came from.
-
-Everything is counted on the device and read with the epoch's one host read. The configuration key ``guard`` chooses the
-reaction.
-"""
+"""Detect NaN, infinity and values above :data:`LARGEST`, and keep them out of weights and statistics."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +8,7 @@ from torch import Tensor
 
 from manybody.config.errors import ManybodyError
 from manybody.data.tree import leaves, tree_map
+from manybody.engine.console import warn
 from manybody.functional.stats import LARGEST, known_empty, rows_sane
 
 POLICIES = {
@@ -33,8 +30,39 @@ class TrainingAbortedError(ManybodyError, RuntimeError):
     exit_code = 3
 
 
+class NonFiniteError(ManybodyError, RuntimeError):
+    """There is no result: the policy's actions are not finite, or all games have non-finite values."""
+
+
+def broken_rows(x: Any, rows: int, device: torch.device) -> Tensor:
+    """(N,) bool: the rows of ``x``, (N, ...) or a dictionary of such, with non-finite values; integers have none."""
+    broken = torch.zeros(rows, dtype=torch.bool, device=device)
+    for leaf in leaves(x):
+        if _is_per_row(leaf, rows) and leaf.is_floating_point():
+            broken = broken | ~rows_sane(leaf.reshape(rows, -1)).to(device)
+    return broken
+
+
+def _is_per_row(leaf: Any, rows: int) -> bool:
+    return isinstance(leaf, Tensor) and leaf.numel() > 0 and (rows == 1 or leaf.shape[:1] == (rows,))
+
+
+def _zeroed(x: Any, broken: Tensor) -> Any:
+    """``x`` with the rows ``broken`` (N,) set to zero."""
+
+    def zeroed(leaf: Any) -> Any:
+        if not _is_per_row(leaf, len(broken)):
+            return leaf
+        flat = leaf.reshape(len(broken), -1)
+        return flat.masked_fill(broken.to(leaf.device).unsqueeze(1), 0).reshape(leaf.shape)
+
+    return tree_map(zeroed, x)
+
+
 class Guard:
     """Watches N rows over the T steps of each rollout.
+
+    Values are counted on the device and read with the epoch's one host read.
 
     Args:
         policy: a key of :data:`POLICIES`.
@@ -79,16 +107,13 @@ class Guard:
             ``x`` with non-finite rows zeroed, and (N,) bool, which rows those were.
         """
         self.steps = max(self.steps, n + 1)
-        broken = torch.zeros(self.rows, dtype=torch.bool, device=self.device)
-        for leaf in leaves(x):
-            if leaf.is_floating_point():
-                broken = broken | ~rows_sane(leaf)
+        broken = broken_rows(x, self.rows, self.device)
         if rows is not None:
             broken = broken & rows
         if known_empty(broken):
             return tree_map(torch.clone, x), broken  # the environment may reuse its buffer
         self.count(key, n, broken)
-        return tree_map(lambda leaf: leaf.masked_fill(broken.reshape(-1, *[1] * (leaf.ndim - 1)), 0), x), broken
+        return _zeroed(x, broken), broken
 
     def count(self, key: str, n: int, broken: Tensor) -> None:
         """Count the rows ``broken`` (N,) bool at step ``n``."""
@@ -112,11 +137,11 @@ class Guard:
 
     def describe(self, read: Mapping[str, float]) -> str | None:
         """One sentence with key, environment and step of the first non-finite values; None if there were none."""
-        parts = []
-        for key in (*self.DATA, "action"):
-            if read[f"guard/{key}"]:
-                n, row = divmod(int(read[f"guard_first/{key}"]), self.rows)
-                parts.append(f"{key} of environment {row} at step {n} ({read[f'guard/{key}']:.0f} such rows)")
+        parts = [
+            f"{self._first_place(read, key)} ({read[f'guard/{key}']:.0f} such rows)"
+            for key in (*self.DATA, "action")
+            if read[f"guard/{key}"]
+        ]
         if read["guard/skipped_updates"]:
             parts.append(f"loss or gradient in {read['guard/skipped_updates']:.0f} minibatches, which were skipped")
         if not parts:
@@ -124,12 +149,12 @@ class Guard:
         action = f"guard: {self.policy} ({POLICIES[self.policy]})"
         return f"NaN, infinite or above {LARGEST:.0e}: {'; '.join(parts)}. {action}"
 
+    def _first_place(self, read: Mapping[str, float], key: str) -> str:
+        n, row = divmod(int(read[f"guard_first/{key}"]), self.rows)
+        return f"{key} of environment {row} at step {n}"
+
     def end_epoch(
-        self,
-        read: Mapping[str, float],
-        updates: int,
-        snapshot: Callable[[], Any],
-        restore: Callable[[Any], None],
+        self, read: Mapping[str, float], updates: int, snapshot: Callable[[], Any], restore: Callable[[Any], None]
     ) -> str | None:
         """Apply the policy after an epoch.
 
@@ -140,15 +165,14 @@ class Guard:
             restore: loads such a copy.
 
         Returns:
-            What was found and done, or None.
+            A sentence about the non-finite values and the reaction, or None.
 
         Raises:
             TrainingAbortedError: the policy is ``abort``, or rolling back did not help, or half of the environment's
                 values were not finite for :data:`MAX_BAD_EPOCHS` consecutive epochs.
         """
         if read["guard/action_masks"]:
-            n, row = divmod(int(read["guard_first/action_masks"]), self.rows)
-            raise TrainingAbortedError(f"action_masks of environment {row} at step {n} allow no action at all")
+            raise TrainingAbortedError(f"{self._first_place(read, 'action_masks')} allow no action at all")
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
         most = max(read[f"guard/{key}"] for key in self.DATA)
@@ -181,3 +205,122 @@ class Guard:
                     "environment named above"
                 )
         return sentence
+
+
+class PlayGuard:
+    """Watches the games of N rows for NaN, infinity and values above :data:`LARGEST`.
+
+    A game with such a value ends there and does not count. The first value is reported with row, step and key; step 0
+    is the reset.
+
+    Args:
+        env_name: for the report.
+        rows: N.
+        device: of the masks.
+    """
+
+    def __init__(self, env_name: str, rows: int, device: torch.device) -> None:
+        self.env_name, self.rows = env_name, rows
+        self.step = 0
+        self.found = ""
+        """The first non-finite value; empty while there is none."""
+        self._next = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._closed = self._next.clone()
+
+    def reset(self, obs: Any) -> Any:
+        """``obs`` of a reset of all rows, with non-finite rows zeroed."""
+        cleaned, self._next = self.clean("obs", obs)
+        self._closed = torch.zeros_like(self._next)
+        return cleaned
+
+    def check_actions(self, bad: Tensor) -> None:
+        """Stop if the policy's action for a finite observation is not finite.
+
+        Args:
+            bad: (N,) bool, the rows in which it is not.
+        """
+        if bad.any():
+            place = f"action of row {int(bad.int().argmax())} at step {self.step + 1}"
+            raise NonFiniteError(
+                f"{self.env_name}: {place}: got a value that is not finite; expected finite actions for finite "
+                "observations. The weights are too large, or the network is wrong. Use an earlier checkpoint."
+            )
+
+    def after_step(
+        self, obs: Any, done: Tensor, others: Mapping[str, Any], final_obs: Any = None
+    ) -> tuple[Any, Tensor, Tensor]:
+        """Check one step of all rows.
+
+        Args:
+            obs: (N, ...), or a dictionary; where a row is done, the first observation of its next game.
+            done: (N,) bool.
+            others: other values of the step, by key.
+            final_obs: the last observations of the games that are done.
+
+        Returns:
+            ``obs`` with non-finite rows zeroed; (N,) bool, the games that end now; (N,) bool, those of all rows that
+            hold non-finite values and do not count.
+        """
+        self.step += 1
+        invalid = self._next
+        for key, value in others.items():
+            invalid = invalid | self.clean(key, value)[1]
+        if final_obs is not None:
+            invalid = invalid | self.clean("final_obs", final_obs, done)[1]
+        obs, bad_obs = self.clean("obs", obs)
+        invalid = invalid | (bad_obs & ~done)
+        ended = (done | invalid) & ~self._closed
+        invalid = invalid | self._closed
+        self._next = bad_obs & done
+        self._closed = invalid & ~done
+        return obs, ended, invalid
+
+    def clean(self, key: str, x: Any, among: Tensor | None = None) -> tuple[Any, Tensor]:
+        """:meth:`Guard.clean` for a value of this step."""
+        broken = self.broken_rows(x)
+        if among is not None:
+            broken = broken & among
+        if known_empty(broken):
+            return x, broken
+        self._report(key, x, broken)
+        return _zeroed(x, broken), broken
+
+    def broken_rows(self, x: Any) -> Tensor:
+        """(N,) bool, the rows of ``x`` with such values."""
+        return broken_rows(x, self.rows, self._closed.device)
+
+    def _report(self, key: str, x: Any, broken: Tensor) -> None:
+        if self.found or not broken.any():
+            return
+        row = int(broken.int().argmax())
+        name, leaf = next((name, leaf) for name, leaf in _named(x, key) if self.broken_rows(leaf)[row])
+        values = leaf.reshape(self.rows, -1)[row]
+        bad = float(values[~(values.abs() <= LARGEST)][0])
+        self.found = (
+            f"{self.env_name}: {name} of row {row} at step {self.step}: got {bad:g}; "
+            f"expected finite values below {LARGEST:.0e}"
+        )
+        warn(f"{self.found}. Games with such values are left out of the statistics.")
+
+    def nothing_left(self, left_out: int) -> NonFiniteError:
+        """The error for when all ``left_out`` games were left out."""
+        return NonFiniteError(
+            f"{self.found}. All {left_out} games hold such values, so there is no return to report. Check the "
+            "environment."
+        )
+
+
+def invalid_logits(logits: Tensor) -> Tensor:
+    """(N,) bool: rows of ``logits`` (N, K) that are NaN or infinite; -inf only forbids an action."""
+    return ~(logits < float("inf")).all(dim=-1)
+
+
+def left_out_text(left_out: int) -> str:
+    """Describe the number of games that do not count."""
+    return f"{left_out} game{'s' * (left_out != 1)} with non-finite values left out"
+
+
+def _named(x: Any, key: str) -> list[tuple[str, Any]]:
+    if not isinstance(x, Mapping):
+        return [(key, x)]
+    return [pair for name, part in x.items() for pair in _named(part, key if name == "obs" else f"{key}.{name}")]

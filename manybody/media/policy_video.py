@@ -13,7 +13,7 @@ import numpy as np
 from manybody.algos.player import BasePlayer
 from manybody.config.root import VIDEO_SECONDS
 from manybody.engine.console import is_terminal, progress, say, warn
-from manybody.engine.play_guard import NonFiniteError
+from manybody.engine.guard import NonFiniteError
 from manybody.engine.signals import skip_on_interrupt
 from manybody.envs.base import Step, VecEnv
 from manybody.envs.registration import create_vec_env

@@ -15,7 +15,7 @@ from manybody.algos.amp import AMPPlayerContinuous
 from manybody.algos.rnd import RNDPlayerContinuous
 from manybody.algos.sac import SACPlayer
 from manybody.engine.checkpoint import CheckpointError, save_checkpoint
-from manybody.engine.play_guard import NonFiniteError
+from manybody.engine.guard import NonFiniteError
 from manybody.runner import build_runner
 
 GAMES = {"player": {"games_num": 16, "deterministic": True}}

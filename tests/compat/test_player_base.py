@@ -16,7 +16,7 @@ from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, Pp
 from manybody.compat.rl_games.common.player import BasePlayer, Tally
 from manybody.config import ConfigError
 from manybody.engine.checkpoint import CheckpointError, save_checkpoint
-from manybody.engine.play_guard import NonFiniteError
+from manybody.engine.guard import NonFiniteError
 from manybody.envs import registration
 from manybody.envs.base import EnvSpec
 from manybody.envs.env_configurations import configurations

@@ -15,7 +15,7 @@ from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
 from manybody.engine.checkpoint.rl_games import policy_state
-from manybody.engine.play_guard import PlayGuard, invalid_logits
+from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.actions import rescale_actions

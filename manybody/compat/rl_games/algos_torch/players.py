@@ -19,7 +19,7 @@ from manybody.compat.rl_games.common.player import BasePlayer
 from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
 from manybody.engine.checkpoint.rl_games import policy_state
-from manybody.engine.play_guard import PlayGuard, invalid_logits
+from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs import spaces
 from manybody.functional.actions import rescale_actions
 from manybody.nn.distributions import joined

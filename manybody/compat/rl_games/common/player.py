@@ -18,7 +18,7 @@ from manybody.config import ConfigError, Problem
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import has_device
 from manybody.engine.console import say, warn
-from manybody.engine.play_guard import PlayGuard
+from manybody.engine.guard import PlayGuard
 
 GAMES = 2000
 """``player.games_num`` where the configuration has none, as in RL Games up to 1.6.1."""
