@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,11 +45,7 @@ class ExtrasMetrics:
         self.used: set[str] = set()
         """Keys that the agent uses: no warning if they cannot be logged."""
         self._reported: set[str] = set()
-        self._reset_epoch()
-
-    def _reset_epoch(self) -> None:
-        self._tables: dict[tuple[Any, ...], _Table] = {}
-        self._scalars: dict[str, _Scalar] = {}
+        self._sums: dict[tuple[Any, ...], _Sums] = {}
 
     def add(self, extras: Mapping[str, Any], finished: Tensor) -> None:
         """Add one step.
@@ -58,62 +54,63 @@ class ExtrasMetrics:
             extras: of the step.
             finished: (N,) bool, the rows whose episode ended in this step and counts.
         """
-        score = next((key for key in SCORES if self._by_row(_tensor(extras.get(key)))), None)
-        batches: dict[tuple[Any, ...], _Batch] = {}
+        score = next((key for key in SCORES if self._is_per_row(_tensor(extras.get(key)))), None)
+        batches: dict[tuple[Any, ...], list[tuple[str, Tensor, Any]]] = {}
         problems: dict[str, str] = {}
-        for name, given, mask, report in _leaves(extras):
+        for name, raw, mask, of_episode in _leaves(extras):
             if name in self._reported:
                 continue
-            value = _tensor(given)
+            value = _tensor(raw)
             if name == score:
-                self._add_score(value, mask, finished)
-            elif not report and RESERVED.fullmatch(name):
+                scores = value.detach().to(self.device, torch.float32)
+                counted = self._counted(len(scores), mask, finished) & scores.isfinite()
+                self.scores.update(torch.where(counted, scores, 0.0), counted)
+            elif not of_episode and RESERVED.fullmatch(name):
                 problems[name] = "the name is taken by a statistic of this library; rename it"
             elif value is None:
-                problems[name] = f"got {type(given).__name__}; expected numbers"
-            elif self._by_row(value):
-                kind = (report, len(value), value.device, None if mask is None else name)
-                batches.setdefault(kind, _Batch({}, mask, report)).values[name] = value
+                problems[name] = f"got {type(raw).__name__}; expected numbers"
+            elif self._is_per_row(value):
+                # values with a mask of their own are a batch of their own
+                key = (of_episode, len(value), value.device, None if mask is None else name)
+                batches.setdefault(key, []).append((name, value, mask))
             elif not isinstance(value, Tensor) or value.numel() == 1:
-                self._scalars.setdefault(name, _Scalar(counts=not report)).add(value, 1)
-            elif report and value.ndim == 1:
-                self._scalars.setdefault(name, _Scalar(counts=False)).add(value.sum(), len(value))
+                self._sums_of(name).add_number(value, 1, summed=not of_episode)
+            elif of_episode and value.ndim == 1:
+                self._sums_of(name).add_number(value.sum(), len(value), summed=False)
             else:
                 shape = f"got the shape {tuple(value.shape)}"
                 problems[name] = f"{shape}; expected () or one number of each row, ({self.rows},)"
-        for batch in batches.values():
-            self._add_rows(batch, finished)
-        if problems:
-            self._reported |= set(problems)
-            unused = {name: problem for name, problem in problems.items() if name not in self.used}
-            if unused:
-                listed = "; ".join(f"extras[{name!r}]: {problem}" for name, problem in unused.items())
-                warn(f"some extras of the environment are not logged: {listed}")
+        for (of_episode, size, *_), batch in batches.items():
+            counted = self._counted(size, batch[0][2], finished if of_episode else None)
+            if not known_empty(counted):
+                values = torch.stack([value.detach() for _, value, _ in batch]).to(self.device, torch.float32)
+                self._sums_of(*(name for name, _, _ in batch), size=size).add_rows(values, counted)
+        self._reported |= problems.keys()
+        unused = [f"extras[{name!r}]: {problem}" for name, problem in problems.items() if name not in self.used]
+        if unused:
+            warn(f"some extras of the environment are not logged: {'; '.join(unused)}")
 
     def take(self) -> dict[str, Tensor]:
         """Return the metrics of the epoch, () each on the device, and reset them; scores stay.
 
         NaN: no value was reported, for example no episode ended. Infinite: no reported value is finite.
         """
-        parts: dict[str, Tensor] = {}
-        for names, columns in [table.parts() for table in self._tables.values()]:
-            for name, part in zip(names, columns.unbind(dim=1), strict=True):
-                parts[name] = parts[name] + part if name in parts else part
-        for name, scalar in self._scalars.items():
-            part = scalar.parts(self.device)
-            parts[name] = parts[name] + part if name in parts else part
-        self._reset_epoch()
+        totals: dict[str, Tensor] = {}
+        for (_, *names), sums in self._sums.items():
+            for name, part in zip(names, sums.totals(len(names), self.device), strict=True):
+                totals[name] = totals[name] + part if name in totals else part
+        self._sums = {}
         metrics = {SCORES[0]: torch.where(self.scores.current_size > 0, self.scores.mean, math.nan)}
-        if parts:
-            sums, weights, reports = torch.stack([*parts.values()]).unbind(dim=1)
-            means = sums / weights
-            means = torch.where(means.isnan() & (reports > 0), math.inf, means)
-            metrics |= dict(zip(parts, means.unbind(), strict=True))
+        if totals:
+            total, finite, reported = torch.stack([*totals.values()]).unbind(dim=1)
+            means = total / finite
+            means = torch.where(means.isnan() & (reported > 0), math.inf, means)
+            metrics |= dict(zip(totals, means.unbind(), strict=True))
         return metrics
 
     def clear(self) -> None:
         """Reset metrics and scores."""
-        self._reset_epoch()
+        self._sums = {}
         self.scores.clear()
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -124,155 +121,87 @@ class ExtrasMetrics:
         """The inverse of :meth:`state_dict`."""
         self.scores.load_state_dict(state)
 
-    # --- parts of add --------------------------------------------------------------------------------------------
-
-    def _by_row(self, value: Any) -> bool:
+    def _is_per_row(self, value: Any) -> bool:
         """Whether ``value`` has one number per row or per environment."""
         sizes = (self.rows, self.rows // self.num_agents)
         return isinstance(value, Tensor) and value.ndim == 1 and len(value) in sizes
 
-    def _counted(self, size: int, mask: Any, finished: Tensor | None) -> Tensor | None:
-        """(``size``,) bool, the rows that count; None: all. The agents of an environment end together."""
-        counted = None
-        if finished is not None:
-            counted = finished if len(finished) == size else finished[:: self.num_agents]
-        if mask is not None:
-            held = torch.as_tensor(mask, dtype=torch.bool, device=self.device)
-            counted = held if counted is None else held & counted
-        return counted
-
-    def _add_score(self, given: Any, mask: Any, finished: Tensor) -> None:
-        scores = given.detach().to(self.device, torch.float32)
-        counted = self._counted(len(scores), mask, finished) & scores.isfinite()
-        self.scores.update(torch.where(counted, scores, 0.0), counted)
-
-    def _add_rows(self, batch: "_Batch", finished: Tensor) -> None:
-        names = tuple(batch.values)
-        size = len(batch.values[names[0]])
-        counted = self._counted(size, batch.mask, finished if batch.report else None)
-        if counted is not None and known_empty(counted):
-            return
-        values = torch.stack([value.detach() for value in batch.values.values()])
-        values = values.to(self.device, torch.float32)
-        key = (names, size, counted is None)
-        self._tables.setdefault(key, _Table(names)).add(values, counted)
-
-
-class _Batch(NamedTuple):
-    """Values (n,) by name, added together."""
-
-    values: dict[str, Tensor]
-    mask: Any
-    """(n,) bool, the rows with a value; None: all."""
-    report: bool
-    """Whether the values are of episodes: only rows whose episode ended count."""
-
-
-class _Table:
-    """Sums over steps of values (n,) by name."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
-        self._total: Any = 0.0
-        self._weight: Any = 0
-
-    def add(self, values: Tensor, counted: Tensor | None) -> None:
-        """Add values (K, n); ``counted`` (n,): the rows that count."""
-        if counted is None:
-            self._total = values if isinstance(self._total, float) else self._total.add_(values)
-            self._weight += 1
+    def _counted(self, size: int, mask: Any, finished: Tensor | None) -> Tensor:
+        """(``size``,) bool, the rows that count. The agents of an environment end together."""
+        if finished is None:
+            counted = torch.ones(size, dtype=torch.bool, device=self.device)
         else:
-            self._total = self._total + torch.where(counted, values, 0.0)
-            self._weight = self._weight + counted
+            counted = finished if len(finished) == size else finished[:: self.num_agents]
+        return counted if mask is None else counted & torch.as_tensor(mask, dtype=torch.bool, device=self.device)
 
-    def parts(self) -> tuple[tuple[str, ...], Tensor]:
-        """The names, and (3, K): sums and weights of rows with finite sums, weights of all rows."""
-        total: Tensor = self._total
-        weight = torch.as_tensor(self._weight, device=total.device).expand(total.shape).float()
-        finite = total.isfinite()
-        kept = torch.stack([torch.where(finite, total, 0.0), weight * finite, weight])
-        return self.names, kept.sum(dim=2)
+    def _sums_of(self, *names: str, size: int = 1) -> "_Sums":
+        return self._sums.setdefault((size, *names), _Sums())
 
 
-class _Scalar:
-    """A number that is averaged over steps, or summed if it is always an integer and ``counts``."""
+class _Sums:
+    """Sums of K values, of one number or of n rows each, and how many were finite and how many reported."""
 
-    def __init__(self, counts: bool) -> None:
+    def __init__(self) -> None:
         self._total: Any = 0
-        self._weight = 0
-        self._counts = counts
+        self._finite: Any = 0
+        self._reported: Any = 0
+        self._summed = True
+        """All are whole numbers, whose sum is the metric; the mean of others is."""
 
-    def add(self, value: Any, weight: int) -> None:
-        """Add a number, or a tensor with one element, which is the sum of ``weight`` numbers."""
+    def add_rows(self, values: Tensor, counted: Tensor) -> None:
+        """Add values (K, n) of the rows ``counted`` (n,)."""
+        finite = values.isfinite() & counted
+        self._total = self._total + torch.where(finite, values, 0.0)
+        self._finite = self._finite + finite
+        self._reported = self._reported + counted
+        self._summed = False
+
+    def add_number(self, value: Any, count: int, summed: bool) -> None:
+        """Add a number, or a tensor with one element, which is the sum of ``count`` numbers."""
         if isinstance(value, Tensor):
             value = value.detach().reshape(())
-            self._counts &= value.dtype in INTEGERS
+            whole = not value.is_floating_point() and value.dtype != torch.bool
         else:
-            self._counts &= type(value) is int
+            whole = type(value) is int
         self._total = self._total + value
-        self._weight += weight
+        self._finite = self._reported = self._reported + count
+        self._summed &= summed and whole
 
-    def parts(self, device: torch.device) -> Tensor:
-        """(3,): sum, weight, weight."""
-        total = torch.as_tensor(self._total, dtype=torch.float32, device=device)
-        weight = total.new_tensor(1.0 if self._counts else self._weight)
-        return torch.stack([total, weight, weight])
-
-
-INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-NUMBERS = (bool, int, float)
-ARRAYS = (np.generic, np.ndarray, list, tuple)
+    def totals(self, size: int, device: torch.device) -> Tensor:
+        """(K, 3) total, number of finite values and number of values."""
+        parts = (self._total, 1, 1) if self._summed else (self._total, self._finite, self._reported)
+        total, *counts = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in parts)
+        return torch.stack([total, *(count.expand_as(total) for count in counts)]).reshape(3, size, -1).sum(-1).T
 
 
 def _tensor(value: Any) -> Any:
-    """Convert ``value`` to a tensor or a Python number; None if it is neither.
-
-    (N, 1) becomes (N,).
-    """
-    if isinstance(value, Tensor) and value.ndim < 2:
+    """Convert ``value`` to a tensor or a Python number; None if it is neither. (N, 1) becomes (N,)."""
+    if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, NUMBERS):
-        return value
-    if isinstance(value, ARRAYS):
+    if isinstance(value, np.generic | np.ndarray | list | tuple):
         try:
             array = np.asarray(value)
         except ValueError:  # ragged lists
             return None
-        if array.dtype.kind not in "biuf":
-            return None
-        if array.ndim == 0:
-            return array.item()
-        value = torch.from_numpy(array)
+        value = torch.as_tensor(array) if array.dtype.kind in "biuf" else None
     if not isinstance(value, Tensor):
         return None
     return value.flatten() if value.ndim > 1 and value.numel() == len(value) else value
 
 
-def _leaves(extras: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any, bool]]:
+def _leaves(
+    mapping: Mapping[str, Any], prefix: str = "", of_episode: bool = False
+) -> Iterator[tuple[str, Any, Any, bool]]:
     """Name, value, mask and whether it is of an episode, for every possible metric."""
-    for key, value in extras.items():
-        if key in NO_METRICS or _is_mask(key, extras):
+    for key, value in mapping.items():
+        is_mask = isinstance(key, str) and key[:1] == "_" and key[1:] in mapping  # as in Gymnasium's infos
+        if is_mask or (not prefix and key in NO_METRICS):
             continue
         if isinstance(value, Mapping):
-            report = key in REPORTS
-            prefix = EPISODE if report else f"{key}/"
-            for name, part, mask in _flat(value, prefix):
-                yield name, part, mask, report
+            report = not prefix and key in REPORTS
+            yield from _leaves(value, EPISODE if report else f"{prefix}{key}/", of_episode or report)
         else:
-            yield str(key), value, extras.get(f"_{key}"), False
-
-
-def _flat(mapping: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any, Any]]:
-    for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}/")
-        elif not _is_mask(key, mapping):
-            yield f"{prefix}{key}", value, mapping.get(f"_{key}")
-
-
-def _is_mask(key: Any, mapping: Mapping[str, Any]) -> bool:
-    """Whether ``key`` is the mask of another key, as in Gymnasium's infos."""
-    return isinstance(key, str) and key[:1] == "_" and key[1:] in mapping
+            yield f"{prefix}{key}", value, mapping.get(f"_{key}"), of_episode
 
 
 def scalar_tags(name: str, frame: int, epoch: int, time: float) -> dict[str, float]:
