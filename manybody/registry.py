@@ -48,6 +48,13 @@ def built_in() -> dict[str, Algorithm]:
     return {name: entry for path in BUILT_IN for name, entry in importlib.import_module(path).ALGORITHMS.items()}
 
 
+def register_algorithms(runner: Any, algorithms: Mapping[str, Algorithm]) -> None:
+    """Make ``algo.name: <name>`` train and play through ``runner``."""
+    for name, entry in algorithms.items():
+        runner.algo_factory.register_builder(name, entry.agent)
+        runner.player_factory.register_builder(name, entry.player)
+
+
 class ObjectFactory:
     """Creates objects by registered name. A later registration of the same name wins."""
 

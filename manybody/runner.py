@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import yaml
 
+from manybody.algos import a2c, amp, rnd, sac
 from manybody.algos.model import override_sigma
 from manybody.config import Params, plugins
 from manybody.config.errors import Problems, did_you_mean, notify
@@ -23,7 +24,7 @@ from manybody.envs.base import VecEnv
 from manybody.envs.registration import use_vecenv_type
 from manybody.launch.resolve import ResolvedRun, resolve_mapping
 from manybody.launch.validate import Start, check_playing, check_training, first_checkpoint
-from manybody.registry import ObjectFactory, built_in
+from manybody.registry import ObjectFactory
 
 ARGUMENTS = ("train", "play", "checkpoint", "sigma", "vec_env")
 """Arguments of ``Runner.run``."""
@@ -59,9 +60,9 @@ class Runner:
         """Whether ``config.algo_observer`` acts: the script has no observer."""
         self.seed: int | None = None
         self.resolved: ResolvedRun | None = None
-        for name, entry in built_in().items():
-            self.algo_factory.register_builder(name, entry.agent)
-            self.player_factory.register_builder(name, entry.player)
+        a2c.register(self)
+        rnd.register(self)
+        sac.register(self)
         plugins.load_installed()
         plugins.register_with(self)
 
@@ -234,8 +235,9 @@ class Runner:
 
 
 def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
-    """A :class:`Runner` that logs ``episode`` and all scalars of the environment's extras by default."""
+    """A :class:`Runner` with everything registered that ships with the library."""
     runner = Runner(algo_observer)
     if algo_observer is None:
         runner.algo_observer = IsaacAlgoObserver()
+    amp.register(runner)
     return runner

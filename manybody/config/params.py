@@ -242,6 +242,10 @@ def _select(
     if name in schemas:
         return schemas[name]
     registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
+    if kind == "algo" and name in built_in():
+        what = f"manybody.Runner() does not know {name!r}; make the runner with manybody.build_runner()"
+        validator.complain((kind, "name"), what)
+        return None
     if name in NOT_YET[kind]:
         message = f"RL Games' {_KINDS[kind]} '{name}' is not available in this version of manybody"
     else:

@@ -5,6 +5,7 @@ from toy_amp import OrbitEnv, orbit_params
 
 from manybody.algos.a2c import A2CAgent
 from manybody.algos.amp import AMPAgent, AMPBuilder, AMPPlayerContinuous, ModelAMPContinuous
+from manybody.config import ConfigError
 from manybody.launch.hydra_tree import compose
 from manybody.model_builder import ModelBuilder
 from manybody.runner import Runner
@@ -21,10 +22,11 @@ def test_build_runner_registers_it():
     assert type(factories.model_factory.create("continuous_amp", network=network)) is ModelAMPContinuous
 
 
-def test_a_bare_runner_knows_it():
-    runner = Runner()
-    runner.load({"params": orbit_params(8)})
-    assert runner.algo_name == "amp_continuous"
+def test_a_bare_runner_says_who_knows_it():
+    with pytest.raises(ConfigError) as refused:
+        Runner().load({"params": orbit_params(8)})
+    what = "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
+    assert str(refused.value) == f"configuration: params.algo.name: {what}"
 
 
 @pytest.mark.parametrize(

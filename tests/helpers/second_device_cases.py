@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map
 from toy_amp import OrbitEnv, orbit_params
 from toy_cases import CASES
 
+from manybody.algos.amp import register as register_amp
 from manybody.config import types
 from manybody.engine.observers import AlgoObserver, IsaacAlgoObserver, MultiObserver
 from manybody.envs.base import EnvError, Obs, Step, VecEnv
@@ -81,6 +82,7 @@ def test_an_epoch_mixes_no_devices_and_is_read_once(case):
     }
     watch = Watch()
     runner = Runner(MultiObserver([IsaacAlgoObserver(), watch]))
+    register_amp(runner)
     runner.load({"params": params})
     agent = runner.algo_factory.create(
         params["algo"]["name"],
@@ -140,6 +142,7 @@ def test_demonstrations_that_are_not_finite_end_the_epoch():
 
     params = orbit_params(8, mini_epochs=1, amp_batch_size=8, amp_minibatch_size=16, device="strict")
     runner = Runner()
+    register_amp(runner)
     runner.load({"params": params})
     agent = runner.algo_factory.create(
         "amp_continuous", base_name="run", params=runner.params, vec_env=OnDevice(Torn(8))

@@ -1,5 +1,7 @@
 """PPO under RL Games' names: what ``a2c_continuous`` and ``a2c_discrete`` are made of."""
 
+from typing import Any
+
 from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase, DiscreteA2CAgent, DiscreteA2CBase
 from manybody.algos.a2c.central_value import CentralValueTrain, ModelCentralValue
 from manybody.algos.a2c.checkpoint import LAYOUT
@@ -21,7 +23,7 @@ from manybody.algos.a2c.player import (
 from manybody.algos.a2c.rollout import A2CBase
 from manybody.config import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.model_builder import provide_model, provide_network
-from manybody.registry import Algorithm
+from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
     "ALGORITHMS",
@@ -49,6 +51,7 @@ __all__ = [
     "PPOPlayerDiscrete",
     "PpoPlayerContinuous",
     "PpoPlayerDiscrete",
+    "register",
 ]
 
 provide_network("actor_critic", A2CBuilder, ActorCriticConfig)
@@ -59,9 +62,15 @@ provide_model("discrete_a2c", ModelA2C)
 provide_model("multi_discrete_a2c", ModelA2CMultiDiscrete)
 provide_model("central_value", ModelCentralValue)
 
+
 GAUSSIAN, CATEGORICAL = ("continuous_a2c", "continuous_a2c_logstd"), ("discrete_a2c", "multi_discrete_a2c")
 NETWORKS = ("actor_critic", "resnet_actor_critic")
 ALGORITHMS = {
     "a2c_continuous": Algorithm(A2CAgent, PpoPlayerContinuous, GAUSSIAN, NETWORKS, LAYOUT),
     "a2c_discrete": Algorithm(DiscreteA2CAgent, PpoPlayerDiscrete, CATEGORICAL, NETWORKS, LAYOUT),
 }
+
+
+def register(runner: Any) -> None:
+    """Make these algorithms known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)

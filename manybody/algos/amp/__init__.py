@@ -1,5 +1,7 @@
 """Adversarial motion priors: a policy that moves like a clip. Everything here goes through the public API."""
 
+from typing import Any
+
 from manybody.algos.a2c import LAYOUT
 from manybody.algos.amp.agent import AMPAgent
 from manybody.algos.amp.config import AMPConfig, AMPNetworkConfig
@@ -7,7 +9,7 @@ from manybody.algos.amp.models import AMPModelNetwork, ModelAMPContinuous
 from manybody.algos.amp.networks import AMPBuilder, AMPNetwork
 from manybody.algos.amp.player import AMPPlayerContinuous
 from manybody.model_builder import provide_model, provide_network
-from manybody.registry import Algorithm
+from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
     "ALGORITHMS",
@@ -19,14 +21,21 @@ __all__ = [
     "AMPNetworkConfig",
     "AMPPlayerContinuous",
     "ModelAMPContinuous",
+    "register",
 ]
 
 
 provide_model("continuous_amp", ModelAMPContinuous)
 provide_network("amp", AMPBuilder, AMPNetworkConfig)
 
+
 ALGORITHMS = {
     "amp_continuous": Algorithm(
         AMPAgent, AMPPlayerContinuous, ("continuous_amp",), ("amp",), LAYOUT, played=("normalize_amp_input",)
     )
 }
+
+
+def register(runner: Any) -> None:
+    """Make the algorithm known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)

@@ -1,12 +1,14 @@
 """Random network distillation: PPO that is curious (RL Games registers ``rnd_curiosity`` without having the class)."""
 
+from typing import Any
+
 from manybody.algos.a2c import CATEGORICAL, GAUSSIAN
 from manybody.algos.rnd.agent import CuriousBase, RNDAgent, RNDDiscreteAgent
 from manybody.algos.rnd.config import RNDCuriosityConfig
 from manybody.algos.rnd.networks import Curiosity, RNDCuriosityBuilder, RNDCuriosityNetwork
 from manybody.algos.rnd.player import RNDPlayerContinuous, RNDPlayerDiscrete
 from manybody.model_builder import provide_network
-from manybody.registry import Algorithm
+from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
     "ALGORITHMS",
@@ -18,11 +20,18 @@ __all__ = [
     "RNDDiscreteAgent",
     "RNDPlayerContinuous",
     "RNDPlayerDiscrete",
+    "register",
 ]
 
 provide_network("rnd_curiosity", RNDCuriosityBuilder, RNDCuriosityConfig)
+
 
 ALGORITHMS = {
     "rnd_continuous": Algorithm(RNDAgent, RNDPlayerContinuous, GAUSSIAN, ("rnd_curiosity",), None),
     "rnd_discrete": Algorithm(RNDDiscreteAgent, RNDPlayerDiscrete, CATEGORICAL, ("rnd_curiosity",), None),
 }
+
+
+def register(runner: Any) -> None:
+    """Make these algorithms known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)

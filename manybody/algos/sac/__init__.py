@@ -1,5 +1,7 @@
 """Soft actor-critic under RL Games' names: what ``sac`` is made of."""
 
+from typing import Any
+
 from manybody.algos.sac.agent import SACAgent
 from manybody.algos.sac.checkpoint import LAYOUT
 from manybody.algos.sac.config import SACNetworkConfig
@@ -7,11 +9,17 @@ from manybody.algos.sac.models import ModelSACContinuous
 from manybody.algos.sac.networks import SACBuilder, SACNetwork
 from manybody.algos.sac.player import SACPlayer
 from manybody.model_builder import provide_model, provide_network
-from manybody.registry import Algorithm
+from manybody.registry import Algorithm, register_algorithms
 
-__all__ = ["ALGORITHMS", "ModelSACContinuous", "SACAgent", "SACBuilder", "SACNetwork", "SACPlayer"]
+__all__ = ["ALGORITHMS", "ModelSACContinuous", "SACAgent", "SACBuilder", "SACNetwork", "SACPlayer", "register"]
 
 provide_network("soft_actor_critic", SACBuilder, SACNetworkConfig)
 provide_model("soft_actor_critic", ModelSACContinuous)
 
+
 ALGORITHMS = {"sac": Algorithm(SACAgent, SACPlayer, ("soft_actor_critic",), ("soft_actor_critic",), LAYOUT)}
+
+
+def register(runner: Any) -> None:
+    """Make the algorithm known to ``runner``."""
+    register_algorithms(runner, ALGORITHMS)
