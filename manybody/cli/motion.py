@@ -5,45 +5,32 @@ The commands import what needs PyTorch, so that help and wrong arguments do not 
 
 import argparse
 import dataclasses
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from manybody.cli.exit_codes import exit_codes
 from manybody.cli.parser import CommandParser
-from manybody.config.errors import ManybodyError
 from manybody.config.files import expanded
-from manybody.engine.console import error, say
+from manybody.engine.console import say
 from manybody.motion.bundled import bundled_clips, find_motion
 from manybody.motion.clip import Clip, save_clip, without_repeats
 from manybody.motion.errors import MotionError, plain, read_from
 from manybody.motion.joint_maps import load_joint_map
-from manybody.motion.skeletons import AMP_HUMANOID
 
-USAGE = f"""manybody motion: motion clips, for policies that imitate them (task=HumanoidAMP task.env.motion_file=FILE)
+DESCRIPTION = f"""Motion clips, for policies that imitate them (task=HumanoidAMP task.env.motion_file=FILE).
 
-  manybody motion info FILE
-      Describe a clip: its length, bodies, speed, licence, whether its feet stand on the ground, and whether convert
-      accepts it (with the --joint-map and --rest of convert).
-  manybody motion view FILE [--out walk.mp4 | --out walk.png --frames 8]
-      Write a video, or a strip of pictures, of the humanoid in the poses of the clip.
-  manybody motion convert FILE OUT.npz [--joint-map map.yaml] [--rest FRAME] [--as-is] [--ground] [--trim START END]
-                          [--licence "who made it, how it may be used"]
-      Write a clip in this project's format. A clip of another skeleton is transferred to the humanoid of HumanoidAMP
-      and put on the ground; --as-is keeps its skeleton. --joint-map: a file with lines of 'body of the humanoid: joint
-      of FILE', for joints that are not found by name. --rest: a frame of FILE (the first is 0) in which the figure
-      stands upright, if it does not at zero angles. --ground: put the soles on the ground. --trim: keep the frames
-      between these seconds.
-  manybody motion record [run folder | checkpoint] OUT.npz [--seconds 5] [--licence ...] [task=... key=value ...]
-      Play a policy as 'manybody play' does, in one environment, and write its motion to a new file.
+  info     describe a clip: its length, bodies, speed, licence, whether its feet stand on the ground, and whether
+           convert accepts it
+  view     write a video, or a strip of pictures, of the humanoid in the poses of a clip
+  convert  write a clip in this project's format; a clip of another skeleton is transferred to the humanoid of
+           HumanoidAMP and put on the ground
+  record   play a policy as 'manybody play' does, in one environment, and write its motion to a new file
 
 FILE is .npz of this project, .npy of IsaacGymEnvs (SkeletonMotion), .txt or .json of DeepMimic, .bvh, or the name of
 a bundled clip: {", ".join(bundled_clips())}.
-For .bvh: --scale 0.01 if its unit is a centimetre (for lengths and speeds in info, and with --as-is), --up z if z is
-up, not y.
-Exit codes: 0 done; 2 the command or a file that it names cannot be used.
 """
 FIXED = {
     **dict.fromkeys(("num_envs", "numEnvs", "num_actors", "games_num"), "1"),
@@ -59,40 +46,52 @@ DIP = 0.05
 """m of a sole below its standing height; info reports more. Captured walks dip by about 0.03."""
 
 
-def main(words: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Run one command. Exits with 2 when it or a file cannot be used."""
-    commands = {"info": _info, "view": _view, "convert": _convert, "record": _record}
-    command, rest = (words[0], words[1:]) if words else ("help", ())
-    if command in ("help", "--help", "-h") or "--help" in rest:
-        say(USAGE.rstrip())
+    parser = _parser()
+    if not arguments or arguments[0] == "help":
+        say(parser.format_help().rstrip())
         return
-    if command not in commands:
-        error(f"manybody motion: no command {command!r}; expected info, view, convert or record")
-        raise SystemExit(2)
-    from manybody.cli.exit_codes import plain_notices
+    options, unknown = parser.parse_known_args(arguments)
+    if options.run is _record:
+        options.words += unknown  # words after an option
+    elif unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    with exit_codes(OSError):
+        options.run(options)
 
-    try:
-        with plain_notices():
-            commands[command](rest)
-    except (ManybodyError, OSError) as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
+
+def _parser() -> CommandParser:
+    parser = CommandParser("manybody motion", DESCRIPTION)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    info, view, convert, record = (commands.add_parser(name) for name in ("info", "view", "convert", "record"))
+    for command, run in ((info, _info), (view, _view), (convert, _convert)):
+        command.set_defaults(run=run)
+        command.add_argument("FILE", help="the clip, or the name of a bundled one")
+        command.add_argument("--scale", type=float, help="of a .bvh: metres in its unit, 0.01 for a centimetre")
+        command.add_argument("--up", choices=("y", "z"), help="of a .bvh: its upward axis; default: y")
+        lines = "a YAML file with lines of 'body of the humanoid: joint of FILE', for joints not found by name"
+        command.add_argument("--joint-map", type=_path, metavar="map.yaml", help=lines)
+        upright = "a frame of FILE (the first is 0) in which the figure stands upright, if not at zero angles"
+        command.add_argument("--rest", type=int, metavar="FRAME", help=upright)
+    view.add_argument("--out", type=_path, help="a name that ends in .mp4 or .png")
+    view.add_argument("--frames", type=int, help="number of pictures in a .png; default: 8")
+    convert.add_argument("OUT", type=_path, help="the .npz to write")
+    convert.add_argument("--as-is", action="store_true", help="keep the skeleton")
+    convert.add_argument("--ground", action="store_true", help="put the soles on the ground")
+    seconds = ("START", "END")
+    convert.add_argument("--trim", type=float, nargs=2, metavar=seconds, help="keep the frames between these seconds")
+    record.set_defaults(run=_record)
+    words = "[run folder | checkpoint] OUT.npz [task=... key=value ...]"
+    record.add_argument("words", nargs="*", metavar=words, help="a policy, the file to write, settings as in play")
+    record.add_argument("--seconds", type=float, default=5.0, help="default: 5")
+    for command in (convert, record):
+        command.add_argument("--licence", help="who made the motion, and how it may be used")
+    return parser
 
 
 def _path(text: str) -> Path:
     return Path(expanded(text))
-
-
-def _parser(command: str, reads_file: bool = True) -> CommandParser:
-    """The parser of a command; most commands read a clip."""
-    parser = CommandParser(f"motion {command}", "manybody motion help")
-    if reads_file:
-        parser.add_argument("FILE")
-        parser.add_argument("--scale", type=float)
-        parser.add_argument("--up", choices=("y", "z"))
-        parser.add_argument("--joint-map", type=_path)
-        parser.add_argument("--rest", type=int)
-    return parser
 
 
 def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
@@ -104,13 +103,13 @@ def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
 
 def _on_humanoid(clip: Clip, options: argparse.Namespace) -> Clip:
     """Retarget ``clip`` to the humanoid, unless it has its bodies already."""
+    from manybody.motion.retarget import retarget
+    from manybody.motion.skeletons import AMP_HUMANOID
+
     if AMP_HUMANOID.fits(clip):
         _refuse_retargeting(options, "a clip of the AMP humanoid")
         return clip
-    from manybody.motion.retarget import retarget
-
-    names = load_joint_map(options.joint_map) if options.joint_map else None
-    return retarget(clip, AMP_HUMANOID, names, options.rest)
+    return retarget(clip, load_joint_map(options.joint_map) if options.joint_map else None, options.rest)
 
 
 def _refuse_retargeting(options: argparse.Namespace, given: str) -> None:
@@ -120,16 +119,14 @@ def _refuse_retargeting(options: argparse.Namespace, given: str) -> None:
             raise MotionError(name, given, "a clip to retarget", f"Leave {name} out.")
 
 
-def _info(words: Sequence[str]) -> None:
-    parser = _parser("info")
-    options = parser.parse_args(words)
+def _info(options: argparse.Namespace) -> None:
+    from manybody.motion.importers import FORMATS
+
     path, clip = _read(options)
     steps = np.linalg.norm(np.diff(clip.root_translation[:, :2], axis=0), axis=1)
     away = float(np.linalg.norm(clip.root_translation[-1, :2] - clip.root_translation[0, :2]))
     once = without_repeats(clip)
     times = round(clip.fps / once.fps)
-    from manybody.motion.importers import FORMATS
-
     lines = {
         "format": FORMATS[path.suffix.lower()],
         "length": f"{clip.length:.2f} s, {clip.frames} frames at {clip.fps:.6g} per second",
@@ -151,8 +148,7 @@ def _skeleton(clip: Clip, options: argparse.Namespace) -> str:
     try:
         same = _on_humanoid(clip, options) is clip
     except MotionError as problem:
-        of_the_command = bool(problem.path) or AMP_HUMANOID.fits(clip)
-        if of_the_command:  # the joint map or an option is wrong, not the clip
+        if problem.path or problem.field.startswith("--"):  # the joint map or an option is wrong, not the clip
             raise
         if problem.field == "joint map":
             return f"another one, with {problem.given}: convert needs a joint map"
@@ -170,12 +166,12 @@ def _turns(clip: Clip) -> str:
 
 
 def _soles(clip: Clip) -> str:
+    from manybody.motion.skeletons import AMP_HUMANOID
+
     if clip.offsets is None or not AMP_HUMANOID.fits(clip):
         return "unknown for this skeleton"
-    from manybody.motion.poses import ground_of, lowest_sole
-
-    ground, on_soles = ground_of(clip, AMP_HUMANOID)
-    lowest = float(lowest_sole(clip, AMP_HUMANOID).min())
+    ground, on_soles = AMP_HUMANOID.ground(clip)
+    lowest = float(AMP_HUMANOID.soles(clip)[..., 2].min())
     if on_soles:
         heights = f"stand at {ground:z.3f} m, lowest at {lowest:z.3f} m"
     else:
@@ -190,11 +186,7 @@ def _soles(clip: Clip) -> str:
     return f"{heights}: {'; '.join(notes)}" if notes else heights
 
 
-def _view(words: Sequence[str]) -> None:
-    parser = _parser("view")
-    parser.add_argument("--out", type=_path)
-    parser.add_argument("--frames", type=int)
-    options = parser.parse_args(words)
+def _view(options: argparse.Namespace) -> None:
     path, clip = _read(options)
     with read_from(path):
         clip = _on_humanoid(clip, options)
@@ -207,27 +199,13 @@ def _view(words: Sequence[str]) -> None:
         raise MotionError("--frames", str(options.frames), "a number from 1 on")
     say("manybody: drawing ...")
     from manybody.media.motion import draw_clip, film_clip
-    from manybody.media.renderer import VideoError
 
-    try:
-        with read_from(path):
-            drawn = (
-                film_clip(clip, out, path.stem) if out.suffix == ".mp4" else draw_clip(clip, out, options.frames or 8)
-            )
-        say(str(drawn))
-    except VideoError as problem:
-        error(str(problem))
-        raise SystemExit(2) from None
+    with read_from(path):
+        film = film_clip(clip, out, path.stem) if out.suffix == ".mp4" else draw_clip(clip, out, options.frames or 8)
+    say(str(film))
 
 
-def _convert(words: Sequence[str]) -> None:
-    parser = _parser("convert")
-    parser.add_argument("OUT", type=_path)
-    parser.add_argument("--as-is", action="store_true")
-    parser.add_argument("--ground", action="store_true")
-    parser.add_argument("--trim", type=float, nargs=2)
-    parser.add_argument("--licence")
-    options = parser.parse_args(words)
+def _convert(options: argparse.Namespace) -> None:
     _check_out("OUT", options.OUT, ".npz")
     path, given = _read(options)
     if options.OUT.exists() and options.OUT.samefile(path):
@@ -241,31 +219,24 @@ def _convert(words: Sequence[str]) -> None:
     if options.trim:  # after retargeting: --rest counts the frames of the file
         clip = _trimmed(clip, *options.trim)
     if options.ground or retargeted:  # after trimming: the ground is that of the frames that are left
+        from manybody.motion.skeletons import AMP_HUMANOID
+
         if not AMP_HUMANOID.fits(clip):
             raise MotionError("--ground", "a clip of another skeleton", "one of the AMP humanoid", "Leave --as-is out.")
-        from manybody.motion.poses import grounded
-
-        clip = grounded(clip, AMP_HUMANOID)
+        clip = AMP_HUMANOID.grounded(clip)
     if options.licence:
         clip = dataclasses.replace(clip, licence=options.licence)
-    _save(options.OUT, without_repeats(clip))
-    say(
-        f"{options.OUT}: {clip.length:.2f} s of {len(clip.body_names)} bodies; "
-        f"manybody motion view {shlex.quote(str(options.OUT))}"
-    )
+    save_clip(options.OUT, without_repeats(clip))
+    view = f"manybody motion view {shlex.quote(str(options.OUT))}"
+    say(f"{options.OUT}: {clip.length:.2f} s of {len(clip.body_names)} bodies; {view}")
 
 
 def _trimmed(clip: Clip, start: float, end: float) -> Clip:
-    at = (start * clip.fps, end * clip.fps)
-    first, last = (round(frame) if math.isfinite(frame) else -1 for frame in at)
+    first, last = np.round([start * clip.fps, end * clip.fps])
     if not 0 <= first < last < clip.frames:
         expected = f"a time and a later one between 0 and {clip.length:.2f} s"
         raise MotionError("--trim", f"{start:g} {end:g}", expected)
-    return dataclasses.replace(
-        clip,
-        local_rotations=clip.local_rotations[first : last + 1],
-        root_translation=clip.root_translation[first : last + 1],
-    )
+    return clip.select(slice(int(first), int(last) + 1))
 
 
 def _check_out(field: str, path: Path, *endings: str) -> None:
@@ -279,18 +250,7 @@ def _check_out(field: str, path: Path, *endings: str) -> None:
             raise MotionError(field, f"{str(folder)!r}, a file", "a folder")
 
 
-def _save(path: Path, clip: Clip) -> None:
-    """Write ``clip``, and make its folder if it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_clip(path, clip)
-
-
-def _record(words: Sequence[str]) -> None:
-    parser = _parser("record", reads_file=False)
-    parser.add_argument("words", nargs="*")
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--licence")
-    options = parser.parse_intermixed_args(words)
+def _record(options: argparse.Namespace) -> None:
     outs = [word for word in options.words if word.endswith(".npz") and "=" not in word]
     if len(outs) != 1:
         raise MotionError("OUT", f"{len(outs)} names that end in .npz", "one, the clip to write")
@@ -309,24 +269,22 @@ def _record(words: Sequence[str]) -> None:
             expected = f"{fixed.capitalize()}: one episode is played, without noise and pictures"
             raise MotionError(key, value, expected, "Leave it out.")
     say("manybody: loading ...")
-    from manybody.cli.exit_codes import exit_codes
     from manybody.launch.resolve import resolve_play
     from manybody.media.motion import record_motion
     from manybody.play import load_player, parse
     from manybody.runner import build_runner
 
-    with exit_codes():
-        path, overrides, file = parse([word for word in options.words if word not in outs])
-        runner = build_runner()
-        run = resolve_play(runner, path, [*overrides, "num_envs=1", "deterministic=True"], file)
-        player = load_player(runner, run)
-        checkpoint, folder = run.start
-        assert checkpoint is not None and folder is not None
-        step = getattr(player.env, "dt", 0.0)
-        if options.seconds < step:
-            raise MotionError("--seconds", f"{options.seconds:g}", f"at least {step:.3g}, one step of the task")
-        licence = options.licence or f"recorded from the policy {folder.path.name}/{checkpoint.name} with manybody"
-        clip = record_motion(player, options.seconds, licence)
-    _save(out, clip)
+    path, overrides, file = parse([word for word in options.words if word not in outs])
+    runner = build_runner()
+    run = resolve_play(runner, path, [*overrides, "num_envs=1", "deterministic=True"], file)
+    player = load_player(runner, run)
+    checkpoint, folder = run.start
+    assert checkpoint is not None and folder is not None
+    step = getattr(player.env, "dt", 0.0)
+    if options.seconds < step:
+        raise MotionError("--seconds", f"{options.seconds:g}", f"at least {step:.3g}, one step of the task")
+    licence = options.licence or f"recorded from the policy {folder.path.name}/{checkpoint.name} with manybody"
+    clip = record_motion(player, options.seconds, licence)
+    save_clip(out, clip)
     ended = "" if clip.length > options.seconds - 2 / clip.fps else " (then the episode ended)"
     say(f"{out}: {clip.length:.2f} s{ended} of {checkpoint}; manybody motion view {shlex.quote(str(out))}")

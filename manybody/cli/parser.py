@@ -9,18 +9,13 @@ from manybody.engine import console
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Parses the arguments of one command; an error is one line and exit code 2.
+    """Parses the arguments of a command; an error is one line and exit code 2."""
 
-    Args:
-        command: such as ``motion info``.
-        help_command: prints the usage; by default the command with ``--help``.
-    """
-
-    def __init__(self, command: str, help_command: str | None = None) -> None:
-        super().__init__(prog=f"manybody {command}", add_help=False, allow_abbrev=False)
-        self.help_command = help_command or f"{self.prog} --help"
+    def __init__(self, prog: str, description: str | None = None, usage: str | None = None) -> None:
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(prog, usage, description, formatter_class=layout, allow_abbrev=False)
 
     @override
     def error(self, message: str) -> NoReturn:
-        console.error(f"{self.prog}: {message}; see '{self.help_command}'")
+        console.error(f"{self.prog}: {message}; see '{self.prog} --help'")
         raise SystemExit(2)

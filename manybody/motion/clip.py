@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -94,6 +95,12 @@ class Clip:
         """Seconds from the first to the last frame."""
         return (self.frames - 1) / self.fps
 
+    def select(self, frames: np.ndarray | slice) -> "Clip":
+        """Return a clip of these frames alone, at the same rate."""
+        return dataclasses.replace(
+            self, local_rotations=self.local_rotations[frames], root_translation=self.root_translation[frames]
+        )
+
 
 def without_repeats(clip: Clip) -> Clip:
     """Return ``clip`` at its true rate if it shows every pose k times in a row, else ``clip`` itself.
@@ -108,16 +115,11 @@ def without_repeats(clip: Clip) -> Clip:
     runs = np.diff(starts)
     if len(runs) == 0 or runs[0] == 1 or (runs != runs[0]).any() or clip.frames - starts[-1] > runs[0]:
         return clip
-    return dataclasses.replace(
-        clip,
-        fps=clip.fps / int(runs[0]),
-        local_rotations=clip.local_rotations[starts],
-        root_translation=clip.root_translation[starts],
-    )
+    return dataclasses.replace(clip.select(starts), fps=clip.fps / int(runs[0]))
 
 
 def save_clip(path: str | os.PathLike, clip: Clip) -> None:
-    """Write ``clip`` to ``path``, by convention ``.npz``, whole or not at all.
+    """Write ``clip`` to ``path``, by convention ``.npz``, whole or not at all. Its folder is created.
 
     Raises:
         OSError: the disk is full, read-only, gone. An old file is intact and no temporary file stays.
@@ -128,6 +130,7 @@ def save_clip(path: str | os.PathLike, clip: Clip) -> None:
     def write(file: BinaryIO) -> None:
         np.savez_compressed(file, allow_pickle=False, format=np.asarray(FORMAT), **arrays)
 
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, write)
 
 

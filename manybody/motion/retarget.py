@@ -13,8 +13,7 @@ from manybody.functional.rotations import quat_about, quat_between, quat_conjuga
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
 from manybody.motion.joint_maps import LIMBS, check_anatomy, joint_map
-from manybody.motion.poses import body_poses, grounded
-from manybody.motion.skeletons import AMP_HUMANOID, Skeleton
+from manybody.motion.skeletons import AMP_HUMANOID, body_poses
 
 UPRIGHT = 0.8
 """Least height of the head above the hips at rest, as a share of their distance."""
@@ -26,24 +25,18 @@ DOWN = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
 """Where a resting limb points in its own axes."""
 
 
-def retarget(
-    clip: Clip,
-    skeleton: Skeleton = AMP_HUMANOID,
-    names: Mapping[str, str] | None = None,
-    rest_frame: int | None = None,
-) -> Clip:
-    """Transfer ``clip`` to ``skeleton``, standing on the ground.
+def retarget(clip: Clip, names: Mapping[str, str] | None = None, rest_frame: int | None = None) -> Clip:
+    """Transfer ``clip`` to :data:`~manybody.motion.skeletons.AMP_HUMANOID`, standing on the ground.
 
     The steps are those of IsaacGymEnvs' retargeting script: rest poses are aligned, joints mapped, the path of the hips
-    scaled by the ratio of the legs' lengths, elbows and knees made hinges, and the clip put on the ground
-    (:func:`grounded`) at height 0. Every body turns in the world as its joint does since the rest pose, which includes
-    the turns of joints in between (several spine joints, collar bones). Arms and legs keep their directions: if an
-    elbow or a knee bends out of its hinge's plane, the upper arm or thigh twists. Forward at rest becomes +x.
+    scaled by the ratio of the legs' lengths, elbows and knees made hinges, and the clip put on the ground at height 0.
+    Every body turns in the world as its joint does since the rest pose, which includes the turns of joints in between
+    (several spine joints, collar bones). Arms and legs keep their directions: if an elbow or a knee bends out of its
+    hinge's plane, the upper arm or thigh twists. Forward at rest becomes +x.
 
     Args:
         clip: with ``offsets``; its unit of length does not matter.
-        skeleton: with the bodies of :data:`~manybody.motion.skeletons.AMP_HUMANOID`; its proportions are free.
-        names: body of ``skeleton`` to joint of ``clip``, in addition to :data:`~manybody.motion.joint_maps.NAMES`.
+        names: body of the humanoid to joint of ``clip``, in addition to :data:`~manybody.motion.joint_maps.NAMES`.
         rest_frame: the frame in which the figure stands upright, feet flat on the ground, arms hanging or spread. None:
             it stands so with all rotations identity, as in most files.
 
@@ -52,37 +45,37 @@ def retarget(
     """
     joints = {body: clip.body_names.index(name) for body, name in joint_map(clip.body_names, names).items()}
     check_anatomy(clip.body_names, tuple(clip.parents), joints)
-    places, turns = body_poses(clip)
+    positions, rotations = body_poses(clip)
     rest = _rest(clip, rest_frame)
     at_rest = {body: rest.positions[joint] for body, joint in joints.items()}
     home = quat_about(2, -_heading(at_rest))
 
-    since_rest = quat_multiply(turns, quat_conjugate(rest.rotations))
+    since_rest = quat_multiply(rotations, quat_conjugate(rest.rotations))
     world = {}
     for body, joint in joints.items():
         turned = quat_multiply(quat_multiply(home, since_rest[:, joint]), quat_conjugate(home))
         world[body] = quat_multiply(turned, _alignment(body, at_rest, home))
     for upper, lower, end in LIMBS:
-        world[upper], world[lower] = _hinged(world[upper], world[lower], skeleton.hinges[lower])
-        if end not in skeleton.feet:
+        world[upper], world[lower] = _hinged(world[upper], world[lower], AMP_HUMANOID.hinges[lower])
+        if end not in AMP_HUMANOID.feet:
             world[end] = world[lower]  # a hand has no joint
 
-    local = [world[skeleton.names[0]]]
-    for name, parent in zip(skeleton.names[1:], skeleton.parents[1:], strict=True):
-        local.append(quat_multiply(quat_conjugate(world[skeleton.names[parent]]), world[name]))
-    hips = places[:, [joints["right_thigh"], joints["left_thigh"]]].mean(dim=1)
-    thighs = [skeleton.names.index(name) for name in ("right_thigh", "left_thigh")]
-    below = quat_rotate(local[0], torch.tensor(skeleton.offsets[thighs].mean(axis=0)))
+    local = [world[AMP_HUMANOID.names[0]]]
+    for name, parent in zip(AMP_HUMANOID.names[1:], AMP_HUMANOID.parents[1:], strict=True):
+        local.append(quat_multiply(quat_conjugate(world[AMP_HUMANOID.names[parent]]), world[name]))
+    hips = positions[:, [joints["right_thigh"], joints["left_thigh"]]].mean(dim=1)
+    thighs = [AMP_HUMANOID.names.index(name) for name in ("right_thigh", "left_thigh")]
+    below = quat_rotate(local[0], torch.tensor(AMP_HUMANOID.offsets[thighs].mean(axis=0)))
     moved = Clip(
         fps=clip.fps,
-        body_names=skeleton.names,
-        parents=skeleton.parents,
+        body_names=AMP_HUMANOID.names,
+        parents=AMP_HUMANOID.parents,
         local_rotations=_continuous(torch.stack(local, dim=1)).numpy(),
-        root_translation=(quat_rotate(home, hips) * _size(skeleton, at_rest) - below).numpy(),
+        root_translation=(quat_rotate(home, hips) * _leg_ratio(at_rest) - below).numpy(),
         licence=clip.licence,
-        offsets=skeleton.offsets,
+        offsets=AMP_HUMANOID.offsets,
     )
-    return grounded(moved, skeleton)
+    return AMP_HUMANOID.grounded(moved)
 
 
 def _rest(clip: Clip, frame: int | None) -> BodyPose:
@@ -146,14 +139,12 @@ def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[
     return upper, quat_multiply(upper, quat_about(1, angles.clamp(*limits)))
 
 
-def _size(skeleton: Skeleton, rest: Mapping[str, Tensor]) -> float:
-    """Return the length of the legs of ``skeleton`` in m, divided by that of the clip."""
-    lengths = dict(zip(skeleton.names, np.linalg.norm(skeleton.offsets, axis=1), strict=True))
-    legs = [pair for leg in LIMBS[2:] for pair in itertools.pairwise(leg)]
-    return float(
-        sum(lengths[lower] for _, lower in legs)
-        / sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in legs)
-    )
+def _leg_ratio(rest: Mapping[str, Tensor]) -> float:
+    """Return the length of the humanoid's legs in m, divided by that of the clip's."""
+    lengths = dict(zip(AMP_HUMANOID.names, np.linalg.norm(AMP_HUMANOID.offsets, axis=1), strict=True))
+    bones = [bone for leg in LIMBS[2:] for bone in itertools.pairwise(leg)]
+    theirs = sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in bones)
+    return float(sum(lengths[lower] for _, lower in bones) / theirs)
 
 
 def _continuous(quats: Tensor) -> Tensor:

@@ -1,12 +1,32 @@
-"""The skeleton of the AMP humanoid: bodies, sizes and hinges."""
+"""The AMP humanoid: its bodies, sizes and hinges, and how high its soles are above the ground in a clip."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from manybody.functional.kinematics import BodyPose, forward_kinematics
+from manybody.functional.rotations import quat_rotate
 from manybody.motion.clip import Clip
+from manybody.motion.errors import MotionError
+
+STANCE = 0.2
+"""Share of the frames whose soles may be below the ground: shorter than the stance of any gait."""
+
+
+def body_poses(clip: Clip) -> BodyPose:
+    """Return positions (T, B, 3) and rotations (T, B, 4) of the bodies of ``clip`` in the world, float64.
+
+    Raises:
+        MotionError: the clip has no offsets.
+    """
+    if clip.offsets is None:
+        raise MotionError("offsets", "none", "(B, 3) numbers", "Positions need the skeleton's size.")
+    arrays = (clip.offsets, clip.root_translation, clip.local_rotations)
+    return forward_kinematics(tuple(clip.parents), *(torch.tensor(x, dtype=torch.float64) for x in arrays))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +60,31 @@ class Skeleton:
         signs = np.array([[-1, -1, -1], [-1, 1, -1], [1, -1, -1], [1, 1, -1]])
         return self.sole_centre + signs * self.sole_half
 
+    def soles(self, clip: Clip) -> Tensor:
+        """Return the lower corners (T, 8, 3) of the right and the left sole in the world, m, float64."""
+        positions, rotations = body_poses(clip)
+        feet = [self.names.index(foot) for foot in self.feet]
+        corners = quat_rotate(rotations[:, feet, None], torch.tensor(self.sole_corners()))
+        return (positions[:, feet, None] + corners).flatten(1, 2)
 
-def _fixed(values: list) -> np.ndarray:
-    array = np.array(values)
-    array.setflags(write=False)
-    return array
+    def ground(self, clip: Clip) -> tuple[float, bool]:
+        """Return the height of the ground under a clip in m, and whether the figure stands on its soles all the time.
+
+        The ground is the height below which the soles are in :data:`STANCE` of the frames. The lowest point would be
+        too low: a captured foot dips for a moment, toe first, and IsaacGymEnvs' walk would hover 6 cm above the ground
+        half of the time. If another joint would be below the ground, such as the hands in a cartwheel, the figure is
+        not on its feet all the time, and the lowest point of the clip is the ground.
+        """
+        heights = self.soles(clip)[..., 2].amin(dim=1)
+        ground, sole = float(heights.quantile(STANCE)), float(heights.min())
+        others = [index for index, name in enumerate(self.names) if name not in self.feet]
+        joint = float(body_poses(clip).positions[:, others, 2].min())
+        return (ground, True) if joint >= ground else (min(sole, joint), False)
+
+    def grounded(self, clip: Clip) -> Clip:
+        """Move a clip up or down until its :meth:`ground` is at height 0."""
+        height, _ = self.ground(clip)
+        return dataclasses.replace(clip, root_translation=clip.root_translation - np.array([0.0, 0.0, height]))
 
 
 _KNEE, _ELBOW = (0.0, float(np.deg2rad(160))), (-float(np.deg2rad(160)), 0.0)
@@ -58,7 +98,7 @@ AMP_HUMANOID = Skeleton(
         *("left_thigh", "left_shin", "left_foot"),
     ),
     parents=(-1, 0, 1, 1, 3, 4, 1, 6, 7, 0, 9, 10, 0, 12, 13),
-    offsets=_fixed(
+    offsets=np.array(
         [
             *([0, 0, 0], [0, 0, 0.236151], [0, 0, 0.223894]),
             *([-0.02405, -0.18311, 0.2435], [0, 0, -0.274788], [0, 0, -0.258947]),
@@ -67,12 +107,10 @@ AMP_HUMANOID = Skeleton(
             *([0, 0.084887, 0], [0, 0, -0.421546], [0, 0, -0.40987]),
         ]
     ),
-    hinges=MappingProxyType(
-        {"right_lower_arm": _ELBOW, "left_lower_arm": _ELBOW, "right_shin": _KNEE, "left_shin": _KNEE}
-    ),
+    hinges={"right_lower_arm": _ELBOW, "left_lower_arm": _ELBOW, "right_shin": _KNEE, "left_shin": _KNEE},
     feet=("right_foot", "left_foot"),
-    sole_centre=_fixed([0.045, 0.0, -0.0225]),
-    sole_half=_fixed([0.0885, 0.045, 0.0275]),
+    sole_centre=np.array([0.045, 0.0, -0.0225]),
+    sole_half=np.array([0.0885, 0.045, 0.0275]),
 )
 """The humanoid of AMP, 15 bodies: names, order, offsets and ranges as in IsaacGymEnvs' amp_humanoid.xml (BSD-3).
 

@@ -13,7 +13,7 @@ from manybody.functional.rotations import (
     quat_to_matrix,
 )
 from manybody.motion.clip import Clip
-from manybody.motion.poses import body_poses
+from manybody.motion.skeletons import body_poses
 
 SCALE = 130.0
 """The figure is 1.3 times as tall as the humanoid, in centimetres."""

@@ -7,7 +7,6 @@ import torch
 
 import manybody.motion
 from manybody.functional.rotations import angular_velocity, quat_log
-from manybody.motion import poses
 from manybody.motion.clip import Clip, load_clip
 from manybody.motion.library import MotionLib
 from manybody.motion.skeletons import AMP_HUMANOID
@@ -29,7 +28,7 @@ def bundled(name: str) -> Clip:
 @functools.cache
 def soles(name: str) -> np.ndarray:
     """(T, 8, 3) corners of the soles in the world."""
-    return poses.soles(bundled(name), AMP_HUMANOID).numpy()
+    return AMP_HUMANOID.soles(bundled(name)).numpy()
 
 
 def turning(name: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from manybody.functional.kinematics import forward_kinematics
 from manybody.functional.rotations import quat_exp, quat_multiply, quat_rotate
 from manybody.motion.errors import MotionError, MotionNotice
 from manybody.motion.importers.root_bone import Figure, rigid
-from manybody.motion.poses import body_poses
+from manybody.motion.skeletons import body_poses
 
 FRAMES = 5
 NAMES = ["Root", "Armature", "Hips", "Spine", "Leg", "Foot"]
