@@ -1,11 +1,23 @@
 """The command ``manybody``."""
 
 import os
+import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from manybody.cli.interrupts import exit_on_signal
+
+COMMANDS = {
+    "train": "manybody.train:main",
+    "play": "manybody.play:main",
+    "compare": "manybody.cli.compare:main",
+    "import": "manybody.cli.checkpoint:import_main",
+    "export": "manybody.cli.checkpoint:export_main",
+    "tasks": "manybody.cli:list_tasks",
+    "motion": "manybody.cli.motion:main",
+}
+"""Name of a command to its function, which takes the arguments after the name."""
 
 USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
 
@@ -56,66 +68,38 @@ def find_modules_here() -> None:
         sys.path.insert(0, os.getcwd())
 
 
-def _run(words: list[str]) -> None:
-    command, rest = (words[0], words[1:]) if words else ("help", [])
+def _run(arguments: list[str]) -> None:
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
     # Measured with one busy process beside a training on two cores: 1.6 times the speed; alone: no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if command == "motion":
-        from manybody.cli.motion import main as motion
-
-        motion(rest)
-    elif command in ("import", "export"):
-        from manybody.cli.checkpoint import export_main, import_main
-
-        (import_main if command == "import" else export_main)(rest)
-    elif command in ("help", "--help", "-h") or "--help" in rest:
+    if command in ("help", "--help", "-h") or ("--help" in rest and command not in ("import", "export", "motion")):
         print(USAGE, end="")
     elif command == "--version":
         from manybody import __version__
 
         print(__version__)
+    elif command not in COMMANDS:
+        *first, last = COMMANDS
+        _refuse(f"manybody: no command {command!r}; expected {', '.join(first)} or {last}")
     elif command == "train" and not [text for text in rest if text not in ("--multirun", "-m")]:
-        print(
-            f"train: expected what to train, such as 'manybody train task=Ant'\n\n{USAGE}",
-            end="",
-            file=sys.stderr,
-        )
-        raise SystemExit(2)
-    elif command == "train":
-        print("manybody: loading ...", flush=True)  # PyTorch takes seconds to import; say that something happens
-        from manybody.train import main as train
-
-        train(rest)
-    elif command == "play":
-        print("manybody: loading ...", flush=True)
-        from manybody.play import main as play
-
-        play(rest)
-    elif command == "compare":
-        from manybody.cli.compare import main as compare
-
-        compare(rest)
-    elif command == "tasks":
-        _tasks(rest)
+        _refuse("train: expected what to train, such as 'manybody train task=Ant'")
     else:
-        print(
-            f"manybody: no command {command!r}; expected train, play, compare, import, export, tasks or motion\n\n"
-            f"{USAGE}",
-            end="",
-            file=sys.stderr,
-        )
-        raise SystemExit(2)
+        if command in ("train", "play"):
+            print("manybody: loading ...", flush=True)  # PyTorch takes seconds to import
+        pkgutil.resolve_name(COMMANDS[command])(rest)
 
 
-def _tasks(names: Sequence[str]) -> None:
+def _refuse(message: str) -> None:
+    print(f"{message}\n\n{USAGE}", end="", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def list_tasks(names: Sequence[str]) -> None:
     """Describe the tasks in ``names``, or list all tasks, with those of the modules in ``names`` (``my_tasks``)."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
     from manybody.config.errors import did_you_mean
     from manybody.config.plugins import load_installed
+    from manybody.config.tables import table
     from manybody.engine import console
     from manybody.tasks import TASKS, task_class, tasks_in
 
@@ -123,7 +107,6 @@ def _tasks(names: Sequence[str]) -> None:
     names = [name.removeprefix("import_modules=").strip("[]") for name in names]
     described = [name for name in names if name in TASKS or ":" in name]
     listed = dict(TASKS)
-    screen = Console(markup=False, emoji=False)  # names are not formatted
     try:
         for name in described:
             console.say(task_class(name).describe())
@@ -134,17 +117,11 @@ def _tasks(names: Sequence[str]) -> None:
         raise SystemExit(2) from None
     if described and len(described) == len(names):
         return
-    table = Table("task", "observed", "actions", "num_envs", "episode", box=box.SIMPLE_HEAD)
+    rows = []
     for name, task in sorted(listed.items()):
         size = task.summary()
         episode = f"{size.episode_steps} steps, {size.episode_seconds:.1f} s"
-        table.add_row(name, *map(str, (size.observations, size.actions, size.num_envs)), episode)
-    screen.print(table)
-    variants = sorted(
-        file.stem for file in (Path(__file__).parents[1] / "cfg/task").glob("*.yaml") if file.stem not in TASKS
-    )
-    screen.print(f"  with other settings: {', '.join(variants)}")
-
-
-if __name__ == "__main__":
-    main()
+        rows.append((name, size.observations, size.actions, size.num_envs, episode))
+    console.say(table("", ("task", "observed", "actions", "num_envs", "episode"), rows))
+    files = (Path(__file__).parents[1] / "cfg/task").glob("*.yaml")
+    console.say(f"\nwith other settings: {', '.join(sorted(file.stem for file in files if file.stem not in TASKS))}")

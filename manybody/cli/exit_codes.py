@@ -19,6 +19,7 @@ def exit_codes(*refused: type[Exception]) -> Iterator[None]:
         SystemExit: 2, the configuration or a file cannot be used, or playing met only non-finite values; 3, the guard
             stopped training; 130, interrupted outside training.
     """
+    expected: tuple[type[Exception], ...] = (ManybodyError, *refused)
     printed = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
@@ -31,7 +32,7 @@ def exit_codes(*refused: type[Exception]) -> Iterator[None]:
             warnings.simplefilter("always", ConfigWarning)
             warnings.showwarning = show
             yield
-    except (ManybodyError, *refused) as error:
+    except expected as error:
         code = error.exit_code if isinstance(error, ManybodyError) else 2
         console.error(f"training stopped: {error}" if code == 3 else str(error))
         raise SystemExit(code) from None

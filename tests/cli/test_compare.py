@@ -48,7 +48,7 @@ def test_the_table_has_what_differs_and_when_the_threshold_was_reached(run, caps
 
 def test_the_threshold_is_what_all_reached(run):
     runs = [compare._read(run("a", [1.0, 4.0])), compare._read(run("b", [3.0, 9.0]))]
-    assert "time to 4.0" in compare.table(runs, min(r.best for r in runs))[0]
+    assert "time to 4.0" in compare.results(runs, min(r.best for r in runs))
     assert runs[0].reaches(4.0) == (200.0, 20.0) and runs[1].reaches(4.0) == (200.0, 20.0)
     assert runs[1].reaches(3.0) == (100.0, 10.0)
 
