@@ -8,7 +8,7 @@ from typing import Any
 
 from manybody.config import load_yaml
 from manybody.config.errors import Problems, shown
-from manybody.config.yaml import LocatedDict
+from manybody.config.yaml import LocatedDict, unlocated
 
 CFG = Path(__file__).parents[1] / "cfg"
 """The Hydra tree."""
@@ -25,6 +25,9 @@ HIDDEN = ("defaults", "hydra", "task_name")
 """Root keys of the Hydra tree that a file cannot refer to."""
 FOREIGN_ROOT: Mapping[str, Any] = {"pbt": False}
 """Root keys that IsaacGymEnvs' files refer to and that have no effect here, with IsaacGymEnvs' defaults."""
+
+LIVE_OBJECTS = {"allow_objects": True}
+"""A script's configuration may hold objects of any type."""
 
 KeyPath = tuple[Any, ...]
 
@@ -59,25 +62,21 @@ def resolve_references(content: Mapping[str, Any], root: Mapping[str, Any], prob
     from omegaconf.errors import OmegaConfBaseException
 
     register_resolvers()
-    result, plain = copy.deepcopy(content), _plain(content)
-    wrong: dict[KeyPath, str] = {}
-    for path, text in references.items():
-        what = f"write a value, or add {_dotted(path)}=<value>" if text == "???" else _syntax_error(text)
-        if what:
-            wrong[path] = what
-            _put(plain, path, "")
-    unresolved: dict[KeyPath, str] = {}
+    result, plain = copy.deepcopy(content), unlocated(content)
+    broken = {path: what for path, text in references.items() if (what := _unusable(text, path))}
+    for path in broken:
+        _put(plain, path, None)
     tree = _tree(plain, root)
-    for path in references.keys() - wrong.keys():
+    for path in [path for path in references if path not in broken]:
         try:
             _put(result, path, _value(tree, path))
         except OmegaConfBaseException as error:
-            unresolved[path] = _explained(error, path)
-    causes = {path: what for path, what in unresolved.items() if not _follows(plain, root, path, unresolved)}
-    wrong |= causes or unresolved
+            broken[path] = _explained(error, path)
+            _put(plain, path, None)
+            tree = _tree(plain, root)  # in which a reference to this one has a value
     for path, text in references.items():
-        if path in wrong:
-            problems.add(_dotted(path), f"got {shown(text)}; {wrong[path]}", _location(content, path))
+        if path in broken:
+            problems.add(_dotted(path), f"got {shown(text)}; {broken[path]}", _location(content, path))
     return result
 
 
@@ -86,12 +85,12 @@ def _tree(plain: dict[str, Any], root: Mapping[str, Any]) -> Any:
     from omegaconf import OmegaConf
 
     if "train" in plain:
-        return OmegaConf.create(plain)
+        return OmegaConf.create(plain, flags=LIVE_OBJECTS)
     defaults = {key: value for key, value in load_yaml(CFG / "config.yaml").items() if key not in HIDDEN}
     whole = {**defaults, **FOREIGN_ROOT, **plain, **root, "train": plain, "params": "${train.params}"}
     if str(whole["num_envs"]) != "":
         whole["task"] = {"env": {"numEnvs": whole["num_envs"]}}
-    return OmegaConf.create(whole).train
+    return OmegaConf.create(whole, flags=LIVE_OBJECTS).train
 
 
 def _value(node: Any, path: KeyPath) -> Any:
@@ -103,24 +102,13 @@ def _value(node: Any, path: KeyPath) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _follows(plain: dict[str, Any], root: Mapping[str, Any], path: KeyPath, unresolved: Mapping[KeyPath, str]) -> bool:
-    """Whether the reference at ``path`` has no value only because it refers to another without one."""
-    from omegaconf.errors import OmegaConfBaseException
-
-    others = copy.deepcopy(plain)
-    for other in unresolved.keys() - {path}:
-        _put(others, other, "")
-    try:
-        _value(_tree(others, root), path)
-    except OmegaConfBaseException:
-        return False
-    return True
-
-
-def _syntax_error(text: str) -> str | None:
+def _unusable(text: str, path: KeyPath) -> str | None:
+    """What is wrong with the text of a reference, by itself."""
     from omegaconf import OmegaConf
     from omegaconf.errors import GrammarParseError
 
+    if text == "???":
+        return f"write a value, or add {_dotted(path)}=<value>"
     try:
         OmegaConf.create([text])
     except GrammarParseError as error:
@@ -154,15 +142,6 @@ def _references(node: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
 def is_reference(value: Any) -> bool:
     """Whether ``value`` is a reference: ``${.name}``, or ``???`` for a value that must be set."""
     return isinstance(value, str) and ("${" in value or value == "???")
-
-
-def _plain(node: Any) -> Any:
-    """``node`` in types that OmegaConf accepts; everything else becomes None."""
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    return node if isinstance(node, str | int | float) else None
 
 
 def _put(node: Any, path: KeyPath, value: Any) -> None:

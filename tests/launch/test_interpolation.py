@@ -104,9 +104,8 @@ def test_a_reference_that_leads_nowhere_is_named_once(read, value, said):
 
 
 def test_a_circle_is_named(read):
-    _, problems = read("params:\n  a: ${.b}\n  b: ${.a}\n")
-    assert [problem.path for problem in problems] == ["params.a", "params.b"]
-    assert all("expected a reference that has a value" in problem.message for problem in problems)
+    _, (problem,) = read("params:\n  a: ${.b}\n  b: ${.a}\n")
+    assert problem.path == "params.a" and "expected a reference that has a value" in problem.message
 
 
 def test_a_recorded_tree_refers_to_itself(read):
