@@ -5,34 +5,22 @@ import contextlib
 import logging
 import os
 import sys
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
 
-from manybody.engine.dashboard import Dashboard, EpochReport
-
-__all__ = [
-    "Display",
-    "EpochReport",
-    "error",
-    "fps_line",
-    "is_terminal",
-    "log",
-    "notice",
-    "progress",
-    "restore_cursor",
-    "say",
-    "warn",
-]
+if TYPE_CHECKING:
+    from manybody.engine.dashboard import Dashboard
 
 LOGGER = logging.getLogger("manybody")
 
-_display: "Display | None" = None
-"""The display that is live on the terminal, or None."""
+_dashboard: "Dashboard | None" = None
+"""The dashboard that is live on the terminal, or None."""
 
 
 def say(line: str) -> None:
     """Print a line, above the live display if there is one."""
-    if _display is not None:
-        _display.print(line)
+    if _dashboard is not None:
+        _dashboard.print(line)
     else:
         _write(sys.stdout, line)
 
@@ -47,8 +35,8 @@ def log(line: str) -> None:
 
 def warn(line: str) -> None:
     """Print a warning above the live display, or to standard error."""
-    if _display is not None:
-        _display.print(f"warning: {line}", style="yellow")
+    if _dashboard is not None:
+        _dashboard.print(f"warning: {line}", style="yellow")
     else:
         _write(sys.stderr, f"warning: {line}")
 
@@ -60,8 +48,8 @@ def error(line: str) -> None:
 
 def notice(line: str) -> None:
     """Show a line from a signal handler, which must not interrupt another print: the display's next refresh has it."""
-    if _display is not None:
-        _display.notice = line
+    if _dashboard is not None:
+        _dashboard.notice = line
     else:
         _raw(2, f"{line}\n")
 
@@ -76,11 +64,19 @@ def progress(line: str) -> None:
 
 def restore_cursor() -> None:
     """Show the cursor before the process ends without cleanup."""
-    if _display is not None:
+    if _dashboard is not None:
         _raw(1, "\x1b[?25h\n")
 
 
-def _write(stream: Any, line: str) -> None:
+def is_terminal() -> bool:
+    """Whether standard output is a terminal that can redraw lines."""
+    try:
+        return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    except (AttributeError, ValueError):
+        return False
+
+
+def _write(stream: TextIO, line: str) -> None:
     """Print; a closed pipe or a full disk does not stop training."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         try:
@@ -92,6 +88,39 @@ def _write(stream: Any, line: str) -> None:
 def _raw(descriptor: int, text: str) -> None:
     with contextlib.suppress(OSError):
         os.write(descriptor, text.encode())
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """The figures of one epoch; times in seconds, -1 for no limit."""
+
+    epoch: int
+    max_epochs: int
+    frame: int
+    max_frames: int
+    frames: int
+    """Frames of this epoch: T x N."""
+    seconds: float
+    """Time since training started."""
+    physics_time: float
+    inference_time: float
+    update_time: float
+    reward: float | None
+    """Mean return of the latest episodes; None until one has ended."""
+    episode_length: float | None
+    """Mean length of the latest episodes, steps."""
+    best_reward: float | None
+    scalars: dict[str, float] = field(default_factory=dict)
+    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
+    terms: dict[str, float] = field(default_factory=dict)
+    """The environment's metrics by key; those of episodes as ``Episode/<key>``."""
+
+    @property
+    def done(self) -> float:
+        """Progress to the nearer limit, 0 to 1; 0 without limits."""
+        epochs = self.epoch / self.max_epochs if self.max_epochs > 0 else 0.0
+        frames = self.frame / self.max_frames if self.max_frames > 0 else 0.0
+        return min(1.0, max(epochs, frames))
 
 
 def fps_line(report: EpochReport) -> str:
@@ -116,10 +145,7 @@ class Display:
 
     def __init__(self, print_stats: bool = True) -> None:
         self.print_stats = print_stats
-        self.notice = ""
-        """A line below everything else."""
         self._dashboard: Dashboard | None = None
-        self._live: Any = None
 
     def __enter__(self) -> "Display":
         return self
@@ -129,17 +155,20 @@ class Display:
 
     def start(self, title: str) -> None:
         """Show the title, and that the run is being built."""
-        if not self.print_stats:
-            return
-        if is_terminal():
-            self._open(title)
-        else:
+        global _dashboard
+        if self.print_stats and is_terminal():
+            from manybody.engine.dashboard import Dashboard
+
+            _dashboard = self._dashboard = Dashboard(title)
+            atexit.register(self.stop)
+            self._dashboard.start(refresh=True)
+        elif self.print_stats:
             say(title)
 
     def epoch(self, report: EpochReport) -> None:
         """Show one finished epoch."""
         if self._dashboard is not None:
-            self._dashboard.update(report)
+            self._dashboard.add(report)
         elif self.print_stats:
             say(fps_line(report))
             if report.reward is not None:
@@ -149,43 +178,8 @@ class Display:
 
     def stop(self) -> None:
         """Leave the last picture on the screen and restore the terminal."""
-        global _display
-        live, self._live, self._dashboard = self._live, None, None
-        if live is not None:
-            _display = None
-            live.stop()
+        global _dashboard
+        if self._dashboard is not None:
+            dashboard, self._dashboard, _dashboard = self._dashboard, None, None
+            dashboard.stop()
         atexit.unregister(self.stop)
-
-    def print(self, line: str, style: str | None = None) -> None:
-        """Print a line above the live display."""
-        self._live.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
-
-    def _open(self, title: str) -> None:
-        global _display
-        from rich.console import Console
-        from rich.control import Control
-        from rich.live import Live
-
-        console, dashboard = Console(markup=False, emoji=False), Dashboard(title)
-        size = console.size
-
-        def picture() -> Any:
-            nonlocal size
-            if console.size != size:  # a narrower terminal has wrapped the old picture
-                size = console.size
-                console.control(Control.clear(), Control.home())
-            return dashboard.render(size.width, size.height, self.notice)
-
-        self._dashboard = dashboard
-        self._live = Live(get_renderable=picture, console=console, refresh_per_second=4)
-        _display = self
-        atexit.register(self.stop)
-        self._live.start(refresh=True)
-
-
-def is_terminal() -> bool:
-    """Whether standard output is a terminal that can redraw lines."""
-    try:
-        return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
-    except (AttributeError, ValueError):
-        return False

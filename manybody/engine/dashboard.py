@@ -1,47 +1,19 @@
-"""The display of a training run, drawn for a terminal of any size."""
+"""The live display of a training run, for a terminal of any size."""
 
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.control import Control
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+from typing_extensions import override
 
-@dataclass(frozen=True)
-class EpochReport:
-    """The figures of one epoch; times in seconds."""
-
-    epoch: int
-    max_epochs: int
-    """-1: no limit."""
-    frame: int
-    max_frames: int
-    """-1: no limit."""
-    frames: int
-    """Frames of this epoch: T x N."""
-    seconds: float
-    """Time since training started."""
-    physics_time: float
-    inference_time: float
-    update_time: float
-    reward: float | None
-    """Mean return of the latest episodes; None until one has ended."""
-    episode_length: float | None
-    """Mean length of the latest episodes, steps."""
-    best_reward: float | None
-    scalars: dict[str, float] = field(default_factory=dict)
-    """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
-    terms: dict[str, float] = field(default_factory=dict)
-    """The environment's metrics by key; those of episodes as ``Episode/<key>``."""
-
-    @property
-    def done(self) -> float:
-        """Progress to the nearer limit, 0 to 1; 0 without limits."""
-        epochs = self.epoch / self.max_epochs if self.max_epochs > 0 else 0.0
-        frames = self.frame / self.max_frames if self.max_frames > 0 else 0.0
-        return min(1.0, max(epochs, frames))
-
+if TYPE_CHECKING:
+    from manybody.engine.console import EpochReport
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE = ("#2563eb", "#3b82f6", "#38bdf8", "#2dd4bf", "#4ade80", "#a3e635")
@@ -65,41 +37,47 @@ _RANGE_WIDTH = 10
 """Width of the curve's range, on its right."""
 
 
-class Dashboard:
-    """The figures of a run, drawn by ``render``."""
+class Dashboard(Live):
+    """Shows the figures of a run between ``start`` and ``stop``."""
 
     def __init__(self, title: str) -> None:
+        console = Console(markup=False, emoji=False)
         self.title = title
-        self._first: EpochReport | None = None
-        self._report: EpochReport | None = None
-        self._rewards: list[float] = []
+        self.notice = ""
+        """A line below everything else."""
+        self._size = console.size
+        self._reports: list[EpochReport] = []
+        """The first and the latest."""
+        self._returns: list[float] = []
         self._changed: set[str] = set()
         self._began = time.monotonic()
+        super().__init__(console=console, refresh_per_second=4)
 
-    def update(self, report: EpochReport) -> None:
+    def add(self, report: "EpochReport") -> None:
         """Add the figures of one epoch."""
         if report.reward is not None:
-            self._rewards.append(report.reward)
-        self._first = self._first or report
-        first = {**self._first.scalars, **self._first.terms}
-        self._changed |= {
-            name for name, value in {**report.scalars, **report.terms}.items() if first.get(name, 0) != value
-        }
-        self._report = report
+            self._returns.append(report.reward)
+        self._reports = [*self._reports[:1], report]
+        before, now = ({**shown.scalars, **shown.terms} for shown in (self._reports[0], report))
+        self._changed |= {name for name, value in now.items() if before.get(name, 0) != value}
 
-    def render(self, width: int, height: int, notice: str = "") -> Any:
-        """Draw a rich panel of at most ``width`` columns and ``height`` rows, with ``notice`` as its last line.
+    def print(self, line: str, style: str | None = None) -> None:
+        """Print a line above the display."""
+        self.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
-        Blocks that do not fit are left out.
-        """
-        from rich.panel import Panel
-        from rich.text import Text
+    @override
+    def get_renderable(self) -> Panel:
+        if self.console.size != self._size:  # a narrower terminal has wrapped the old picture
+            self._size = self.console.size
+            self.console.control(Control.clear(), Control.home())
+        return self.render(self._size.width, self._size.height)
 
+    def render(self, width: int, height: int) -> Panel:
+        """Draw at most ``width`` columns and ``height`` rows; blocks that do not fit are left out."""
         inner, rows = max(1, width - 6), height - 3
-        last = [Text(notice, style="bold yellow")] if notice else []
-        lines = (self._blocks(self._report, inner, rows - len(last)) if self._report else self._building()) + last
+        last = [Text(self.notice, style="bold yellow")] if self.notice else []
+        lines = [*self._lines(inner, rows - len(last)), *last]
         for line in lines:
-            line.no_wrap = True
             line.truncate(inner, overflow="ellipsis")
         return Panel(
             Text("\n").join(lines[: max(1, rows)]),
@@ -111,64 +89,23 @@ class Dashboard:
             padding=(0, 2),
         )
 
-    def _building(self) -> list[Any]:
-        from rich.text import Text
-
-        dots = "." * (int((time.monotonic() - self._began) * 4) % 4)
-        return [Text(f"building the simulation and the networks {dots}", style="dim")]
-
-    def _blocks(self, report: EpochReport, width: int, height: int) -> list[Any]:
+    def _lines(self, width: int, height: int) -> list[Text]:
         """The lines of all blocks; speed and progress are left out if the rest does not fit otherwise."""
-        from rich.text import Text
-
-        head = self._head(report, width, 12 if height >= 30 else 6 if height >= 16 else 3)
-        speed, progress = _speed(report, width), _progress(report, width, self._seconds_left(report))
+        if not self._reports:
+            dots = "." * (int((time.monotonic() - self._began) * 4) % 4)
+            return [Text(f"building the simulation and the networks {dots}", style="dim")]
+        head = self._head(width, 12 if height >= 30 else 6 if height >= 16 else 3)
+        speed, progress = _speed(self._reports[-1], width), self._progress(width)
         room = height - sum(len(block) + 1 for block in (head, speed, progress))
-        blocks = [head, speed, self._scalars(report, width, room), progress]
+        blocks = [head, speed, self._scalars(width, room), progress]
         for block in (speed, progress):
             if sum(len(block) + 1 for block in blocks if block) - 1 > height:
                 blocks.remove(block)
-        lines: list[Any] = []
-        for block in filter(None, blocks):
-            lines += ([Text()] if lines else []) + block
-        return lines
+        return [line for block in blocks if block for line in (Text(), *block)][1:]
 
-    def _seconds_left(self, report: EpochReport) -> float | None:
-        """Extrapolate the pace since the first report of this process."""
-        assert self._first is not None
-        covered = report.done - self._first.done
-        return (report.seconds - self._first.seconds) * (1.0 - report.done) / covered if covered > 0 else None
-
-    def _scalars(self, report: EpochReport, width: int, rows: int) -> list[Any]:
-        """The main scalars, the task's terms, then the other scalars, in at most ``rows`` lines."""
-        from rich.text import Text
-
-        scalars = {**report.scalars, **report.terms}
-        order = [*_LABELS, *report.terms, *report.scalars]
-        shown = [name for name in dict.fromkeys(order) if name in scalars]
-        shown = [name for name in shown if name not in _SETTINGS or name in self._changed]
-        labels = _labels(shown)
-        if not shown or rows < 1:
-            return []
-        widest = max(map(len, labels.values()))
-        for limit in _NAME_WIDTHS:
-            columns = min(widest + 1 if widest > _NAME_WIDTHS[-1] else _NAME_WIDTHS[-1], limit)
-            room = rows * _per_row(width, columns + _VALUE_WIDTH)
-            if room >= len(shown):
-                break
-        names = shown if room >= len(shown) else shown[: room - 1]
-        cells = [
-            Text.assemble((_cut(labels[name], columns), "dim"), f"{_small(scalars[name]):>{_VALUE_WIDTH}}")
-            for name in names
-        ]
-        if len(names) < len(shown):
-            cells.append(Text(f"+{len(shown) - len(names)} more", style="dim"))
-        return _columns(cells, width, columns + _VALUE_WIDTH)
-
-    def _head(self, report: EpochReport, width: int, rows: int) -> list[Any]:
+    def _head(self, width: int, rows: int) -> list[Text]:
         """Return, best and length, next to the curve of the return."""
-        from rich.text import Text
-
+        report = self._reports[-1]
         figures = [
             ("return", _number(report.reward), "bold"),
             ("best", _number(report.best_reward), _CURVE[-1]),
@@ -182,14 +119,59 @@ class Dashboard:
         columns = width - _LABEL_WIDTH - 4 - _RANGE_WIDTH
         if columns < 12:
             return left
-        curve = _curve(self._rewards, columns, rows)
+        curve = _curve(self._returns, columns, rows)
         return [Text.assemble(label, "    ", line) for label, line in zip(left, curve, strict=True)]
 
+    def _scalars(self, width: int, rows: int) -> list[Text]:
+        """The main scalars, the task's terms, then the other scalars, in at most ``rows`` lines."""
+        report = self._reports[-1]
+        scalars = {**report.scalars, **report.terms}
+        order = dict.fromkeys([*_LABELS, *report.terms, *report.scalars])
+        shown = [name for name in order if name in scalars and (name not in _SETTINGS or name in self._changed)]
+        if not shown or rows < 1:
+            return []
+        last = {name: name.rpartition("/")[2] for name in shown}  # the label, if no other name ends with it
+        count = Counter(last.values())
+        labels = [_LABELS.get(x, (last[x] if count[last[x]] == 1 else x).replace("_", " ")) for x in shown]
+        widest = max(map(len, labels))
+        for limit in _NAME_WIDTHS:
+            columns = min(widest + 1 if widest > _NAME_WIDTHS[-1] else _NAME_WIDTHS[-1], limit)
+            room = rows * _per_row(width, columns + _VALUE_WIDTH)
+            if room >= len(shown):
+                break
+        cells = []
+        for name, text in zip(shown, labels, strict=True):
+            label = Text(text)
+            label.truncate(columns, overflow="ellipsis", pad=True)
+            cells.append(Text.assemble((label.plain, "dim"), f"{_small(scalars[name]):>{_VALUE_WIDTH}}"))
+        if room < len(cells):
+            cells[room - 1 :] = [Text(f"+{len(cells) - room + 1} more", style="dim")]
+        return _columns(cells, width, columns + _VALUE_WIDTH)
 
-def _speed(report: EpochReport, width: int) -> list[Any]:
+    def _progress(self, width: int) -> list[Text]:
+        """Progress to the limits, and the time left at the pace since the first report of this process."""
+        first, report = self._reports[0], self._reports[-1]
+        limits = []
+        if report.max_epochs > 0:
+            limits.append(f"epoch {report.epoch:,} of {report.max_epochs:,}")
+        if report.max_frames > 0:
+            limits.append(f"frame {_count(report.frame)} of {_count(report.max_frames)}")
+        if not limits:
+            return [Text("no limit set: Ctrl-C stops, with a checkpoint", style="dim")]
+        covered = report.done - first.done
+        taken = report.seconds - first.seconds
+        left = f"{_duration(taken * (1.0 - report.done) / covered)} left" if covered > 0 else ""
+        label = Text(f"{report.done:.0%}", style="bold")
+        middle = f"   {' · '.join(limits)}"
+        if label.cell_len + len(middle) + 2 + len(left) <= width:
+            label = Text.assemble(label, (middle, "dim"))
+        label = Text.assemble(label, " " * max(2, width - label.cell_len - len(left)), (left, "bold"))
+        full = round(width * report.done)
+        return [Text.assemble(("━" * full, "#4ade80"), ("━" * (width - full), "grey27")), label]
+
+
+def _speed(report: "EpochReport", width: int) -> list[Text]:
     """Frames per second, total and of the three parts, with each part's share of the time."""
-    from rich.text import Text
-
     times = (report.physics_time, report.inference_time, report.update_time)
     total = max(sum(times), 1e-9)
     columns = max(0, width - _LABEL_WIDTH - 4)
@@ -203,20 +185,8 @@ def _speed(report: EpochReport, width: int) -> list[Any]:
     return [bar, *_columns(legends, width, 22)]
 
 
-def _labels(names: Iterable[str]) -> dict[str, str]:
-    """The labels of scalars: the last part of the name where it is unique."""
-    last = {name: name.rpartition("/")[2] for name in names}
-    count = Counter(last.values())
-    return {
-        name: _LABELS.get(name, (short if count[short] == 1 else name).replace("_", " "))
-        for name, short in last.items()
-    }
-
-
-def _columns(cells: list[Any], width: int, cell: int) -> list[Any]:
+def _columns(cells: list[Text], width: int, cell: int) -> list[Text]:
     """Arrange ``cells`` in as many columns of ``cell`` characters as fit."""
-    from rich.text import Text
-
     for text in cells:
         text.pad_right(max(0, cell - text.cell_len))
     count = _per_row(width, cell)
@@ -227,39 +197,11 @@ def _per_row(width: int, cell: int) -> int:
     return max(1, (width + 4) // (cell + 4))
 
 
-def _cut(name: str, columns: int) -> str:
-    """Truncate or pad ``name`` to ``columns`` characters."""
-    return f"{name if len(name) <= columns else name[: columns - 1] + '…':<{columns}}"
-
-
-def _progress(report: EpochReport, width: int, seconds_left: float | None) -> list[Any]:
-    """Progress to the limits and the time left."""
-    from rich.text import Text
-
-    limits = []
-    if report.max_epochs > 0:
-        limits.append(f"epoch {report.epoch:,} of {report.max_epochs:,}")
-    if report.max_frames > 0:
-        limits.append(f"frame {_count(report.frame)} of {_count(report.max_frames)}")
-    if not limits:
-        return [Text("no limit set: Ctrl-C stops, with a checkpoint", style="dim")]
-    left = f"{_duration(seconds_left)} left" if seconds_left is not None else ""
-    label = Text(f"{report.done:.0%}", style="bold")
-    middle = f"   {' · '.join(limits)}"
-    if label.cell_len + len(middle) + 2 + len(left) <= width:
-        label = Text.assemble(label, (middle, "dim"))
-    label = Text.assemble(label, " " * max(2, width - label.cell_len - len(left)), (left, "bold"))
-    full = round(width * report.done)
-    return [Text.assemble(("━" * full, "#4ade80"), ("━" * (width - full), "grey27")), label]
-
-
-def _curve(values: list[float], width: int, rows: int) -> list[Any]:
+def _curve(values: list[float], width: int, rows: int) -> list[Text]:
     """Draw ``values`` in ``rows`` lines of ``width`` columns, with their range on the right.
 
     With more values than columns, a column shows a mean.
     """
-    from rich.text import Text
-
     if not values:
         return [Text("the first episode has not ended yet" if row == 0 else "", style="dim") for row in range(rows)]
     count = min(width, len(values))

@@ -38,7 +38,8 @@ def report(epoch=7, max_epochs=500, max_frames=-1, reward=3215.4, **changes):
 
 def drawn(dashboard, width=80, height=24, notice=""):
     screen = Console(width=width, height=height, file=io.StringIO(), color_system=None)
-    screen.print(dashboard.render(width, height, notice))
+    dashboard.notice = notice
+    screen.print(dashboard.render(width, height))
     return screen.file.getvalue()
 
 
@@ -127,10 +128,10 @@ def test_a_reader_that_went_away_or_cannot_read_letters_does_not_stop_training(m
 def test_the_dashboard_shows_every_figure():
     dashboard = Dashboard("Ant")
     assert "Ant" in drawn(dashboard) and "building" in drawn(dashboard)
-    dashboard.update(report(reward=None))
+    dashboard.add(report(reward=None))
     assert "first episode has not ended" in drawn(dashboard)
     for epoch in range(8, 300):
-        dashboard.update(report(epoch, reward=10.0 * epoch))
+        dashboard.add(report(epoch, reward=10.0 * epoch))
     picture = drawn(dashboard)
     for text in (
         r"return +2,990",  # 10 x 299
@@ -164,7 +165,7 @@ TERMS = {
 def test_the_dashboard_shows_the_tasks_own_terms_and_no_constants():
     dashboard = Dashboard("Ant")
     for epoch in (1, 2):
-        dashboard.update(report(epoch, scalars={"kl": 0.01, **SETTINGS}, terms=TERMS))
+        dashboard.add(report(epoch, scalars={"kl": 0.01, **SETTINGS}, terms=TERMS))
     picture = drawn(dashboard, 80)
     for text in (
         r"KL +0\.0100",
@@ -174,7 +175,7 @@ def test_the_dashboard_shows_the_tasks_own_terms_and_no_constants():
     ):
         assert re.search(text, picture), text
     assert all(text not in picture for text in ("e clip", "lr mul", "entropy coef", "unstable", "Episode"))
-    dashboard.update(report(3, scalars={"kl": 0.01, **SETTINGS, "e_clip": 0.1}, terms={**TERMS, "unstable_envs": 3.0}))
+    dashboard.add(report(3, scalars={"kl": 0.01, **SETTINGS, "e_clip": 0.1}, terms={**TERMS, "unstable_envs": 3.0}))
     picture = drawn(dashboard, 80)
     assert re.search(r"e clip +0\.1000", picture) and re.search(r"unstable envs +3\.0000", picture)
     assert "lr mul" not in picture
@@ -184,7 +185,7 @@ def test_terms_that_do_not_fit_are_counted():
     # 60 x 18: 54 columns and 15 lines inside. Head 3, speed 3, progress 2, three blank lines: 4 lines of 2 cells.
     terms = {f"Episode/term_number_{number:02d}_long": float(number) for number in range(30)}
     dashboard = Dashboard("Ant")
-    dashboard.update(report(scalars={"kl": 0.01}, terms=terms))
+    dashboard.add(report(scalars={"kl": 0.01}, terms=terms))
     picture = drawn(dashboard, 60, 18)
     assert re.search(r"KL +0\.0100", picture) and "+24 more" in picture  # 31 - 7
     assert re.search(r"term number … +5\.0000", picture) and "6.0000" not in picture
@@ -193,7 +194,7 @@ def test_terms_that_do_not_fit_are_counted():
 
 def test_terms_of_one_name_are_told_apart():
     dashboard = Dashboard("Ant")
-    dashboard.update(report(scalars={}, terms={"Episode_Reward/time_out": 1.0, "Episode_End/time_out": 2.0}))
+    dashboard.add(report(scalars={}, terms={"Episode_Reward/time_out": 1.0, "Episode_End/time_out": 2.0}))
     picture = drawn(dashboard, 120)
     assert "Episode Reward/time out" in picture and "Episode End/time out" in picture
 
@@ -203,7 +204,7 @@ def test_terms_of_one_name_are_told_apart():
 def test_the_dashboard_fits_every_terminal(width, height):
     dashboard = Dashboard("Ant with a title that is rather long for a narrow terminal")
     building = drawn(dashboard, width, height)
-    dashboard.update(report(max_frames=10**9))
+    dashboard.add(report(max_frames=10**9))
     running = drawn(dashboard, width, height, notice="SIGINT: stopping")
     for picture in (building, running):
         lines = picture.splitlines()
@@ -215,13 +216,13 @@ def test_the_dashboard_fits_every_terminal(width, height):
 def test_the_curve_takes_any_values(rewards):
     dashboard = Dashboard("Ant")
     for reward in rewards:
-        dashboard.update(report(reward=reward))
+        dashboard.add(report(reward=reward))
     assert "▁" in drawn(dashboard)
 
 
 def test_without_a_limit_there_is_no_bar():
     dashboard = Dashboard("Ant")
-    dashboard.update(report(max_epochs=-1))
+    dashboard.add(report(max_epochs=-1))
     assert "no limit set" in drawn(dashboard)
 
 
