@@ -1,6 +1,5 @@
-"""The optimiser that can be told on the device not to step, and the learning-rate schedulers."""
+"""Adam with a device-side flag that skips a step, and the learning-rate schedulers."""
 
-from abc import ABC
 from collections.abc import Iterable
 
 import torch
@@ -56,24 +55,17 @@ class GuardedAdam(torch.optim.Adam):
     def set_lr(self, lr: Tensor | float) -> None:
         """Change the learning rate in place, without a host read."""
         for group in self.param_groups:
-            if isinstance(lr, Tensor):
-                group["lr"].copy_(lr)
-            else:
-                group["lr"].fill_(lr)
+            group["lr"].fill_(lr)
 
 
-class RLScheduler(ABC):
-    """Maps the state of training to learning rate and entropy coefficient. The base class changes nothing."""
+class RLScheduler:
+    """Maps the state of training to learning rate and entropy coefficient; this one changes nothing."""
 
     def update(
         self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
     ) -> tuple[Tensor, Tensor]:
         """New ``(learning rate, entropy coefficient)``, both () tensors."""
         return current_lr, entropy_coef
-
-
-class IdentityScheduler(RLScheduler):
-    """``lr_schedule: constant``."""
 
 
 class AdaptiveScheduler(RLScheduler):
@@ -124,32 +116,3 @@ class LinearScheduler(RLScheduler):
             value = schedules.linear(self.start_entropy_coef, self.min_entropy_coef, progress)
             entropy_coef = torch.full_like(entropy_coef, value)
         return lr, entropy_coef
-
-
-def make_scheduler(
-    lr_schedule: str,
-    *,
-    learning_rate: float,
-    entropy_coef: float,
-    kl_threshold: float | None,
-    min_lr: float,
-    max_lr: float,
-    lr_multiplier: float,
-    max_epochs: int,
-    max_frames: int,
-    schedule_entropy: bool,
-) -> RLScheduler:
-    """The scheduler named by ``lr_schedule``. Raises ValueError for an unknown name or a schedule without an end."""
-    if lr_schedule == "constant":
-        return IdentityScheduler()
-    if lr_schedule == "adaptive":
-        if kl_threshold is None:
-            raise ValueError("lr_schedule: adaptive needs kl_threshold (0.008 is RL Games' usual value)")
-        return AdaptiveScheduler(kl_threshold, min_lr, max_lr, lr_multiplier)
-    if lr_schedule == "linear":
-        use_epochs = max_epochs > 0
-        max_steps = max_epochs if use_epochs else max_frames
-        if max_steps <= 0:
-            raise ValueError("lr_schedule: linear needs an end: set max_epochs or max_frames")
-        return LinearScheduler(learning_rate, min_lr, max_steps, use_epochs, schedule_entropy, entropy_coef)
-    raise ValueError(f"lr_schedule: {lr_schedule!r} (known: adaptive, constant, linear)")

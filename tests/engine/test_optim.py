@@ -3,13 +3,7 @@ import copy
 import pytest
 import torch
 
-from manybody.engine.optim import (
-    AdaptiveScheduler,
-    GuardedAdam,
-    IdentityScheduler,
-    LinearScheduler,
-    make_scheduler,
-)
+from manybody.engine.optim import AdaptiveScheduler, GuardedAdam, LinearScheduler, RLScheduler
 
 CPU = torch.device("cpu")
 YES, NO = torch.tensor(True), torch.tensor(False)
@@ -81,61 +75,49 @@ def test_the_state_goes_round():
     assert torch.equal(straight, resumed) and second.lr.item() == pytest.approx(0.1)
 
 
-SETTINGS = {
-    "learning_rate": 1e-3,
-    "entropy_coef": 0.1,
-    "kl_threshold": 0.01,
-    "min_lr": 1e-6,
-    "max_lr": 1e-2,
-    "lr_multiplier": 2.0,
-    "max_epochs": -1,
-    "max_frames": -1,
-    "schedule_entropy": False,
-}
-
-
 def updated(scheduler, epoch=0, frames=0, kl=0.0, lr=1e-3):
     rate, entropy = scheduler.update(torch.tensor(lr), torch.tensor(0.1), epoch, frames, torch.tensor(kl))
     return [rate.item(), entropy.item()]
 
 
 def test_constant():
-    scheduler = make_scheduler("constant", **SETTINGS)
-    assert type(scheduler) is IdentityScheduler
-    assert updated(scheduler, 9, 9, 9.0) == pytest.approx([1e-3, 0.1])
+    assert updated(RLScheduler(), 9, 9, 9.0) == pytest.approx([1e-3, 0.1])
 
 
 def test_adaptive():
-    scheduler = make_scheduler("adaptive", **SETTINGS)
-    assert type(scheduler) is AdaptiveScheduler
+    scheduler = AdaptiveScheduler(kl_threshold=0.01, min_lr=1e-6, max_lr=1e-2, multiplier=2.0)
     assert updated(scheduler, kl=0.021) == pytest.approx([5e-4, 0.1])
     assert updated(scheduler, kl=0.01) == pytest.approx([1e-3, 0.1])
     assert updated(scheduler, kl=0.004) == pytest.approx([2e-3, 0.1])
     assert updated(scheduler, kl=0.0, lr=9e-3) == pytest.approx([1e-2, 0.1])
 
 
-def test_linear_by_epochs_wins_over_frames():
-    scheduler = make_scheduler("linear", **SETTINGS | {"max_epochs": 10, "max_frames": 1000})
-    assert type(scheduler) is LinearScheduler
+def linear(max_steps, use_epochs, apply_to_entropy=False):
+    return LinearScheduler(1e-3, 1e-6, max_steps, use_epochs, apply_to_entropy, start_entropy_coef=0.1)
+
+
+def test_linear_by_epochs():
     # 1e-6 + (1e-3 - 1e-6) * 0.6 after 4 of 10 epochs.
-    assert updated(scheduler, epoch=4, frames=999) == pytest.approx([6.004e-4, 0.1])
+    assert updated(linear(10, True), epoch=4, frames=999) == pytest.approx([6.004e-4, 0.1])
 
 
 def test_linear_by_frames_with_entropy():
-    scheduler = make_scheduler("linear", **SETTINGS | {"max_frames": 1000, "schedule_entropy": True})
     # A quarter is done: 1e-6 + 9.99e-4 * 0.75, and 1e-4 + 0.0999 * 0.75.
+    scheduler = linear(1000, False, apply_to_entropy=True)
     assert updated(scheduler, epoch=99, frames=250) == pytest.approx([7.5025e-4, 0.075025])
     assert updated(scheduler, frames=5000) == pytest.approx([1e-6, 1e-4])
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "words"),
+    ("settings", "kind"),
     [
-        ("linear", {}, "max_epochs or max_frames"),
-        ("adaptive", {"kl_threshold": None}, "needs kl_threshold"),
-        ("cosine", {}, "'cosine' \\(known: adaptive, constant, linear\\)"),
+        ({"lr_schedule": "constant"}, RLScheduler),
+        ({"lr_schedule": "adaptive"}, AdaptiveScheduler),
+        ({"lr_schedule": "linear", "max_epochs": 10, "max_frames": 1000}, LinearScheduler),
     ],
 )
-def test_what_cannot_be_scheduled_is_said(name, settings, words):
-    with pytest.raises(ValueError, match=words):
-        make_scheduler(name, **SETTINGS | settings)
+def test_the_agent_uses_the_schedule_of_its_configuration(make_agent, settings, kind):
+    scheduler = make_agent(**settings).scheduler
+    assert type(scheduler) is kind
+    if kind is LinearScheduler:  # epochs win over frames
+        assert (scheduler.max_steps, scheduler.use_epochs) == (10, True)

@@ -22,7 +22,7 @@ from manybody.engine.checkpoint.rl_games import load_adam_moments
 from manybody.engine.checkpoint.values import learning_rate
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
-from manybody.engine.optim import GuardedAdam, make_scheduler
+from manybody.engine.optim import AdaptiveScheduler, GuardedAdam, LinearScheduler, RLScheduler
 from manybody.functional import policy as policy_maths
 from manybody.functional.stats import normalize_advantage
 from manybody.functional.value import critic_loss, explained_variance
@@ -75,20 +75,24 @@ class OnPolicyAgent(A2CBase):
         self.ppo: bool = config.ppo
         self.actor_loss_func = policy_maths.smoothed_actor_loss if config.use_smooth_clamp else policy_maths.actor_loss
         self.schedule_type: str = config.schedule_type
-        self.scheduler = make_scheduler(
-            config.lr_schedule,
-            learning_rate=config.learning_rate,
-            entropy_coef=config.entropy_coef,
-            kl_threshold=config.kl_threshold,
-            min_lr=config.min_lr,
-            max_lr=config.max_lr,
-            lr_multiplier=config.lr_multiplier,
-            max_epochs=self.max_epochs,
-            max_frames=self.max_frames,
-            schedule_entropy=config.schedule_entropy,
-        )
+        self.scheduler = self._make_scheduler()
         self.last_lr = torch.tensor(float(config.learning_rate), device=self.ppo_device)
         self.entropy_coef = torch.tensor(float(config.entropy_coef), device=self.ppo_device)
+
+    def _make_scheduler(self) -> RLScheduler:
+        config = self.config
+        if config.lr_schedule == "adaptive":
+            return AdaptiveScheduler(config.kl_threshold, config.min_lr, config.max_lr, config.lr_multiplier)
+        if config.lr_schedule == "linear":
+            return LinearScheduler(
+                config.learning_rate,
+                config.min_lr,
+                max_steps=self.max_epochs if self.max_epochs > 0 else self.max_frames,
+                use_epochs=self.max_epochs > 0,
+                apply_to_entropy=config.schedule_entropy,
+                start_entropy_coef=config.entropy_coef,
+            )
+        return RLScheduler()
 
     def build_learner(self) -> None:
         """Build the model, the central value, the optimiser and the dataset.
