@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import shlex
@@ -73,25 +74,21 @@ class RunFolder:
                 ``train_dir`` that cannot be written.
         """
         check_name(experiment or name)
-        # RL Games' time stamp; a second run in the same second gets _2
-        train_dir = expanded(train_dir)
-        stem = experiment or f"{name}_{time.strftime('%d-%H-%M-%S')}"
-        number = 1
-        while True:
-            folder = cls(Path(train_dir) / (stem if number == 1 else f"{stem}_{number}"))
+        stem = experiment or f"{name}_{time.strftime('%d-%H-%M-%S')}"  # RL Games' time stamp
+        for number in itertools.count(1):  # a second run in the same second gets _2
+            folder = cls(Path(expanded(train_dir)) / (stem if number == 1 else f"{stem}_{number}"))
             try:
                 folder.path.mkdir(parents=True, exist_ok=bool(experiment))
                 folder._make()
                 break
             except FileExistsError:
-                if folder.path.is_dir() and not experiment:
-                    number += 1
-                    continue
-                raise RunFolderError(f"{folder.path}: got a file; expected a folder. Remove it.") from None
+                if experiment or not folder.path.is_dir():
+                    raise RunFolderError(f"{folder.path}: got a file; expected a folder. Remove it.") from None
             except OSError as error:
                 raise _unwritable(folder.path, error) from None
         try:
-            folder._refuse_a_run(bool(experiment))
+            if experiment:
+                folder._refuse_a_run()
         except RunFolderError:
             folder.close()
             raise
@@ -99,22 +96,18 @@ class RunFolder:
 
     @classmethod
     def check_new(cls, train_dir: str | os.PathLike, name: str, experiment: str = "") -> None:
-        """Raise the errors of ``create`` without writing.
-
-        Raises:
-            RunFolderError: as in ``create``, except for a folder that another process writes.
-        """
+        """Raise the errors of :meth:`create` without writing, except for a folder that another process writes."""
         check_name(experiment or name)
         folder = cls(Path(expanded(train_dir)) / (experiment or name))
-        folder._refuse_a_run(bool(experiment))
+        if experiment:
+            folder._refuse_a_run()
         existing = next(place for place in (folder.path, *folder.path.parents) if os.path.lexists(place))
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             code = errno.EACCES if existing.is_dir() else errno.ENOTDIR
             raise _unwritable(existing, OSError(code, os.strerror(code)))
 
-    def _refuse_a_run(self, named: bool) -> None:
-        """Raise RunFolderError if the folder was requested by name and contains a run."""
-        if named and (any(self.nn.glob("*.pth")) or self.metrics_file.exists()):
+    def _refuse_a_run(self) -> None:
+        if any(self.nn.glob("*.pth")) or self.metrics_file.exists():
             raise RunFolderError(
                 f"{self.path}: already holds a run, which a new one would overwrite. Resume it with "
                 f"{shlex.quote(f'checkpoint={self.path}')}, or choose another experiment=<name>."
@@ -193,24 +186,9 @@ class RunFolder:
         Raises:
             RunFolderError: another process writes here.
         """
-        if self._lock is None:
-            self._acquire()
-
-    def close(self) -> None:
-        """Release the lock."""
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _make(self) -> None:
-        for part in (self.nn, self.summaries, self.videos):
-            part.mkdir(exist_ok=True)
-        self.lock()
-        Checkpoints(self.nn).clean()
-
-    def _acquire(self) -> None:
-        follow_no_link = getattr(os, "O_NOFOLLOW", 0)
-        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | follow_no_link, 0o666)
+            return
+        lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -227,6 +205,18 @@ class RunFolder:
             os.ftruncate(lock, 0)
             os.write(lock, f"{os.getpid()}\n".encode())
         self._lock = lock
+
+    def close(self) -> None:
+        """Release the lock."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _make(self) -> None:
+        for part in (self.nn, self.summaries, self.videos):
+            part.mkdir(exist_ok=True)
+        self.lock()
+        Checkpoints(self.nn).clean()
 
 
 def _unwritable(path: Path, error: OSError) -> RunFolderError:
@@ -248,18 +238,16 @@ def find_newest(train_dir: str | os.PathLike, task: str | None = None) -> Path:
     for _, folder in sorted(written, reverse=True):
         if task is None or _task_name(folder / "config.yaml") == task:
             return folder
-    wanted = f"run of {task}" if task else "run"
+    wanted, choice = (f"run of {task}", f" task={task}") if task else ("run", "")
     raise RunFolderError(
-        f"{runs.absolute()}: no {wanted} with a checkpoint here. Train one first: manybody train"
-        + (f" task={task}." if task else ".")
+        f"{runs.absolute()}: no {wanted} with a checkpoint here. Train one first: manybody train{choice}."
     )
 
 
 def _task_name(config_file: Path) -> str | None:
     """Read ``task_name`` from a saved configuration, by line: the file may be damaged."""
-    try:
+    with contextlib.suppress(OSError):
         text = config_file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    match = re.search(r"^task_name:\s*['\"]?([^'\"\s#]+)", text, flags=re.MULTILINE)
-    return match.group(1) if match else None
+        if match := re.search(r"^task_name:\s*['\"]?([^'\"\s#]+)", text, flags=re.MULTILINE):
+            return match.group(1)
+    return None
