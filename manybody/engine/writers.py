@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import override
@@ -70,7 +71,7 @@ class RunWriter(Writer):
     def close(self) -> None:
         self._try("TensorBoard", self._events.close)
 
-    def _try(self, what: str, write: Any, *arguments: Any) -> None:
+    def _try(self, what: str, write: Callable[..., None], *arguments: object) -> None:
         try:
             write(*arguments)
         except OSError as error:
@@ -125,13 +126,19 @@ class _EventFile:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._records: Any = None
-        self._event: Any = None
 
     def add(self, tag: str, number: float, step: float) -> None:
         """Append one number."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         if self._records is None:
-            self._open()
-        event = self._event(wall_time=time.time(), step=int(step))
+            os.makedirs(self.folder, exist_ok=True)
+            stamp = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+            file = open(os.path.join(self.folder, f"events.out.tfevents.{stamp}"), "ab")  # noqa: SIM115
+            self._records = RecordWriter(file)
+            self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        event = Event(wall_time=time.time(), step=int(step))
         event.summary.value.add(tag=tag, simple_value=number)
         self._records.write(event.SerializeToString())
 
@@ -145,13 +152,3 @@ class _EventFile:
         if self._records is not None:
             records, self._records = self._records, None
             records.close()
-
-    def _open(self) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        os.makedirs(self.folder, exist_ok=True)
-        stamp = f"{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
-        self._event = Event
-        self._records = RecordWriter(open(os.path.join(self.folder, f"events.out.tfevents.{stamp}"), "ab"))  # noqa: SIM115
-        self._records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
