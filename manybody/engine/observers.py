@@ -110,10 +110,5 @@ class DefaultAlgoObserver(AlgoObserver):
             self.game_scores.load_state_dict(state)
 
 
-class IsaacAlgoObserver(AlgoObserver):
+class IsaacAlgoObserver(DefaultAlgoObserver):
     """The observer of ``manybody train``; it adds nothing."""
-
-    @override
-    def after_init(self, algo: Any) -> None:
-        """Keep the agent, for subclasses."""
-        self.algo = algo
