@@ -1,11 +1,15 @@
 """Errors and exit codes of the commands."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 
 from manybody.config.errors import ConfigWarning, ManybodyError
 from manybody.engine import console
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""Terminal codes, which Gymnasium writes into its warnings."""
 
 
 @contextlib.contextmanager
@@ -23,9 +27,10 @@ def exit_codes(*refused: type[Exception]) -> Iterator[None]:
     printed = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        if str(message) not in printed:
-            printed.add(str(message))
-            console.warn(str(message))
+        text = COLOURS.sub("", str(message))
+        if text not in printed:
+            printed.add(text)
+            console.warn(text)
 
     try:
         with warnings.catch_warnings():

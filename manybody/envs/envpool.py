@@ -11,23 +11,17 @@ from typing_extensions import override
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.envs.infos import in_tensors
-from manybody.envs.spaces import (
-    check_spaces,
-    environment_actions,
-    flags,
-    numbers,
-    observation_tensors,
-)
+from manybody.envs.spaces import environment_actions, observation_tensors, outcome
 
 BOOKKEEPING = ("env_id", "players", "terminated")
-"""Keys of EnvPool's infos that number its copies, or that the step has anyway."""
+"""Keys of EnvPool's infos that number its copies, or that the step has already."""
 
 
 class EnvPoolEnv(VecEnv):
     """N copies of an EnvPool environment.
 
     EnvPool resets an environment in the step after the one that ended its episode and ignores the action of that
-    step. Here the environments that ended are reset at once, alone, so no step is without a transition and the last
+    step. Here the environments that ended are reset at once, so no step is without a transition and the last
     observation is known; the first observations are those that EnvPool's own reset would give.
 
     It cannot save its state: a resumed run starts new episodes.
@@ -41,16 +35,11 @@ class EnvPoolEnv(VecEnv):
             ``reward_clip``.
 
     Raises:
-        EnvError: EnvPool is not installed or cannot make it, or a learner cannot work with its spaces.
+        EnvError: EnvPool is not installed or cannot make it.
     """
 
     def __init__(
-        self,
-        env_name: str,
-        num_actors: int,
-        seed: int | None = None,
-        flatten_obs: bool = False,
-        **env_config: Any,
+        self, env_name: str, num_actors: int, seed: int | None = None, flatten_obs: bool = False, **env_config: Any
     ) -> None:
         try:
             import envpool
@@ -63,24 +52,16 @@ class EnvPoolEnv(VecEnv):
         arguments = {"num_envs": num_actors, "seed": seed, **env_config}
         try:
             self.env = envpool.make(env_name, env_type="gymnasium", **arguments)
-        except (
-            AssertionError,
-            TypeError,
-            ValueError,
-        ) as error:  # an unknown id, an argument it does not know
+        except (AssertionError, TypeError, ValueError) as error:  # an unknown id, an argument it does not know
             raise EnvError(f"env_name: EnvPool cannot make {env_name!r} with {env_config}: {error}") from error
         self.env_name = env_name
-        self._space = self.env.observation_space
-        self._flatten = flatten_obs and isinstance(self._space, spaces.Dict)
-        shown = _flat_space(self._space) if self._flatten else self._space
-        try:
-            check_spaces(env_name, shown, self.env.action_space)
-        except EnvError as error:
-            hint = "; env_config.flatten_obs: True joins the parts" if isinstance(shown, spaces.Dict) else ""
-            raise EnvError(f"{error}{hint}") from None
         self.num_envs = num_actors
         self.device = torch.device("cpu")
-        self.spec = EnvSpec(shown, self.env.action_space)
+        space = self._space = self.env.observation_space
+        self._flatten = flatten_obs and isinstance(space, spaces.Dict)
+        if self._flatten:
+            space = spaces.Box(-np.inf, np.inf, (spaces.flatdim(space),))
+        self.spec = EnvSpec(space, self.env.action_space)
 
     def _obs(self, call: str, observation: Any) -> Obs:
         obs = observation_tensors(self._space, observation, f"{self.env_name}: {call} observation")
@@ -96,46 +77,17 @@ class EnvPoolEnv(VecEnv):
     @override
     def step(self, actions: Tensor) -> Step:
         batch = environment_actions(self.spec.action_space, actions)
-        observation, rewards, terminated, truncated, infos = self.env.step(batch)
-        infos = {key: value for key, value in infos.items() if key not in BOOKKEEPING}
-        where = f"{self.env_name}: step()"
+        observation, *outcomes, infos = self.env.step(batch)
+        reward, terminated, truncated = outcome(f"{self.env_name}: step()", self.num_envs, *outcomes)
         obs = final_obs = self._obs("step()", observation)
-        ended = flags(f"{where} terminated", terminated, self.num_envs)
-        cut_short = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
-        rows = (ended | cut_short).nonzero().flatten()
+        rows = (terminated | truncated).nonzero().flatten()
         if len(rows):
-            observation, _ = self.env.reset(rows.numpy())  # answers in the order asked
+            observation, _ = self.env.reset(rows.numpy())  # in the order of `rows`
             first = self._obs("reset()", observation)
             obs = tree_map(lambda old, new: old.index_copy(0, rows, new), final_obs, first)
-        extras = in_tensors(infos, self.device)
-        return Step(obs, numbers(f"{where} reward", rewards, torch.float32), ended, cut_short, final_obs, extras)
+        kept = {key: value for key, value in infos.items() if key not in BOOKKEEPING}
+        return Step(obs, reward, terminated, truncated, final_obs, in_tensors(kept, self.device))
 
+    @override
     def close(self) -> None:
-        """Stop the threads."""
         self.env.close()
-
-
-def rl_games_envpool(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """What RL Games' files mean by ``env_name: envpool`` with an ``env_config``.
-
-    ``env_name`` in it is EnvPool's id. ``env_type`` and ``has_lives`` may stay: the first chooses an interface that
-    is always Gymnasium's here, the second a score over several lives that is not kept.
-
-    Raises:
-        EnvError: no ``env_name``, or ``use_dict_obs_space``, which adds the last action to the observation.
-    """
-    if "env_name" not in env_config:
-        raise EnvError(f"env_config: env_name: {config_name} needs env_config.env_name, EnvPool's id (Pong-v5)")
-    if env_config.pop("use_dict_obs_space", False):
-        raise EnvError(
-            "env_config.use_dict_obs_space: not available; a recurrent network takes the last action and reward "
-            "through a wrapper of your own"
-        )
-    for key in ("env_type", "has_lives"):
-        env_config.pop(key, None)
-    return EnvPoolEnv(env_config.pop("env_name"), num_actors, **env_config)
-
-
-def _flat_space(space: spaces.Dict) -> spaces.Box:
-    size = sum(int(np.prod(part.shape or ())) for part in space.values())
-    return spaces.Box(-np.inf, np.inf, (size,), np.float32)

@@ -1,10 +1,15 @@
-"""Gymnasium environments as a :class:`VecEnv`: by id, or a vector environment that somebody has made."""
+"""Gymnasium environments as a :class:`VecEnv`: by id, or an existing vector environment."""
 
+import copy
+import functools
+import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,21 +17,19 @@ import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.faults import is_gymnasiums, keep_traces
 from manybody.envs.infos import of_vector_env
 from manybody.envs.mask_velocity import MaskVelocityWrapper
 from manybody.envs.spaces import (
     action_masks,
-    check_spaces,
     describe,
     environment_actions,
-    flags,
     head_sizes,
-    numbers,
     observation_tensors,
+    outcome,
     without_mask,
 )
 from manybody.envs.validation import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
@@ -35,49 +38,50 @@ VECTORIZATIONS: dict[str, type[SyncVectorEnv] | type[AsyncVectorEnv]] = {
     "sync": SyncVectorEnv,
     "async": AsyncVectorEnv,
 }
+IN_WORKER = "in a process of AsyncVectorEnv: "
+"""Beginning of the note with the traceback of an error in another process."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+HELPERS = (Path(np.__file__).parent, Path(functools.__file__), Path(copy.__file__))
+"""Called by code of every origin."""
 
 
 class WrappedVectorEnv(VecEnv):
-    """A Gymnasium vector environment of any ``AutoresetMode``, in the one contract of :class:`Step`.
+    """A Gymnasium vector environment of any ``AutoresetMode``, with the contract of :class:`Step`.
 
-    ``SAME_STEP`` resets as we do, and hands the last observation over in its infos. With ``DISABLED`` we reset the
-    environments that ended ourselves, through ``reset(options={'reset_mask': ...})``. With ``NEXT_STEP`` we do so
-    too: its own reset would take a whole step in which the ended environments answer no action while the others go
-    on, and which could only be told as a transition that never happened. A vector environment that ignores
-    ``reset_mask`` can be used in those two modes only where all its copies end together.
+    With ``SAME_STEP`` it resets itself and returns the last observation in its infos. With ``DISABLED`` the adapter
+    resets the environments that ended, through ``reset(options={'reset_mask': ...})``. With ``NEXT_STEP`` it does so
+    too, because the environment's own reset would take a step in which ended environments ignore their action. A
+    vector environment that ignores ``reset_mask`` works in those two modes only if all its copies end together.
 
     Masks of discrete actions are taken from ``infos['action_mask']``, or from an observation
     ``{'observation': ..., 'action_mask': ...}``. All other infos become extras; where an episode ended, those of its
-    last step.
-
-    It cannot save its state: a resumed run starts new episodes.
+    last step. It cannot save its state: a resumed run starts new episodes.
 
     Args:
         env: the vector environment; closing this closes it.
         seed: of the first reset.
-        env_name: what messages call it.
+        env_name: the environment in messages.
 
     Raises:
-        EnvError: its autoreset mode is missing, or its spaces are not supported.
+        EnvError: its autoreset mode is missing or cannot be used.
     """
 
     def __init__(self, env: VectorEnv, seed: int | None = None, env_name: str = "") -> None:
-        self.env = env
+        self.env = self.renderer = env
         self.env_name = env_name or str(env)
         self.mode = env.metadata.get("autoreset_mode")
         if not isinstance(self.mode, AutoresetMode):
             raise EnvError(
-                f"{self.env_name}: metadata['autoreset_mode'] is {self.mode!r}; expected a "
+                f"{self.env_name}: metadata['autoreset_mode']: got {self.mode!r}; expected a "
                 "gymnasium.vector.AutoresetMode, which describes how episodes are reset"
             )
         if self.mode == AutoresetMode.NEXT_STEP and getattr(env.unwrapped, "shared_memory", True) is False:
-            # Such workers keep their intention to reset through a reset (gymnasium 1.4, _async_worker).
+            # Such workers remember that they have to reset, even after a reset (gymnasium 1.4, _async_worker).
             raise EnvError(
-                f"{self.env_name}: AsyncVectorEnv without shared memory in the mode NEXT_STEP cannot be reset in "
-                "time; make it with autoreset_mode=AutoresetMode.SAME_STEP"
+                f"{self.env_name}: got AsyncVectorEnv without shared memory in the mode NEXT_STEP, which cannot be "
+                "reset in time; expected autoreset_mode=AutoresetMode.SAME_STEP"
             )
         self._space, self._mask_in_obs = without_mask(env.single_observation_space)
-        check_spaces(self.env_name, self._space, env.single_action_space)
         self.num_envs = env.num_envs
         self.device = torch.device("cpu")
         self.spec = EnvSpec(self._space, env.single_action_space)
@@ -87,117 +91,98 @@ class WrappedVectorEnv(VecEnv):
         self._held = torch.zeros(self.num_envs, dtype=torch.bool)
         """Rows whose mask of the next step is known, where masks come in infos."""
         self._last_call = "reset()"
-        self._reset_mask_holds = False
-        self._last_layout: Any = None
-        keep_traces(env.unwrapped)
+        self._honours_reset_mask = False
+        self._last_layout: object = None
+        if isinstance(env.unwrapped, AsyncVectorEnv):
+            _keep_traces(env.unwrapped)
 
+    @override
     def reset(self) -> Obs:
-        """See :class:`VecEnv`; the seed counts for the first reset alone."""
-        where = f"{self.env_name}: reset()"
-        observation, infos = self._ask(where, RESET, self.env.reset, seed=self._seed)
+        observation, infos = self._call("reset()", RESET, self.env.reset, seed=self._seed)
         self._seed = None
         self._masks_in_infos = not self._mask_in_obs and "action_mask" in infos
-        self._last_call = "reset()"
-        self._take_masks(where, infos)
-        return self._with_masks(self._obs(where, observation))
+        return self._obs("reset()", observation, infos)
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`.
-
-        Raises:
-            EnvError: the return values cannot be read, or episodes ended and the environment cannot reset them
-                their own.
-        """
-        where = f"{self.env_name}: step()"
         batch = environment_actions(self.spec.action_space, actions)
-        observation, rewards, terminated, truncated, infos = self._ask(where, STEP, self.env.step, batch)
-        ended = flags(f"{where} terminated", terminated, self.num_envs)
-        cut_short = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
-        done = ended | cut_short
-        obs = self._obs(where, observation)
-        self._last_call = "step()"
-        self._take_masks(where, infos)
+        observation, *outcomes, infos = self._call("step()", STEP, self.env.step, batch)
+        reward, terminated, truncated = outcome(f"{self.env_name}: step()", self.num_envs, *outcomes)
+        done = terminated | truncated
+        obs = self._obs("step()", observation, infos)
         final_obs: Obs | None = {"obs": obs["obs"]}
         if done.any():
             if self.mode == AutoresetMode.SAME_STEP:
                 final_obs = self._last(obs, infos, done)
             else:
                 obs = self._restarted(obs, done)
-        reward = numbers(f"{where} reward", rewards, torch.float32)
-        extras = of_vector_env(infos, done.numpy())
-        return Step(self._with_masks(obs), reward, ended, cut_short, final_obs, extras)
+        return Step(obs, reward, terminated, truncated, final_obs, of_vector_env(infos, done.numpy()))
 
+    @override
     def get_action_masks(self) -> Tensor | None:
-        """See :class:`VecEnv`; asked for only where the observation holds no masks.
-
-        Raises:
-            EnvError: a row has no mask although others have, or had.
-        """
         if not self._masks_in_infos:
             return None
         row = int((~self._held).int().argmax())
         raise EnvError(
-            f"{self.env_name}: {self._last_call} infos['action_mask']: none of row {row}; expected one of each row in "
-            "every reset and step, because use_action_masks is on"
+            f"{self.env_name}: {self._last_call} infos['action_mask']: got none of row {row}; expected one of each row "
+            "in every reset and step, because use_action_masks is on"
         )
 
-    @property
-    def drawn(self) -> VectorEnv:
-        """What draws itself: it has ``metadata``, ``render_mode`` and ``render()``."""
-        return self.env
-
+    @override
     def close(self) -> None:
-        """Close the copies."""
         self.env.close()
 
-    def _ask(self, where: str, expected: tuple[str, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What ``call`` returns, which ``expected`` lists. An error of an environment's own code stays as it is.
+    def _call(self, name: str, expected: tuple[str, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """The results of ``call``, which ``expected`` lists. An error of an environment's own code stays as it is.
 
         Raises:
-            EnvError: Gymnasium could not join what the copies gave, or the return values do not match its interface.
+            EnvError: Gymnasium could not join the results of the copies, or they do not match its interface.
         """
+        where = f"{self.env_name}: {name}"
         try:
             result = call(*args, **kwargs)
         except Exception as error:
-            if isinstance(error, EnvError) or not is_gymnasiums(error):
+            if isinstance(error, EnvError) or not _is_gymnasiums(error):
                 raise
-            # SyncVectorEnv keeps what its copies gave.
-            for number, value in enumerate(getattr(self.env.unwrapped, "_env_obs", ())):
+            env = self.env.unwrapped
+            for number, value in enumerate(getattr(env, "_env_obs", ())):  # SyncVectorEnv keeps those of its copies
                 if value is not None:
-                    space = self.env.unwrapped.single_observation_space
-                    check_value(f"{where} observation of copy {number}", value, space)
+                    check_value(f"{where} observation of copy {number}", value, env.single_observation_space)
             raise EnvError(
-                f"{where}: {type(self.env.unwrapped).__name__} stopped with {type(error).__name__}: "
-                f"{str(error).rstrip('.')}; expected of every copy ({', '.join(expected)}) as its spaces say"
+                f"{where}: {type(env).__name__} stopped with {type(error).__name__}: {str(error).rstrip('.')}; "
+                f"expected of every copy ({', '.join(expected)}) as its spaces say"
             ) from error
         check_tuple(where, result, expected)
         if not isinstance(result[-1], Mapping):
             raise EnvError(f"{where} infos: got {describe(result[-1])}; expected a dict")
+        self._last_call = name
         return result
 
-    def _obs(self, where: str, observation: Any) -> Obs:
-        if self._mask_in_obs:
-            if not isinstance(observation, Mapping) or {"observation", "action_mask"} - set(observation):
-                raise EnvError(
-                    f"{where} observation: got {describe(observation)}; expected 'observation' and 'action_mask'"
-                )
-            obs = observation_tensors(self._space, observation["observation"], f"{where} observation")
-            masks = action_masks(observation["action_mask"], f"{where} observation['action_mask']")
-            return {"obs": obs, "action_masks": masks}
-        return {"obs": observation_tensors(self._space, observation, f"{where} observation")}
+    def _obs(self, call: str, observation: Any, infos: Mapping[str, Any], rows: Tensor | None = None) -> Obs:
+        """Observations with the masks of the next step, unless they come in infos and some row has none.
 
-    def _take_masks(self, where: str, infos: Mapping[str, Any], rows: Tensor | None = None) -> None:
-        """Keep the masks that ``infos`` hold for ``rows`` (N,) bool, by default for all.
-
-        ``_action_mask`` marks the rows that have one.
+        ``rows`` (N,) bool says whose masks are in ``infos``; None: all.
         """
-        if not self._masks_in_infos:
-            return
+        what = f"{self.env_name}: {call} observation"
+        if self._masks_in_infos:
+            self._take_masks(f"{self.env_name}: {call} infos['action_mask']", infos, rows)
+        if not self._mask_in_obs:
+            obs: Obs = {"obs": observation_tensors(self._space, observation, what)}
+            return {**obs, "action_masks": self._masks.clone()} if self._masks_in_infos and self._held.all() else obs
+        if not isinstance(observation, Mapping) or {"observation", "action_mask"} - set(observation):
+            raise EnvError(f"{what}: got {describe(observation)}; expected 'observation' and 'action_mask'")
+        return {
+            "obs": observation_tensors(self._space, observation["observation"], what),
+            "action_masks": action_masks(observation["action_mask"], f"{what}['action_mask']"),
+        }
+
+    def _take_masks(self, what: str, infos: Mapping[str, Any], rows: Tensor | None) -> None:
+        """Keep the masks in ``infos``; ``_action_mask`` marks the rows that have one."""
         rows = torch.ones_like(self._held) if rows is None else rows
         self._held = self._held & ~rows
         if "action_mask" not in infos:
             return
-        what, given = f"{where} infos['action_mask']", infos["action_mask"]
+        given = infos["action_mask"]
         if not isinstance(given, np.ndarray) or len(given) != self.num_envs:
             raise EnvError(f"{what}: got {describe(given)}; expected an array {tuple(self._masks.shape)}")
         holds = infos.get("_action_mask", np.ones(self.num_envs, dtype=bool)) & rows.numpy()
@@ -210,13 +195,8 @@ class WrappedVectorEnv(VecEnv):
             self._masks[held] = masks
             self._held[held] = True
 
-    def _with_masks(self, obs: Obs) -> Obs:
-        """``obs`` with the masks of infos where every row has one; :meth:`get_action_masks` names rows without one."""
-        known = self._masks_in_infos and bool(self._held.all())
-        return {**obs, "action_masks": self._masks.clone()} if known else obs
-
     def _last(self, obs: Obs, infos: Mapping[str, Any], done: Tensor) -> Obs | None:
-        """Last observations of ended episodes; None if the environment keeps them to itself."""
+        """Last observations of ended episodes; None if the environment does not return them."""
         if "final_obs" not in infos:
             return None
         final_obs = tree_map(torch.clone, obs["obs"])
@@ -233,12 +213,9 @@ class WrappedVectorEnv(VecEnv):
     def _restarted(self, obs: Obs, done: Tensor) -> Obs:
         """``obs`` with the first observations of new episodes in the rows ``done``."""
         options = None if done.all() else {"reset_mask": done.numpy()}
-        where = f"{self.env_name}: reset()"
-        observation, infos = self._ask(where, RESET, self.env.reset, options=options)
-        self._last_call = "reset()"
-        self._take_masks(where, infos, done)
-        new = self._obs(where, observation)
-        if not (self._reset_mask_holds or done.all()):
+        observation, infos = self._call("reset()", RESET, self.env.reset, options=options)
+        new = self._obs("reset()", observation, infos, done)
+        if not (self._honours_reset_mask or done.all()):
             pairs = zip(leaves(new["obs"]), leaves(obs["obs"]), strict=True)
             if not all(torch.allclose(x[~done], y[~done], 0.0, 0.0, equal_nan=True) for x, y in pairs):
                 raise EnvError(
@@ -246,12 +223,40 @@ class WrappedVectorEnv(VecEnv):
                     f"with autoreset mode {self.mode} episodes cannot be reset one by one. Make it with "
                     "AutoresetMode.SAME_STEP, with one copy, or as sync or async copies (gymnasium.make_vec)"
                 )
-            self._reset_mask_holds = True
+            self._honours_reset_mask = True
+        return new
 
-        def in_ended_rows(x: Tensor, y: Tensor) -> Tensor:
-            return torch.where(done.reshape(-1, *[1] * (x.ndim - 1)), x, y)
 
-        return tree_map(in_ended_rows, new, obs)
+def _keep_traces(env: AsyncVectorEnv) -> None:
+    """Attach the traceback of an error in another process as a note; Gymnasium prints it as coloured warnings.
+
+    An :class:`EnvError`, which :class:`CheckedCopy` raised there, needs none.
+    """
+    raise_if_errors = env._raise_if_errors
+
+    def raise_with_trace(successes: Iterable[bool]) -> None:
+        if all(successes):
+            return
+        with warnings.catch_warnings(record=True) as printed:
+            warnings.simplefilter("always")
+            try:
+                raise_if_errors(successes)
+            except Exception as error:
+                traces = [str(one.message) for one in printed if "Traceback" in str(one.message)]
+                if traces and not isinstance(error, EnvError):
+                    error.add_note(IN_WORKER + COLOURS.sub("", traces[-1]).removeprefix("ERROR: ").rstrip())
+                raise
+
+    env._raise_if_errors = raise_with_trace  # type: ignore[method-assign]
+
+
+def _is_gymnasiums(error: Exception) -> bool:
+    """Whether ``error`` arose in Gymnasium's vector environments themselves, which join the results of the copies."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(IN_WORKER)]
+    files = re.findall(r'File "(.*?)", line', notes[0]) if notes else []
+    files = files or [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    places = [Path(file) for file in files if not any(map(Path(file).is_relative_to, HELPERS))]
+    return places[-1].is_relative_to(Path(gymnasium.vector.__file__).parent)
 
 
 class GymnasiumEnv(WrappedVectorEnv):
@@ -285,17 +290,13 @@ class GymnasiumEnv(WrappedVectorEnv):
 
         try:
             env = vectorized(make, num_actors, vectorization, env_name)
-        except (
-            gymnasium.error.Error,
-            ImportError,
-            TypeError,
-        ) as error:  # TypeError: an argument it does not know
+        except (gymnasium.error.Error, ImportError, TypeError) as error:  # TypeError: an argument it does not know
             raise EnvError(f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}") from error
         super().__init__(env, seed, env_name)
 
 
 def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str) -> VectorEnv:
-    """``num_actors`` copies of what ``make`` returns, each checked at its first reset and step, in processes always.
+    """``num_actors`` checked copies of what ``make`` returns.
 
     Raises:
         EnvError: an unknown ``vectorization``, or ``make`` returns no Gymnasium environment.
@@ -303,16 +304,25 @@ def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization
     if vectorization not in VECTORIZATIONS:
         known = " or ".join(map(repr, VECTORIZATIONS))
         raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected {known}")
-    copies = [partial(_checked_copy, make, env_name, vectorization == "async")] * num_actors
+
+    def checked_copy() -> gymnasium.Env:
+        env = make()
+        if not isinstance(env, gymnasium.Env):
+            raise EnvError(
+                f"{env_name}: its creator returned {type(env).__name__}; expected a gymnasium.Env (environments of "
+                "legacy gym can be converted with gymnasium's or shimmy's compatibility wrappers)"
+            )
+        return CheckedCopy(env, env_name, always=vectorization == "async")
+
     with _signals_for_the_parent_alone():
-        return VECTORIZATIONS[vectorization](copies, autoreset_mode=AutoresetMode.SAME_STEP)
+        return VECTORIZATIONS[vectorization]([checked_copy] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 @contextmanager
 def _signals_for_the_parent_alone() -> Iterator[None]:
-    """Processes that start meanwhile ignore Ctrl-C, which a terminal sends to them too, and end on SIGTERM.
+    """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to them too, and end on SIGTERM.
 
-    They would break off in the middle of the epoch that training still wants to finish.
+    Training finishes the epoch, for which it needs them.
     """
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
         yield
@@ -325,13 +335,3 @@ def _signals_for_the_parent_alone() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _checked_copy(make: Callable[[], gymnasium.Env], env_name: str, always: bool) -> gymnasium.Env:
-    env = make()
-    if not isinstance(env, gymnasium.Env):
-        raise EnvError(
-            f"{env_name}: its creator returned {type(env).__name__}; expected a gymnasium.Env (environments of "
-            "legacy gym can be converted with gymnasium's or shimmy's compatibility wrappers)"
-        )
-    return CheckedCopy(env, env_name, always)

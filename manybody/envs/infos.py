@@ -1,76 +1,85 @@
-"""What environments report (``infos``), in the form of ``Step.extras``: values by name, one of each row."""
+"""What environments report besides observations and rewards: Gymnasium's infos, and ``Step.extras``.
 
-from collections.abc import Mapping, Sequence
+Both are mappings of columns. A column ``<key>`` holds a value of each row, or another mapping of columns; ``_<key>``
+(N,) bool marks the rows that hold one, without it all do.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-ELSEWHERE = frozenset({"action_mask", "final_obs", "final_info"})
+from manybody.envs.spaces import numeric_array
+
+Columns = Mapping[str, Any]
+
+STEP_FIELDS = frozenset({"action_mask", "final_obs", "final_info"})
 """Keys of Gymnasium's infos that become fields of ``Step``."""
+ABOUT_EPISODES = ("episode", "log")
+"""Extras about episodes that ended, which belong into Gymnasium's ``final_info`` alone."""
 
 
-def of_vector_env(infos: Mapping[str, Any], ended: np.ndarray) -> dict[str, Any]:
+def columns_of(infos: Columns) -> Iterator[tuple[str, Any, Any]]:
+    """Key, value and mask (None: all rows) of each column."""
+    for key, value in infos.items():
+        if not (isinstance(key, str) and key[:1] == "_" and key[1:] in infos):
+            yield key, value, infos.get(f"_{key}")
+
+
+def of_vector_env(infos: Columns, ended: np.ndarray) -> dict[str, Any]:
     """Infos of a Gymnasium vector environment as extras.
 
     Where an episode ended, ``infos`` belong to the new one and ``infos['final_info']``, if it is there, to the old
     one. The extras are those of the step, so of the old one.
 
     Args:
-        infos: arrays by key, and ``_<key>`` (N,) bool, the rows that hold a value.
+        infos: arrays by key.
         ended: (N,) bool.
     """
-    kept = _without_elsewhere(infos)
+    kept = _without_step_fields(infos)
     if "final_info" in infos and ended.any():
-        last = infos["final_info"]
-        if not isinstance(last, Mapping):  # an array of dicts, as before Gymnasium 1.0
-            last = _columns([info or {} for info in last])
-        kept = _with_ends(kept, _without_elsewhere(last), ended)
+        kept = _with_ends(kept, _without_step_fields(infos["final_info"]), ended)
     return in_tensors(kept, torch.device("cpu"))
 
 
-def _without_elsewhere(infos: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in infos.items() if str(key).removeprefix("_") not in ELSEWHERE}
+def of_copies(infos: Sequence[Columns | None], device: torch.device) -> dict[str, Any]:
+    """Infos of environments or agents, one mapping each, as extras on ``device``; rows in the same order."""
+    return in_tensors(_join([info or {} for info in infos]), device) if any(infos) else {}
 
 
-def of_copies(infos: Sequence[Mapping[str, Any] | None], device: torch.device) -> dict[str, Any]:
-    """Infos of environments or agents, one mapping each, as extras on ``device``; rows in the order given."""
-    return in_tensors(_columns([info or {} for info in infos]), device) if any(infos) else {}
-
-
-def in_tensors(infos: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+def in_tensors(infos: Columns, device: torch.device) -> dict[str, Any]:
     """``infos`` with tensors on ``device``, of their own memory, in place of arrays of numbers.
 
     Masks that hold everywhere are left out.
     """
     extras: dict[str, Any] = {}
-    for key, value in infos.items():
+    for key, value, mask in columns_of(infos):
+        array = value
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            array = _column([*value], np.ones(len(value), dtype=bool) if mask is None else mask)
         if isinstance(value, Mapping):
             extras[key] = in_tensors(value, device)
-        elif _is_mask(key, infos) and isinstance(value, np.ndarray) and value.dtype == bool:
-            if not value.all():
-                extras[key] = torch.from_numpy(value.copy()).to(device)
+        elif isinstance(array, np.ndarray) and array.dtype.kind in "biuf":
+            extras[key] = torch.from_numpy(np.array(array)).to(device)
         else:
-            array = value
-            if isinstance(value, np.ndarray) and value.dtype == object:
-                array = _column([*value], infos.get(f"_{key}", np.ones(len(value), dtype=bool)))
-            numbers = isinstance(array, np.ndarray) and array.dtype.kind in "biuf"
-            extras[key] = torch.from_numpy(np.array(array)).to(device) if numbers else value
+            extras[key] = value
+        if isinstance(mask, Tensor):
+            extras[f"_{key}"] = mask
+        elif mask is not None and not mask.all():
+            extras[f"_{key}"] = torch.from_numpy(mask.copy()).to(device)
     return extras
 
 
-def by_copy(extras: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
+def by_copy(extras: Columns, count: int) -> list[dict[str, Any]]:
     """The inverse of :func:`of_copies`: one mapping of each of ``count`` environments, in numbers of Python.
 
     What has no row of each environment belongs to every one.
     """
     infos: list[dict[str, Any]] = [{} for _ in range(count)]
-    for key, value in extras.items():
-        if _is_mask(key, extras):
-            continue
-        held = extras.get(f"_{key}")
-        rows = [True] * count if held is None else held.tolist()
+    for key, value, mask in columns_of(extras):
+        rows = [True] * count if mask is None else mask.tolist()
         if isinstance(value, Mapping):
             values: Sequence[Any] = by_copy(value, count)
             rows = [holds and bool(part) for holds, part in zip(rows, values, strict=True)]
@@ -84,14 +93,45 @@ def by_copy(extras: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
     return infos
 
 
-def _columns(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Arrays by key, with masks, from one mapping of each row."""
+def of_extras(extras: Columns, count: int, rows: np.ndarray | None = None) -> dict[str, Any]:
+    """Infos of a Gymnasium vector environment from extras with a row of each of ``count`` environments.
+
+    Args:
+        extras: tensors by key.
+        count: N.
+        rows: (N,) bool, which rows count; None: all, without what is about ended episodes.
+    """
+    infos: dict[str, Any] = {}
+    for key, value, mask in columns_of(extras):
+        held = np.ones(count, dtype=bool) if rows is None else rows.copy()
+        if isinstance(mask, Tensor):
+            held &= mask.cpu().numpy()
+        if isinstance(value, Mapping):
+            column: Any = of_extras(value, count, rows)
+        else:
+            column = array_of(value) if isinstance(value, Tensor) and value.shape[:1] == (count,) else ()
+        if len(column) and not (rows is None and key in ABOUT_EPISODES):
+            infos |= {key: column, f"_{key}": held}
+    return infos
+
+
+def array_of(tensor: Tensor) -> np.ndarray:
+    """A copy in NumPy, since the environment may reuse its buffers. Waits for the device."""
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def _without_step_fields(infos: Columns) -> dict[str, Any]:
+    return {key: value for key, value in infos.items() if str(key).removeprefix("_") not in STEP_FIELDS}
+
+
+def _join(infos: Sequence[Columns]) -> dict[str, Any]:
+    """Columns with masks, from one mapping of each row."""
     columns: dict[str, Any] = {}
     for key in dict.fromkeys(key for info in infos for key in info):
         held = np.array([key in info for info in infos])
         values = [info.get(key) for info in infos]
         if all(isinstance(value, Mapping) for value, holds in zip(values, held, strict=True) if holds):
-            columns[str(key)] = _columns([value or {} for value in values])
+            columns[str(key)] = _join([value or {} for value in values])
         else:
             columns[str(key)] = _column(values, held)
         columns[f"_{key}"] = held
@@ -100,10 +140,13 @@ def _columns(infos: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _column(values: Sequence[Any], held: np.ndarray) -> np.ndarray:
     """``values`` as one array: of numbers where those that are ``held`` are numbers of one shape, else of objects."""
-    given = [_numbers(value) for value, holds in zip(values, held, strict=True) if holds]
-    parts = [part for part in given if part is not None and part.shape == getattr(given[0], "shape", None)]
-    if parts and len(parts) == len(given):
-        joined = np.stack(parts)
+    parts = [
+        numeric_array(value) if isinstance(value, bool | int | float | np.generic | np.ndarray | Tensor) else None
+        for value, holds in zip(values, held, strict=True)
+        if holds
+    ]
+    if parts and all(part is not None and part.shape == getattr(parts[0], "shape", None) for part in parts):
+        joined = np.stack(parts)  # type: ignore[arg-type]
         column = np.zeros((len(values), *joined.shape[1:]), joined.dtype)
         column[held] = joined
     else:
@@ -113,44 +156,26 @@ def _column(values: Sequence[Any], held: np.ndarray) -> np.ndarray:
     return column
 
 
-def _numbers(value: Any) -> np.ndarray | None:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().numpy()
-    if not isinstance(value, bool | int | float | np.generic | np.ndarray):
-        return None
-    array = np.asarray(value)
-    return array if array.dtype.kind in "biuf" else None
-
-
-def _with_ends(now: Mapping[str, Any], last: Mapping[str, Any], ended: np.ndarray) -> dict[str, Any]:
-    """Infos with those of ``last`` in the rows ``ended``."""
+def _with_ends(now: Columns, last: Columns, ended: np.ndarray) -> dict[str, Any]:
+    """Columns of ``now``, with those of ``last`` in the rows ``ended``."""
+    current, previous = ({key: (value, mask) for key, value, mask in columns_of(infos)} for infos in (now, last))
     merged: dict[str, Any] = {}
-    for key in dict.fromkeys([*now, *last]):
-        if _is_mask(key, now) or _is_mask(key, last):
-            continue
-        new, old = now.get(key), last.get(key)
-        of_new, of_old = (_mask(infos, key, len(ended)) for infos in (now, last))
+    for key in dict.fromkeys([*current, *previous]):
+        new, mask = current.get(key, (None, None))
+        held_new = np.full(len(ended), key in current) if mask is None else mask
+        old, mask = previous.get(key, (None, None))
+        held_old = np.full(len(ended), key in previous) if mask is None else mask
         if key == "episode" and old is None:  # reported by a wrapper around the vector environment
-            old, of_old = new, of_new
+            old, held_old = new, held_new
         if isinstance(new, Mapping) or isinstance(old, Mapping):
             merged[key] = _with_ends(new or {}, old or {}, ended)
         else:
-            going_on: Any = old if new is None else new
-            over: Any = new if old is None else old
-            if not all(isinstance(x, np.ndarray) and x.shape[:1] == ended.shape for x in (going_on, over)):
-                merged[key] = over
+            new, old = (old if new is None else new), (new if old is None else old)
+            if not all(isinstance(x, np.ndarray) and x.shape[:1] == ended.shape for x in (new, old)):
+                merged[key] = old
                 continue
-            if going_on.shape != over.shape:
-                going_on, of_new = over, np.zeros_like(ended)
-            rows = ended.reshape(-1, *[1] * (over.ndim - 1))
-            merged[key] = np.where(rows, over, going_on)
-        merged[f"_{key}"] = np.where(ended, of_old, of_new)
+            if new.shape != old.shape:
+                new, held_new = old, np.zeros_like(ended)
+            merged[key] = np.where(ended.reshape(-1, *[1] * (old.ndim - 1)), old, new)
+        merged[f"_{key}"] = np.where(ended, held_old, held_new)
     return merged
-
-
-def _mask(infos: Mapping[str, Any], key: str, count: int) -> np.ndarray:
-    return np.asarray(infos.get(f"_{key}", np.full(count, key in infos)))
-
-
-def _is_mask(key: Any, infos: Mapping[str, Any]) -> bool:
-    return isinstance(key, str) and key[:1] == "_" and key[1:] in infos

@@ -14,9 +14,9 @@ from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.data.tree import leaves
+from manybody.data.tree import Tree, leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.spaces import flags, gymnasium_space, numbers, observation_tensors
+from manybody.envs.spaces import gymnasium_space, observation_tensors, outcome
 from manybody.envs.validation import RESET, STEP, check_tuple
 
 OPTIONS = ("obs_groups", "concat_obs_groups", "clip_obs", "clip_actions")
@@ -24,17 +24,17 @@ OPTIONS = ("obs_groups", "concat_obs_groups", "clip_obs", "clip_actions")
 
 
 class IsaacLabEnv(VecEnv):
-    """A ``DirectRLEnv`` or ``ManagerBasedRLEnv`` (also inside wrappers of Gymnasium), where its tensors are.
+    """A ``DirectRLEnv`` or ``ManagerBasedRLEnv`` (also inside wrappers of Gymnasium), on the device of its tensors.
 
     It resets in the step that ends an episode and returns only the new observation, so ``final_obs`` is None. Its
-    ``extras['log']`` comes out as ``extras['episode']``. With ``cfg.is_finite_horizon`` running out of time belongs to
+    ``extras['log']`` becomes ``extras['episode']``. With ``cfg.is_finite_horizon`` running out of time belongs to
     the task: such episodes are terminated, not truncated.
 
     It cannot save its state: a resumed run starts new episodes.
 
     Args:
         env: the environments.
-        env_name: what messages call them.
+        env_name: the environments in messages.
         obs_groups: which of their groups of observations are ``obs`` and ``states``. Default: the first of
             :attr:`POLICY` that exists, and ``critic`` if that does.
         concat_obs_groups: join several groups to one vector; False: a ``Dict`` with a part for each group.
@@ -42,7 +42,7 @@ class IsaacLabEnv(VecEnv):
         clip_actions: so are the actions of a ``Box``, which gets these bounds. Infinite: nothing is clamped.
 
     Raises:
-        EnvError: it has another interface, a group is not there, or groups cannot be joined.
+        EnvError: it has another interface, a group does not exist, or groups cannot be joined.
     """
 
     POLICY: tuple[str, ...] = ("policy",)
@@ -58,63 +58,60 @@ class IsaacLabEnv(VecEnv):
         clip_actions: float = math.inf,
     ) -> None:
         self.env, self.clip_obs, self.clip_actions = env, clip_obs, clip_actions
-        self.env_name = env_name or type(env.unwrapped).__name__
+        kind = type(env.unwrapped).__name__
+        self.env_name = env_name or kind
         for name in ("num_envs", "device", "single_observation_space", "single_action_space"):
             if not hasattr(env.unwrapped, name):
                 raise EnvError(
-                    f"{self.env_name}: {type(env.unwrapped).__name__} has no {name}; expected a DirectRLEnv or a "
-                    "ManagerBasedRLEnv (isaaclab.envs.multi_agent_to_single_agent makes one of a DirectMARLEnv)"
+                    f"{self.env_name}: got {kind}, which has no {name}; expected a DirectRLEnv or a ManagerBasedRLEnv. "
+                    "isaaclab.envs.multi_agent_to_single_agent makes one of a DirectMARLEnv"
                 )
         self.num_envs = env.unwrapped.num_envs
         self.device = torch.device(env.unwrapped.device)
         self.finite_horizon = getattr(env.unwrapped.cfg, "is_finite_horizon", False)
         self._join = concat_obs_groups
-        self._spaces = {
-            name: gymnasium_space(space) for name, space in env.unwrapped.single_observation_space.spaces.items()
-        }
+        groups = env.unwrapped.single_observation_space.spaces
+        self._spaces = {name: gymnasium_space(space) for name, space in groups.items()}
         policy = [name for name in self.POLICY if name in self._spaces] or self.POLICY
-        self.groups: dict[str, Sequence[str]] = {
-            "obs": policy[:1],
-            "states": [name for name in ("critic",) if name in self._spaces],
-        }
-        self.groups.update(obs_groups or {})
-        for kind, groups in self.groups.items():
-            if kind not in ("obs", "states") or set(groups) - set(self._spaces) or not self.groups["obs"]:
+        states = ["critic"] if "critic" in self._spaces else []
+        self.groups: dict[str, Sequence[str]] = {"obs": policy[:1], "states": states, **(obs_groups or {})}
+        for part, names in self.groups.items():
+            if part not in ("obs", "states") or set(names) - set(self._spaces) or not self.groups["obs"]:
                 raise EnvError(
-                    f"env_config.obs_groups: got {kind}: {list(groups)}; expected lists 'obs' and 'states' of groups "
+                    f"env_config.obs_groups: got {part}: {list(names)}; expected lists 'obs' and 'states' of groups "
                     f"that {self.env_name} has: {sorted(self._spaces)}"
                 )
         action_space = gymnasium_space(env.unwrapped.single_action_space)
         if isinstance(action_space, spaces.Box) and math.isfinite(clip_actions):
             action_space = spaces.Box(-clip_actions, clip_actions, action_space.shape)
-        states = self._space("states") if self.groups["states"] else None
-        self.spec = EnvSpec(self._space("obs"), action_space, states)
+        state_space = self._space("states") if self.groups["states"] else None
+        self.spec = EnvSpec(self._space("obs"), action_space, state_space)
 
-    def _space(self, kind: str) -> spaces.Space:
-        parts = {name: self._spaces[name] for name in self.groups[kind]}
-        if len(parts) == 1:
-            return next(iter(parts.values()))
+    def _space(self, part: str) -> spaces.Space:
+        groups = {name: self._spaces[name] for name in self.groups[part]}
+        if len(groups) == 1:
+            return next(iter(groups.values()))
         if not self._join:
-            return spaces.Dict(parts)
-        sizes = [part.shape or () for part in parts.values()]
-        if not all(len(size) == 1 for size in sizes):
+            return spaces.Dict(groups)
+        shapes = [space.shape or () for space in groups.values()]
+        if not all(len(shape) == 1 for shape in shapes):
             raise EnvError(
-                f"env_config.obs_groups.{kind}: {list(parts)} of {self.env_name} have the shapes {sizes}; expected "
-                "vectors, which can be joined, or concat_obs_groups: False, which keeps the groups apart"
+                f"env_config.obs_groups.{part}: got {list(groups)} of {self.env_name} with the shapes {shapes}; "
+                "expected vectors, which can be joined, or concat_obs_groups: False, which keeps the groups apart"
             )
-        return spaces.Box(-math.inf, math.inf, (sum(size for (size,) in sizes),))
+        return spaces.Box(-math.inf, math.inf, (sum(size for (size,) in shapes),))
 
     def _obs(self, call: str, observation: Any) -> Obs:
         return {
-            kind: self._part(f"{self.env_name}: {call} {kind!r}", groups, observation)
-            for kind, groups in self.groups.items()
+            part: self._part(f"{self.env_name}: {call} {part!r}", groups, observation)
+            for part, groups in self.groups.items()
             if groups
         }
 
-    def _part(self, what: str, groups: Sequence[str], observation: Any) -> Any:
+    def _part(self, what: str, groups: Sequence[str], observation: Any) -> Tree:
         if missing := sorted(set(groups) - set(observation)):
-            raise EnvError(f"{what}: no group {missing[0]!r} among {sorted(observation)}")
-        parts: dict[str, Any] = {
+            raise EnvError(f"{what}: got the groups {sorted(observation)}; expected {missing[0]!r} too")
+        parts = {
             name: observation_tensors(self._spaces[name], observation[name], f"{what}[{name!r}]") for name in groups
         }
         if math.isfinite(self.clip_obs):
@@ -123,7 +120,7 @@ class IsaacLabEnv(VecEnv):
                     leaf.clamp_(-self.clip_obs, self.clip_obs)
         if len(groups) == 1:
             return parts[groups[0]]
-        return torch.cat([*parts.values()], dim=1) if self._join else parts
+        return torch.cat([*leaves(parts)], dim=1) if self._join else parts
 
     def _extras(self, infos: Mapping[str, Any]) -> dict[str, Any]:
         extras = {key: value for key, value in infos.items() if key not in ("log", "time_outs")}
@@ -135,23 +132,21 @@ class IsaacLabEnv(VecEnv):
         check_tuple(f"{self.env_name}: reset()", result, RESET)
         return self._obs("reset()", result[0])
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`; ``Discrete`` actions reach the environment as (N, 1)."""
         if isinstance(self.spec.action_space, spaces.Box):
             actions = actions.clamp(-self.clip_actions, self.clip_actions)
         where = f"{self.env_name}: step()"
-        result = self.env.step(actions.reshape(self.num_envs, -1))
+        result = self.env.step(actions.reshape(self.num_envs, -1))  # Discrete too
         check_tuple(where, result, STEP)
-        observation, rewards, terminated, truncated, infos = result
-        ended = flags(f"{where} terminated", terminated, self.num_envs)
-        late = flags(f"{where} truncated", truncated, self.num_envs) & ~ended
+        observation, *outcomes, infos = result
+        reward, terminated, truncated = outcome(where, self.num_envs, *outcomes)
         if self.finite_horizon:
-            ended, late = ended | late, torch.zeros_like(late)
-        reward = numbers(f"{where} reward", rewards, torch.float32)
-        return Step(self._obs("step()", observation), reward, ended, late, None, self._extras(infos))
+            terminated, truncated = terminated | truncated, torch.zeros_like(truncated)
+        return Step(self._obs("step()", observation), reward, terminated, truncated, None, self._extras(infos))
 
+    @override
     def close(self) -> None:
-        """Close the simulation."""
         self.env.close()
 
 
@@ -208,13 +203,13 @@ def default_device() -> str:
 
 
 def check_task(env_name: str, task: str, known: Sequence[str]) -> None:
-    """Raise EnvError unless ``task`` is ``known``, with the names that are most like it."""
+    """Raise EnvError, with the nearest names, unless ``task`` is ``known``."""
     if task not in known:
         near = difflib.get_close_matches(task, known, n=3, cutoff=0.4)
-        hint = f"; most like it are {', '.join(near)}" if near else ""
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise EnvError(
-            f"env_name: got {env_name!r}; expected a registered task{hint} (module:id imports the module that "
-            "registers its own)"
+            f"env_name: got {env_name!r}; expected a registered task{hint} module:id imports the module that registers "
+            "its own"
         )
 
 
@@ -227,7 +222,7 @@ def set_fields(cfg: Any, values: Mapping[str, Any], where: str = "env_config") -
     fields = cfg if isinstance(cfg, dict) else vars(cfg)
     for name, value in values.items():
         if name not in fields:
-            raise EnvError(f"{where}.{name}: unknown; expected one of {', '.join(map(str, fields))}")
+            raise EnvError(f"{where}: got {name!r}; expected one of {', '.join(map(str, fields))}")
         if isinstance(value, Mapping) and (isinstance(fields[name], dict) or hasattr(fields[name], "__dict__")):
             set_fields(fields[name], value, f"{where}.{name}")
         elif isinstance(cfg, dict):

@@ -10,12 +10,12 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.envs.infos import of_copies
 from manybody.envs.spaces import (
     action_masks,
-    check_spaces,
     describe,
     environment_actions,
     head_sizes,
@@ -24,18 +24,19 @@ from manybody.envs.spaces import (
 )
 from manybody.envs.validation import check_tuple, check_value, one_number
 
-ANSWER = ("observations", "rewards", "terminations", "truncations", "infos")
-"""What ``step`` returns, each by agent."""
+RESET = ("observations", "infos")
+STEP = ("observations", "rewards", "terminations", "truncations", "infos")
+"""What ``reset`` and ``step`` return, each by agent."""
 
 
 class PettingZooEnv(VecEnv):
     """Copies of a PettingZoo ``ParallelEnv``, all of whose agents have the same spaces; a row for every agent.
 
-    A row's episode is that of its environment. An agent that ends before the others (or is not there yet) stays as a
-    row: it sees zeros, earns nothing, may take only the first action of each head where actions are masked, and is
-    ``terminated`` once, when the environment's episode ends. So a row has one return per episode, its recurrent state
-    is cleared where all others are, and the value of being gone is learned from exact zeros; SuperSuit's
-    ``black_death`` wrapper does the same.
+    A row's episode is that of its environment. An agent that ends before the others (or has not joined yet) stays as a
+    row: it observes zeros, its reward is 0, it may take only the first action of each head where actions are masked,
+    and it is ``terminated`` once, when the environment's episode ends. So a row has one return per episode, its
+    recurrent state is cleared with all others, and the value of an absent agent is learned from exact zeros;
+    SuperSuit's ``black_death`` wrapper does the same.
 
     The environment's ``state()``, where it declares a ``state_space``, is the ``states`` of a central critic.
 
@@ -45,26 +46,24 @@ class PettingZooEnv(VecEnv):
         make: makes one environment.
         num_actors: number of copies.
         seed: of the first copy; the others follow.
-        env_name: what messages call it.
+        env_name: the environments in messages.
 
     Raises:
-        EnvError: it is no parallel environment, its agents differ, or a learner cannot work with their spaces.
+        EnvError: it is no parallel environment, or its agents differ.
     """
 
     def __init__(self, make: Callable[[], Any], num_actors: int, seed: int | None = None, env_name: str = "") -> None:
         self.envs = [make() for _ in range(num_actors)]
-        first = self.envs[0]
+        self.renderer = first = self.envs[0]
         self.env_name = env_name or type(first).__name__
         if not hasattr(first, "possible_agents") or hasattr(first, "agent_iter"):
             raise EnvError(
-                f"{self.env_name}: {type(first).__name__} is no ParallelEnv; expected one with possible_agents "
-                "(pettingzoo.utils.aec_to_parallel makes one of an AEC environment)"
+                f"{self.env_name}: got {type(first).__name__}; expected a ParallelEnv with possible_agents. "
+                "pettingzoo.utils.aec_to_parallel makes one of an AEC environment"
             )
         self.agents: list[str] = list(first.possible_agents)
-        space = self._shared(first.observation_space, "observation")
         action_space = self._shared(first.action_space, "action")
-        self._space, self._masked = without_mask(space)
-        check_spaces(self.env_name, self._space, action_space)
+        self._space, self._masked = without_mask(self._shared(first.observation_space, "observation"))
         self.num_envs = num_actors
         self.device = torch.device("cpu")
         self.spec = EnvSpec(self._space, action_space, getattr(first, "state_space", None), len(self.agents))
@@ -80,13 +79,13 @@ class PettingZooEnv(VecEnv):
         for agent in self.agents:
             if space_of(agent) != space:
                 raise EnvError(
-                    f"{self.env_name}: the {what} space of agent {agent!r} is {space_of(agent)}, that of "
-                    f"{self.agents[0]!r} {space}; expected one for all (SuperSuit's pad_{what}s_v0 makes them equal)"
+                    f"{self.env_name}: {what} space of agent {agent!r}: got {space_of(agent)}; expected {space}, that "
+                    f"of {self.agents[0]!r}. SuperSuit's pad_{what}s_v0 makes them equal"
                 )
         return space
 
+    @override
     def reset(self) -> Obs:
-        """See :class:`VecEnv`; the seed counts for the first reset alone."""
         seen = [self._reset(index) for index in range(self.num_envs)]
         for index, observations in enumerate(seen):
             self._check("reset()", index, [observations], self.envs[index].agents, finite=True)
@@ -97,64 +96,59 @@ class PettingZooEnv(VecEnv):
         """The first observations of environment ``index``, by agent."""
         env = self.envs[index]
         result = env.reset() if self._seed is None else env.reset(seed=self._seed + index)
-        check_tuple(f"{self.env_name}: reset()", result, ("observations", "infos"))
+        check_tuple(f"{self.env_name}: reset()", result, RESET)
         return result[0]
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`.
-
-        Raises:
-            EnvError: the return values of an environment cannot be read.
-        """
         size = len(self.agents)
         rows = list(iterate(self._actions, environment_actions(self.spec.action_space, actions)))
         reward = torch.zeros(len(rows))
         terminated, truncated = torch.zeros(2, len(rows), dtype=torch.bool)
-        seen, over, told_of = [], [], []
+        seen, ended, infos_by_row = [], [], []
         for index, env in enumerate(self.envs):
-            mine = dict(zip(self.agents, range(index * size, (index + 1) * size), strict=True))
+            row_of = dict(zip(self.agents, range(index * size, (index + 1) * size), strict=True))
             acting = list(env.agents)
-            result = env.step({agent: rows[mine[agent]] for agent in acting})
-            check_tuple(f"{self.env_name}: step()", result, ANSWER)
-            obs, rewards, terminations, truncations, infos = result
-            seen.append(obs)
+            result = env.step({agent: rows[row_of[agent]] for agent in acting})
+            check_tuple(f"{self.env_name}: step()", result, STEP)
+            observations, rewards, terminations, truncations, infos = result
+            seen.append(observations)
             try:
-                told_of += [infos.get(agent) for agent in self.agents]
+                infos_by_row += [infos.get(agent) for agent in self.agents]
                 for agent, value in rewards.items():
-                    what = f"{self.env_name}: step() rewards of {agent!r}"
-                    reward[mine[agent]] = one_number(what, value)
+                    reward[row_of[agent]] = one_number(f"{self.env_name}: step() rewards of {agent!r}", value)
                 if not env.agents:
-                    over.append(index)
-                    for agent, row in mine.items():
-                        final = bool(terminations.get(agent, False))
-                        truncated[row] = bool(truncations.get(agent, False)) and not final
+                    ended.append(index)
+                    for agent, row in row_of.items():
+                        terminal = bool(terminations.get(agent, False))
+                        truncated[row] = bool(truncations.get(agent, False)) and not terminal
                         terminated[row] = ~truncated[row]
             except (AttributeError, KeyError, TypeError, ValueError):
                 self._check("step()", index, result, acting)
                 raise
-        last = self._obs("step()", seen, over)
-        for index in over:
+        last = self._obs("step()", seen, ended)
+        for index in ended:
             seen[index] = self._reset(index)
-        obs = self._obs("reset()", seen) if over else last
+        obs = self._obs("reset()", seen) if ended else last
         final_obs = {key: value for key, value in last.items() if key != "action_masks"}
-        return Step(obs, reward, terminated, truncated, final_obs, of_copies(told_of, self.device))
+        return Step(obs, reward, terminated, truncated, final_obs, of_copies(infos_by_row, self.device))
 
-    def _check(self, call: str, index: int, answer: Sequence[Any], agents: Iterable[str], finite: bool = False) -> None:
-        """Look closely at what environment ``index`` gave, of :data:`ANSWER` as much as there is.
+    def _check(self, call: str, index: int, result: Sequence[Any], agents: Iterable[str], finite: bool = False) -> None:
+        """Check what environment ``index`` returned, of :data:`STEP` as much as there is.
 
-        Not at every step, where it would cost more than the rest: when reading it has failed.
+        In a step only when reading the result has failed: it would cost more than the rest.
 
         Raises:
             EnvError: what is wrong with it.
         """
-        for what, given in zip(ANSWER, answer, strict=False):
+        for what, given in zip(STEP, result, strict=False):
             where = f"{self.env_name}: {call} {what}"
             if not isinstance(given, Mapping):
                 raise EnvError(f"{where}: got {describe(given)}; expected a dict by agent")
             if unknown := sorted(set(given) - set(self.agents)):
                 raise EnvError(f"{where}: got one of {unknown[0]!r}; expected only {self.agents}")
             if what == "observations" and (missing := sorted(set(agents) - set(given))):
-                raise EnvError(f"{where}: none of {missing[0]!r}; expected one of each agent that acts")
+                raise EnvError(f"{where}: got none of {missing[0]!r}; expected one of each agent that acts")
             for agent, value in given.items():
                 if what == "observations":
                     space = self.envs[index].observation_space(agent)
@@ -162,44 +156,32 @@ class PettingZooEnv(VecEnv):
                 elif what != "infos":
                     one_number(f"{where} of {agent!r}", value)
 
-    def _obs(self, call: str, seen: list[dict[str, Any]], over: Sequence[int] = ()) -> Obs:
-        """Return the observations of all agents; in environments that are ``over``, their last observations."""
+    def _obs(self, call: str, seen: list[dict[str, Any]], ended: Sequence[int] = ()) -> Obs:
+        """The observations of all agents; in environments that have ``ended``, their last observations."""
         try:
-            rows, masks = self._rows(seen, over)
+            rows = [
+                observations[agent] if agent in (observations if index in ended else env.agents) else self._absent
+                for index, (env, observations) in enumerate(zip(self.envs, seen, strict=True))
+                for agent in self.agents
+            ]
+            masks = [row["action_mask"] for row in rows] if self._masked else []
+            values = [row["observation"] for row in rows] if self._masked else rows
             empty: Any = create_empty_array(self._space, n=len(rows))
-            batch = concatenate(self._space, rows, empty)
+            batch = concatenate(self._space, values, empty)
         except (KeyError, TypeError, ValueError):
             for index, observations in enumerate(seen):
-                agents = () if index in over else self.envs[index].agents
-                self._check(call, index, [observations], agents)
+                self._check(call, index, [observations], () if index in ended else self.envs[index].agents)
             raise
-        where = f"{self.env_name}: {call}"
         obs: Obs = {"obs": observation_tensors(self._space, batch)}
         if self._masked:
-            obs["action_masks"] = action_masks(masks, f"{where} action_mask")
+            obs["action_masks"] = action_masks(masks, f"{self.env_name}: {call} action_mask")
         if self.spec.state_space is not None:
             states = [env.state() for env in self.envs]
-            obs["states"] = observation_tensors(self.spec.state_space, states, f"{where} state()")
+            obs["states"] = observation_tensors(self.spec.state_space, states, f"{self.env_name}: {call} state()")
         return obs
 
-    def _rows(self, seen: list[dict[str, Any]], over: Sequence[int]) -> tuple[list[Any], list[Any]]:
-        """Observation and mask of every row."""
-        rows, masks = [], []
-        for index, (env, observations) in enumerate(zip(self.envs, seen, strict=True)):
-            present = observations if index in over else env.agents
-            for agent in self.agents:
-                value = observations[agent] if agent in present else self._absent
-                rows.append(value["observation"] if self._masked else value)
-                masks.append(value["action_mask"] if self._masked else None)
-        return rows, masks
-
-    @property
-    def drawn(self) -> Any:
-        """What draws itself: it has ``metadata``, ``render_mode`` and ``render()``."""
-        return self.envs[0]
-
+    @override
     def close(self) -> None:
-        """Close the copies."""
         for env in self.envs:
             env.close()
 

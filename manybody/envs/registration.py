@@ -2,19 +2,24 @@
 
 import difflib
 import inspect
+import pkgutil
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
 from manybody.envs.base import EnvError, VecEnv
 from manybody.envs.env_configurations import configurations
-from manybody.envs.notices import plain_warnings
 
 EnvCreator = Callable[..., VecEnv]
 """``creator(num_actors, **env_config)`` makes the environments."""
 
-WORLDS = {"envpool": "id", "pettingzoo": "module", "isaaclab": "task", "mjlab": "task"}
-"""Prefix of an environment's name to what follows its colon."""
+LIBRARIES = {
+    "envpool": ("id", "manybody.envs.envpool:EnvPoolEnv"),
+    "pettingzoo": ("module", "manybody.envs.pettingzoo:from_module"),
+    "isaaclab": ("task", "manybody.envs.isaaclab:from_task"),
+    "mjlab": ("task", "manybody.envs.mjlab:from_task"),
+}
+"""Prefix of an environment's name to the kind of name after its colon, and the creator."""
 
 _creators: dict[str, EnvCreator] = {}
 
@@ -53,8 +58,8 @@ def check_env_name(env_name: str) -> None:
     if env_name == "rlgpu":
         hint = "; IsaacGymEnvs calls every task so: write the task's name instead"
     known = ", ".join(registered())
-    worlds = "; ".join(f"'{prefix}:<{name}>'" for prefix, name in WORLDS.items())
-    raise EnvError(f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; {worlds})")
+    prefixed = "; ".join(f"'{prefix}:<{kind}>'" for prefix, (kind, _) in LIBRARIES.items())
+    raise EnvError(f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; {prefixed})")
 
 
 def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
@@ -117,8 +122,7 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
     from manybody.envs.spaces import check_spaces
 
     check_env_name(env_name)
-    with plain_warnings():
-        env = _make(env_name, num_actors, env_config)
+    env = _make(env_name, num_actors, env_config)
     check_spaces(env_name, env.spec.observation_space, env.spec.action_space)
     return env
 
@@ -133,27 +137,13 @@ def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
             del env_config["seed"]
         return vecenv.create_vec_env(env_name, num_actors, **env_config)
     prefix, _, name = env_name.partition(":")
-    if prefix in WORLDS and not name:
+    if prefix not in LIBRARIES:
+        from manybody.envs.gymnasium import GymnasiumEnv
+
+        return GymnasiumEnv(env_name, num_actors, **env_config)
+    if not name:
         raise EnvError(f"env_name: got {env_name!r}; expected a name after the colon")
-    if prefix == "envpool":
-        from manybody.envs.envpool import EnvPoolEnv
-
-        return EnvPoolEnv(name, num_actors, **env_config)
-    if prefix == "pettingzoo":
-        from manybody.envs.pettingzoo import from_module
-
-        return from_module(name, num_actors, **env_config)
-    if prefix == "isaaclab":
-        from manybody.envs import isaaclab
-
-        return isaaclab.from_task(name, num_actors, **env_config)
-    if prefix == "mjlab":
-        from manybody.envs import mjlab
-
-        return mjlab.from_task(name, num_actors, **env_config)
-    from manybody.envs.gymnasium import GymnasiumEnv
-
-    return GymnasiumEnv(env_name, num_actors, **env_config)
+    return pkgutil.resolve_name(LIBRARIES[prefix][1])(name, num_actors, **env_config)
 
 
 def _created(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:

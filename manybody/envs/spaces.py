@@ -1,7 +1,7 @@
-"""Spaces that learners take, and how observations and actions pass between NumPy and torch."""
+"""Spaces that learners take, and how observations, rewards, episode ends and actions pass between NumPy and torch."""
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,10 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from manybody.data.tree import Tree
 from manybody.envs.base import EnvError
 
-NUMPY: dict[torch.dtype, Any] = {torch.uint8: np.uint8, torch.float32: np.float32, torch.bool: np.bool_}
+NUMPY: dict[torch.dtype, type] = {torch.uint8: np.uint8, torch.float32: np.float32, torch.bool: np.bool_}
 """What adapters make tensors of."""
 
 
@@ -19,32 +20,36 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
     """Check that learners can work with these spaces.
 
     Raises:
-        EnvError: they cannot; names what is supported and a wrapper that may help.
+        EnvError: they cannot; names what is supported and what may help.
     """
-    parts: Any = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
-    seen = f"env_name: the observation space of {env_name!r} is {observation_space}"
+    parts = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
+    got = f"env_name: observation space of {env_name!r}: got {observation_space}"
     if not all(isinstance(part, spaces.Box) for part in parts):
         raise EnvError(
-            f"{seen}; expected a Box or a Dict of Boxes (gymnasium.wrappers.FlattenObservation makes a Box of others)"
+            f"{got}; expected a Box or a Dict of Boxes. gymnasium.wrappers.FlattenObservation makes a Box of others"
         )
     if any(not part.shape or 0 in part.shape for part in parts):
-        raise EnvError(f"{seen}; expected numbers on an axis: a single one has the shape (1,)")
-    if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1 and action_space.shape[0]:
-        return
-    if isinstance(action_space, spaces.MultiDiscrete) and len(action_space.shape) == 1:
-        return
-    heads = action_space.spaces if isinstance(action_space, spaces.Tuple) else [action_space]
-    if not all(isinstance(space, spaces.Discrete) for space in heads):
         raise EnvError(
-            f"env_name: the action space of {env_name!r} is {action_space}; expected a Box or a MultiDiscrete with "
+            f"{got}; expected numbers on an axis: a single one has the shape (1,). EnvPool's env_config.flatten_obs: "
+            "True joins the parts of a Dict"
+        )
+    if isinstance(action_space, spaces.Box | spaces.MultiDiscrete):
+        supported = len(action_space.shape) == 1 and action_space.shape[0] > 0
+    else:
+        heads = action_space.spaces if isinstance(action_space, spaces.Tuple) else [action_space]
+        supported = all(isinstance(space, spaces.Discrete) for space in heads)
+    if not supported:
+        raise EnvError(
+            f"env_name: action space of {env_name!r}: got {action_space}; expected a Box or a MultiDiscrete with "
             "one axis, a Discrete, or a Tuple of Discrete"
         )
 
 
-def without_mask(space: Any) -> tuple[Any, bool]:
+def without_mask(space: spaces.Space) -> tuple[spaces.Space, bool]:
     """The space that the policy sees, and whether it came as ``{'observation': ..., 'action_mask': ...}``."""
-    masked = isinstance(space, spaces.Dict) and set(space) == {"observation", "action_mask"}
-    return (space["observation"], True) if masked else (space, False)
+    if isinstance(space, spaces.Dict) and set(space) == {"observation", "action_mask"}:
+        return space["observation"], True
+    return space, False
 
 
 def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
@@ -90,10 +95,10 @@ def numeric_array(value: object) -> np.ndarray | None:
 
 
 def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
-    """``value`` as a tensor of its own memory, where it is.
+    """``value`` as a tensor of its own memory, on its device.
 
     Args:
-        what: beginning of the message: which environment, which call, which part.
+        what: environment, call and part, for messages.
         value: a tensor, an array, or what NumPy makes one of.
         dtype: a key of :data:`NUMPY`.
 
@@ -109,11 +114,11 @@ def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(np.array(array, NUMPY[dtype]))
 
 
-def flags(what: str, value: Any, rows: int) -> Tensor:
+def flags(what: str, value: object, rows: int) -> Tensor:
     """``value``, which may be (rows, 1), as (rows,) bool, in its own memory.
 
     Raises:
-        EnvError: no numbers, or another shape, which torch would stretch without a word where it is (1,).
+        EnvError: no numbers, or another shape, which torch would stretch without an error where it is (1,).
     """
     tensor = numbers(what, value, torch.bool)
     if tensor.shape == (rows, 1):
@@ -123,20 +128,33 @@ def flags(what: str, value: Any, rows: int) -> Tensor:
     return tensor
 
 
-def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Any:
+def outcome(
+    where: str, rows: int, rewards: object, terminated: object, truncated: object
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Reward float32, terminated and truncated (rows,) bool; a row that is both is terminated.
+
+    Raises:
+        EnvError: one of them holds something else than numbers, or has another shape.
+    """
+    ended = flags(f"{where} terminated", terminated, rows)
+    cut_short = flags(f"{where} truncated", truncated, rows) & ~ended
+    return numbers(f"{where} reward", rewards, torch.float32), ended, cut_short
+
+
+def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Tree:
     """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
 
-    Keys that ``value`` lacks are left out: :mod:`manybody.envs.checks` reports them.
+    Keys that the space lacks are dropped; keys that ``value`` lacks are left for :mod:`manybody.envs.validation`.
 
     Args:
         space: of one row.
         value: a tensor or array, or one for each key.
-        what: beginning of the message.
+        what: environment, call and part, for messages.
 
     Raises:
         EnvError: it holds something else than numbers.
     """
-    if isinstance(value, Mapping):  # keys that are not in the space are dropped
+    if isinstance(value, Mapping):
         named = space.items() if isinstance(space, spaces.Dict) else ()
         return {key: observation_tensors(part, value[key], f"{what}[{key!r}]") for key, part in named if key in value}
     return numbers(what, value, observation_dtype(space))
@@ -150,18 +168,18 @@ def gymnasium_space(space: Any) -> spaces.Space:
     """
     if isinstance(space, spaces.Space):
         return space
-    kind = type(space).__name__
-    if kind == "Box":
-        return spaces.Box(space.low, space.high, space.shape, np.dtype(space.dtype).type)
-    if kind == "Dict":
-        return spaces.Dict({key: gymnasium_space(part) for key, part in space.spaces.items()})
-    if kind == "Discrete":
-        return spaces.Discrete(int(space.n))
-    if kind == "MultiDiscrete":
-        return spaces.MultiDiscrete(space.nvec)
-    if kind == "Tuple":
-        return spaces.Tuple([gymnasium_space(part) for part in space.spaces])
-    raise EnvError(f"env_name: a space is {space!r}; expected a Box, Dict, Discrete, MultiDiscrete or Tuple")
+    match type(space).__name__:
+        case "Box":
+            return spaces.Box(space.low, space.high, space.shape, np.dtype(space.dtype).type)
+        case "Dict":
+            return spaces.Dict({key: gymnasium_space(part) for key, part in space.spaces.items()})
+        case "Discrete":
+            return spaces.Discrete(int(space.n))
+        case "MultiDiscrete":
+            return spaces.MultiDiscrete(space.nvec)
+        case "Tuple":
+            return spaces.Tuple([gymnasium_space(part) for part in space.spaces])
+    raise EnvError(f"env_name: space: got {space!r}; expected a Box, Dict, Discrete, MultiDiscrete or Tuple")
 
 
 def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
@@ -180,7 +198,7 @@ def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
     return (actions.numpy() + start).astype(space.dtype)
 
 
-def action_masks(masks: Any, what: str = "action_mask") -> Tensor:
+def action_masks(masks: Iterable[Any], what: str = "action_mask") -> Tensor:
     """Masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head.
 
     Raises:

@@ -15,7 +15,7 @@ VecEnvCreator = Callable[..., Any]
 
 
 def _copies(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Type ``RAY``: N times what ``env_creator`` makes, in Gymnasium's vector environments instead of Ray's workers."""
+    """Type ``RAY``: N copies of what ``env_creator`` makes, in a vector environment of Gymnasium, without Ray."""
     from manybody.envs.gymnasium import WrappedVectorEnv, vectorized
 
     seed = env_config.pop("seed", None)
@@ -35,10 +35,23 @@ def _gymnasium(config_name: str, num_actors: int, /, **env_config: Any) -> VecEn
 
 
 def _envpool(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Type ``ENVPOOL``: the EnvPool id ``env_config.env_name``."""
-    from manybody.envs.envpool import rl_games_envpool
+    """Type ``ENVPOOL``: the EnvPool id ``env_config.env_name``.
 
-    return rl_games_envpool(config_name, num_actors, **env_config)
+    ``env_type`` and ``has_lives`` have no effect: the interface is always Gymnasium's, and a score over several lives
+    is not kept.
+    """
+    from manybody.envs.envpool import EnvPoolEnv
+
+    if "env_name" not in env_config:
+        raise EnvError(f"env_config: env_name: {config_name} needs env_config.env_name, EnvPool's id (Pong-v5)")
+    if env_config.pop("use_dict_obs_space", False):  # it adds the last action to the observation
+        raise EnvError(
+            "env_config.use_dict_obs_space: not available; a recurrent network takes the last action and reward "
+            "through a wrapper of your own"
+        )
+    for key in ("env_type", "has_lives"):
+        env_config.pop(key, None)
+    return EnvPoolEnv(env_config.pop("env_name"), num_actors, **env_config)
 
 
 def _mjlab(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
@@ -63,18 +76,10 @@ def register(config_name: str, func: VecEnvCreator) -> None:
     vecenv_config[config_name] = func
 
 
-def _called(creator: VecEnvCreator, config_name: str, num_actors: int, kwargs: dict[str, Any]) -> Any:
-    """What ``creator`` makes; the seed reaches it if it takes one (RL Games passes none without ``env_config``)."""
-    try:
-        return creator(config_name, num_actors, **kwargs)
-    except TypeError as error:
-        if "seed" not in kwargs or "unexpected keyword argument 'seed'" not in str(error):
-            raise
-    return creator(config_name, num_actors, **{key: value for key, value in kwargs.items() if key != "seed"})
-
-
 def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEnv:
     """The environments of the configuration ``config_name`` of ``env_configurations``.
+
+    The seed reaches the creator if it takes one (RL Games passes none without ``env_config``).
 
     Raises:
         EnvError: the configuration has no type, or one that nobody registered.
@@ -85,5 +90,12 @@ def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEn
             f"env_name: the configuration {config_name!r} has vecenv_type {vecenv_type!r}; expected one of "
             f"{sorted(vecenv_config)} (add yours with vecenv.register)"
         )
-    env = _called(vecenv_config[vecenv_type], config_name, num_actors, kwargs)
+    creator = vecenv_config[vecenv_type]
+    try:
+        env = creator(config_name, num_actors, **kwargs)
+    except TypeError as error:
+        if "seed" not in kwargs or "unexpected keyword argument 'seed'" not in str(error):
+            raise
+        del kwargs["seed"]
+        env = creator(config_name, num_actors, **kwargs)
     return env if isinstance(env, VecEnv) else RLGamesVecEnv(env, num_actors, config_name)

@@ -1,6 +1,5 @@
 """``GymnasiumVectorEnv``: any ``VecEnv`` as a ``gymnasium.vector.VectorEnv``, in NumPy."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -11,13 +10,11 @@ from gymnasium.vector.utils import batch_space
 
 from manybody.data.tree import tree_map
 from manybody.envs.base import Step, VecEnv
-
-ABOUT_EPISODES = ("episode", "log")
-"""Extras about episodes that ended, which belong into ``final_info`` alone."""
+from manybody.envs.infos import array_of, of_extras
 
 
 class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
-    """N environments for learners that speak Gymnasium.
+    """N environments for learners that use Gymnasium.
 
     Environments reset themselves in the same step (``AutoresetMode.SAME_STEP``): where an episode ended,
     ``infos['_final_obs']`` (N,) is true and ``infos['final_obs']`` (N,) object holds its last observation
@@ -45,62 +42,32 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         if seed is not None:
             if not hasattr(self.env, "seed"):
                 raise ValueError(
-                    f"seed: got {seed}, but {type(self.env).__name__} has no seed(seed) method; "
-                    "call reset() without a seed and seed the environment where it is made"
+                    f"seed: got {seed}; expected None, as {type(self.env).__name__} has no seed(seed) method. Call "
+                    "reset() without a seed and seed the environment where it is made"
                 )
             self.env.seed(seed)
-        return _numpy(self.env.reset()["obs"]), {}
+        return tree_map(array_of, self.env.reset()["obs"]), {}
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Apply ``actions`` (N, A): observation (N, O), reward, terminated, truncated (N,), infos."""
         step = self.env.step(torch.as_tensor(np.asarray(actions), device=self.env.device))
-        return (
-            _numpy(step.obs["obs"]),
-            _numpy(step.reward),
-            _numpy(step.terminated),
-            _numpy(step.truncated),
-            self._infos(step),
-        )
+        obs = tree_map(array_of, step.obs["obs"])
+        reward, terminated, truncated = map(array_of, (step.reward, step.terminated, step.truncated))
+        return obs, reward, terminated, truncated, self._infos(step, terminated | truncated)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close the wrapped environment."""
         self.env.close()
 
-    def _infos(self, step: Step) -> dict[str, Any]:
-        done = _numpy(step.done)
-        infos = self._by_row(step.extras)
+    def _infos(self, step: Step, done: np.ndarray) -> dict[str, Any]:
+        infos = of_extras(step.extras, self.num_envs)
         if done.any():
-            final_obs = np.full(self.num_envs, None, dtype=object)
-            last = None if step.final_obs is None else _numpy(step.final_obs["obs"])
-            for index in np.flatnonzero(done) if last is not None else ():
-                final_obs[index] = tree_map(lambda x, index=index: x[index], last)
-            if last is not None:
+            if step.final_obs is not None:
+                last = tree_map(array_of, step.final_obs["obs"])
+                final_obs = np.full(self.num_envs, None, dtype=object)
+                for index in np.flatnonzero(done):
+                    final_obs[index] = tree_map(lambda x, index=index: x[index], last)
                 infos |= {"final_obs": final_obs, "_final_obs": done}
-            if final := self._by_row(step.extras, done):
+            if final := of_extras(step.extras, self.num_envs, done):
                 infos |= {"final_info": final, "_final_info": done}
         return infos
-
-    def _by_row(self, extras: Mapping[str, Any], rows: np.ndarray | None = None) -> dict[str, Any]:
-        """Extras with a row of each environment, and which of ``rows`` (N,) hold a value; None: of all."""
-        infos: dict[str, Any] = {}
-        for key, value in extras.items():
-            if (key[:1] == "_" and key[1:] in extras) or (rows is None and key in ABOUT_EPISODES):
-                continue
-            held = np.ones(self.num_envs, dtype=bool) if rows is None else rows
-            if isinstance(extras.get(f"_{key}"), torch.Tensor):
-                held = held & _numpy(extras[f"_{key}"])
-            if isinstance(value, Mapping):
-                value = self._by_row(value, rows)
-            elif isinstance(value, torch.Tensor) and value.shape[:1] == (self.num_envs,):
-                value = _numpy(value)
-            else:
-                continue
-            if len(value):
-                infos |= {key: value, f"_{key}": held.copy()}
-        return infos
-
-
-def _numpy(tree: Any) -> Any:
-    """Tensors as arrays, in the same structure."""
-    # A copy: the environment may reuse its buffers. Waits for the device.
-    return tree_map(lambda tensor: np.array(tensor.detach().cpu().numpy()), tree)

@@ -7,7 +7,7 @@ from manybody import tasks
 from manybody.config import LaunchConfig, parse_launch
 from manybody.config.errors import Problems
 from manybody.config.plugins import add_folders, folders_of, home_of, import_module
-from manybody.envs.registration import WORLDS
+from manybody.envs.registration import LIBRARIES
 
 
 def import_own(cfg: Mapping[str, Any], problems: Problems) -> None:
@@ -40,7 +40,7 @@ def own_modules(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[
     modules, sources = list(own.import_modules), list(own.import_modules)
     for name in names:
         task = tasks.TASKS.get(name)
-        if ":" in name and name.partition(":")[0] not in WORLDS:
+        if ":" in name and name.partition(":")[0] not in LIBRARIES:
             sources.append(name)
         elif task is not None and not task.__module__.startswith("manybody."):
             modules.append(home_of(task))

@@ -165,7 +165,7 @@ def _film_rendering(
 
 def _renderer(env: Any) -> Any:
     """Return what has ``render()``: the environment, or the environment of another library inside."""
-    return getattr(env, "drawn", env)
+    return getattr(env, "renderer", env)
 
 
 def _metadata(renderer: Any) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from manybody import tasks
 from manybody.envs.base import VecEnv
-from manybody.envs.registration import WORLDS, creator_of, register, registered
+from manybody.envs.registration import LIBRARIES, creator_of, register, registered
 
 
 def register_tasks(params: Any = None) -> None:
@@ -16,7 +16,7 @@ def register_tasks(params: Any = None) -> None:
     """
     config: Any = params.get("config") if hasattr(params, "get") else None
     env_name = config.get("env_name") if hasattr(config, "get") else None
-    if isinstance(env_name, str) and ":" in env_name and env_name.partition(":")[0] not in WORLDS:
+    if isinstance(env_name, str) and ":" in env_name and env_name.partition(":")[0] not in LIBRARIES:
         tasks.find_task(env_name)  # Gymnasium's ids may have a colon too
     for name in tasks.TASKS:
         if name not in registered():

@@ -107,7 +107,7 @@ def test_one_row_without_a_mask_is_known(mode, quiet, call):
     # The first episode of row 1 ends in step 2, where the second begins.
     assert steps == {"reset": 2, "step": 3, "first reset": 0}[call]
     where = "reset" if "reset" in call and (call == "first reset" or mode != AutoresetMode.SAME_STEP) else "step"
-    with pytest.raises(EnvError, match=rf"^mine: {where}\(\) infos\['action_mask'\]: none of row 1; expected"):
+    with pytest.raises(EnvError, match=rf"^mine: {where}\(\) infos\['action_mask'\]: got none of row 1; expected"):
         env.get_action_masks()
 
 
@@ -144,7 +144,7 @@ def test_gymnasiums_own_cartpole_vector_is_such_a_one():
 def test_a_vector_environment_must_say_its_mode():
     env = copies(SyncVectorEnv, AutoresetMode.SAME_STEP)
     del env.metadata["autoreset_mode"]
-    with pytest.raises(EnvError, match=r"autoreset_mode'\] is None; expected a gymnasium.vector.AutoresetMode"):
+    with pytest.raises(EnvError, match=r"autoreset_mode'\]: got None; expected a gymnasium.vector.AutoresetMode"):
         WrappedVectorEnv(env)
 
 

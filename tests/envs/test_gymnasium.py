@@ -100,8 +100,8 @@ def test_the_seed_decides_the_first_episodes_and_is_used_once():
 
 
 def test_what_cannot_be_made_is_told():
-    with pytest.raises(EnvError, match=r"observation space of 'FrozenLake-v1' is Discrete\(16\); expected a Box"):
-        GymnasiumEnv("FrozenLake-v1", 1)
+    with pytest.raises(EnvError, match=r"observation space of 'FrozenLake-v1': got Discrete\(16\); expected a Box"):
+        create_vec_env("FrozenLake-v1", 1)
     with pytest.raises(EnvError, match="vectorization: got 'ray'; expected 'sync' or 'async'"):
         GymnasiumEnv("Pendulum-v1", 1, vectorization="ray")
     with pytest.raises(EnvError, match=r"cannot make 'nowhere:Pendulum-v1'.*No module named 'nowhere'"):

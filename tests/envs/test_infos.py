@@ -91,13 +91,6 @@ def test_infos_of_single_environments_become_columns():
     }
 
 
-def test_infos_of_older_vector_environments():
-    """Before Gymnasium 1.0, ``final_info`` was an array of dictionaries."""
-    final = np.array([None, {"steps": 4}], dtype=object)
-    extras = of_vector_env({"steps": np.array([1, 0]), "final_info": final}, np.array([False, True]))
-    assert extras["steps"].tolist() == [1, 4] and "_steps" not in extras
-
-
 def test_memory_of_the_environment_is_not_shared():
     buffer = np.ones(2)
     extras = of_vector_env({"x": buffer}, np.zeros(2, dtype=bool))

@@ -80,9 +80,9 @@ def test_ends_with_and_without_its_own_reset(installed, auto_reset):
 
 
 def test_what_cannot_be_made_is_told_in_a_line(installed, monkeypatch):
-    with pytest.raises(EnvError, match=r"^env_name: got 'mjlab:Mjlab-Lob'; .*like it are Mjlab-Lab \(module:id"):
+    with pytest.raises(EnvError, match=r"^env_name: got 'mjlab:Mjlab-Lob'; .*did you mean Mjlab-Lab\? module:id"):
         make("Mjlab-Lob")
-    with pytest.raises(EnvError, match=r"^env_config.decimation: unknown; expected one of scene, sim, rewards"):
+    with pytest.raises(EnvError, match=r"^env_config: got 'decimation'; expected one of scene, sim, rewards"):
         make(decimation=4)
     with pytest.raises(EnvError, match=r"expected a name after the colon"):
         make("")

@@ -65,12 +65,14 @@ def test_agents_must_be_alike():
         def action_space(self, agent):
             return spaces.Discrete(2 if agent == "b" else 3)
 
-    with pytest.raises(EnvError, match=r"space of agent 'b' is Discrete\(2\), that of 'a' Discrete\(3\); expected one"):
+    with pytest.raises(
+        EnvError, match=r"action space of agent 'b': got Discrete\(2\); expected Discrete\(3\), that of 'a'"
+    ):
         PettingZooEnv(Unlike, 1)
 
 
 def test_what_is_no_parallel_environment_is_told(tmp_path, monkeypatch):
-    with pytest.raises(EnvError, match="object is no ParallelEnv; expected one with possible_agents"):
+    with pytest.raises(EnvError, match="got object; expected a ParallelEnv with possible_agents"):
         PettingZooEnv(object, 1)
 
     class Wrong(Fading):
@@ -99,7 +101,7 @@ def raises(_):
             lambda x: x | {"b": np.zeros(3)},
             r"observations of 'b' in environment 0: got an array \(3,\) .*; expected \(2,\)",
         ),
-        (0, lambda x: {"a": x["a"]}, "observations: none of 'b'; expected one of each agent that acts"),
+        (0, lambda x: {"a": x["a"]}, "observations: got none of 'b'; expected one of each agent that acts"),
         (0, lambda x: None, "observations: got None; expected a dict by agent"),
         (1, lambda x: x | {"a": "x"}, "rewards of 'a': got 'x'; expected one number"),
         (1, lambda x: x | {"z": 1.0}, r"rewards: got one of 'z'; expected only \['a', 'b', 'c'\]"),
@@ -149,7 +151,7 @@ def test_simple_spread():
     assert step.final_obs["obs"][3:].tolist() == [expected[agent].tolist() for agent in one.possible_agents]
     with pytest.raises(EnvError, match=r"cannot be made with \{'cycles': 3\}.*cycles"):
         create_vec_env("pettingzoo:mpe2.simple_spread_v3", 1, cycles=3)
-    with pytest.raises(EnvError, match=r"the observation space of agent .*pad_observations_v0"):
+    with pytest.raises(EnvError, match=r"observation space of agent .*pad_observations_v0"):
         create_vec_env("pettingzoo:mpe2.simple_tag_v3", 1)
 
 

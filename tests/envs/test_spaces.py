@@ -42,15 +42,13 @@ def test_action_spaces_that_learners_take(space):
     ],
 )
 def test_action_spaces_that_they_do_not(space):
-    with pytest.raises(
-        EnvError, match=r"(?s)the action space of 'it' is .*; expected a Box or a MultiDiscrete with one"
-    ):
+    with pytest.raises(EnvError, match=r"(?s)action space of 'it': got .*; expected a Box or a MultiDiscrete with one"):
         check_spaces("it", BOX, space)
 
 
 @pytest.mark.parametrize("space", [spaces.Discrete(3), spaces.Tuple([BOX]), spaces.Dict({"a": spaces.Dict({})})])
 def test_observation_spaces_that_they_do_not(space):
-    with pytest.raises(EnvError, match=r"the observation space of 'it' is .*; expected a Box or a Dict of Boxes"):
+    with pytest.raises(EnvError, match=r"observation space of 'it': got .*; expected a Box or a Dict of Boxes"):
         check_spaces("it", space, BOX)
 
 
@@ -101,5 +99,5 @@ def test_spaces_of_legacy_gym():
     assert gymnasium_space(legacy("Tuple", spaces=[two])) == spaces.Tuple([spaces.Discrete(2)])
     assert gymnasium_space(legacy("MultiDiscrete", nvec=[2, 3])) == spaces.MultiDiscrete([2, 3])
     assert gymnasium_space(BOX) is BOX
-    with pytest.raises(EnvError, match=r"a space is .*Graph.*; expected a Box"):
+    with pytest.raises(EnvError, match=r"space: got .*Graph.*; expected a Box"):
         gymnasium_space(legacy("Graph"))

@@ -148,7 +148,7 @@ def test_a_list_may_hide_another_shape_and_is_always_looked_at():
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0)])
 def test_a_space_without_numbers_or_axes_is_refused(shape):
     register("bent", lambda num_actors, seed: Bent(observation_space=spaces.Box(-1.0, 1.0, shape)))
-    with pytest.raises(EnvError, match=r"the observation space of 'bent' is Box.*a single one has the shape"):
+    with pytest.raises(EnvError, match=r"observation space of 'bent': got Box.*a single one has the shape"):
         create_vec_env("bent", 4, seed=0)
 
 

@@ -116,7 +116,7 @@ def test_a_seed_for_an_environment_without_one_is_refused():
         num_envs, device, spec = task.num_envs, task.device, task.spec
         reset, step = task.reset, task.step
 
-    with pytest.raises(ValueError, match=r"seed: got 3, but Unseeded has no seed"):
+    with pytest.raises(ValueError, match=r"seed: got 3; expected None, as Unseeded has no seed"):
         GymnasiumVectorEnv(Unseeded()).reset(seed=3)
 
 
