@@ -93,10 +93,10 @@ class Spread:
 class Drawing(ToyEnv):
     """A ``VecEnv`` that draws itself, or holds what does."""
 
-    def __init__(self, drawn=None):
+    def __init__(self, renderer=None):
         super().__init__(1)
-        if drawn is not None:
-            self.drawn = drawn
+        if renderer is not None:
+            self.renderer = renderer
         else:
             self.render = Spread("rgb_array").render
 
