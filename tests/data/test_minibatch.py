@@ -24,7 +24,7 @@ def test_blocks_are_views_not_copies():
     assert dataset[1]["obs"].data_ptr() == dataset.values_dict["obs"][2:].data_ptr()
 
 
-def test_beyond_the_last():
+def test_an_index_out_of_range_is_refused():
     with pytest.raises(IndexError, match="minibatch 3 of 3"):
         filled()[3]
     with pytest.raises(IndexError):
@@ -40,7 +40,7 @@ def test_the_policy_of_the_last_update_replaces_the_stored_one():
     assert not dataset.values_dict["mu"].requires_grad
 
 
-def test_shuffling_serves_every_sample_once_in_a_new_order_each_pass():
+def test_each_shuffled_pass_contains_every_sample_once_in_a_new_order():
     torch.manual_seed(0)
     dataset = filled(shuffle=True)
     orders = []
@@ -51,7 +51,7 @@ def test_shuffling_serves_every_sample_once_in_a_new_order_each_pass():
     assert len({tuple(order) for order in orders}) > 1
 
 
-def test_shuffled_policies_return_to_their_own_rows():
+def test_shuffled_mu_and_sigma_are_stored_in_their_own_rows():
     torch.manual_seed(0)
     dataset = filled(shuffle=True)
     dataset.start_pass()
@@ -60,7 +60,7 @@ def test_shuffled_policies_return_to_their_own_rows():
     assert dataset.values_dict["mu"].flatten().tolist() == [0, 10, 20, 30, 40, 50]
 
 
-def test_forgetting_the_batch():
+def test_updating_with_none_clears_the_batch():
     dataset = filled()
     dataset.update_values_dict(None)
     assert dataset.values_dict == {}

@@ -1,4 +1,4 @@
-"""Each function runs as it is and through torch.compile's tracer, which must take it in one graph."""
+"""Run each function eagerly and through torch.compile's tracer, which must produce one graph."""
 
 from collections.abc import Callable
 from typing import Any

@@ -9,8 +9,8 @@ from torch import nn, tensor
 from manybody.functional import adversarial
 
 
-def test_a_discriminator_that_knows_nothing_loses_log_two(run):
-    # At logit 0 both halves are -log(1/2): 1/2 (log 2 + log 2). At -log 3 for the agent D = 1/4: -log(3/4).
+def test_the_loss_is_log_two_when_every_logit_is_zero(run):
+    # At logit 0 both terms are -log(1/2): 1/2 (log 2 + log 2). An agent's logit of -log 3 gives D = 1/4: -log(3/4).
     zero = torch.zeros(3, 1)
     assert run(adversarial.discriminator_loss, zero, zero).item() == pytest.approx(math.log(2))
     agent = torch.full((3, 1), -math.log(3))
@@ -19,13 +19,13 @@ def test_a_discriminator_that_knows_nothing_loses_log_two(run):
 
 
 def test_style_reward(run):
-    # D = 1/2 pays log 2, D = 3/4 pays log 4; a certain D pays -log 1e-4 and not more. Twice that with scale 2.
-    paid = run(adversarial.style_reward, tensor([0.0, math.log(3), 50.0]), 2.0)
-    torch.testing.assert_close(paid, 2 * tensor([math.log(2), math.log(4), -math.log(1e-4)]))
+    # The reward is log 2 for D = 1/2, log 4 for D = 3/4, and at most -log 1e-4. Scale 2 doubles it.
+    reward = run(adversarial.style_reward, tensor([0.0, math.log(3), 50.0]), 2.0)
+    torch.testing.assert_close(reward, 2 * tensor([math.log(2), math.log(4), -math.log(1e-4)]))
 
 
-def test_the_penalty_of_a_line_is_its_squared_slope(run):
-    # d (3x - 4y) / d (x, y) = (3, -4) everywhere: 25. Its gradient by the weights is 2 w.
+def test_the_penalty_of_a_linear_layer_is_its_squared_slope(run):
+    # d (3x - 4y) / d (x, y) = (3, -4) everywhere: 25. The gradient with respect to the weights is 2 w.
     line = nn.Linear(2, 1)
     with torch.no_grad():
         line.weight.copy_(tensor([[3.0, -4.0]]))
@@ -37,16 +37,16 @@ def test_the_penalty_of_a_line_is_its_squared_slope(run):
     torch.testing.assert_close(line.weight.grad, tensor([[6.0, -8.0]]))
 
 
-def test_the_penalty_of_a_network_is_that_of_autograd():
+def test_the_penalty_of_a_network_equals_autograd():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
     points = torch.randn(6, 3, requires_grad=True)
-    (slope,) = torch.autograd.grad(network(points).sum(), points, create_graph=True)
-    expected = slope.square().sum(dim=1).mean()
+    (gradient,) = torch.autograd.grad(network(points).sum(), points, create_graph=True)
+    expected = gradient.square().sum(dim=1).mean()
     _, penalty = adversarial.logits_and_penalty(network, points.detach())
     torch.testing.assert_close(penalty, expected)
-    ours, theirs = (torch.autograd.grad(x, network[0].weight)[0] for x in (penalty, expected))
-    torch.testing.assert_close(ours, theirs)
+    result, reference = (torch.autograd.grad(x, network[0].weight)[0] for x in (penalty, expected))
+    torch.testing.assert_close(result, reference)
 
 
 def test_small_formulas(run):

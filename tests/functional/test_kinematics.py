@@ -8,22 +8,22 @@ from manybody.functional.rotations import quat_exp, quat_to_matrix
 PARENTS = (-1, 0, 1, 0)
 
 
-def quarter_about_z(bodies, turned):
+def quarter_turns_about_z(bodies, rotated):
     rotations = torch.zeros(bodies, 3)
-    rotations[turned, 2] = math.pi / 2
+    rotations[rotated, 2] = math.pi / 2
     return quat_exp(rotations)
 
 
-def test_positions_of_an_arm_by_hand(run):
-    # Upper arm 2 m along x, forearm 1 m along the upper arm's x. The shoulder (body 1) is turned by 90 degrees about z,
-    # so the forearm's origin lies 1 m in y from the upper arm's. Body 3 hangs at the root, which is not turned.
+def test_poses_of_an_arm_by_hand(run):
+    # Upper arm 2 m along x, forearm 1 m along the upper arm's x. The shoulder (body 1) is rotated by 90 degrees about
+    # z, so the forearm's origin is 1 m from the upper arm's in y. Body 3 is a child of the root, which is not rotated.
     offsets = torch.tensor([[9.0, 9.0, 9.0], [2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
     root = torch.tensor([[10.0, 0.0, 1.0]])
-    pose = run(forward_kinematics, PARENTS, offsets, root, quarter_about_z(4, 1).unsqueeze(0))
+    pose = run(forward_kinematics, PARENTS, offsets, root, quarter_turns_about_z(4, 1).unsqueeze(0))
     expected = [[10.0, 0.0, 1.0], [12.0, 0.0, 1.0], [12.0, 1.0, 1.0], [10.0, 0.0, 0.0]]
     torch.testing.assert_close(pose.positions[0], torch.tensor(expected), atol=1e-6, rtol=0)
-    turned = quarter_about_z(4, [1, 2])  # the forearm turns along
-    torch.testing.assert_close(pose.rotations[0], turned, atol=1e-6, rtol=0)
+    expected_rotations = quarter_turns_about_z(4, [1, 2])  # the forearm inherits the rotation
+    torch.testing.assert_close(pose.rotations[0], expected_rotations, atol=1e-6, rtol=0)
 
 
 def test_agrees_with_mujoco():

@@ -6,7 +6,7 @@ import torch
 from manybody.functional import policy
 
 
-def test_actor_loss_clips_where_it_would_profit(run):
+def test_actor_loss_clips_the_ratio(run):
     # ratio = exp(old - new) = 0.5, 1, 2 with e_clip 0.2.
     # advantage 1:  max(-r, -clamp(r)) = max(-0.5, -0.8), -1, max(-2, -1.2)  = -0.5, -1, -1.2
     # advantage -1: max(r, clamp(r))   = max(0.5, 0.8), 1, max(2, 1.2)       = 0.8, 1, 2
@@ -19,24 +19,22 @@ def test_actor_loss_clips_where_it_would_profit(run):
 
 @pytest.mark.parametrize("loss", [policy.actor_loss, policy.smoothed_actor_loss])
 def test_without_ppo_the_loss_is_the_policy_gradient(run, loss):
-    # 3 * 2 and 0.5 * -4, whatever the old probability was.
+    # 3 * 2 and 0.5 * -4, independent of the old probability.
     result = run(loss, torch.tensor([9.0, 9.0]), torch.tensor([3.0, 0.5]), torch.tensor([2.0, -4.0]), False, 0.2)
     assert result.tolist() == [6.0, -2.0]
 
 
 def test_the_gradient_of_a_clipped_sample_is_zero():
     neglogp = torch.zeros(2, requires_grad=True)
-    # ratio 2 with advantage 1 is clipped; ratio 2 with advantage -1 is not: d/dneglogp of ratio is -ratio =
-    # -2.
+    # ratio 2 with advantage 1 is clipped; ratio 2 with advantage -1 is not: d/dneglogp of ratio is -ratio = -2.
     loss = policy.actor_loss(torch.tensor([2.0, 2.0]).log(), neglogp, torch.tensor([1.0, -1.0]), True, 0.2)
     loss.sum().backward()
     assert neglogp.grad.tolist() == pytest.approx([0.0, -2.0])
 
 
 def test_smooth_clamp(run):
-    # Between 0.8 and 1.2: the middle, 1, stays; far out it reaches the ends; the slope in the middle is
-    # 4 * width * sigmoid'(0) / width = 4 * 1/4 = 1. At x = 1.1: u = 4 * 0.1 / 0.4 = 1, 0.8 + 0.4 *
-    # sigmoid(1).
+    # Between 0.8 and 1.2: 1, the middle, is unchanged; large inputs give the bounds; the slope in the middle is
+    # 4 * width * sigmoid'(0) / width = 4 * 1/4 = 1. At x = 1.1: u = 4 * 0.1 / 0.4 = 1, 0.8 + 0.4 * sigmoid(1).
     x = torch.tensor([-10.0, 1.0, 1.1, 10.0])
     expected = [0.8, 1.0, 0.8 + 0.4 / (1 + math.exp(-1)), 1.2]
     assert run(policy.smooth_clamp, x, 0.8, 1.2).tolist() == pytest.approx(expected)
@@ -45,7 +43,7 @@ def test_smooth_clamp(run):
     assert middle.grad.item() == pytest.approx(1.0)
 
 
-def test_smoothed_actor_loss_uses_it(run):
+def test_smoothed_actor_loss_uses_the_smooth_clamp(run):
     # ratio 2, advantage 1: max(-2, -smooth(2)), and smooth(2) = 0.8 + 0.4 * sigmoid(4 * 1 / 0.4) = 1.19998...
     smooth = 0.8 + 0.4 / (1 + math.exp(-10))
     loss = run(policy.smoothed_actor_loss, torch.tensor([2.0]).log(), torch.zeros(1), torch.ones(1), True, 0.2)
@@ -81,6 +79,6 @@ def test_kl_by_hand(run):
 
 
 def test_clip_fraction(run):
-    # Ratios 1, 1.1, 1.3, 0.5 with e_clip 0.2: the last two left.
+    # Ratios 1, 1.1, 1.3, 0.5 with e_clip 0.2: the last two are clipped.
     old = torch.tensor([1.0, 1.1, 1.3, 0.5]).log()
     assert run(policy.clip_fraction, old, torch.zeros(4), 0.2).item() == 0.5

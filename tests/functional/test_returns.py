@@ -12,7 +12,7 @@ def column(*values):
 
 
 def test_three_steps_by_hand(run):
-    # gamma 0.5, lambda 0.5, so what is carried back halves twice per step: 0.25.
+    # gamma 0.5, lambda 0.5: each step multiplies the next advantage by 0.25.
     # delta_2 = 3 + 0.5 * 8 - 4 = 3        A_2 = 3
     # delta_1 = 2 + 0.5 * 4 - 2 = 2        A_1 = 2 + 0.25 * 3 = 2.75
     # delta_0 = 1 + 0.5 * 2 - 6 = -4       A_0 = -4 + 0.25 * 2.75 = -3.3125
@@ -29,9 +29,9 @@ def test_three_steps_by_hand(run):
     assert advantages.flatten().tolist() == [-3.3125, 2.75, 3.0]
 
 
-def test_nothing_crosses_the_border_of_an_episode(run):
-    # Observation 1 begins an episode: step 0 sees neither its value, 100, nor its advantage. A_0 = 1 - 6 =
-    # -5. The observation after the last step begins one too: A_1 = 2 - 100 = -98, whatever its value.
+def test_advantages_stop_at_the_end_of_an_episode(run):
+    # Observation 1 starts an episode: step 0 uses neither its value, 100, nor its advantage. A_0 = 1 - 6 = -5.
+    # The observation after the last step starts one too: A_1 = 2 - 100 = -98, independent of its value.
     advantages = run(
         gae,
         column(1.0, 2.0),
@@ -45,9 +45,9 @@ def test_nothing_crosses_the_border_of_an_episode(run):
     assert advantages.flatten().tolist() == [-5.0, -98.0]
 
 
-def test_a_truncated_step_is_worth_its_own_last_observation(run):
-    # The reward of a truncated step carries gamma V(final_obs) = 0.5 * 10 = 5: its return is 1 + 5 = 6. V =
-    # 100 of the next episode's first observation stays out, and so does what that episode earns.
+def test_a_truncated_step_bootstraps_from_its_final_observation(run):
+    # The reward of a truncated step contains gamma V(final_obs) = 0.5 * 10 = 5: its return is 1 + 5 = 6. The next
+    # episode contributes neither its first value, 100, nor its rewards.
     rewards = column(1.0 + 0.5 * 10.0, 7.0)
     values = column(2.0, 100.0)
     advantages = run(
@@ -57,7 +57,7 @@ def test_a_truncated_step_is_worth_its_own_last_observation(run):
 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0])
-def test_the_ends_of_lambda(tau):
+def test_lambda_zero_and_one(tau):
     # lambda 0: one-step errors. lambda 1: discounted rewards to the end, minus the value.
     rewards, values = column(1.0, 2.0, 4.0), column(3.0, 5.0, 7.0)
     result = gae(rewards, values, torch.zeros(3, 1), torch.tensor([[9.0]]), torch.zeros(1), 0.5, tau).flatten()
@@ -71,10 +71,10 @@ def test_the_ends_of_lambda(tau):
 
 
 def slow_returns(rewards, values, terminated, truncated, final_values, last_values, gamma, tau):
-    """Lambda returns of each step by their definition, in float64 and without recursion over steps.
+    """Compute the lambda return of each step from its definition, in float64 and without recursion over steps.
 
-    ``G_t = sum_k (gamma tau)^k delta_{t+k} + V_t`` over the steps that are left of the episode. A
-    terminated step has no future, a truncated one that of its own last observation.
+    ``G_t = sum_k (gamma tau)^k delta_{t+k} + V_t`` over the remaining steps of the episode. A terminated step
+    bootstraps from 0, a truncated step from the value of its final observation.
     """
     horizon = len(rewards)
     returns = []
@@ -96,22 +96,22 @@ def slow_returns(rewards, values, terminated, truncated, final_values, last_valu
 
 @settings(max_examples=150, deadline=None)
 @given(
-    ends=st.lists(st.sampled_from(["goes on", "terminated", "truncated"]), min_size=1, max_size=12),
+    ends=st.lists(st.sampled_from(["continues", "terminated", "truncated"]), min_size=1, max_size=12),
     gamma=st.floats(0.5, 1.0),
     tau=st.floats(0.0, 1.0),
     seed=st.integers(0, 2**16),
 )
-def test_any_pattern_of_ends_equals_the_definition(ends, gamma, tau, seed):
+def test_any_pattern_of_episode_ends_equals_the_definition(ends, gamma, tau, seed):
     horizon = len(ends)
     draw = torch.Generator().manual_seed(seed)
     rewards, values, final_values = torch.randn(3, horizon, generator=draw).double()
     last_value = torch.randn((), generator=draw).double()
     terminated = torch.tensor([end == "terminated" for end in ends])
     truncated = torch.tensor([end == "truncated" for end in ends])
-    # The observation after an ended episode is worth 100: had it leaked into any return, it would show.
-    begins = torch.cat([torch.zeros(1, dtype=torch.bool), terminated | truncated])
-    values = torch.where(begins[:-1], 100.0, values)
-    last_value = torch.where(begins[-1], 100.0, last_value)
+    # The value of the observation after an ended episode is 100, so that a leak into a return is visible.
+    starts = torch.cat([torch.zeros(1, dtype=torch.bool), terminated | truncated])
+    values = torch.where(starts[:-1], 100.0, values)
+    last_value = torch.where(starts[-1], 100.0, last_value)
 
     expected = slow_returns(
         rewards.tolist(),
@@ -126,9 +126,9 @@ def test_any_pattern_of_ends_equals_the_definition(ends, gamma, tau, seed):
     result = gae(
         (rewards + gamma * final_values * truncated).float().reshape(-1, 1, 1),
         values.float().reshape(-1, 1, 1),
-        begins[:-1].float().unsqueeze(1),
+        starts[:-1].float().unsqueeze(1),
         last_value.float().reshape(1, 1),
-        begins[-1:].float(),
+        starts[-1:].float(),
         gamma,
         tau,
     )
@@ -156,6 +156,6 @@ def test_environments_and_value_heads_are_independent(run):
 
 
 def test_forward_filter(run):
-    # 2 + 0.5 * 4 = 4, 1 + 0.5 * 4 = 3; of the other row 0 + 0.5 * 0, 1 + 0.5 * 0
+    # Row 0: 2 + 0.5 * 4 = 4, 1 + 0.5 * 4 = 3. Row 1: 0 + 0.5 * 0 = 0, 1 + 0.5 * 0 = 1.
     sums = run(forward_filter, torch.tensor([[2.0, 0.0], [1.0, 1.0]]), torch.tensor([4.0, 0.0]), 0.5)
     assert torch.equal(sums, torch.tensor([[4.0, 0.0], [3.0, 1.0]]))

@@ -22,7 +22,7 @@ HALF = math.sqrt(0.5)
 
 
 def test_quarter_turn_about_z_takes_x_to_y():
-    # q = (cos 45, 0, 0, sin 45): R's first column is where the x-axis goes, here (0, 1, 0).
+    # q = (cos 45, 0, 0, sin 45): the first column of R is the rotated x-axis, here (0, 1, 0).
     matrix = quat_to_matrix(torch.tensor([[HALF, 0.0, 0.0, HALF]]))
     expected = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
     torch.testing.assert_close(matrix, expected, atol=1e-6, rtol=0)
@@ -34,21 +34,21 @@ def test_matrix_agrees_with_mujoco():
 
     quat = torch.nn.functional.normalize(torch.randn(5, 4, generator=torch.Generator().manual_seed(1)), dim=1)
     matrix = quat_to_matrix(quat.double())
-    for q, ours in zip(quat.double().numpy(), matrix, strict=True):
-        theirs = np.zeros(9)
-        mujoco.mju_quat2Mat(theirs, q)
-        np.testing.assert_allclose(ours.reshape(9), theirs, atol=1e-6)
+    for q, result in zip(quat.double().numpy(), matrix, strict=True):
+        expected = np.zeros(9)
+        mujoco.mju_quat2Mat(expected, q)
+        np.testing.assert_allclose(result.reshape(9), expected, atol=1e-6)
 
 
 def test_world_vector_in_the_body_frame():
-    # A body that faces world y sees a motion along world y as forward (x).
+    # For a body that faces world y, a motion along world y is forward (x).
     matrix = quat_to_matrix(torch.tensor([[HALF, 0.0, 0.0, HALF]]))
     forward = to_body_frame(matrix, torch.tensor([[0.0, 3.0, 0.0]]))
     torch.testing.assert_close(forward, torch.tensor([[3.0, 0.0, 0.0]]), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("roll", "pitch", "yaw"), [(0.3, -0.4, 2.5), (-3.0, 1.2, -3.1), (0.0, 0.0, 0.0)])
-def test_euler_angles_come_back(roll, pitch, yaw):
+def test_matrix_to_euler_recovers_the_angles(roll, pitch, yaw):
     def axis(angle, index):
         quat = torch.zeros(4, dtype=torch.float64)
         quat[0], quat[index] = math.cos(angle / 2), math.sin(angle / 2)
@@ -59,12 +59,12 @@ def test_euler_angles_come_back(roll, pitch, yaw):
         assert got.item() == pytest.approx(expected, abs=1e-9)
 
 
-def test_pitch_stays_finite_where_rounding_exceeds_one():
+def test_pitch_is_finite_when_rounding_exceeds_one():
     matrix = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0000001, 0.0, 0.0]])
     assert matrix_to_euler(matrix)[1].item() == pytest.approx(math.pi / 2)
 
 
-def test_wrap():
+def test_wrap_to_pi():
     # 3 pi / 2 is -pi / 2; -5 is 2 pi - 5.
     wrapped = wrap_to_pi(torch.tensor([1.5 * math.pi, -5.0, 0.25]))
     torch.testing.assert_close(wrapped, torch.tensor([-0.5 * math.pi, 2 * math.pi - 5.0, 0.25]))
@@ -76,7 +76,7 @@ def random_quats(*shape, seed=0):
 
 
 def test_the_product_of_units():
-    # i j = k, j i = -k; turning by j first and then by i is the half turn about z.
+    # i j = k, j i = -k: rotating by j and then by i is the half turn about z.
     i, j, k = torch.eye(4)[1:].unbind(0)
     torch.testing.assert_close(quat_multiply(i, j), k)
     torch.testing.assert_close(quat_multiply(j, i), -k)
@@ -92,7 +92,7 @@ def test_product_rotation_and_inverse_agree_with_matrices():
 
 
 def test_exponential_by_hand():
-    # A quarter turn about z: (cos 45, 0, 0, sin 45). A tiny one, 2e-9 about x: (1, 1e-9, 0, 0).
+    # A quarter turn about z: (cos 45, 0, 0, sin 45). A rotation by 2e-9 about x: (1, 1e-9, 0, 0).
     vectors = torch.tensor([[0.0, 0.0, math.pi / 2], [2e-9, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
     expected = [[HALF, 0.0, 0.0, HALF], [1.0, 1e-9, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     torch.testing.assert_close(quat_exp(vectors), torch.tensor(expected, dtype=torch.float64), atol=1e-15, rtol=0)
@@ -102,7 +102,7 @@ def test_logarithm_inverts_the_exponential_up_to_half_a_turn():
     vectors = torch.tensor([[0.3, -0.5, 0.8], [0.0, 0.0, 0.0], [1e-7, 0.0, -2e-7], [0.0, 3.14, 0.0]])
     torch.testing.assert_close(quat_log(quat_exp(vectors)), vectors, atol=1e-13, rtol=1e-5)
     torch.testing.assert_close(quat_log(-quat_exp(vectors)), vectors, atol=1e-13, rtol=1e-5)
-    # 3.6 rad about x is the shorter turn by 2 pi - 3.6 about -x.
+    # 3.6 rad about x equals the shorter rotation by 2 pi - 3.6 about -x.
     beyond = quat_log(quat_exp(torch.tensor([3.6, 0.0, 0.0])))
     torch.testing.assert_close(beyond, torch.tensor([3.6 - 2 * math.pi, 0.0, 0.0]))
 
@@ -115,8 +115,8 @@ def test_gradients_at_no_rotation_are_finite(function):
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_turn_about_an_axis(axis, run):
-    # By 60 and -90 degrees: cos 30 = sqrt(3)/2 and sin 30 = 1/2; cos 45 = sqrt(1/2) and sin -45 = -sqrt(1/2).
+def test_quat_about_an_axis(axis, run):
+    # 60 and -90 degrees: cos 30 = sqrt(3)/2 and sin 30 = 1/2; cos 45 = sqrt(1/2) and sin -45 = -sqrt(1/2).
     expected = torch.zeros(2, 4)
     expected[:, 0] = torch.tensor([math.sqrt(0.75), HALF])
     expected[:, 1 + axis] = torch.tensor([0.5, -HALF])
@@ -124,9 +124,9 @@ def test_a_turn_about_an_axis(axis, run):
     torch.testing.assert_close(turns, expected)
 
 
-def test_the_turn_between_two_directions(run):
-    # From (0, 0, -3) onto (0, 2, 0): 90 degrees about (0, 0, -1) x (0, 1, 0) = (1, 0, 0). Onto (5, 0, -5): 45 degrees
-    # about -y. Onto itself and from or to no direction: none. Onto its opposite: 180 degrees about y.
+def test_quat_between_two_directions(run):
+    # From (0, 0, -3) to (0, 2, 0): 90 degrees about (0, 0, -1) x (0, 1, 0) = (1, 0, 0). To (5, 0, -5): 45 degrees
+    # about -y. To itself or to a zero vector: no rotation. To its opposite: 180 degrees about y.
     down = torch.tensor([0.0, 0.0, -3.0])
     targets = torch.tensor([[0.0, 2, 0], [5, 0, -5], [0, 0, -1], [0, 0, 0], [0, 0, 5]])
     cosine, sine = math.cos(math.pi / 8), math.sin(math.pi / 8)
@@ -135,7 +135,7 @@ def test_the_turn_between_two_directions(run):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_directions_that_are_opposite_or_nearly_so(dtype, run):
+def test_quat_between_opposite_and_nearly_opposite_directions(dtype, run):
     first = torch.cat((torch.eye(3), torch.tensor([[0.6, 0.0, -0.8], [3.0, 1.0, 2.0]]))).to(dtype)
     unit = torch.nn.functional.normalize(first, dim=-1)
     for off in (0.0, 1e-9, 1e-6, 1e-3):
@@ -143,12 +143,13 @@ def test_directions_that_are_opposite_or_nearly_so(dtype, run):
         turn = run(quat_between, first, second)
         torch.testing.assert_close(turn.norm(dim=-1), torch.ones(5, dtype=dtype))
         expected = torch.nn.functional.normalize(second, dim=-1)
-        near = 1e-3 if dtype is torch.float32 else 1e-7  # 1 + a.b is lost in the rounding: sqrt(8 * 1.2e-7), 4e-8
+        # 1 + a.b is below the rounding error: sqrt(8 * 1.2e-7) in float32, 4e-8 in float64
+        near = 1e-3 if dtype is torch.float32 else 1e-7
         torch.testing.assert_close(quat_rotate(turn, unit), expected, atol=near, rtol=0)
 
 
 def test_angular_velocity_is_in_the_axes_of_the_body():
-    # A body whose x-axis points along world y turns by 0.1 rad about world y in 0.05 s: 2 rad/s about its own x.
+    # A body whose x-axis points along world y rotates by 0.1 rad about world y in 0.05 s: 2 rad/s about its own x.
     first = quat_exp(torch.tensor([0.0, 0.0, math.pi / 2]))
     second = quat_multiply(quat_exp(torch.tensor([0.0, 0.1, 0.0])), first)
     velocity = angular_velocity(first, second, 0.05)
@@ -165,6 +166,6 @@ def test_angular_velocity_is_in_the_axes_of_the_body():
         lambda x: quat_exp(x[:, 1:]),
     ],
 )
-def test_same_compiled(function):
+def test_compiled_equals_eager(function):
     x = torch.nn.functional.normalize(torch.randn(7, 4), dim=1)
     torch.testing.assert_close(torch.compile(function, backend="eager", fullgraph=True)(x), function(x))

@@ -21,12 +21,12 @@ def test_adaptive(run, lr, kl, expected):
     assert result.item() == pytest.approx(expected)
 
 
-def test_a_factor_of_ones_own(run):
+def test_adaptive_with_another_factor(run):
     assert run(adaptive_lr, torch.tensor(1.0), torch.tensor(9.0), 0.1, 0.0, 9.0, 2.0).item() == 0.5
 
 
 def test_linear():
-    # 1e-6 + (1e-3 - 1e-6) * 0.75 after a quarter; the end from there on.
+    # 1e-6 + (1e-3 - 1e-6) * 0.75 after a quarter; constant after the end.
     assert linear(1e-3, 1e-6, 0.0) == pytest.approx(1e-3)
     assert linear(1e-3, 1e-6, 0.25) == pytest.approx(7.5025e-4)
     assert linear(1e-3, 1e-6, 1.0) == linear(1e-3, 1e-6, 2.0) == 1e-6

@@ -1,4 +1,4 @@
-"""SAC's formulas, with their arithmetic."""
+"""SAC's formulas, calculated by hand."""
 
 import math
 
@@ -11,8 +11,8 @@ from manybody.functional import soft
 ALL = torch.ones(2, dtype=torch.bool)
 
 
-def test_the_density_of_a_squashed_number():
-    """At raw 0 tanh has slope 1 and changes nothing; at raw 20 the slope is 4 e^-40 and its logarithm log 4 - 40."""
+def test_squashed_neglogp():
+    """At raw 0 the slope of tanh is 1 and its logarithm 0; at raw 20 the slope is 4 e^-40, its logarithm log 4 - 40."""
     neglogp = tensor([1.0, 1.0])
     raw = tensor([[0.0, 0.0], [20.0, 0.0]])
     result = soft.squashed_neglogp(neglogp, raw)
@@ -20,7 +20,7 @@ def test_the_density_of_a_squashed_number():
 
 
 def test_bounded_logstd():
-    """tanh(0) = 0 is the middle of [-5, 2]; large numbers approach the ends."""
+    """tanh(0) = 0 gives the middle of [-5, 2]; large inputs approach the bounds."""
     result = soft.bounded_logstd(tensor([0.0, 100.0, -100.0]), -5.0, 2.0)
     torch.testing.assert_close(result, tensor([-1.5, 2.0, -5.0]))
 
@@ -40,7 +40,7 @@ def test_losses():
     assert loss.item() == pytest.approx(-2.3)
 
 
-def test_rows_that_are_not_valid_do_not_count():
+def test_invalid_rows_do_not_contribute():
     first = tensor([True, False])
     assert soft.q_loss(tensor([1.0, 2.0]), tensor([3.0, 9.0]), first).item() == 4.0
     assert soft.q_loss(tensor([1.0, 2.0]), tensor([3.0, 9.0]), ~ALL).item() == 0.0
@@ -50,7 +50,7 @@ def test_rows_that_are_not_valid_do_not_count():
 
 @pytest.mark.parametrize(("entropy", "direction"), [(1.0, 1.0), (-3.0, -1.0)])
 def test_the_temperature_falls_while_entropy_is_above_its_target(entropy, direction):
-    """alpha (entropy - target) with target -2 and alpha 0.5: its slope in log alpha is itself, 1.5 and -0.5."""
+    """alpha (entropy - target) with target -2 and alpha 0.5 equals its slope in log alpha: 1.5 and -0.5."""
     log_alpha = tensor(math.log(0.5), requires_grad=True)
     loss = soft.alpha_loss(log_alpha, tensor(entropy), -2.0)
     loss.backward()

@@ -42,13 +42,13 @@ def test_masked_mean(run):
 
 
 def test_normalised_advantages(run):
-    # Mean 2, unbiased deviation sqrt((1 + 0 + 1) / 2) = 1.
+    # Mean 2, unbiased standard deviation sqrt((1 + 0 + 1) / 2) = 1.
     assert run(stats.normalize_advantage, torch.tensor([1.0, 2.0, 3.0])).tolist() == pytest.approx([-1.0, 0.0, 1.0])
     # All equal: 0 / 1e-8, not NaN.
     assert run(stats.normalize_advantage, torch.full((4,), 7.0)).tolist() == [0.0] * 4
 
 
-def test_sane(run):
+def test_rows_sane(run):
     x = torch.tensor([[1.0, -2.0], [float("nan"), 0.0], [float("inf"), 0.0], [0.0, -1e16], [1e15, 0.0]])
     assert run(stats.rows_sane, x).tolist() == [True, False, False, False, True]
     assert run(stats.rows_sane, x[:, 0]).tolist() == [True, False, False, True, True]

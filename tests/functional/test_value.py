@@ -5,7 +5,7 @@ from manybody.functional.value import critic_loss, explained_variance
 
 
 def test_plain_squared_error(run):
-    # (3 - 1)^2, (0 - 1)^2, wherever the old value was.
+    # (3 - 1)^2, (0 - 1)^2, independent of the old value.
     old, values, returns = torch.tensor([[9.0], [9.0]]), torch.tensor([[3.0], [0.0]]), torch.ones(2, 1)
     assert run(critic_loss, old, values, 0.2, returns, False).flatten().tolist() == [4.0, 1.0]
 
@@ -26,5 +26,5 @@ def test_explained_variance(run):
     # Residuals -1, 0, 0, 1: variance 0.5; 1 - 0.5 / 1.25.
     values = torch.tensor([[2.0], [2.0], [3.0], [3.0]])
     assert run(explained_variance, values, returns).item() == pytest.approx(0.6)
-    # Constant returns have nothing to explain: finite all the same.
+    # Constant returns have no variance; the result is still finite.
     assert torch.isfinite(run(explained_variance, values, torch.ones(4, 1)))

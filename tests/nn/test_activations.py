@@ -17,7 +17,7 @@ KINDS = {
 }
 
 
-def test_every_name_of_rl_games_gives_its_function():
+def test_each_rl_games_name_creates_its_activation():
     assert {name: type(activation(name)) for name in ACTIVATIONS} == KINDS
 
 
@@ -26,10 +26,10 @@ def test_none_is_the_identity():
     assert activation(None)(x) is x
 
 
-def test_each_call_gives_a_module_of_its_own():
+def test_each_call_creates_a_new_module():
     assert activation("elu") is not activation("elu")
 
 
-def test_an_unknown_name_lists_the_known():
+def test_an_unknown_name_lists_the_known_names():
     with pytest.raises(ValueError, match=r"no activation 'rely' \(known: relu, tanh"):
         activation("rely")

@@ -1,4 +1,4 @@
-"""Discrete distributions: probabilities by hand, masks that hold, and one head like several."""
+"""Discrete distributions: probabilities by hand, masks, and one or several heads."""
 
 import math
 
@@ -19,19 +19,19 @@ def test_probabilities_entropy_and_divergence_by_hand():
     first = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
     assert policy.entropy().tolist() == pytest.approx([first, math.log(2)])
     flipped = Categorical(LOGITS.flip(1))
-    # 1/4 log(1/3) + 3/4 log 3 = log(3) / 2 in the first row, nothing in the second.
+    # 1/4 log(1/3) + 3/4 log 3 = log(3) / 2 in the first row, 0 in the second.
     assert policy.kl(flipped).tolist() == pytest.approx([math.log(3) / 2, 0.0], abs=1e-6)
     assert policy.mode().tolist() == [1, 0]
 
 
-def test_samples_come_with_their_probabilities():
+def test_samples_follow_the_probabilities():
     torch.manual_seed(0)
     draws = Categorical(LOGITS[:1].expand(100_000, 2)).sample().float()
-    # Binomial: the deviation of the mean is sqrt(3/16 / 100000) = 0.0014.
+    # Binomial: the standard deviation of the mean is sqrt(3/16 / 100000) = 0.0014.
     assert draws.mean().item() == pytest.approx(0.75, abs=0.006)
 
 
-def test_a_forbidden_action_is_never_taken_in_a_million_samples():
+def test_a_masked_action_is_never_sampled():
     torch.manual_seed(0)
     logits = torch.tensor([50.0, FORBIDDEN, -50.0, FORBIDDEN]).expand(1_000_000, 4)
     assert not (Categorical(logits).sample() % 2 == 1).any()
@@ -39,7 +39,7 @@ def test_a_forbidden_action_is_never_taken_in_a_million_samples():
     assert (Categorical(even).sample() % 2 == 1).all()
 
 
-def test_masks_leave_no_trace_in_entropy_and_divergence():
+def test_masked_actions_do_not_affect_entropy_and_kl():
     masked = Categorical(torch.tensor([[0.0, 0.0, FORBIDDEN]]))
     assert masked.entropy().item() == pytest.approx(math.log(2))
     assert masked.kl(masked).item() == 0.0
@@ -49,7 +49,7 @@ def test_masks_leave_no_trace_in_entropy_and_divergence():
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 1000))
-def test_several_heads_are_the_sum_of_their_parts(sizes, seed):
+def test_several_heads_sum_over_single_heads(sizes, seed):
     generator = torch.Generator().manual_seed(seed)
     logits, old = (torch.randn(6, sum(sizes), generator=generator) for _ in range(2))
     policy, before = MultiCategorical(logits, tuple(sizes)), MultiCategorical(old, tuple(sizes))
@@ -64,6 +64,6 @@ def test_several_heads_are_the_sum_of_their_parts(sizes, seed):
     assert torch.equal(policy.mode(), torch.stack([part.mode() for part in parts], dim=1))
 
 
-def test_one_choice_or_one_per_head():
+def test_categorical_creates_one_head_or_several():
     assert isinstance(categorical(LOGITS, None), Categorical)
     assert categorical(LOGITS, (1, 1)) == MultiCategorical(LOGITS, (1, 1))

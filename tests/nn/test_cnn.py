@@ -39,7 +39,9 @@ def test_the_atari_network():
     normalization=st.sampled_from([None, "layer_norm"]),
     permute_input=st.booleans(),
 )
-def test_the_width_is_right_or_the_layer_is_named(kind, size, convs, normalization, permute_input):
+def test_any_network_has_the_right_width_or_names_the_layer_that_does_not_fit(
+    kind, size, convs, normalization, permute_input
+):
     image = (*size, 2) if permute_input else (2, *size)
     shape = (2, size[0]) if kind == "conv1d" else image
     settings = [conv(*numbers) for numbers in convs]
@@ -55,23 +57,23 @@ def test_the_width_is_right_or_the_layer_is_named(kind, size, convs, normalizati
         assert cnn(torch.rand(2, *shape)).shape == (2, features)
 
 
-def test_an_image_that_is_too_small_names_layer_size_and_kernel():
+def test_a_small_image_is_refused_with_layer_size_and_kernel():
     with pytest.raises(
         ValueError,
         match=r"convs\[2\]: kernel_size 3 does not fit into its input of 2 x 3 with padding 0; "
         r"an observation of shape \(40, 48, 3\) is too small",
     ):
-        # 40 -> 9 -> 3 and 48 -> 11 -> 4 with these kernels; one row and one column less with the last stride
+        # 40 -> 9 -> 2 and 48 -> 11 -> 3 with these kernels and strides
         build_cnn("conv2d", (40, 48, 3), [conv(8, 8, 4), conv(8, 4, 3), conv(8, 3)], "relu")
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("conv2d", (8, 8)), ("conv1d", (8, 8, 3)), ("conv2d", (64,))])
-def test_the_wrong_number_of_axes(kind, shape):
+def test_a_wrong_number_of_axes_is_refused(kind, shape):
     with pytest.raises(ValueError, match=f"{kind} takes .*; the observation has shape"):
         build_cnn(kind, shape, [conv()], "relu")
 
 
-def test_height_width_channels_are_permuted():
+def test_channels_last_images_are_permuted():
     cnn, _ = build_cnn("conv2d", (5, 6, 3), [conv()], "relu")
     image = torch.rand(2, 5, 6, 3)
     torch.testing.assert_close(cnn(image), cnn[0](image.permute(0, 3, 1, 2)).relu().flatten(1))
@@ -95,8 +97,8 @@ def test_normalisation_comes_after_the_activation():
     torch.testing.assert_close(out.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
 
 
-def test_a_coordinate_convolution_sees_where_it_is():
-    # A 1 x 1 kernel that reads x alone: pixel centres of 4 columns between -1 and 1, whatever the image.
+def test_a_coordinate_convolution_receives_pixel_coordinates():
+    # A 1 x 1 kernel that reads only x: pixel centres of 4 columns between -1 and 1, independent of the image.
     layer = CoordConv2d(1, 1, 1, 1, 0)
     nn.init.zeros_(layer.bias)
     layer.weight.data = torch.tensor([0.0, 1.0, 0.0]).reshape(1, 3, 1, 1)
@@ -105,7 +107,7 @@ def test_a_coordinate_convolution_sees_where_it_is():
     assert layer(torch.rand(1, 1, 2, 4))[0, 0].tolist() == [[-0.5] * 4, [0.5] * 4]
 
 
-def test_only_the_first_convolution_sees_coordinates():
+def test_only_the_first_convolution_receives_coordinates():
     cnn, _ = build_cnn("coord_conv2d", (8, 8, 3), [conv(), conv()], "relu")
     assert kinds(cnn) == ["CoordConv2d", "ReLU", "Conv2d", "ReLU"]
     assert cnn[0].in_channels == 3 + 2
@@ -116,11 +118,11 @@ def test_soft_argmax_finds_bright_pixels():
     image[0, 0, 2, 1] = image[0, 1, 0, 4] = 1000.0
     # Channel 0: last row, 1; second of five columns, -0.5. Channel 1: first row, -1; last column, 1.
     assert SpatialSoftArgmax()(image).tolist() == [[1.0, -0.5, -1.0, 1.0]]
-    # Evenly bright: the middle.
+    # Uniform brightness gives the centre.
     torch.testing.assert_close(SpatialSoftArgmax()(torch.ones(1, 1, 4, 4)), torch.zeros(1, 2))
 
 
-def test_unknown_names_list_the_known():
+def test_unknown_names_list_the_known_names():
     with pytest.raises(ValueError, match=r"no convolution type 'conv3d' \(known: conv2d, "):
         build_cnn("conv3d", (8, 8, 3), [conv()], "relu")
     with pytest.raises(ValueError, match=r"no normalization 'layernorm' \(known: layer_norm, batch_norm\)"):

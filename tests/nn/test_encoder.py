@@ -17,7 +17,7 @@ def observation(rows=2):
     return {key: torch.rand(rows, *shape) for key, shape in SHAPES.items()}
 
 
-def test_features_stand_in_the_order_of_the_encoders():
+def test_features_are_in_the_order_of_the_encoders():
     mlp = {"units": [7], "activation": "elu"}
     net, features = build_dict_encoder(SHAPES, encoders(proprio={}, image={"cnn": CNN, "mlp": mlp}, grid={"mlp": mlp}))
     assert features == 5 + 7 + 7
@@ -48,10 +48,12 @@ def test_an_empty_block_flattens_even_an_image():
     assert build_dict_encoder({"image": (8, 8, 3)}, encoders(image={}))[1] == 192
 
 
-@pytest.mark.parametrize("given", [{"image": {}, "proprio": {}}, {"image": {}, "proprio": {}, "grid": {}, "sound": {}}])
-def test_missing_and_unknown_keys_name_both_lists(given):
+@pytest.mark.parametrize(
+    "blocks", [{"image": {}, "proprio": {}}, {"image": {}, "proprio": {}, "grid": {}, "sound": {}}]
+)
+def test_missing_and_unknown_keys_are_refused_with_both_lists(blocks):
     with pytest.raises(ValueError, match=r"got image, proprio.*; expected one for each key .*: image, proprio, grid"):
-        build_dict_encoder(SHAPES, encoders(**given))
+        build_dict_encoder(SHAPES, encoders(**blocks))
 
 
 def test_an_encoder_that_does_not_fit_names_its_key():
@@ -59,14 +61,14 @@ def test_an_encoder_that_does_not_fit_names_its_key():
         build_dict_encoder(SHAPES, encoders(image={}, proprio={"cnn": CNN}, grid={}))
 
 
-def test_any_key_can_be_a_key():
+def test_keys_may_be_names_that_modules_reserve():
     keys = ["observation.image", "type", "forward", "training"]
     net, features = build_dict_encoder(dict.fromkeys(keys, (1,)), None)
     assert features == 4
     assert net({key: torch.ones(2, 1) for key in keys}).shape == (2, 4)
 
 
-def test_weights_are_drawn_by_each_block():
+def test_each_block_initialises_its_own_weights():
     constant = {"name": "const_initializer", "val": 0.5}
     block = {
         "cnn": CNN | {"initializer": constant},

@@ -13,7 +13,7 @@ def drawn(shape=(400, 200), **settings):
     return weight
 
 
-def test_default_keeps_what_is_there():
+def test_default_leaves_the_weights_unchanged():
     assert (drawn(name="default") == 0.123).all()
 
 
@@ -45,22 +45,22 @@ def test_spread(settings, std):
 
 
 @pytest.mark.parametrize(("mode", "fan"), [("fan_in", 200), ("fan_out", 400), ("fan_avg", 300)])
-def test_variance_scaling_is_cut_at_two_deviations(mode, fan):
-    # The variance is 3 / n after cutting, which takes 1 - 0.7737 of it.
+def test_variance_scaling_truncates_at_two_standard_deviations(mode, fan):
+    # The variance is 3 / n after truncation, which removes 1 - 0.7737 of it.
     std = math.sqrt(3.0 / fan)
     weight = drawn(name="variance_scaling_initializer", mode=mode, scale=3.0)
     assert weight.std().item() == pytest.approx(std, rel=0.02)
     assert weight.abs().max().item() <= 2 * std / math.sqrt(0.7737) + 1e-4
 
 
-def test_unknown_names_and_modes_list_the_known():
+def test_unknown_names_and_modes_list_the_known_ones():
     with pytest.raises(ValueError, match=r"no initializer 'ortho' \(known: default"):
         initializer("ortho")
     with pytest.raises(ValueError, match=r"mode 'fan' \(known: fan_in, fan_out, fan_avg\)"):
         drawn(name="variance_scaling_initializer", mode="fan")
 
 
-def test_the_configuration_knows_the_same_names():
+def test_the_configuration_lists_the_same_names():
     from manybody.config.network import INITIALIZERS as CONFIGURED
 
     assert set(CONFIGURED) == set(INITIALIZERS)

@@ -30,7 +30,7 @@ def test_by_hand():
 
 
 def test_normalization_acts():
-    # Layer norm: whatever comes in, each row leaves with mean 0.
+    # Layer norm: each output row has mean 0.
     out = build_mlp(3, [8], "elu", "layer_norm")(10.0 + torch.randn(5, 3))
     torch.testing.assert_close(out.mean(dim=1), torch.zeros(5), atol=1e-5, rtol=0)
 
@@ -42,11 +42,11 @@ def test_only_the_first_layer_normalised_with_any_widths(d2rl):
     assert mlp(torch.randn(2, 3)).shape == (2, 5)
 
 
-def test_d2rl_sees_the_input_in_every_layer():
+def test_d2rl_feeds_the_input_to_every_layer():
     net = build_mlp(3, [4, 5, 6], "elu", d2rl=True)
     assert isinstance(net, D2RLNet)
     assert [linear.in_features for linear in net.linears] == [3, 4 + 3, 5 + 3]
-    # With the weights of the hidden part zero, the last layer still answers to the input.
+    # With zero weights on the hidden units, the last layer depends on the input alone.
     x = torch.randn(2, 3)
     with torch.no_grad():
         net.linears[2].weight[:, :5] = 0.0
@@ -54,7 +54,7 @@ def test_d2rl_sees_the_input_in_every_layer():
     torch.testing.assert_close(net(x), expected)
 
 
-def test_a_dense_layer_of_ones_own():
+def test_a_custom_dense_layer():
     made = []
 
     def dense(inputs, outputs):
@@ -65,6 +65,6 @@ def test_a_dense_layer_of_ones_own():
     assert made == [(3, 4), (4, 5)]
 
 
-def test_unknown_normalization_lists_the_known():
+def test_an_unknown_normalization_lists_the_known_names():
     with pytest.raises(ValueError, match=r"no normalization 'layernorm' \(known: layer_norm, batch_norm\)"):
         build_mlp(3, [4], "elu", "layernorm")

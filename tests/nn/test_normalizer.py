@@ -47,11 +47,11 @@ def test_eval_mode_changes_nothing():
     stats(100.0 * torch.randn(5, 2))
     stats(torch.randn(5, 2), denorm=True)
     stats.train()
-    stats(torch.randn(5, 2), denorm=True)  # turning back is no observation
+    stats(torch.randn(5, 2), denorm=True)  # denormalising does not update the statistics
     assert all(torch.equal(value, before[name]) for name, value in stats.state_dict().items())
 
 
-def test_clamped_at_five_and_turned_back():
+def test_outputs_are_clamped_at_five_and_denormalised():
     stats = RunningMeanStd(1).eval()
     stats.running_mean.fill_(10.0)
     stats.running_var.fill_(4.0)
@@ -70,7 +70,7 @@ def test_norm_only_scales():
     assert stats(out, denorm=True).flatten().tolist() == pytest.approx([14.0, 100.0], rel=1e-4)
 
 
-def test_masked_rows_do_not_count():
+def test_masked_rows_are_ignored():
     torch.manual_seed(0)
     x, mask = torch.randn(6, 2), torch.tensor([True, False, True, True, False, True])
     masked, plain = RunningMeanStd((2,)), RunningMeanStd((2,))
@@ -78,7 +78,7 @@ def test_masked_rows_do_not_count():
     plain(x[mask])
     for name in ("running_mean", "running_var", "count"):
         torch.testing.assert_close(getattr(masked, name), getattr(plain, name))
-    # A batch without a single row leaves everything as it was.
+    # A batch in which every row is masked changes nothing.
     before = masked.running_mean.clone()
     masked.update(x, torch.zeros(6, dtype=torch.bool))
     assert torch.equal(masked.running_mean, before) and masked.count.item() == 5.0
@@ -91,7 +91,7 @@ def test_images_by_channel(mask):
     stats = RunningMeanStd((3, 4, 2), per_channel=True)
     out = stats(x, mask=mask)
     assert out.shape == x.shape and stats.running_mean.shape == (3,)
-    # Every pixel is a sample: 5 * 4 * 2 and the one at the start.
+    # Each pixel is a sample: 5 * 4 * 2, plus the initial one.
     assert stats.count.item() == 41.0
     pixels = x.transpose(0, 1).reshape(3, -1).double()
     mean = pixels.sum(dim=1) / 41
@@ -108,7 +108,7 @@ def test_buffers_are_float64_with_rl_games_names():
 
 
 def test_many_samples_lose_no_precision():
-    # After 1e9 samples of mean 1000 a float32 mean could not move by 1e-5 any more.
+    # After 1e9 samples of mean 1000, a float32 mean cannot change by 1e-5.
     stats = RunningMeanStd(1)
     stats.count.fill_(1e9)
     stats.running_mean.fill_(1000.0)
@@ -127,5 +127,5 @@ def test_moving_statistics_by_hand():
     assert stats.moving_mean.item() == 4.0
 
 
-def test_moving_statistics_survive_equal_values():
+def test_moving_statistics_of_equal_values_are_finite():
     assert torch.isfinite(MovingMeanStd(0.5)(torch.full((3,), 1e3))).all()

@@ -13,7 +13,7 @@ def test_each_block_halves_the_image(size):
     assert net(torch.rand(2, *size, 3)).shape == (2, features)
 
 
-def test_a_residual_block_without_weights_is_the_identity():
+def test_a_residual_block_with_zero_weights_is_the_identity():
     block = ResidualBlock(3)
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
@@ -21,17 +21,17 @@ def test_a_residual_block_without_weights_is_the_identity():
     assert torch.equal(block(x), x)
 
 
-def test_channels_first_and_the_function_at_the_end():
+def test_channels_first_and_the_final_activation():
     net, _ = build_impala((3, 8, 8), [4], "relu", permute_input=False)
     assert (net(torch.rand(2, 3, 8, 8)) >= 0).all()
 
 
-def test_weights_are_drawn_by_fan_out():
-    # kaiming_normal, fan_out, relu: deviation sqrt(2 / (3 * 3 * 64)) = 0.0589 for 64 channels.
+def test_weights_are_initialised_by_fan_out():
+    # kaiming_normal, fan_out, relu: standard deviation sqrt(2 / (3 * 3 * 64)) = 0.0589 for 64 channels.
     weight = build_impala((8, 8, 3), [64], "relu")[0][0].conv.conv.weight
     assert weight.std().item() == pytest.approx(0.0589, rel=0.05)
 
 
-def test_what_is_no_image_is_refused():
+def test_a_vector_is_refused():
     with pytest.raises(ValueError, match=r"expected an image .*; the observation has shape \(7,\)"):
         build_impala((7,), [4], "relu")

@@ -16,7 +16,7 @@ def layer(name):
 
 
 def one_by_one(rnn, x, states, dones):
-    """Each sequence by itself, step by step, from a state that is replaced by zeros where an episode begins."""
+    """Run each sequence alone, step by step, and set the state to zero where an episode starts."""
     rows, finals = [], []
     for s in range(x.shape[0]):
         state, outputs = tuple(part[:, s : s + 1] for part in states), []
@@ -39,26 +39,26 @@ def done_patterns(draw):
 @pytest.mark.parametrize("name", ["lstm", "gru"])
 @settings(max_examples=40, deadline=None)
 @given(dones=done_patterns(), as_float=st.booleans())
-def test_resets_are_those_of_stepping_through(name, dones, as_float):
+def test_resets_equal_stepping_one_by_one(name, dones, as_float):
     rnn, S, L = layer(name), len(dones), len(dones[0])
     x = torch.randn(S, L, WIDTH)
     states = tuple(torch.randn(LAYERS, S, UNITS) for _ in range(rnn.num_states))
     flags = torch.tensor(dones, dtype=torch.float32 if as_float else torch.uint8)
     x.requires_grad_()
     expected, _ = one_by_one(rnn, x, states, dones)
-    slopes = torch.randn(expected.shape)
-    (wanted,) = torch.autograd.grad((expected * slopes).sum(), x)
+    weights = torch.randn(expected.shape)
+    (expected_gradient,) = torch.autograd.grad((expected * weights).sum(), x)
     for faster in (True, False):
         with patch.object(_Episodes, "is_faster", faster):
             output, after = rnn(x, states, flags)
         torch.testing.assert_close(output, expected)
-        torch.testing.assert_close(torch.autograd.grad((output * slopes).sum(), x)[0], wanted)
+        torch.testing.assert_close(torch.autograd.grad((output * weights).sum(), x)[0], expected_gradient)
         assert after == ()
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_nothing_passes_a_reset_backwards(name):
-    """The gradient of what comes after a reset stops there; before it, it does not."""
+def test_gradients_do_not_flow_back_through_a_reset(name):
+    """The gradient of a step after the reset reaches back to the reset and not beyond it."""
     rnn = layer(name)
     x = torch.randn(1, 4, WIDTH, requires_grad=True)
     output, _ = rnn(x, rnn.initial_states(1, x.device), torch.tensor([[0, 0, 1, 0]]))
@@ -66,7 +66,7 @@ def test_nothing_passes_a_reset_backwards(name):
     assert (x.grad[0].abs().sum(dim=1) > 0).tolist() == [False, False, True, True]
 
 
-def test_a_state_that_is_not_finite_ends_with_its_episode():
+def test_a_reset_replaces_a_non_finite_state():
     rnn = layer("gru")
     output, _ = rnn(torch.randn(2, 1, WIDTH), (torch.full((LAYERS, 2, UNITS), torch.nan),), torch.tensor([[1], [0]]))
     assert output.isfinite().all(dim=2).flatten().tolist() == [True, False]
@@ -96,6 +96,6 @@ def test_identity():
         build_rnn("identity", 3, 4, 1)
 
 
-def test_unknown_names_list_the_known():
+def test_an_unknown_name_lists_the_known_names():
     with pytest.raises(ValueError, match=r"no recurrent layer 'ltsm' \(known: lstm, gru, identity\)"):
         build_rnn("ltsm", 3, 4, 1)
