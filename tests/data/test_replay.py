@@ -14,7 +14,7 @@ def make_buffer(capacity, rows=1, obs=OBS):
 
 
 def add(buffer, t, terminated=(), truncated=(), invalid=()):
-    """Add step ``t``: row i observes 10 t + i, then 10 t + i + 100; its reward is t + 1. The listed rows end or are invalid."""
+    """Add step ``t``: row i observes 10 t + i, then 10 t + i + 100; its reward is t + 1."""
     rows = torch.arange(buffer.rows)
     seen = (10.0 * t + rows).unsqueeze(1)
 
