@@ -1,12 +1,12 @@
 """Robot tasks by name: ``make('Ant', num_envs=4096)``, and ``register_task`` for your own."""
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
 from manybody.config import parse_section
+from manybody.config.errors import did_you_mean
 from manybody.config.plugins import PluginError, import_module, import_object, load_installed
 from manybody.config.task import TaskConfig
 from manybody.tasks.ant import Ant
@@ -20,7 +20,6 @@ from manybody.tasks.humanoid_amp_heading import HumanoidAMPHeading
 __all__ = [
     "TASKS",
     "MujocoTask",
-    "find_task",
     "import_task",
     "make",
     "make_config",
@@ -63,14 +62,10 @@ def task_class(name: str) -> type[MujocoTask]:
         check_class(found)
         register_task(name, found)
         return found
-    near = {known.lower(): known for known in TASKS}
-    match = difflib.get_close_matches(name.lower(), near, n=1)
-    hint = f"; did you mean '{near[match[0]]}'?" if match else ""
-    own = ". A task of your own is named module:Class, or registered by a module in import_modules"
+    hint = did_you_mean(name, TASKS)
+    own = "" if hint else ". A task of your own is named module:Class, or registered by a module in import_modules"
     if name.isidentifier() and find_spec(name):
         own = f". {name!r} is a module; name the class in it: task={name}:MyTask"
-    elif match:
-        own = ""
     raise ValueError(f"task: got '{name}'; expected one of {', '.join(sorted(TASKS))}{hint}{own}")
 
 
@@ -99,14 +94,6 @@ def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
     concrete = [cls for cls in own if cls.__module__ == module and not inspect.isabstract(cls)]
     named = {name: TASKS[name] for name in TASKS.keys() - before}
     return named | {f"{module}:{cls.__name__}": cls for cls in concrete if cls not in named.values()}
-
-
-def find_task(name: str) -> type[MujocoTask] | None:
-    """:func:`task_class`, or None where ``name`` is no task."""
-    try:
-        return task_class(name)
-    except ValueError:
-        return None
 
 
 def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskConfig:

@@ -1,6 +1,7 @@
 """Ant: a four-legged body with eight motors runs to a far target (IsaacGymEnvs' Ant)."""
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.config.task import AntConfig
 from manybody.tasks.locomotion import Locomotion, body_blocks
@@ -11,12 +12,7 @@ AT_LIMIT = 0.99
 
 
 class Ant(Locomotion):
-    """60 observations, 8 actions, 60 Hz.
-
-    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles
-    8, joint velocities 8, force and torque in each of the four ankles 24, actions 8 (``Locomotion`` has the
-    details). Termination: torso below 0.31 m.
-    """
+    """60 observations, 8 actions, 60 Hz. Termination: torso below 0.31 m."""
 
     Config = AntConfig
     asset = "ant.xml"
@@ -25,6 +21,7 @@ class Ant(Locomotion):
     start_height = 0.44
     observation_blocks = body_blocks(8, Block("force and torque in each ankle", 24, "N, N m x contactForceScale"))
 
+    @override
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
         """The weight per joint above AT_LIMIT (the upper limit only, as in IsaacGymEnvs)."""
         return self.env.jointsAtLimitCost * (unscaled > AT_LIMIT).sum(dim=1)

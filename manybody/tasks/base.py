@@ -18,7 +18,7 @@ from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
-from manybody.tasks.checks import check_controls, check_extras, check_observations, check_outcome
+from manybody.tasks.checks import check_controls, check_observations, check_outcome
 from manybody.tasks.terms import Block, EpisodeSums, Named, Term, reward_of, terminated_by
 
 ASSETS = Path(__file__).parent / "assets"
@@ -108,6 +108,7 @@ class MujocoTask(VecEnv):
             ValueError: no physics on that device, or an impossible ``num_envs``.
         """
         self.cfg = cfg
+        self.env = cfg.env
         self.num_envs = cfg.env.numEnvs if num_envs is None else num_envs
         self.sim = make_simulation(self._load_model(), self.num_envs, sim_device, num_threads)
         self.device = self.sim.device
@@ -257,9 +258,10 @@ class MujocoTask(VecEnv):
         terminated = terminated | unstable
         truncated = (self.progress_buf + self.shortened_by >= self.max_episode_length) & ~terminated
         metrics = self.extras()
-        if not self._checked:
-            check_extras(f"{type(self).__name__}.extras", metrics)
-            self._checked = True
+        if not isinstance(metrics, dict):
+            got = type(metrics).__name__
+            raise EnvError(f"{type(self).__name__}.extras: got {got}; expected a dictionary of metrics by name")
+        self._checked = True
         episode = {**self._episode_metrics(unstable, truncated), **metrics.get("episode", {})}
         extras = {**metrics, "episode": episode, "unstable_envs": unstable.sum()}
 

@@ -41,11 +41,7 @@ def failures(position: Tensor, angle: Tensor, reset_distance: float) -> dict[str
 
 
 class Cartpole(MujocoTask):
-    """4 observations, 1 action, 60 Hz.
-
-    Observation: cart position (m), cart velocity (m/s), pole angle (rad), pole angular velocity (rad/s).
-    Action: force on the cart, maxEffort newtons at 1. Termination: ``failures``.
-    """
+    """4 observations, 1 action, 60 Hz."""
 
     Config = CartpoleConfig
     asset = "cartpole.xml"
@@ -71,28 +67,29 @@ class Cartpole(MujocoTask):
         "pole_fell": "pole beyond horizontal",
     }
 
+    env: CartpoleEnvConfig
+
     @override
     def prepare(self) -> None:
-        assert isinstance(self.cfg.env, CartpoleEnvConfig)
-        self.env = self.cfg.env
         self.reset()
 
+    @override
     def pre_physics_step(self, actions: Tensor) -> None:
-        """Force on the cart in N."""
         torch.mul(actions, self.env.maxEffort, out=self.sim.ctrl)
 
+    @override
     def compute_observations(self) -> Tensor:
-        """See the class docstring."""
         return torch.stack([self.sim.qpos, self.sim.qvel], dim=2).flatten(1)
 
+    @override
     def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """``balance_terms``, or FAILURE_REWARD in the step of a failure."""
         position, angle = self.sim.qpos.unbind(dim=1)
         cart_speed, pole_speed = self.sim.qvel.unbind(dim=1)
         reasons = failures(position, angle, self.env.resetDist)
         failed = reasons["cart_left"] | reasons["pole_fell"]
         return only_where(failed, "failure", FAILURE_REWARD, balance_terms(angle, cart_speed, pole_speed)), reasons
 
+    @override
     def reset_where(self, mask: Tensor) -> None:
         """Everything uniform around rest, upright in the centre."""
         qpos = self.uniform(-RESET_POSITION, RESET_POSITION, 2)

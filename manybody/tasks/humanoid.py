@@ -1,15 +1,14 @@
 """Humanoid: a human-like body with 21 motors runs to a far target (IsaacGymEnvs' Humanoid)."""
 
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.config.task import HumanoidConfig
 from manybody.tasks.locomotion import Locomotion, body_blocks
 from manybody.tasks.terms import Block
 
 NEAR_LIMIT = 0.98
-"""Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the
-limit.
-"""
+"""Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the limit."""
 
 
 def near_limit_cost(unscaled: Tensor, effort: Tensor, weight: float) -> Tensor:
@@ -27,12 +26,9 @@ def joint_torque(action_torque: Tensor, limit_torque: Tensor, unscaled: Tensor) 
 
 
 class Humanoid(Locomotion):
-    """108 observations, 21 actions, 60 Hz.
+    """108 observations, 21 actions, 60 Hz. Termination: torso below 0.8 m.
 
-    Observation: height, velocity 3, angular velocity 3, yaw, roll, angle to target, up, heading, joint angles
-    21, joint velocities 21, joint torques (motor and limit) 21, force and torque in the right and the left
-    ankle 12, actions 21 (``Locomotion`` has the details). Termination: torso below 0.8 m. Energy and limit
-    costs weigh each joint by its motor's gear, relative to the strongest.
+    Energy and limit costs weigh each joint by its motor's gear, relative to the strongest.
     """
 
     Config = HumanoidConfig
@@ -46,10 +42,11 @@ class Humanoid(Locomotion):
         Block("force and torque in each ankle", 12, "N, N m x contactForceScale"),
     )
 
+    @override
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
-        """See ``near_limit_cost``."""
         return near_limit_cost(unscaled, self.relative_effort, self.env.jointsAtLimitCost)
 
+    @override
     def sensor_observations(self) -> tuple[Tensor, ...]:
         """Joint torques (N, 21) and foot load cells (N, 12), both scaled by contactForceScale."""
         limit_torque, feet = self.sim.sensordata.split([self.num_actions, 12], dim=1)

@@ -169,8 +169,6 @@ class HumanoidAMP(MujocoTask):
 
     @override
     def prepare(self) -> None:
-        assert isinstance(self.cfg.env, HumanoidAMPEnvConfig)
-        self.env = self.cfg.env
         model = self.sim.model
         self.body = Articulation(model, self.device)
         names = self.body.body_names
@@ -210,8 +208,8 @@ class HumanoidAMP(MujocoTask):
 
     # --- imitation ---------------------------------------------------------------------------------------------------
 
+    @override
     def get_env_info(self) -> dict[str, Any]:
-        """See :class:`VecEnv`; ``amp_observation_space`` too."""
         return super().get_env_info() | {"amp_observation_space": self.amp_space_of(self.cfg)}
 
     @classmethod
@@ -237,32 +235,34 @@ class HumanoidAMP(MujocoTask):
 
     # --- MujocoTask --------------------------------------------------------------------------------------------------
 
+    @override
     def pre_physics_step(self, actions: Tensor) -> None:
-        """Targets of the drives; see ``PDTargets``."""
         self.sim.ctrl.copy_(self.targets(actions))
 
+    @override
     def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """As every task; the new observation enters the history."""
         outcome = super().post_physics_step()
         newest = torch.where(self.sim.finite.unsqueeze(1), self.frame, self.history[:, 0])
         self.history = torch.cat((newest.unsqueeze(1), self.history[:, :-1]), dim=1)
         return outcome
 
+    @override
     def compute_observations(self) -> Tensor:
-        """See the class docstring."""
         self.frame, self.pose = self._frames(self.sim.qpos, self.sim.qvel)
         return self.frame
 
+    @override
     def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """1, and who has fallen."""
         fallen = self.floor.fallen(self.pose, self.env.terminationHeight)
         fallen &= (self.progress_buf > FIRST_STEPS) & self.env.enableEarlyTermination
         return {"alive": torch.ones(self.num_envs, device=self.device)}, {"fall": fallen}
 
+    @override
     def extras(self) -> dict[str, Tensor]:
         """``amp_obs`` (N, K x 105) and ``body_positions`` (N, B, 3) as :func:`seen_from_root` (m), before any reset."""
         return {"amp_obs": self.history.flatten(1), "body_positions": seen_from_root(self.pose)}
 
+    @override
     def reset_where(self, mask: Tensor) -> None:
         """Start standing or at a pose of a clip (``stateInit``), with the clip's past as history."""
         # Asking which rows those are costs nothing on the CPU; elsewhere it would wait for the device.
@@ -286,8 +286,8 @@ class HumanoidAMP(MujocoTask):
         frames = torch.where(mask[rows][:, None, None], frames, self.history[rows])
         self.history = _put(self.history, rows, frames)
 
+    @override
     def first_observations(self) -> Tensor:
-        """Known since the reset."""
         return self.history[:, 0]
 
     def _reference(self, motions: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:

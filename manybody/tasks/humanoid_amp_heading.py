@@ -43,36 +43,37 @@ class HumanoidAMPHeading(HumanoidAMP):
 
     env: HumanoidAMPHeadingEnvConfig
 
+    @override
     def make_buffers(self) -> None:
-        """As :class:`HumanoidAMP`; the commands too."""
         super().make_buffers()
         self.command = torch.zeros(self.num_envs, 3, device=self.device)
         """(N, 3) direction in the world's plane, speed in m/s."""
 
+    @override
     def pre_physics_step(self, actions: Tensor) -> None:
-        """As :class:`HumanoidAMP`; now and then, there is another command."""
         super().pre_physics_step(actions)
         changes = self.uniform(0.0, 1.0, 1) < 1.0 / self.env.headingChangeSteps
         self.command = torch.where(changes, self._commands(), self.command)
 
+    @override
     def compute_observations(self) -> Tensor:
-        """See the class docstring."""
         return self._with_command(super().compute_observations())
 
     @override
     def first_observations(self) -> Tensor:
         return self._with_command(super().first_observations())
 
+    @override
     def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """``heading_reward``, and who has fallen."""
         _, reasons = super().compute_reward()
         return {"heading": heading_reward(self.sim.qvel[:, :2], self.command)}, reasons
 
+    @override
     def reset_where(self, mask: Tensor) -> None:
-        """As :class:`HumanoidAMP`, with a new command."""
         self.command = torch.where(mask.unsqueeze(1), self._commands(), self.command)
         super().reset_where(mask)
 
+    @override
     def extras(self) -> dict[str, Tensor]:
         """As :class:`HumanoidAMP`; ``true_objective`` (N,) is the speed in the commanded direction, m/s."""
         along = (self.sim.qvel[:, :2] * self.command[:, :2]).sum(dim=1)

@@ -32,9 +32,7 @@ def target_distance(position: Tensor) -> Tensor:
 
 
 def progress_reward(potential: Tensor, previous: Tensor) -> Tensor:
-    """Speed towards the target (N,) in m/s: the gain of the potential -distance/dt over one step of dt
-    seconds.
-    """
+    """Speed towards the target (N,) in m/s: the gain of the potential -distance/dt over one step of dt seconds."""
     return (potential - previous).float()
 
 
@@ -54,9 +52,7 @@ def action_cost(actions: Tensor, weight: float) -> Tensor:
 
 
 def energy_cost(actions: Tensor, scaled_velocity: Tensor, effort: Tensor, weight: float) -> Tensor:
-    """``weight`` times the sum of |action x scaled joint velocity| (N, A), weighted by relative ``effort``
-    (A,).
-    """
+    """``weight`` times the sum of |action x scaled joint velocity| (N, A), weighted by relative ``effort`` (A,)."""
     return weight * ((actions * scaled_velocity).abs() @ effort)
 
 
@@ -113,8 +109,6 @@ class Locomotion(MujocoTask):
 
     @override
     def prepare(self) -> None:
-        assert isinstance(self.cfg.env, LocomotionEnvConfig)
-        self.env = self.cfg.env
         self.unstable_reward = self.env.deathCost
         model = self.sim.model
         limits = torch.tensor(model.jnt_range[1:], dtype=torch.float32, device=self.device)
@@ -136,26 +130,23 @@ class Locomotion(MujocoTask):
         raise NotImplementedError
 
     def sensor_observations(self) -> tuple[Tensor, ...]:
-        """Blocks (N, .) between joint velocities and actions; by default every sensor, scaled by
-        contactForceScale.
-        """
+        """Blocks (N, .) between joint velocities and actions: every sensor, scaled by contactForceScale."""
         return (self.env.contactForceScale * self.sim.sensordata,)
 
+    @override
     def pre_physics_step(self, actions: Tensor) -> None:
-        """Torque of joint i = action i x its motor's gear (N m, in the model) x powerScale."""
         torch.mul(actions, self.env.powerScale, out=self.sim.ctrl)
 
+    @override
     def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Move the potential on, then as every task."""
         self.prev_potentials = self.potentials
         self.potentials = -target_distance(self.sim.qpos[:, :3]) / self.dt
         return super().post_physics_step()
 
+    @override
     def compute_observations(self) -> Tensor:
-        """See the class docstring."""
         qpos, qvel, env = self.sim.qpos, self.sim.qvel, self.env
-        # Column by column from here on: contiguous batches are twice as fast as columns of a row-major
-        # matrix.
+        # Column by column from here on: contiguous batches are twice as fast as columns of a row-major matrix.
         pose = qpos[:, :7].t().contiguous().t()
         rotation = quat_to_matrix(pose[:, 3:7])
         roll, _, yaw = matrix_to_euler(rotation)
@@ -163,9 +154,8 @@ class Locomotion(MujocoTask):
         angle_to_target = wrap_to_pi(torch.atan2(target_y, target_x) - yaw)
         velocity = to_body_frame(rotation, qvel[:, :3])
         self.up_proj = rotation[:, 2, 2]
-        self.heading_proj = (rotation[:, 0, 0] * target_x + rotation[:, 1, 0] * target_y) / torch.hypot(
-            target_x, target_y
-        )
+        ahead = rotation[:, 0, 0] * target_x + rotation[:, 1, 0] * target_y
+        self.heading_proj = ahead / torch.hypot(target_x, target_y)
         self.dof_pos_scaled = unscale(qpos[:, 7:], self.dof_limits_lower, self.dof_limits_upper)
         self.dof_vel_scaled = env.dofVelocityScale * qvel[:, 6:]
         return torch.cat(
@@ -182,8 +172,8 @@ class Locomotion(MujocoTask):
             dim=1,
         )
 
+    @override
     def compute_reward(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Progress + alive + upright + heading - costs; deathCost instead in the step of a fall."""
         env = self.env
         terms = {
             "progress": progress_reward(self.potentials, self.prev_potentials),
@@ -197,10 +187,9 @@ class Locomotion(MujocoTask):
         fallen = self.sim.qpos[:, 2] < env.terminationHeight
         return only_where(fallen, "death", env.deathCost, terms), {"fall": fallen}
 
+    @override
     def reset_where(self, mask: Tensor) -> None:
-        """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1,
-        0.1).
-        """
+        """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1, 0.1)."""
         noise = self.uniform(-1.0, 1.0, 2 * self.num_actions)
         angles = self.start_qpos[7:] + RESET_POSITION_NOISE * noise[:, : self.num_actions]
         angles = angles.clamp(self.dof_limits_lower, self.dof_limits_upper)
@@ -211,6 +200,7 @@ class Locomotion(MujocoTask):
         self.potentials = torch.where(mask, self.start_potential, self.potentials)
         self.prev_potentials = torch.where(mask, self.start_potential, self.prev_potentials)
 
+    @override
     def extras(self) -> dict[str, Tensor]:
         """``true_objective`` (N,): torso velocity along world x in m/s, before any reset."""
         return {"true_objective": self.sim.qvel[:, 0].clone()}

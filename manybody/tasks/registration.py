@@ -1,5 +1,6 @@
 """Tasks as environments: every task is an ``env_name``."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,8 @@ def register_tasks(params: Any = None) -> None:
     config: Any = params.get("config") if hasattr(params, "get") else None
     env_name = config.get("env_name") if hasattr(config, "get") else None
     if isinstance(env_name, str) and ":" in env_name and env_name.partition(":")[0] not in LIBRARIES:
-        tasks.find_task(env_name)  # Gymnasium's ids may have a colon too
+        with suppress(ValueError):  # Gymnasium's ids may have a colon too
+            tasks.task_class(env_name)
     for name in tasks.TASKS:
         if name not in registered():
             register(name, partial(_make_task, name))
