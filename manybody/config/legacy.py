@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Path = tuple[str, ...]
+Path = tuple[str | int, ...]
+"""Keys, and indices of lists, below the root."""
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,46 @@
 """The section ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic
 
-from pydantic import Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypeVar
 
 from manybody.config.algorithm import NameConfig
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
 from manybody.config.legacy import LSTM_MODELS, NOT_YET
 from manybody.config.section import Section
-from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, Whole, expected, opened
-from manybody.config.validator import Validator
+from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, expected, opened, whole
+from manybody.config.validator import AnySection, Validator
 from manybody.registry import built_in, provided_models, provided_networks
 
 Schemas = Mapping[str, type[Section] | None]
 """Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""
 
-AnySection = TypeVar("AnySection", bound=Section)
-
-
 def _threads(value: Any) -> int | str:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if isinstance(value, str) and value.strip().isdigit():
-        return int(value)
-    raise expected("'auto' or a whole number from 0")
+    return "auto" if value == "auto" else _whole_below(value, 2**31, "'auto' or a whole number from 0")
 
 
-def _seed(value: Any) -> Any:
-    if value in (None, "None", -1, "-1"):
-        return None
-    try:
-        return TypeAdapter(Annotated[Whole, Field(ge=0, lt=2**32)]).validate_python(value)
-    except ValidationError:
-        raise expected("a whole number from 0 to 4294967295, or -1 for one from the clock") from None
+def _seed(value: Any) -> int | None:
+    what = "a whole number from 0 to 4294967295, or -1 for one from the clock"
+    return None if value in (None, "None", -1, "-1") else _whole_below(value, 2**32, what)
 
 
-class Params(Section):
+def _whole_below(value: Any, limit: int, what: str) -> int:
+    with contextlib.suppress(PydanticCustomError):
+        number = whole(value)
+        if 0 <= number < limit:
+            return number
+    raise expected(what)
+
+
+ConfigT = TypeVar("ConfigT", default=Any)
+"""The schema of an algorithm's settings."""
+
+
+class Params(Section, Generic[ConfigT]):
     """Everything that a run is made from, frozen."""
 
     seed: Annotated[int | None, PlainValidator(_seed)] = None
@@ -51,7 +53,7 @@ class Params(Section):
     """The model: ``name``, and whatever a third-party model reads."""
     network: Any
     """The network: an ``ActorCriticConfig``, another registered schema, or a ``ForeignSection``."""
-    config: Any
+    config: ConfigT
     """The algorithm's settings: a ``PPOConfig``, another registered schema, or a ``ForeignSection``."""
     load_checkpoint: Flag = False
     """Start from the checkpoint ``load_path``, as ``checkpoint=<path>`` on the command line, which wins."""
@@ -118,7 +120,7 @@ def parse_params(
             values[key] = _section(validator, key, values[key], schema)
     params = validator.section(Params, values, ())
     validator.finish()
-    assert isinstance(params, Params)
+    assert params is not None
     return params
 
 
@@ -163,7 +165,7 @@ def parse_section(
     if private_keys:
         validator.notices.clear()
     validator.finish()
-    assert isinstance(section, schema)
+    assert section is not None
     return section
 
 

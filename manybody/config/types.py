@@ -5,14 +5,14 @@ nothing. Each kind below takes those spellings and refuses the rest in a sentenc
 for a number.
 """
 
+import contextlib
 import copy
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from numbers import Real
-from typing import Annotated, Any
+from typing import Annotated, Any, SupportsFloat
 
-from pydantic import BeforeValidator, PlainSerializer, PlainValidator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 _NONE_WORDS = {"none", "null", "~", ""}
@@ -85,62 +85,53 @@ def opened(value: Any) -> Any:
     return [opened(item) for item in value] if is_list else value
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, str | Real) and not isinstance(value, bool):
-        try:
+def _number(value: SupportsFloat | str) -> float:
+    if not isinstance(value, bool):  # float(True) is 1
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             return float(value)
-        except (ValueError, OverflowError):
-            pass
     raise expected("a number")
 
 
-def _finite(value: Any) -> float:
-    number = _number(value)
-    if not math.isfinite(number):
-        raise expected("a finite number")
-    return number
-
-
-def _whole(value: Any) -> int:
-    try:
-        number = _finite(value)
-    except PydanticCustomError:
-        raise expected("a whole number") from None
+def whole(value: SupportsFloat | str) -> int:
+    """Convert a whole number, or text that is one. Raises PydanticCustomError."""
     digits = re.fullmatch(r"\s*[+-]?\d+\s*", str(value))  # exact, while floats are so up to 2⁵³ only
-    if not digits and not number.is_integer():
+    try:
+        number = int(str(value)) if digits else _number(value)
+    except PydanticCustomError:
+        number = math.nan
+    if not float(number).is_integer():
         raise expected("a whole number")
     if abs(number) >= 2**63:
         raise expected("a whole number of at most 64 bits")
-    return int(value) if digits else int(number)
+    return int(number)
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: object) -> bool:
     word = value.strip().lower() if isinstance(value, str) else value
-    if word in ("true", "yes", "on", True):
-        return True
-    if word in ("false", "no", "off", False):
-        return False
+    for flag, words in {True: ("true", "yes", "on", True), False: ("false", "no", "off", False)}.items():
+        if word in words:
+            return flag
     raise expected("true or false")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
         raise expected("text that is not empty")
     return str(value)
 
 
-def _none(value: Any) -> Any:
+def _none(value: object) -> object:
     nothing = isinstance(value, str) and value.strip().lower() in _NONE_WORDS
     return None if nothing or (isinstance(value, Mapping) and not value) else value
 
 
-def _device(value: Any) -> str:
+def _device(value: object) -> str:
     if not isinstance(value, str) or not _DEVICE.fullmatch(value):
         raise expected("a device such as 'cpu', 'cuda' or 'cuda:0'")
     return value
 
 
-def _import_path(value: Any) -> str:
+def _import_path(value: object) -> str:
     if callable(value):  # RL Games 2.0-dev takes the function itself; config.yaml can keep its name only
         value = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
     if not isinstance(value, str) or not _IMPORT_PATH.fullmatch(value):
@@ -148,17 +139,17 @@ def _import_path(value: Any) -> str:
     return value
 
 
-def _mapping(value: Any) -> ForeignSection:
+def _mapping(value: object) -> ForeignSection:
     if value is not None and not isinstance(value, Mapping):
         raise expected("a block of 'key: value' lines")
     return ForeignSection(value)
 
 
-Number = Annotated[float, BeforeValidator(_finite)]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 """A finite number; ``'3e-4'`` is one, ``true`` is not."""
 Bound = Annotated[float, BeforeValidator(_number)]
 """A number that may be infinite, as the ends of a clipping range are."""
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(whole)]
 """A whole number; ``4096.0`` and ``'1e6'`` are."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """True or false, also as a word."""

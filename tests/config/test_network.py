@@ -56,7 +56,7 @@ def test_problems_inside_lists_and_encoders_have_their_place():
         "encoders.image.cnn.type": "got 'conv3d'; expected 'conv2d', 'conv2d_flatten', "
         "'conv2d_spatial_softargmax', 'coord_conv2d' or 'conv1d'; did you mean 'conv2d'?",
         "encoders.image.cnn.convs[0].kernel": "unknown key; did you mean 'kernel_size'?",
-        "encoders.image.cnn.convs[0].strides": "got 0; expected a number at least 1",
+        "encoders.image.cnn.convs[0].strides": "got 0; expected a number of at least 1",
         "encoders.proprio.mpl": "unknown key; did you mean 'mlp'?",
     }
     assert problems(cnn=CNN | {"convs": []})["cnn.convs"] == "got []; expected a list of at least one"

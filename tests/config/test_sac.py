@@ -59,7 +59,7 @@ def test_what_nothing_reads_is_told():
             "at least num_actors x n_step, 24",
         ),
         ({}, {"init_alpha": 0}, "config.init_alpha", "expected a number above 0"),
-        ({}, {"critic_tau": 2}, "config.critic_tau", "expected a number above 0 and at most 1"),
+        ({}, {"critic_tau": 2}, "config.critic_tau", "expected a number of at most 1"),
         ({}, {"horizon_length": 16}, "config.horizon_length", "unknown key"),
         (
             {},
