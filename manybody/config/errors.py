@@ -77,11 +77,9 @@ class Problems(list[Problem]):
             raise ConfigError(self)
 
 
-def refuse(problems: Iterable[Problem]) -> None:
-    """Raise ConfigError with ``problems``, if there are any."""
-    problems = tuple(problems)
-    if problems:
-        raise ConfigError(problems)
+def dotted(path: Iterable[str | int]) -> str:
+    """``('config', 'units', 1)`` as ``config.units[1]``."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def notify(message: str) -> None:

@@ -19,6 +19,7 @@ from manybody.registry import built_in, provided_models, provided_networks
 Schemas = Mapping[str, type[Section] | None]
 """Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""
 
+
 def _threads(value: Any) -> int | str:
     return "auto" if value == "auto" else _whole_below(value, 2**31, "'auto' or a whole number from 0")
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from manybody.config.errors import Problems, did_you_mean, nearest, notify, shown
+from manybody.config.errors import Problems, did_you_mean, dotted, nearest, notify, shown
 from manybody.config.legacy import OLD_VALUES, TABLE, WHAT_RL_GAMES_DOES, NoEffect, Path, Refused, Renamed
 from manybody.config.section import Section
 from manybody.config.types import ForeignSection
-from manybody.config.yaml import LocatedDict
+from manybody.config.yaml import location
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -64,31 +64,13 @@ class Validator:
     def complain(self, path: Path, message: str) -> None:
         """Add a problem at ``path``."""
         path = self.origins.get(path, path)
-        self.problems.add(self.dotted(path), message, self.location(path))
+        self.problems.add(dotted((self.root, *path)), message, location(self.source, path))
 
     def notice(self, path: Path, message: str) -> None:
         """Add a notice on something that works, but not as its author may think."""
         path = self.origins.get(path, path)
-        place = self.location(path)
-        self.notices.append(f"{self.dotted(path)}{f' ({place})' if place else ''}: {message}")
-
-    def dotted(self, path: Path) -> str:
-        """``('config', 'units', 1)`` as ``params.config.units[1]``."""
-        keys = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-        return f"{self.root}{keys}".removeprefix(".")
-
-    def location(self, path: Path) -> str | None:
-        """``file:line`` of the key at ``path``, or of the nearest block around it that was read from a file."""
-        block: Any = self.source
-        place = None
-        for key in path:
-            if isinstance(block, LocatedDict):
-                place = block.where(key) or place
-            try:
-                block = block[key]
-            except (KeyError, IndexError, TypeError):
-                break
-        return place
+        place = location(self.source, path)
+        self.notices.append(f"{dotted((self.root, *path))}{f' ({place})' if place else ''}: {message}")
 
     def section(
         self,
@@ -182,9 +164,10 @@ class Validator:
 
     def _advice(self, owner: type[BaseModel], key: str) -> str:
         """Where an unknown key may belong, or which key may have been meant."""
-        found = [(root, *home) for root, schema in self.schemas.items() for home in _homes(schema, key)]
+        sections = self.schemas.items()
+        found = [dotted((self.root, section, *home)) for section, schema in sections for home in _homes(schema, key)]
         if found:
-            return f"; it belongs to {' or '.join(map(self.dotted, found))}"
+            return f"; it belongs to {' or '.join(found)}"
         known = owner.model_fields
         return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
 

@@ -1,7 +1,7 @@
 """Reads YAML files safely, and remembers in which line every key stood."""
 
 import copy
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,11 +44,17 @@ class LocatedDict(dict[Any, Any]):
         return f"{self.file}:{self.lines[key]}" if key in self and key in self.lines else None
 
 
-def unlocated(node: Any) -> Any:
-    """What was read from a file in Python's own types: without the lines that it was on."""
-    if isinstance(node, dict):
-        return {key: unlocated(value) for key, value in node.items()}
-    return [unlocated(value) for value in node] if isinstance(node, list) else node
+def location(content: Any, path: Iterable[str | int]) -> str | None:
+    """``file:line`` of the key at ``path``, or of the nearest block around it that was read from a file."""
+    place = None
+    for key in path:
+        if isinstance(content, LocatedDict):
+            place = content.where(key) or place
+        try:
+            content = content[key]
+        except (KeyError, IndexError, TypeError):
+            break
+    return place
 
 
 def load_yaml(path: str | Path) -> LocatedDict:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from manybody.config import load_yaml
-from manybody.config.errors import Problems, shown
-from manybody.config.yaml import LocatedDict, unlocated
+from manybody.config.errors import Problems, dotted, shown
+from manybody.config.types import opened
+from manybody.config.yaml import location
 
 CFG = Path(__file__).parents[1] / "cfg"
 """The Hydra tree."""
@@ -29,7 +30,7 @@ FOREIGN_ROOT: Mapping[str, Any] = {"pbt": False}
 LIVE_OBJECTS = {"allow_objects": True}
 """A script's configuration may hold objects of any type."""
 
-KeyPath = tuple[Any, ...]
+KeyPath = tuple[str | int, ...]
 
 
 def register_resolvers() -> None:
@@ -62,7 +63,7 @@ def resolve_references(content: Mapping[str, Any], root: Mapping[str, Any], prob
     from omegaconf.errors import OmegaConfBaseException
 
     register_resolvers()
-    result, plain = copy.deepcopy(content), unlocated(content)
+    result, plain = copy.deepcopy(content), opened(content)
     broken = {path: what for path, text in references.items() if (what := _unusable(text, path))}
     for path in broken:
         _put(plain, path, None)
@@ -76,7 +77,7 @@ def resolve_references(content: Mapping[str, Any], root: Mapping[str, Any], prob
             tree = _tree(plain, root)  # in which a reference to this one has a value
     for path, text in references.items():
         if path in broken:
-            problems.add(_dotted(path), f"got {shown(text)}; {broken[path]}", _location(content, path))
+            problems.add(dotted(path), f"got {shown(text)}; {broken[path]}", location(content, path))
     return result
 
 
@@ -108,7 +109,7 @@ def _unusable(text: str, path: KeyPath) -> str | None:
     from omegaconf.errors import GrammarParseError
 
     if text == "???":
-        return f"write a value, or add {_dotted(path)}=<value>"
+        return f"write a value, or add {dotted(path)}=<value>"
     try:
         OmegaConf.create([text])
     except GrammarParseError as error:
@@ -123,7 +124,7 @@ def _explained(error: Exception, path: KeyPath) -> str:
     if missing[1] == "task.env.numEnvs":
         advice = "write the number of environments here, or add num_envs=<number>"
     else:
-        advice = f"write the value here, or add {_dotted(path)}=<value>"
+        advice = f"write the value here, or add {dotted(path)}=<value>"
     return f"there is no '{missing[1]}'; {advice}"
 
 
@@ -152,19 +153,6 @@ def _put(node: Any, path: KeyPath, value: Any) -> None:
         dict.__setitem__(node, last, value)  # a LocatedDict keeps the line
     else:
         node[last] = value
-
-
-def _location(node: Any, path: KeyPath) -> str | None:
-    place = None
-    for key in path:
-        if isinstance(node, LocatedDict):
-            place = node.where(key) or place
-        node = node[key]
-    return place
-
-
-def _dotted(path: KeyPath) -> str:
-    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def _reason(error: Exception) -> str:

@@ -11,8 +11,7 @@ from manybody.config import ConfigError, LaunchConfig, Params, Problem, Section,
 from manybody.config.errors import Problems, shown
 from manybody.config.root import COPIES, SHORT_KEYS
 from manybody.config.task import TaskConfig
-from manybody.config.types import ForeignSection
-from manybody.config.yaml import unlocated
+from manybody.config.types import ForeignSection, opened
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder, RunFolderError
@@ -383,7 +382,7 @@ def resolve_tree(content: Mapping[str, Any]) -> tuple[dict[str, Any], TaskConfig
     problems = Problems()
     import_own(content, problems)
     problems.refuse()
-    cfg: dict[str, Any] = unlocated(resolve_references(content, {}, problems))
+    cfg: dict[str, Any] = opened(resolve_references(content, {}, problems))
     problems.refuse()
     for key, kind in (("task_name", str), ("task", dict)):
         if not isinstance(cfg.get(key), kind):

@@ -267,7 +267,7 @@ def test_bad_words_after_a_file(refused, tmp_path):
         "params.cfg: unknown key; did you mean 'config'?",
         "params.config.tau: got '[1'; expected",
         "params.config.gamma",
-        "got 7; expected a number above 0",
+        "got 7; expected a number of at most 1",
         "num_envs",
         "got 'abc'; expected a whole number",
         "sigma: got 'x'; expected a number",
