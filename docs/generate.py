@@ -225,7 +225,7 @@ def task_tables() -> str:
 
 
 def old_keys() -> str:
-    """Three tables from ``config/legacy.py`` and the task keys without effect."""
+    """Three tables from ``config/legacy.py``."""
     renamed, silent, refused = [], [], []
     for path, entry in legacy.TABLE.items():
         key = f"`{'.'.join(path)}`"
@@ -238,13 +238,10 @@ def old_keys() -> str:
                 refused.append(f"| {key} | {one_line(why)} |")
     for path, spellings in legacy.OLD_VALUES.items():
         renamed += [f"| `{'.'.join(path)}: {old}` | `{new}` |" for old, new in spellings.items() if old]
-    for kind, names in legacy.NOT_YET.items():
-        listed = ", ".join(f"`{name}`" for name in sorted(names))
-        if listed:
-            refused.append(f"| `{kind}.name`: {listed} | not available in this version |")
-    silent += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in root.IDLE_KEYS.items()]
-    refused += [f"| `{key}` (launch) | {one_line(why)} |" for key, why in root.ABSENT_KEYS.items()]
-    silent += [f"| `task.{key}` | {one_line(why)} |" for key, why in task.LEGACY_TASK_KEYS.items()]
+    refused += [f"| `{kind}.name`: `{name}` | not available in this version |" for name, kind in legacy.NOT_YET.items()]
+    for key, entry in legacy.ROOT.items():
+        rows = refused if isinstance(entry, legacy.Refused) else silent
+        rows.append(f"| `{key}` (launch) | {one_line(entry.why)} |")
     parts = [
         ("Renamed", "The value moves to the new key, with a notice.", "| old | new |", renamed),
         (

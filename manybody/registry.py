@@ -24,7 +24,8 @@ class Layout(NamedTuple):
 class Algorithm(NamedTuple):
     """What a folder of ``algos/`` declares about one algorithm."""
 
-    agent: type
+    agent: Any
+    """The class; its ``Config`` is the schema of its settings."""
     player: type
     models: tuple[str, ...]
     """Of the library's models, those that it learns with."""

@@ -1,14 +1,15 @@
-"""Keys of RL Games, IsaacGymEnvs and Isaac Lab files that are spelled otherwise here, do nothing, or cannot
-work.
+"""Keys of RL Games, IsaacGymEnvs and Isaac Lab files that have another name here, no effect, or are refused.
 
-Each has a sentence. An entry acts only where the section's schema does not have the key itself, so that a
-third-party schema may define any of these names, and a feature that arrives takes its key back by declaring
-the field.
+An entry acts only where the section's schema refuses the key or the value, so a third-party schema may define any of
+these names.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+from manybody.config.errors import Problems, notify, shown
 
 Path = tuple[str | int, ...]
 """Keys, and indices of lists, below the root."""
@@ -16,29 +17,31 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Renamed:
-    """An old spelling: the value moves to ``to``, with a notice."""
+    """An old name of ``to``."""
 
     to: str
 
 
 @dataclass(frozen=True)
 class NoEffect:
-    """A key that changes nothing; it is dropped, with a notice that says why."""
+    """A key that changes nothing."""
 
     why: str
+    silent: bool = False
+    """Ignoring it is harmless, so there is no notice."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A key that cannot be obeyed. Values that ask for nothing (null, false, 0, empty) are dropped in
-    silence.
-    """
+    """A key that cannot act. Values that ask for nothing (null, false, 0, empty) are dropped without a notice."""
 
     why: str
 
 
 Entry = Renamed | NoEffect | Refused
 
+_idle = partial(NoEffect, silent=True)
+_NOTHING = ("", "false", "no", "off", "none", "null", "no_pbt")
 _NOT_YET = "is not available in this version of manybody"
 _NEVER_READ = "RL Games accepts it and never reads it"
 _CONTINUOUS = NoEffect("it acts on continuous actions only")
@@ -116,8 +119,23 @@ TABLE: Mapping[Path, Entry] = {
     ("network", "mlp", "initializer", "value"): Renamed("val"),
     ("network", "space", "continuous", "mu_init", "value"): Renamed("val"),
     ("network", "space", "continuous", "sigma_init", "value"): Renamed("val"),
+    # task
+    ("task", "env", "envSpacing"): _idle("every environment is a world of its own; there is no grid to space them on"),
+    ("task", "env", "enableDebugVis"): _idle("there is no viewer to draw debug lines in"),
+    ("task", "env", "cameraFollow"): _idle("cameras follow the robot"),
+    ("task", "env", "enableCameraSensors"): _idle("videos are rendered off-screen from a copy of one environment"),
+    ("task", "env", "asset"): _idle("each task brings its own model in manybody/tasks/assets"),
+    ("task", "env", "plane"): _idle("friction is written in the task's model"),
+    ("task", "env", "numObservations"): _idle("follows from the task"),
+    ("task", "env", "numActions"): _idle("follows from the task"),
+    ("task", "env", "numStates"): _idle("follows from the task"),
+    ("task", "sim", "up_axis"): _idle("z is up"),
+    ("task", "sim", "use_gpu_pipeline"): _idle("sim_device alone decides where physics runs"),
+    ("task", "sim", "physx"): _idle("solver settings are written in the task's model"),
+    ("task", "sim", "flex"): _idle("solver settings are written in the task's model"),
+    ("task", "task"): Refused("domain randomisation is not available; set task.randomize to False"),
 }
-"""Key path under ``params`` and what becomes of it."""
+"""Key path below ``params``, or of the task, to what happens to the key."""
 
 OLD_VALUES: Mapping[Path, Mapping[Any, str]] = {
     ("config", "lr_schedule"): {
@@ -138,14 +156,14 @@ OLD_VALUES: Mapping[Path, Mapping[Any, str]] = {
         "fixed": "constant",
     },
 }
-"""Values that are spelled otherwise here; they are replaced, with a notice."""
+"""Key path below ``params`` to values that have another spelling here."""
 
 WHAT_RL_GAMES_DOES: Mapping[Any, str] = {
     "fixed": "RL Games does not know the word and keeps the rate constant too",
     "polynom_decay": "RL Games does not know the word and keeps the rate constant too",
     "regularization": "RL Games does not know this spelling and adds no such loss, as bounds_loss_coef: 0 does",
 }
-"""Old value to what is worth knowing about it."""
+"""What RL Games does with an old value."""
 
 LSTM_MODELS: Mapping[str, str] = {
     "continuous_a2c_lstm": "continuous_a2c",
@@ -154,9 +172,61 @@ LSTM_MODELS: Mapping[str, str] = {
 }
 """Models of RL Games before 1.0, whose network has a block ``lstm``, to those that a block ``rnn`` makes recurrent."""
 
-NOT_YET: Mapping[str, frozenset[str]] = {
-    "algo": frozenset(),
-    "network": frozenset({"tcnnnet"}),
-    "model": frozenset({"continuous_a2c_tanh"}),
+NOT_YET: Mapping[str, str] = {"tcnnnet": "network", "continuous_a2c_tanh": "model"}
+"""Names that RL Games registers and this version does not have, and what they are."""
+
+_NO_WANDB = NoEffect("nothing is sent to Weights & Biases")
+_IN_MODEL = NoEffect("solver settings are written in the task's model")
+
+ROOT: Mapping[str, NoEffect | Refused] = {
+    "pipeline": NoEffect("tensors live where sim_device says"),
+    "graphics_device_id": NoEffect("videos are rendered off-screen by whatever MUJOCO_GL finds"),
+    "force_render": NoEffect("there is no viewer"),
+    "solver_type": _IN_MODEL,
+    "num_subscenes": _IN_MODEL,
+    "hydra": NoEffect("run folders are made by the training, not by Hydra"),
+    "asymmetric_obs": NoEffect("a critic that sees more than the policy is central_value_config"),
+    "wandb_group": _NO_WANDB,
+    "wandb_entity": _NO_WANDB,
+    "wandb_name": _NO_WANDB,
+    "wandb_project": _NO_WANDB,
+    "wandb_tags": _NO_WANDB,
+    "wandb_logcode_dir": _NO_WANDB,
+    "wandb_activate": Refused(
+        "there is no Weights & Biases here; a run keeps metrics.jsonl and TensorBoard's summaries/"
+    ),
+    "horovod": Refused("there is no Horovod here; training is one process"),
+    "pbt": Refused("there is no population based training here"),
+    "full_experiment_name": Refused("write experiment=<name>, which names the run folder exactly"),
 }
-"""Names that RL Games registers and this version does not have."""
+"""Keys of IsaacGymEnvs next to ``task`` and ``train``, also written ``pbt.workspace`` and ``pbt/mutation``."""
+
+
+def asks_for_nothing(value: object) -> bool:
+    """Whether a value of a refused key changes nothing."""
+    if isinstance(value, Mapping):
+        value = value.get("enabled", value.get("randomize", value))
+    return value in (None, False, {}, []) or str(value).strip().lower() in _NOTHING
+
+
+def report_root_key(key: str, value: object, problems: Problems, place: str | None = None) -> bool:
+    """Report a key of :data:`ROOT`, by a problem if its value asks for something, otherwise by a warning.
+
+    Args:
+        key: as written.
+        value: of the key.
+        problems: the problem is added here.
+        place: ``file:line`` of the key.
+
+    Returns:
+        Whether ``key`` is such a key.
+    """
+    root = key.replace("/", ".").partition(".")[0]
+    if root not in ROOT:
+        return False
+    entry = ROOT[root]
+    if isinstance(entry, Refused) and key == root and not asks_for_nothing(value):
+        problems.add(key, f"got {shown(value)}; {entry.why}", place)
+    else:
+        notify(f"{key}{f' ({place})' if place else ''}: has no effect: {entry.why}")
+    return True

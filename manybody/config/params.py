@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from manybody.config.algorithm import NameConfig
 from manybody.config.errors import ConfigError, Problem, did_you_mean, nearest, shown
-from manybody.config.legacy import LSTM_MODELS, NOT_YET
+from manybody.config.legacy import LSTM_MODELS, NOT_YET, Path
 from manybody.config.section import Section
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, expected, opened, whole
 from manybody.config.validator import AnySection, Validator
@@ -64,9 +64,6 @@ class Params(Section, Generic[ConfigT]):
     """Kept for Isaac Lab files, whose wrapper reads its clipping ranges here."""
 
 
-_KINDS = {"algo": "algorithm", "network": "network", "model": "model"}
-
-
 def parse_params(
     mapping: Mapping[str, Any] | Params,
     *,
@@ -77,52 +74,54 @@ def parse_params(
 ) -> Params:
     """Validate the section ``params`` and freeze it.
 
-    Old spellings are translated, and keys without effect dropped, each with a ``ConfigWarning``.
+    Old spellings are replaced and keys without effect dropped, each with a ``ConfigWarning``.
 
     Args:
-        mapping: The settings; best from ``load_yaml``, so that errors name the line. A ``Params`` is returned
-            as it is.
-        algorithms: Registered algorithms and the schema of ``config`` for each; default: the built-in ones.
-        networks: Registered networks and the schema of ``network`` for each; default: the built-in ones.
-        models: Registered models and the schema of ``model`` for each; default: the built-in ones.
-        training: False leaves out the rules that only an update needs, such as that minibatches divide the
-            batch: a policy can be played with any number of environments.
+        mapping: the settings; best from ``load_yaml``, so that errors name the line. A ``Params`` is returned as it is.
+        algorithms: registered algorithms and the schema of ``config`` for each; default: the built-in ones.
+        networks: registered networks and the schema of ``network`` for each; default: the built-in ones.
+        models: registered models and the schema of ``model`` for each; default: the built-in ones.
+        training: False leaves out the rules that only an update needs, such as that minibatches divide the batch: a
+            policy can be played with any number of environments.
 
     Raises:
-        ConfigError: With every problem found.
+        ConfigError: lists everything that is wrong.
     """
     if isinstance(mapping, Params):
         return mapping
     if not isinstance(mapping, Mapping):
-        raise ConfigError(
-            [Problem("params", f"got {shown(mapping)}; expected a block with algo, model, network and config")]
-        )
+        what = f"got {shown(mapping)}; expected a block with algo, model, network and config"
+        raise ConfigError([Problem("params", what)])
     if "params" in mapping and "algo" not in mapping:
         raise ConfigError([Problem("params", "got a whole file; expected its section 'params'")])
-    validator = Validator(mapping, training)
-    values = {key: opened(value) for key, value in mapping.items()}
-    _translate_lstm(validator, values)
-    known: Any = {name: entry.agent for name, entry in built_in().items()}
-    algorithms = {name: agent.Config for name, agent in known.items()} if algorithms is None else algorithms
+    built = built_in()
+    if algorithms is None:
+        algorithms = {name: entry.agent.Config for name, entry in built.items()}
     networks = {name: schema for name, (_, schema) in provided_networks.items()} if networks is None else networks
     models = {name: schema for name, (_, schema) in provided_models.items()} if models is None else models
+    validator = Validator(mapping, training)
+    values = {key: opened(value) for key, value in mapping.items()}
+    _replace_lstm(validator, values)
     selected = {
-        "config": _select(validator, values, "algo", algorithms),
-        "network": _select(validator, values, "network", networks),
-        "model": _select(validator, values, "model", models),
+        "config": _schema_of(validator, values.get("algo"), ("algo",), algorithms),
+        "network": _schema_of(validator, values.get("network"), ("network",), networks),
+        "model": _schema_of(validator, values.get("model"), ("model",), models),
     }
     for kind in _check_parts(validator, values):
-        selected[kind] = None  # the other keys belong to the rejected name, so they are not validated
+        selected[kind] = None  # the other keys belong to the refused name, so they are not validated
     validator.schemas = {key: schema for key, schema in selected.items() if schema is not None}
+    if isinstance(config := values.get("config"), dict) and isinstance(config.get("central_value_config"), dict):
+        _check_central(validator, config["central_value_config"], networks, models)
     for key, schema in selected.items():
-        if key in values:  # Params itself tells what is missing
-            if key == "config":
-                _central_parts(validator, values[key], networks, models)
-            values[key] = _section(validator, key, values[key], schema)
-    params = validator.section(Params, values, ())
-    validator.finish()
-    assert params is not None
-    return params
+        if key not in values:  # which Params reports
+            continue
+        if not isinstance(values[key], dict):
+            validator.complain((key,), f"got {shown(values[key])}; expected a block of 'key: value' lines")
+        elif schema is None:
+            values[key] = ForeignSection(values[key])
+        else:
+            values[key] = validator.section(schema, values[key], (key,))
+    return validator.finish(validator.section(Params, values, ()))
 
 
 def require_schema(params: Params, owner: type) -> None:
@@ -147,31 +146,28 @@ def parse_section(
     private_keys: bool = False,
     training: bool = True,
 ) -> AnySection:
-    """Validate one section by itself, as ``parse_params`` does.
+    """Validate one section by itself, as :func:`parse_params` does.
 
     Args:
-        schema: What the section may hold.
-        mapping: What it holds.
-        key: Which section it is, by its path below ``params``; ``task`` is next to ``params``, not in it.
-        private_keys: True leaves unknown keys out, instead of refusing them. So a third-party subclass that
-            has no schema of its own gives its base class what that knows, and reads the rest from
-            ``mapping``.
-        training: As in ``parse_params``.
+        schema: what the section may hold.
+        mapping: what it holds.
+        key: which section it is, by its path below ``params``; ``task`` is next to ``params``, not in it.
+        private_keys: leave unknown keys out, instead of refusing them. So a third-party subclass that has no schema of
+            its own gives its base class what that knows, and reads the rest from ``mapping``.
+        training: as in :func:`parse_params`.
 
     Raises:
-        ConfigError: With every problem found.
+        ConfigError: lists everything that is wrong.
     """
     validator = Validator({key: mapping}, training, root="" if key == "task" else "params")
     section = validator.section(schema, opened(mapping), (key,), private_keys)
     if private_keys:
         validator.notices.clear()
-    validator.finish()
-    assert section is not None
-    return section
+    return validator.finish(section)
 
 
-def _translate_lstm(validator: Validator, values: dict[str, Any]) -> None:
-    """Write RL Games' old recurrent models as a model of today with a block ``rnn`` in its network, in place."""
+def _replace_lstm(validator: Validator, values: dict[str, Any]) -> None:
+    """Replace a recurrent model of early RL Games by today's model and a block ``rnn`` in its network, in place."""
     model, network = values.get("model"), values.get("network")
     if not (isinstance(model, dict) and isinstance(network, dict) and isinstance(network.get("lstm"), dict)):
         return
@@ -189,34 +185,29 @@ def _translate_lstm(validator: Validator, values: dict[str, Any]) -> None:
     }
 
 
-def _central_parts(validator: Validator, config: Any, networks: Schemas, models: Schemas) -> None:
-    """Validate the network inside ``central_value_config``, in place; its name says how. Its model must exist."""
-    block = config.get("central_value_config") if isinstance(config, dict) else None
-    if not isinstance(block, dict):
-        return
+def _check_central(validator: Validator, block: dict[str, Any], networks: Schemas, models: Schemas) -> None:
+    """Validate the network of ``central_value_config``, in place, and the name of its model."""
     path = ("config", "central_value_config")
-    if not isinstance(block.get("network", {}), dict):
-        what = f"got {shown(block['network'])}; expected a block of 'key: value' lines"
-        validator.complain((*path, "network"), what)
+    network, model = block.get("network", {}), block.get("model")
+    if not isinstance(network, dict):
+        validator.complain((*path, "network"), f"got {shown(network)}; expected a block of 'key: value' lines")
         block["network"] = {}
     if "network" in block:
-        schema = _select(validator, block, "network", networks, (*path, "network"))
+        schema = _schema_of(validator, block["network"], (*path, "network"), networks)
         if schema is not None:
             block["network"] = validator.section(schema, block["network"], (*path, "network"), spelled=("network",))
-    _select(validator, block, "model", models, (*path, "model"))
-    name = opened(block.get("model"))
-    name = name.get("name") if isinstance(name, dict) else None
+    _schema_of(validator, model, (*path, "model"), models)
+    name = model.get("name") if isinstance(model, dict) else None
     if name != "central_value" and isinstance(name, str) and name in provided_models:
         validator.complain((*path, "model", "name"), f"got '{name}'; expected 'central_value', which estimates values")
 
 
 def _check_parts(validator: Validator, values: Mapping[str, Any]) -> Iterator[str]:
-    """Complain of a built-in model or network that the built-in algorithm cannot learn with; which of the two."""
-    network = values.get("network")
-    if isinstance(network, Mapping) and network.get("central_value") in (True, "True", "true"):
+    """Refuse a built-in model or network that the built-in algorithm cannot learn with; yields which of the two."""
+    names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, dict)}
+    if isinstance(values.get("network"), dict) and values["network"].get("central_value") in (True, "True", "true"):
         what = "got True; expected False: this network acts; a separate critic belongs in config.central_value_config"
         validator.complain(("network", "central_value"), what)
-    names = {kind: block.get("name") for kind, block in values.items() if isinstance(block, Mapping)}
     algorithm = built_in().get(str(names.get("algo")))
     if algorithm is None:
         return
@@ -229,54 +220,37 @@ def _check_parts(validator: Validator, values: Mapping[str, Any]) -> Iterator[st
             yield kind
 
 
-def _select(
-    validator: Validator,
-    values: dict[str, Any],
-    kind: str,
-    schemas: Schemas,
-    path: tuple[str, ...] | None = None,
-) -> type[Section] | None:
-    """The schema that ``values[kind]['name']`` selects; None when that name has none. ``path``: where it stands."""
-    block = values.get(kind)
-    name = block.get("name") if isinstance(block, Mapping) else None
+def _schema_of(validator: Validator, block: object, path: Path, schemas: Schemas) -> type[Section] | None:
+    """The schema that the name in ``block`` selects; None: that name has none."""
+    name = block.get("name") if isinstance(block, dict) else None
     if not isinstance(name, str | int | float):  # its own error follows; the section's other problems count too
         return next(iter(schemas.values()), None)
     name = str(name)
     if name in schemas:
         return schemas[name]
-    registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
-    if kind == "algo" and name in built_in():
+    if path == ("algo",) and name in built_in():
         what = f"manybody.Runner() does not know {name!r}; make the runner with manybody.build_runner()"
-        validator.complain((kind, "name"), what)
+        validator.complain(("algo", "name"), what)
         return None
-    if name in NOT_YET[kind]:
-        message = f"RL Games' {_KINDS[kind]} '{name}' is not available in this version of manybody"
-    else:
-        message = f"no {_KINDS[kind]} is registered as {shown(name)}"
-    validator.complain((*(path or (kind,)), "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
+    kind = "algorithm" if path == ("algo",) else str(path[-1])
+    message = f"no {kind} is registered as {shown(name)}"
+    if name in NOT_YET:
+        message = f"RL Games' {kind} '{name}' is not available in this version of manybody"
+    registered = f"registered: {', '.join(sorted(schemas)) or 'none'}"
+    validator.complain((*path, "name"), f"{message} ({registered}){did_you_mean(name, schemas)}")
     return schemas.get(nearest(name, schemas) or "")
-
-
-def _section(
-    validator: Validator, key: str, values: Any, schema: type[Section] | None
-) -> Section | ForeignSection | None:
-    if not isinstance(values, Mapping):
-        validator.complain((key,), f"got {shown(values)}; expected a block of 'key: value' lines")
-        return None
-    return ForeignSection(values) if schema is None else validator.section(schema, values, (key,))
 
 
 def dump(params: Section) -> dict[str, Any]:
     """Plain data, fit for YAML, that parses again to an equal model; what is None is left out.
 
     Raises:
-        ConfigError: When a free section holds something that is not plain data.
+        ConfigError: a free section holds something that is not plain data.
     """
-    result: dict[str, Any] = _plain(params, "params")
-    return result
+    return {key: _plain(value, f"params.{key}") for key, value in params.items() if value is not None}
 
 
-def _plain(value: Any, path: str) -> Any:
+def _plain(value: object, path: str) -> object:
     if isinstance(value, Section):
         return {key: _plain(item, f"{path}.{key}") for key, item in value.items() if item is not None}
     if isinstance(value, Mapping):

@@ -1,11 +1,13 @@
 """The root of the configuration, next to ``task`` and ``train``, and IsaacGymEnvs' root keys."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
+from typing_extensions import override
 
-from manybody.config.errors import Problems, nearest, notify, shown
+from manybody.config.algorithm import Count
+from manybody.config.errors import nearest
 from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params
 from manybody.config.section import Section
@@ -15,8 +17,6 @@ from manybody.registry import built_in
 
 VIDEO_SECONDS = 5.0
 """Length of the film of a policy. Five seconds take less than fifteen to render on two cores."""
-
-Count = Annotated[Whole, Field(ge=1)]
 
 
 def _several(value: Any) -> Any:
@@ -85,35 +85,13 @@ class LaunchConfig(Section):
     headless: Flag = True
     """Open no window."""
     command: Any = ()
-    """The overrides that made this configuration; kept with a run, so that it can go on under others."""
+    """The overrides that made this configuration; kept with a run, so that it can be resumed under others."""
 
+    @override
+    def remarks(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        if not self.headless:
+            yield ("headless",), "has no effect: there is no viewer; video=True films the policy"
 
-IDLE_KEYS: Mapping[str, str] = {
-    "pipeline": "tensors live where sim_device says",
-    "graphics_device_id": "videos are rendered off-screen by whatever MUJOCO_GL finds",
-    "force_render": "there is no viewer",
-    "solver_type": "solver settings are written in the task's model",
-    "num_subscenes": "solver settings are written in the task's model",
-    "hydra": "run folders are made by the training, not by Hydra",
-    "asymmetric_obs": "a critic that sees more than the policy is central_value_config",
-    "wandb_group": "nothing is sent to Weights & Biases",
-    "wandb_entity": "nothing is sent to Weights & Biases",
-    "wandb_name": "nothing is sent to Weights & Biases",
-    "wandb_project": "nothing is sent to Weights & Biases",
-    "wandb_tags": "nothing is sent to Weights & Biases",
-    "wandb_logcode_dir": "nothing is sent to Weights & Biases",
-}
-"""Root keys of commands in the wild, and why nothing follows from them."""
-
-ABSENT_KEYS: Mapping[str, str] = {
-    "wandb_activate": "there is no Weights & Biases here; a run keeps metrics.jsonl and TensorBoard's summaries/",
-    "horovod": "there is no Horovod here; training is one process",
-    "pbt": "there is no population based training here",
-    "full_experiment_name": "write experiment=<name>, which names the run folder exactly",
-}
-"""Root keys that ask for something that is not there. Values that ask for nothing have no effect."""
-
-_NOTHING = ("", "false", "no", "off", "none", "null", "no_pbt")
 
 COPIES: Mapping[str, tuple[str, ...]] = {
     "task.env.numEnvs": ("num_envs",),
@@ -137,30 +115,6 @@ SHORT_KEYS: Mapping[str, str] = {
 """Further root keys of a command line, and where below ``params`` they stand."""
 
 
-def report_idle_key(key: str, value: object, problems: Problems, location: str | None = None) -> bool:
-    """Handle an IsaacGymEnvs root key that has no meaning here (also ``pbt.workspace``, ``pbt/mutation``).
-
-    Args:
-        key: as written.
-        value: a value that asks for something adds a problem, any other a warning.
-        problems: the problem is added here.
-        location: ``file:line`` of the key.
-
-    Returns:
-        Whether ``key`` is such a key.
-    """
-    root = key.replace("/", ".").partition(".")[0]
-    if root not in IDLE_KEYS and root not in ABSENT_KEYS:
-        return False
-    wanted = value.get("enabled", True) if isinstance(value, Mapping) else value  # Isaac Lab's block for pbt
-    if root in ABSENT_KEYS and key == root and str(wanted).strip().lower() not in _NOTHING:
-        problems.add(key, f"got {shown(value)}; {ABSENT_KEYS[root]}", location)
-    else:
-        why = IDLE_KEYS.get(root) or ABSENT_KEYS[root]
-        notify(f"{key}{f' ({location})' if location else ''}: has no effect: {why}")
-    return True
-
-
 def suggestion(key: str, roots: Iterable[str], params: str) -> str:
     """``; did you mean 'params.config.gamma'?`` for an unknown key at the root, or nothing when none is close.
 
@@ -169,8 +123,8 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
         roots: the keys that the root has.
         params: where the training settings stand: ``params`` or ``train.params``.
     """
-    schemas: list[Any] = [entry.agent for entry in built_in().values()]
-    homes = {name: f"{params}.config.{name}" for agent in schemas for name in agent.Config.model_fields}
+    agents = [entry.agent for entry in built_in().values()]
+    homes = {name: f"{params}.config.{name}" for agent in agents for name in agent.Config.model_fields}
     homes |= {name: f"{params}.network.{name}" for name in ActorCriticConfig.model_fields}
     homes |= {name: f"{params}.{name}" for name in Params.model_fields}
     home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
@@ -178,16 +132,11 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
     return f"; did you mean '{home}'?" if home else ""
 
 
-def parse_launch(tree: Mapping[str, Any]) -> LaunchConfig:
-    """Check the root of a configuration.
+def parse_launch(tree: Mapping[str, object]) -> LaunchConfig:
+    """Validate the root of a configuration.
 
     Raises:
-        ConfigError: With every problem found.
+        ConfigError: lists everything that is wrong.
     """
     validator = Validator(tree, root="")
-    launch = validator.section(LaunchConfig, opened(tree), ())
-    if isinstance(launch, LaunchConfig) and not launch.headless:
-        validator.notice(("headless",), "has no effect: there is no viewer; video=True films the policy")
-    validator.finish()
-    assert isinstance(launch, LaunchConfig)
-    return launch
+    return validator.finish(validator.section(LaunchConfig, opened(tree), ()))

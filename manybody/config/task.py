@@ -1,6 +1,4 @@
-"""What can be set of a task: IsaacGymEnvs' task layout (``name``, ``physics_engine``, ``env``, ``sim``) and
-key names.
-"""
+"""Settings of the tasks, in IsaacGymEnvs' layout (``name``, ``physics_engine``, ``env``, ``sim``) and key names."""
 
 # ruff: noqa: N815 (IsaacGymEnvs' key names)
 
@@ -8,28 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from manybody.config.section import Section
 from manybody.config.types import expected
-
-LEGACY_TASK_KEYS: dict[str, str] = {
-    "env.envSpacing": "every environment is a world of its own; there is no grid to space them on",
-    "env.enableDebugVis": "there is no viewer to draw debug lines in",
-    "env.cameraFollow": "cameras follow the robot",
-    "env.enableCameraSensors": "videos are rendered off-screen from a copy of one environment",
-    "env.asset": "each task brings its own model in manybody/tasks/assets",
-    "env.plane": "friction is written in the task's model",
-    "env.numObservations": "follows from the task",
-    "env.numActions": "follows from the task",
-    "env.numStates": "follows from the task",
-    "sim.up_axis": "z is up",
-    "sim.use_gpu_pipeline": "sim_device alone decides where physics runs",
-    "sim.physx": "solver settings are written in the task's model",
-    "sim.flex": "solver settings are written in the task's model",
-    "task": "domain randomisation is not available here; accepted as long as task.randomize is False",
-}
-"""Keys of IsaacGymEnvs' task files that are accepted and have no effect, with the reason."""
 
 
 class EnvConfig(Section):
@@ -77,22 +57,6 @@ class TaskConfig(Section):
     """Episode, clipping, reward scales."""
     sim: SimConfig = SimConfig()
     """Time steps and gravity."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_legacy_keys(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):
-            return values
-        randomization = values.get("task")
-        if isinstance(randomization, Mapping) and randomization.get("randomize"):
-            raise ValueError("task.randomize: domain randomisation is not available; remove it or set it to False")
-        return {key: _without_legacy(key, value) for key, value in values.items() if key not in LEGACY_TASK_KEYS}
-
-
-def _without_legacy(section: str, value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return {key: item for key, item in value.items() if f"{section}.{key}" not in LEGACY_TASK_KEYS}
 
 
 class CartpoleEnvConfig(EnvConfig):
@@ -149,7 +113,7 @@ class HumanoidEnvConfig(LocomotionEnvConfig):
     terminationHeight: float = 0.8
 
 
-def _motions(value: Any) -> Any:
+def _motions(value: object) -> object:
     several = value if isinstance(value, list | tuple) else [value]
     if not several or not all(isinstance(name, str) and name.strip() for name in several):
         raise expected("the name of a clip, a file, or a list of them that is not empty")

@@ -10,7 +10,16 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from manybody.config.errors import Problems, did_you_mean, dotted, nearest, notify, shown
-from manybody.config.legacy import OLD_VALUES, TABLE, WHAT_RL_GAMES_DOES, NoEffect, Path, Refused, Renamed
+from manybody.config.legacy import (
+    OLD_VALUES,
+    TABLE,
+    WHAT_RL_GAMES_DOES,
+    NoEffect,
+    Path,
+    Refused,
+    Renamed,
+    asks_for_nothing,
+)
 from manybody.config.section import Section
 from manybody.config.types import ForeignSection
 from manybody.config.yaml import location
@@ -47,7 +56,7 @@ class Validator:
     def __init__(self, source: Mapping[str, Any], training: bool = True, root: str = "params") -> None:
         self.source = source
         self.training = training
-        self.root = root
+        self.root: Path = (root,) if root else ()
         self.problems = Problems()
         self.notices: list[str] = []
         self.origins: dict[Path, Path] = {}
@@ -55,22 +64,24 @@ class Validator:
         self.schemas: dict[str, type[Section]] = {}
         """The schemas in use by section, in which a misplaced key's section is looked up."""
 
-    def finish(self) -> None:
-        """Issue the notices. Raises ConfigError instead if there is any problem."""
+    def finish(self, section: AnySection | None) -> AnySection:
+        """Return the validated section and issue the notices. Raises ConfigError instead if there is any problem."""
         self.problems.refuse()
         for notice in self.notices:
             notify(notice)
+        assert section is not None
+        return section
 
     def complain(self, path: Path, message: str) -> None:
         """Add a problem at ``path``."""
         path = self.origins.get(path, path)
-        self.problems.add(dotted((self.root, *path)), message, location(self.source, path))
+        self.problems.add(dotted((*self.root, *path)), message, location(self.source, path))
 
     def notice(self, path: Path, message: str) -> None:
         """Add a notice on something that works, but not as its author may think."""
         path = self.origins.get(path, path)
         place = location(self.source, path)
-        self.notices.append(f"{dotted((self.root, *path))}{f' ({place})' if place else ''}: {message}")
+        self.notices.append(f"{dotted((*self.root, *path))}{f' ({place})' if place else ''}: {message}")
 
     def section(
         self,
@@ -126,10 +137,11 @@ class Validator:
                 block[to] = value
                 self.origins[(*place[:-1], to)] = place
                 self.notice(place, f"is now called '{to}'")
-            case NoEffect(why):
-                self.notice(place, f"has no effect: {why}")
+            case NoEffect(why, silent):
+                if not silent:
+                    self.notice(place, f"has no effect: {why}")
             case Refused(why):
-                if not _asks_for_nothing(value):
+                if not asks_for_nothing(value):
                     self.complain(place, why)
             case None:
                 acting = _switched_off(_owner(schema, loc[:-1]), str(loc[-1]), value)
@@ -165,7 +177,7 @@ class Validator:
     def _advice(self, owner: type[BaseModel], key: str) -> str:
         """Where an unknown key may belong, or which key may have been meant."""
         sections = self.schemas.items()
-        found = [dotted((self.root, section, *home)) for section, schema in sections for home in _homes(schema, key)]
+        found = [dotted((*self.root, section, *home)) for section, schema in sections for home in _homes(schema, key)]
         if found:
             return f"; it belongs to {' or '.join(found)}"
         known = owner.model_fields
@@ -220,10 +232,6 @@ def _switched_off(owner: type[BaseModel], key: str, value: object) -> str | None
         return None
     is_block = _model(field.annotation, containers=False) is not None or field.annotation is ForeignSection
     return match[1] if is_block else None
-
-
-def _asks_for_nothing(value: object) -> bool:
-    return value in (None, False, {}, []) or str(value).strip().lower() in ("none", "", "false", "no", "off")
 
 
 def _block(values: Any, path: Path) -> dict[Any, Any]:

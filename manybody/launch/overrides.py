@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from manybody.config import ConfigError, Problem
 from manybody.config.errors import Problems, nearest, shown
-from manybody.config.root import report_idle_key
+from manybody.config.legacy import report_root_key
 
 FILE = "--file"
 """The option that names an RL Games file."""
@@ -46,7 +46,7 @@ def parse_overrides(texts: Iterable[str], problems: Problems, sweep: bool = Fals
         key = key.lstrip("+~")
         if text.startswith("-"):
             problems.add(key, _unknown_option(key, raw))
-        elif report_idle_key(key, raw, problems):
+        elif report_root_key(key, raw, problems):
             continue
         elif not equals and not text.startswith("~"):
             hint = f"; did you mean task={text}?" if re.fullmatch(r"[\w.]+:\w+", text) else ""

@@ -6,7 +6,8 @@ from typing import Any
 
 from manybody.config import LaunchConfig, load_yaml
 from manybody.config.errors import Problems, shown
-from manybody.config.root import SHORT_KEYS, report_idle_key, suggestion
+from manybody.config.legacy import report_root_key
+from manybody.config.root import SHORT_KEYS, suggestion
 from manybody.config.yaml import LocatedDict
 from manybody.launch.hydra_tree import replace_minibatches
 from manybody.launch.interpolation import resolve_references
@@ -107,7 +108,7 @@ def move_root_keys(content: dict[str, Any], problems: Problems, keep_unknown: bo
             problems.add(key, what, place)
         elif key in ROOT:
             values[key] = value
-        elif report_idle_key(str(key), value, problems, place):
+        elif report_root_key(str(key), value, problems, place):
             del content[key]
         else:
             problems.add(str(key), _unknown(str(key)), place)

@@ -8,7 +8,7 @@ import yaml
 
 import manybody.tasks
 from manybody.config import ConfigError
-from manybody.config.task import LEGACY_TASK_KEYS, AntConfig, CartpoleConfig, HumanoidConfig
+from manybody.config.task import AntConfig, CartpoleConfig, HumanoidConfig
 from manybody.tasks import TASKS, MujocoTask, make, make_config, register_task, task_class
 from manybody.tasks.ant import Ant
 
@@ -80,7 +80,6 @@ def test_isaacgymenvs_keys_without_effect_are_accepted():
         },
     )
     assert config == AntConfig()
-    assert all(reason for reason in LEGACY_TASK_KEYS.values())
 
 
 @pytest.mark.parametrize("schema", [AntConfig, CartpoleConfig, HumanoidConfig])
