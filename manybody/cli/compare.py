@@ -9,7 +9,7 @@ import numpy as np
 
 from manybody.cli.exit_codes import exit_codes
 from manybody.config import ConfigError, Problem
-from manybody.config.errors import refuse
+from manybody.config.errors import Problems
 from manybody.config.files import expanded
 from manybody.config.tables import table
 from manybody.engine.console import say, warn
@@ -190,7 +190,9 @@ def main(arguments: Sequence[str]) -> Path | None:
     with exit_codes():
         values = raw_values(settings)
         unknown = values.keys() - {"threshold", "picture"}
-        problems = [Problem(key, "unknown key; expected threshold=<return> or picture=<file>") for key in unknown]
+        problems = Problems(
+            Problem(key, "unknown key; expected threshold=<return> or picture=<file>") for key in unknown
+        )
         threshold = None
         try:
             threshold = float(values["threshold"]) if "threshold" in values else None
@@ -198,5 +200,5 @@ def main(arguments: Sequence[str]) -> Path | None:
             problems.append(Problem("threshold", f"got {values['threshold']!r}; expected a number"))
         if not runs:
             problems.append(Problem("compare", "expected run folders: manybody compare runs/a runs/b"))
-        refuse(problems)
+        problems.refuse()
         return compare(runs, threshold, values.get("picture"))

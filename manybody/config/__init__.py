@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from manybody.config.errors import ConfigError, ConfigWarning, Problem
 from manybody.config.network import ActorCriticConfig, ResnetActorCriticConfig
 from manybody.config.params import Params, dump, parse_params, parse_section
-from manybody.config.root import LaunchConfig, parse_launch
+from manybody.config.root import LaunchConfig
 from manybody.config.section import Section
 from manybody.config.types import ForeignSection
 from manybody.config.yaml import LocatedDict, load_yaml
@@ -32,7 +32,6 @@ __all__ = [
     "Section",
     "dump",
     "load_yaml",
-    "parse_launch",
     "parse_params",
     "parse_section",
 ]

@@ -11,8 +11,7 @@ from manybody.config.errors import nearest
 from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params
 from manybody.config.section import Section
-from manybody.config.types import Flag, NoneWord, Number, Text, Whole, opened
-from manybody.config.validator import Validator
+from manybody.config.types import Flag, NoneWord, Number, Text, Whole
 from manybody.registry import built_in
 
 VIDEO_SECONDS = 5.0
@@ -130,13 +129,3 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
     home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
     home = home or homes.get(nearest(key, homes) or "")
     return f"; did you mean '{home}'?" if home else ""
-
-
-def parse_launch(tree: Mapping[str, object]) -> LaunchConfig:
-    """Validate the root of a configuration.
-
-    Raises:
-        ConfigError: lists everything that is wrong.
-    """
-    validator = Validator(tree, root="")
-    return validator.finish(validator.section(LaunchConfig, opened(tree), ()))

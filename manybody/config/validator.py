@@ -21,7 +21,7 @@ from manybody.config.legacy import (
     asks_for_nothing,
 )
 from manybody.config.section import Section
-from manybody.config.types import ForeignSection
+from manybody.config.types import ForeignSection, opened
 from manybody.config.yaml import location
 
 AnySection = TypeVar("AnySection", bound=Section)
@@ -186,6 +186,16 @@ class Validator:
     def _broken(self, path: Path, block: Any, what: str) -> None:
         value = block.get(path[-1]) if hasattr(block, "get") else None
         self.complain(path, f"{'missing' if value is None else f'got {shown(value)}'}; expected {what}")
+
+
+def parse_whole(schema: type[AnySection], content: Mapping[str, Any]) -> AnySection:
+    """Validate the content of a file that is one section.
+
+    Raises:
+        ConfigError: lists everything that is wrong.
+    """
+    validator = Validator(content, root="")
+    return validator.finish(validator.section(schema, opened(content), ()))
 
 
 def _expected(entry: ErrorDetails) -> str:

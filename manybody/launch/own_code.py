@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from manybody import tasks
-from manybody.config import LaunchConfig, parse_launch
+from manybody.config import LaunchConfig
 from manybody.config.errors import Problems
 from manybody.config.plugins import add_folders, folders_of, home_of, import_module
+from manybody.config.validator import parse_whole
 from manybody.envs.registration import LIBRARIES
 
 
@@ -23,7 +24,7 @@ def import_own(cfg: Mapping[str, Any], problems: Problems) -> None:
 
 
 def _import_keys(cfg: Mapping[str, Any]) -> LaunchConfig:
-    return parse_launch({key: cfg[key] for key in ("import_modules", "import_path") if key in cfg})
+    return parse_whole(LaunchConfig, {key: cfg[key] for key in ("import_modules", "import_path") if key in cfg})
 
 
 def own_modules(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[str]]:

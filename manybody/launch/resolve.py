@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from manybody import tasks
-from manybody.config import ConfigError, LaunchConfig, Params, Problem, Section, dump, parse_launch
+from manybody.config import ConfigError, LaunchConfig, Params, Problem, Section, dump
 from manybody.config.errors import Problems, shown
 from manybody.config.root import COPIES, SHORT_KEYS
 from manybody.config.task import TaskConfig
 from manybody.config.types import ForeignSection, opened
+from manybody.config.validator import parse_whole
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder, RunFolderError
@@ -187,7 +188,7 @@ def validated(
     with problems.collect():
         task = parse_task(cfg) if is_tree(cfg) else None
     with problems.collect():
-        root = parse_launch(cfg if is_tree(cfg) else _known_root(cfg))
+        root = parse_whole(LaunchConfig, cfg if is_tree(cfg) else _known_root(cfg))
         check_camera(root.video_camera, _task_name(cfg), problems)
     below = Problems()
     settings: Any = settings_of(cfg)
@@ -360,7 +361,7 @@ def resolve_mapping(runner: Registers, content: Any, training: bool = True) -> R
             raise ConfigError([Problem("params", what)])
     import_own(cfg, problems)
     problems.refuse()
-    root = LaunchConfig() if task is None else parse_launch(_known_root(cfg))
+    root = LaunchConfig() if task is None else parse_whole(LaunchConfig, _known_root(cfg))
     try:
         params = parse_settings(runner, settings_of(cfg), training)
     except ConfigError as error:

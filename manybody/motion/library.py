@@ -13,7 +13,7 @@ from torch import Tensor
 from manybody.config.errors import shown
 from manybody.config.section import Section
 from manybody.config.types import Number, Text
-from manybody.config.validator import Validator
+from manybody.config.validator import parse_whole
 from manybody.config.yaml import load_yaml
 from manybody.functional.kinematics import BodyPose, forward_kinematics
 from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
@@ -262,11 +262,7 @@ class _ClipList(Section):
 
 def _read_list(path: Path) -> tuple[list[Path], list[float]]:
     """Read files and weights of a YAML list of clips."""
-    content = load_yaml(path)
-    validator = Validator(content, root="")
-    clips = validator.section(_ClipList, content, ())
-    validator.finish()
-    assert isinstance(clips, _ClipList)
+    clips = parse_whole(_ClipList, load_yaml(path))
     with read_from(path):
         files = [find_motion(clip.file, path.parent) for clip in clips.motions]
     return files, [clip.weight for clip in clips.motions]
