@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures of all tests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,13 +10,13 @@ from toy import ToyEnv, toy_params
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    """Tests share the machine; a ``Runner`` sets the number of threads for its whole process."""
+    """Reset the number of threads, which a ``Runner`` sets for the whole process."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture
 def make_agent() -> Callable[..., Any]:
-    """``make_agent(**config)``: an ``A2CAgent`` on eight toy environments that writes nothing."""
+    """``make_agent(**config)``: an ``A2CAgent`` on eight toy environments that writes no files."""
 
     def make(
         env: ToyEnv | None = None,
@@ -37,7 +37,7 @@ def make_agent() -> Callable[..., Any]:
 
 @pytest.fixture
 def quick(tmp_path, monkeypatch):
-    """A launch in an empty folder, without pictures, with a toy that can break."""
+    """Run in an empty folder, without videos, with the environments ``toy`` and ``faulty`` registered."""
     from toy import ToyEnv
     from toy_env import Fault, FaultyEnv
 
@@ -53,14 +53,14 @@ def quick(tmp_path, monkeypatch):
 
 @pytest.fixture
 def refused(capsys, tmp_path):
-    """``refused(words)``: the message of a command that exits with 2 and leaves nothing behind."""
+    """``refused(*overrides)``: the error message of a command that exits with 2 and writes no files."""
 
     from manybody import train
 
-    def refuse(*words, code=2):
+    def refuse(*overrides, code=2):
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(SystemExit) as stop:
-            train.main(list(words))
+            train.main(list(overrides))
         out, err = capsys.readouterr()
         assert stop.value.code == code
         assert sorted(tmp_path.rglob("*")) == before

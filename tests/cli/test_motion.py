@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from toy_figure import bvh, told
+from toy_figure import as_figure, bvh
 
 from manybody import cli, play, train
 from manybody.cli import motion as motion_cli
@@ -113,7 +113,7 @@ def test_a_clip_that_is_not_on_its_feet_is_put_on_its_lowest_point(here, capsys)
 
 
 def test_info_tells_what_convert_refuses_and_what_no_limb_does(here, capsys):
-    (here / "a.bvh").write_text(bvh(told(walk())))
+    (here / "a.bvh").write_text(bvh(as_figure(walk())))
     about = said(capsys, "info", "a.bvh", "--up", "z")
     assert about["skeleton"].startswith("another one, and convert refuses it: rest pose: got the head")
     turns = walk().local_rotations.copy()
@@ -138,7 +138,7 @@ def test_text_in_a_file_forges_no_line(here, capsys):
 
 
 def test_a_bvh_file_is_brought_to_the_humanoid_or_left_as_it_is(here, capsys):
-    (here / "a.bvh").write_text(bvh(told(walk())))
+    (here / "a.bvh").write_text(bvh(as_figure(walk())))
     # 3.9 m of ours are 1.3 times as much of the figure, whose unit is a centimetre: 5.07 m.
     about = said(capsys, "info", "a.bvh", "--scale", "0.01")
     assert "ends 5.07 m" in about["moves"] or "ends 5.08 m" in about["moves"]
@@ -156,7 +156,7 @@ def test_a_bvh_file_is_brought_to_the_humanoid_or_left_as_it_is(here, capsys):
 def test_the_rest_frame_counts_in_the_file_and_not_in_what_is_left_of_it(here, capsys):
     turns = walk().local_rotations.copy()
     turns[0] = [1.0, 0.0, 0.0, 0.0]  # the figure stands in frame 0 alone
-    save_clip("a.npz", told(dataclasses.replace(walk(), local_rotations=turns)))
+    save_clip("a.npz", as_figure(dataclasses.replace(walk(), local_rotations=turns)))
     said(capsys, "convert", "a.npz", "all.npz", "--rest", "0")
     said(capsys, "convert", "a.npz", "part.npz", "--rest", "0", "--trim", "0.5", "1")
     whole, part = load_clip("all.npz"), load_clip("part.npz")
@@ -165,7 +165,7 @@ def test_the_rest_frame_counts_in_the_file_and_not_in_what_is_left_of_it(here, c
 
 
 def test_a_joint_map(here, capsys):
-    (here / "a.bvh").write_text(bvh(told(walk())).replace("mixamorig:LeftLeg", "Knee"))
+    (here / "a.bvh").write_text(bvh(as_figure(walk())).replace("mixamorig:LeftLeg", "Knee"))
     assert "no joint for left_shin: convert needs a joint map" in said(capsys, "info", "a.bvh")["skeleton"]
     (here / "map.yaml").write_text("left_shin: Knee\n")
     said(capsys, "convert", "a.bvh", "b.npz", "--joint-map", "map.yaml")
@@ -316,7 +316,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
     ],
 )
 def test_what_cannot_be_done_is_one_line(words, message, here, capsys):
-    (here / "a.bvh").write_text(bvh(told(walk())))
+    (here / "a.bvh").write_text(bvh(as_figure(walk())))
     with pytest.raises(SystemExit) as stop:
         cli.main(["motion", *words])
     err = capsys.readouterr().err
@@ -367,7 +367,7 @@ def test_the_folder_of_a_clip_is_made(here, capsys):
     ],
 )
 def test_training_says_what_is_wrong_with_a_motion(file, message, quick, refused, tmp_path):
-    (tmp_path / "a.bvh").write_text(bvh(told(walk())))
+    (tmp_path / "a.bvh").write_text(bvh(as_figure(walk())))
     assert message in refused(*AMP, f"task.env.motion_file={file}")
 
 

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from toy import ToyEnv
 from toy_env import Fault, FaultyEnv
-from toy_players import discrete, given, raw
+from toy_players import discrete, env_config, raw
 
 from manybody.compat.environments import LegacyEnv, legacy_env
 from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete
@@ -33,21 +33,21 @@ def toys(monkeypatch):
 
 
 def test_both_spellings_and_devices():
-    assert PpoPlayerContinuous(raw(**given())).is_determenistic
+    assert PpoPlayerContinuous(raw(**env_config())).is_determenistic
     for word in ("deterministic", "determenistic"):
-        agent = PpoPlayerContinuous(raw(**given(player={word: False})))
+        agent = PpoPlayerContinuous(raw(**env_config(player={word: False})))
         assert not agent.is_deterministic and not agent.is_determenistic
     agent.is_determenistic = True
     assert agent.is_deterministic
-    params = raw(**given())
+    params = raw(**env_config())
     params["config"]["device"] = params["config"].pop("device_name")
     assert PpoPlayerContinuous(params).device == torch.device("cpu")
     with pytest.raises(ConfigError, match="got 'cuda:77'"):
-        PpoPlayerContinuous(raw(**given(device="cuda:77")))
+        PpoPlayerContinuous(raw(**env_config(device="cuda:77")))
 
 
 def test_the_configuration_is_the_clients():
-    params = raw(**given(private={"x": 1}, player={"games_num": 7, "n_game_life": 2}))
+    params = raw(**env_config(private={"x": 1}, player={"games_num": 7, "n_game_life": 2}))
     agent = PpoPlayerContinuous(params)
     assert agent.config is params["config"] and agent.network is agent.config["network"]
     assert (agent.games_num, agent.n_game_life, agent.config["private"]) == (7, 2, {"x": 1})
@@ -93,7 +93,7 @@ class Curriculum(ToyEnv):
 
 
 def test_statistics_beside_the_model_and_the_environments_state(tmp_path):
-    agent = PpoPlayerContinuous(raw(**given(legacy_env(Curriculum()))))
+    agent = PpoPlayerContinuous(raw(**env_config(legacy_env(Curriculum()))))
     weights = agent.get_weights()["model"]
     beside = {
         "running_mean": torch.ones(3).double(),
@@ -104,7 +104,7 @@ def test_statistics_beside_the_model_and_the_environments_state(tmp_path):
     save_checkpoint(tmp_path / "x.pth", {"model": kept, "running_mean_std": beside, "env_state": {"level": 3}})
     agent.restore(str(tmp_path / "x.pth"))
     assert agent.model.running_mean_std.running_mean.tolist() == [1.0] * 3 and agent.env.level == 3
-    whole = PpoPlayerContinuous(raw(**given(legacy_env(ToyEnv()))))
+    whole = PpoPlayerContinuous(raw(**env_config(legacy_env(ToyEnv()))))
     whole.restore(str(tmp_path / "x.pth"))  # a state in the middle of episodes would have "steps"
 
 
@@ -169,7 +169,7 @@ def test_a_player_with_a_loop_of_its_own(toys, tmp_path):
 
 def test_a_configuration_of_rl_games_1_1():
     built = SimpleNamespace()
-    player = BasePlayer({**raw(**given())["config"], "network": built})
+    player = BasePlayer({**raw(**env_config())["config"], "network": built})
     assert player.config["network"] is built
 
 
@@ -237,7 +237,7 @@ def test_non_finite_values_are_reported_and_left_out(key, single, capsys):
     """Of arrays and of tensors, of one environment and of many: step 3 is one of a first game of five steps."""
     faulty = FaultyEnv(Fault(key, np.nan, row=0, first=2, last=2), num_envs=1 if single else 8)
     env = legacy_env(faulty)
-    player = PpoPlayerContinuous(raw(**given(env, player={"games_num": 2 if single else 16})))
+    player = PpoPlayerContinuous(raw(**env_config(env, player={"games_num": 2 if single else 16})))
     result = player.run()
     out, err = capsys.readouterr()
     assert f"toy: {key} of row 0 at step 3: got nan; expected finite" in err and err.count("\n") == 1
@@ -247,13 +247,13 @@ def test_non_finite_values_are_reported_and_left_out(key, single, capsys):
 
 def test_nothing_but_non_finite_values_has_no_mean():
     faulty = FaultyEnv(*(Fault("reward", np.inf, row=row, first=0, last=10**6) for row in range(8)))
-    player = PpoPlayerContinuous(raw(**given(legacy_env(faulty), player={"games_num": 16})))
+    player = PpoPlayerContinuous(raw(**env_config(legacy_env(faulty), player={"games_num": 16})))
     with pytest.raises(NonFiniteError, match="All 16 games"):
         player.run()
 
 
 def test_policies_that_are_not_finite_stop_playing():
-    player = PpoPlayerContinuous(raw(**given(legacy_env(ToyEnv()))))
+    player = PpoPlayerContinuous(raw(**env_config(legacy_env(ToyEnv()))))
     player.model.a2c_network.mu.weight.data[0, 0] = np.nan
     with pytest.raises(NonFiniteError, match="action of row 0 at step 1"):
         player.run()
@@ -264,7 +264,7 @@ def test_policies_that_are_not_finite_stop_playing():
 
 
 def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
-    player = PpoPlayerContinuous(raw(**given()))
+    player = PpoPlayerContinuous(raw(**env_config()))
     weights = player.get_weights()
     weights["model"]["a2c_network.sigma"][0] = np.nan
     save_checkpoint(tmp_path / "bad.pth", weights)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from toy import ToyEnv
-from toy_players import LSTM, Box, discrete, given, raw, sac
+from toy_players import LSTM, Box, discrete, env_config, raw, sac
 
 from manybody.compat.environments import legacy_env
 from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete, SACPlayer
@@ -69,7 +69,7 @@ def test_a_forgotten_episode_no_longer_matters(toys):
 
 
 def test_an_environment_alone(toys):
-    agent = PpoPlayerContinuous(raw(**given()))
+    agent = PpoPlayerContinuous(raw(**env_config()))
     assert agent.get_batch_size(torch.zeros(3), 1) == 1 and not agent.has_batch_dimension
     alone = agent.get_action(torch.full((3,), 0.5), True)
     assert alone.shape == (2,)
@@ -78,7 +78,7 @@ def test_an_environment_alone(toys):
 
 
 def test_actions_are_mapped_and_kept_in_bounds(toys):
-    agent = PpoPlayerContinuous(raw(**given()))
+    agent = PpoPlayerContinuous(raw(**env_config()))
     agent.has_batch_dimension = True
     with torch.no_grad():
         agent.model.a2c_network.mu.weight.zero_()
@@ -91,12 +91,12 @@ def test_actions_are_mapped_and_kept_in_bounds(toys):
 
 def test_spaces_of_legacy_gym(toys):
     box = Box(-1.0, 1.0, (3,)), Box(-4.0, 2.0, (2,))
-    agent = PpoPlayerContinuous(raw(**given(observation_space=box[0], action_space=box[1])))
+    agent = PpoPlayerContinuous(raw(**env_config(observation_space=box[0], action_space=box[1])))
     assert (agent.actions_num, agent.obs_shape) == (2, (3,))
     assert agent.actions_low.tolist() == [-4.0] * 2
     assert agent.get_action(torch.zeros(3), True).shape == (2,)
     parts = {"a": box[0], "b": Box(0, 1, (2, 2))}
-    params = raw(**given(observation_space=type("Dict", (), {"spaces": parts})()))
+    params = raw(**env_config(observation_space=type("Dict", (), {"spaces": parts})()))
     player = BasePlayer(params)
     assert player.obs_shape == {"a": (3,), "b": (2, 2)}
     obs = player.obs_to_torch({"obs": {"a": np.zeros((7, 3)), "b": np.zeros((7, 2, 2), np.uint8)}})
@@ -156,8 +156,8 @@ def theirs():
 @pytest.mark.parametrize(
     ("player", "params"),
     [
-        ("PpoPlayerContinuous", lambda: raw(**given())),
-        ("PpoPlayerContinuous", lambda: raw(LSTM, **given(clip_actions=False))),
+        ("PpoPlayerContinuous", lambda: raw(**env_config())),
+        ("PpoPlayerContinuous", lambda: raw(LSTM, **env_config(clip_actions=False))),
         ("PpoPlayerDiscrete", lambda: discrete(spaces.Discrete(3))),
         ("PpoPlayerDiscrete", lambda: discrete(spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)]))),
         ("SACPlayer", sac),

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from counting_env import Counting, plain
+from counting_env import Counting, reference_rows
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
@@ -22,7 +22,7 @@ def copies(kind, mode, lengths=LENGTHS, **options):
 
 
 def story(env, actions):
-    """Per row what :func:`plain` gives; ``actions`` (T, N)."""
+    """Per row what :func:`reference_rows` gives; ``actions`` (T, N)."""
     env.reset()
     rows = [[] for _ in range(env.num_envs)]
     for batch in actions:
@@ -42,13 +42,13 @@ def test_each_row_is_a_single_environment(kind, mode):
     rows = story(env, actions)
     env.close()
     for n, length in enumerate(LENGTHS):
-        assert rows[n] == plain(length, actions[:, n].tolist())
+        assert rows[n] == reference_rows(length, actions[:, n].tolist())
 
 
 def test_gymnasiums_vector_wrappers_stay_between(mode=AutoresetMode.NEXT_STEP):
     env = WrappedVectorEnv(RecordEpisodeStatistics(copies(SyncVectorEnv, mode)))
     actions = torch.zeros(STEPS, len(LENGTHS), dtype=torch.int64)
-    assert story(env, actions)[3] == plain(5, [0] * STEPS)
+    assert story(env, actions)[3] == reference_rows(5, [0] * STEPS)
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
@@ -128,7 +128,7 @@ def test_a_vector_environment_that_cannot_reset_a_part_is_refused_when_it_has_to
     with pytest.raises(EnvError, match=r"deaf: reset\(options=.*changed environments outside the mask.*SAME_STEP"):
         env.step(torch.zeros(4, dtype=torch.int64))
     alone = WrappedVectorEnv(copies(IgnoresTheMask, mode, lengths=(2,)))
-    assert story(alone, torch.zeros(9, 1, dtype=torch.int64))[0] == plain(2, [0] * 9)
+    assert story(alone, torch.zeros(9, 1, dtype=torch.int64))[0] == reference_rows(2, [0] * 9)
 
 
 def test_gymnasiums_own_cartpole_vector_is_such_a_one():

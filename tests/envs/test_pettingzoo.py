@@ -21,7 +21,7 @@ def test_an_episode_of_two_copies_with_agents_that_leave_early():
     assert obs["obs"].tolist() == [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]] * 2
     assert obs["states"].tolist() == [[0.0, 3.0]] * 2
     one, two, three, four = (env.step(ACTIONS) for _ in range(4))
-    assert env.envs[0].told[0] == {"a": 0, "b": 1, "c": 2} and env.envs[1].told[3] == {"c": 2}
+    assert env.envs[0].received[0] == {"a": 0, "b": 1, "c": 2} and env.envs[1].received[3] == {"c": 2}
     assert one.reward.tolist() == [1.0, 2.0, 3.0] * 2
     # Step 2 is agent a's last: from there on it sees zeros and earns nothing, its row goes on.
     assert two.reward.tolist() == [1.0, 2.0, 3.0] * 2 and three.reward.tolist() == [0.0, 2.0, 3.0] * 2

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from counting_env import Counting, plain
+from counting_env import Counting, reference_rows
 from gymnasium import spaces
 from rl_games.common.ivecenv import IVecEnv as RLGamesIVecEnv
 from toy import ToyEnv
@@ -165,11 +165,11 @@ def test_a_type_ray_runs_single_environments_without_ray():
     env_configurations.register("counting", {"vecenv_type": "RAY", "env_creator": lambda length: Counting(length)})
     env = create_vec_env("counting", 2, seed=3, length=2, vectorization="async", ray_config={"num_cpus": 2})
     env.reset()
-    told = plain(2, [1] * 6)
+    expected = reference_rows(2, [1] * 6)
     for t in range(6):
         step = env.step(torch.tensor([1, 1]))
-        assert step.obs["obs"][1].tolist() == told[t][0] and step.reward[1] == told[t][1]
-        assert [bool(step.terminated[1]), bool(step.truncated[1])] == list(told[t][2:4])
+        assert step.obs["obs"][1].tolist() == expected[t][0] and step.reward[1] == expected[t][1]
+        assert [bool(step.terminated[1]), bool(step.truncated[1])] == list(expected[t][2:4])
     env.close()
 
 

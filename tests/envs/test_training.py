@@ -23,7 +23,7 @@ def test_agents_that_leave_early_with_states_and_masks(use_action_masks):
     agent.obs = agent.env_reset()
     assert ("action_masks" in agent.obs) == use_action_masks
     agent.train_epoch()
-    taken = [action for copy in env.envs for actions in copy.told for action in actions.values()]
+    taken = [action for copy in env.envs for actions in copy.received for action in actions.values()]
     # Its masks forbid action 0; without them it is taken a third of the time, of 4 x 2 episodes x (2+3+4) actions.
     assert (0 in taken) == (not use_action_masks)
     # Eight steps are two episodes of every row, agent k earning k + 1 in each of its 2 + k steps: 2, 6 and 12.

@@ -1,4 +1,4 @@
-"""Small checkpoints, and how a bad one must be refused."""
+"""A small checkpoint, and a check that a bad one is refused."""
 
 import resource
 import time
@@ -19,7 +19,7 @@ def same(state):
 
 
 def refused(path):
-    """The error that loading ``path`` gives, found fast and with little memory."""
+    """Return the error that loading ``path`` raises; assert that it takes little time and memory."""
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path)

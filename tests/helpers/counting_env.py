@@ -1,22 +1,22 @@
-"""Environments that count: one for Gymnasium, with what a single copy of it gives, and one for PettingZoo."""
+"""Environments that count steps: one for Gymnasium, with the expected output of one copy, and one for PettingZoo."""
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 LOW = 5
-"""Where its actions start."""
+"""The first action of ``Counting``."""
 
 
 class Counting(gymnasium.Env):
-    """Observes (episode, step); its action, 5, 6 or 7, is part of the reward.
+    """The observation is (episode, step); the action, 5, 6 or 7, is part of the reward.
 
-    Episode e has ``length + e % 2`` steps; even ones end by themselves, odd ones are cut short. Nothing is random.
+    Episode e has ``length + e % 2`` steps; even episodes terminate, odd ones are truncated. Nothing is random.
 
     Args:
-        length: of the first episode.
-        masks: tell in the infos that only the action of number (episode + step) mod 3 is allowed.
-        in_observation: put the mask into the observation.
+        length: steps of the first episode.
+        masks: add a mask to the infos that allows only action (episode + step) mod 3.
+        in_observation: add the mask to the observation.
     """
 
     def __init__(self, length=3, masks=False, in_observation=False):
@@ -51,8 +51,8 @@ class Counting(gymnasium.Env):
         return self._obs(), self.count + 0.125 * int(action), over and not odd, over and odd, self._info()
 
 
-def plain(length, actions):
-    """What one copy gives for ``actions`` (0, 1, 2): per step obs, reward, terminated, truncated, final_obs."""
+def reference_rows(length, actions):
+    """Step one copy with ``actions`` (0, 1, 2); return obs, reward, terminated, truncated, final_obs of each step."""
     env = Counting(length)
     env.reset()
     rows = []
@@ -66,9 +66,9 @@ def plain(length, actions):
 
 
 class Fading:
-    """Agent k of three leaves after 2 + k steps; the last one's time runs out (a PettingZoo ParallelEnv by its face).
+    """A PettingZoo ``ParallelEnv`` in which agent k of three leaves after 2 + k steps; the last one is truncated.
 
-    It sees (k + 1, step), all see (step, agents left) together, and each earns its number every step.
+    Agent k observes (k + 1, step) and its reward is k + 1 in every step. The shared state is (step, agents left).
     """
 
     def __init__(self, masked=False):
@@ -77,7 +77,7 @@ class Fading:
         self.masked = masked
         self.state_space = spaces.Box(0.0, 9.0, (2,))
         self.closed, self.seed = False, None
-        self.told = []
+        self.received = []
 
     def observation_space(self, agent):
         box = spaces.Box(0.0, 9.0, (2,))
@@ -97,7 +97,7 @@ class Fading:
 
     def step(self, actions):
         assert sorted(actions) == self.agents
-        self.told.append(dict(actions))
+        self.received.append(dict(actions))
         self.t += 1
         acting = self.agents
         over = {x: self.t == 2 + k for k, x in enumerate(self.possible_agents) if x in acting}

@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 @dataclass
 class LabCfg:
-    """A task's configuration, nested as theirs are."""
+    """A task's configuration, nested like those of Isaac Lab and mjlab."""
 
     scene: Any = field(default_factory=lambda: SimpleNamespace(num_envs=1, env_spacing=2.0))
     sim: Any = field(default_factory=lambda: SimpleNamespace(device="cuda:0", dt=0.01))
@@ -26,11 +26,11 @@ class LabCfg:
 
 
 class LabEnv(gymnasium.Env):
-    """Row 0 fails in its step 3, row 2 in step 5; every row runs out of time in step 5, row 2 at the same time.
+    """Row 0 terminates in step 3 of its episode, row 2 in step 5; every row is truncated in step 5, row 2 as well.
 
-    Entry j of a group in row n shows ``100 n + t + j / 10`` after t steps of the episode. The reward is the sum of the
-    action as it arrives. All tensors that it returns are written again in the next step, and ``extras`` is one
-    dictionary for ever, as theirs are; ``log`` in it holds the steps of the episodes that ended last.
+    Entry j of a group in row n is ``100 n + t + j / 10`` after t steps of the episode. The reward is the sum of the
+    received action. As in Isaac Lab, each step overwrites the tensors that it returns, and ``extras`` is always one
+    dictionary; its ``log`` holds the lengths of the episodes that ended last.
     """
 
     FAILS, LIMIT = {0: 3, 2: 5}, 5
@@ -99,7 +99,7 @@ class LabEnv(gymnasium.Env):
 
 @dataclass
 class Box:
-    """mjlab's own, which is none of Gymnasium's."""
+    """mjlab's class, which does not inherit from Gymnasium's."""
 
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
@@ -109,13 +109,13 @@ class Box:
 
 @dataclass
 class Dict:
-    """mjlab's own."""
+    """mjlab's class."""
 
     spaces: dict[str, Any] = field(default_factory=dict)
 
 
 class MjlabLikeEnv(LabEnv):
-    """The same with mjlab's spaces; it is no environment of Gymnasium's to whoever looks at it."""
+    """The same environment with mjlab's spaces."""
 
     def _box(self, size: int) -> Box:
         return Box((size,))

@@ -1,6 +1,6 @@
-"""Every algorithm trains on a device that is not the CPU: no operation mixes devices, and an epoch is read once.
+"""Every algorithm trains on a device other than the CPU: no operation mixes devices, and each epoch is read once.
 
-``tests/system/test_second_device.py`` runs this file in a process of its own: PyTorch counts the devices once, in
+``tests/system/test_second_device.py`` runs this file in a separate process: PyTorch counts the devices only once, in
 the first backward pass of a process.
 """
 
@@ -27,7 +27,7 @@ EPOCHS = 2
 
 
 class OnDevice(VecEnv):
-    """Environments whose tensors are on the strict device; they compute on the CPU inside."""
+    """Environments whose tensors are on the strict device; the wrapped environment computes on the CPU."""
 
     def __init__(self, env: Any) -> None:
         self.env = env
@@ -38,25 +38,25 @@ class OnDevice(VecEnv):
         return self.env.get_env_info()
 
     def reset(self) -> Obs:
-        return there(self.env.reset())
+        return to_strict(self.env.reset())
 
     def step(self, actions: Tensor) -> Step:
         step = self.env.step(actions.host)
         extras = {**step.extras, "speed": step.reward.clone(), "stumbles": step.terminated.sum(), "gain": 2.0}
         terms = {"episode": {"effort": step.reward.clone()}, "scores": step.reward.clone()}
-        return there(step._replace(extras={**extras, **terms}))
+        return to_strict(step._replace(extras={**extras, **terms}))
 
     def fetch_amp_obs_demo(self, count: int) -> Tensor:
-        return there(self.env.fetch_amp_obs_demo(count))
+        return to_strict(self.env.fetch_amp_obs_demo(count))
 
 
-def there(tree: Any) -> Any:
-    """The same on the strict device."""
+def to_strict(tree: Any) -> Any:
+    """Copy every tensor of ``tree`` to the strict device."""
     return tree_map(lambda x: Strict(x.clone()) if isinstance(x, Tensor) else x, tree)
 
 
 class Watch(AlgoObserver):
-    """Reads to the host that the library had asked for by the end of each epoch."""
+    """Record the library's reads to the host at the end of each epoch."""
 
     def __init__(self) -> None:
         self.after: list[dict[str, int]] = []
@@ -94,13 +94,13 @@ def test_an_epoch_mixes_no_devices_and_is_read_once(case):
     agent.train()
     assert agent.epoch_num == EPOCHS
     assert all(parameter.device.type == "strict" for parameter in agent.model.parameters())
-    for before, after in itertools.pairwise(watch.after):  # the first epoch checks what it is given
+    for before, after in itertools.pairwise(watch.after):  # the first epoch validates the environment
         new = {site: count - before.get(site, 0) for site, count in after.items() if count != before.get(site, 0)}
         new.pop("outside the library", None)
         assert sum(new.values()) == 1 and all("engine/metrics.py" in site for site in new), new
 
 
-def test_the_device_refuses_what_a_gpu_refuses():
+def test_the_device_refuses_mixed_devices_and_counts_reads():
     a = torch.zeros(3, device="strict")
     with pytest.raises(RuntimeError, match=r"add.Tensor mixes devices: CPU tensors of shape \(3,\)"):
         a + torch.ones(3)
@@ -110,13 +110,13 @@ def test_the_device_refuses_what_a_gpu_refuses():
     assert float(a.sum()) == 0.0 and sum(strict_device.reads.values()) == 1
     a.masked_fill_(a > 0, 1.0)
     a[torch.ones(3, device="strict").bool()] = 2.0
-    assert sum(strict_device.reads.values()) == 1  # filling by a mask waits for nothing
+    assert sum(strict_device.reads.values()) == 1  # filling by a mask does not synchronise
     a[a > 0], a.cpu(), a.tolist()
     assert sum(strict_device.reads.values()) == 4
 
 
 @pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU])
-def test_its_recurrent_cells_are_those_of_the_cpu(kind):
+def test_recurrent_cells_equal_those_of_the_cpu(kind):
     torch.manual_seed(0)
     layer, other = kind(3, 4), kind(3, 4)
     other.load_state_dict(layer.state_dict())
@@ -128,24 +128,24 @@ def test_its_recurrent_cells_are_those_of_the_cpu(kind):
         torch.testing.assert_close(one.grad, two.grad.host)
 
 
-def test_demonstrations_that_are_not_finite_end_the_epoch():
-    class Torn(OrbitEnv):
-        """Gives NaN once training has begun."""
+def test_non_finite_demonstrations_stop_the_training():
+    class NonFiniteDemos(OrbitEnv):
+        """Demonstrations are NaN after the first step."""
 
         def step(self, actions):
-            self.begun = True
+            self.started = True
             return super().step(actions)
 
         def fetch_amp_obs_demo(self, count):
             demos = super().fetch_amp_obs_demo(count)
-            return demos * float("nan") if hasattr(self, "begun") else demos
+            return demos * float("nan") if hasattr(self, "started") else demos
 
     params = orbit_params(8, mini_epochs=1, amp_batch_size=8, amp_minibatch_size=16, device="strict")
     runner = Runner()
     register_amp(runner)
     runner.load({"params": params})
     agent = runner.algo_factory.create(
-        "amp_continuous", base_name="run", params=runner.params, vec_env=OnDevice(Torn(8))
+        "amp_continuous", base_name="run", params=runner.params, vec_env=OnDevice(NonFiniteDemos(8))
     )
     with pytest.raises(EnvError, match="fetch_amp_obs_demo: NaN or infinite"):
         agent.train()

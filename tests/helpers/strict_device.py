@@ -1,7 +1,7 @@
 """A second device for tests without a GPU: it computes on the CPU, refuses to mix devices and counts reads to the host.
 
-``torch.device('strict')`` is PyTorch's ``PrivateUse1``, of which only the factories are written here; they return a
-wrapper subclass, whose ``__torch_dispatch__`` runs every other operator on the CPU tensor inside. CUDA is milder: it
+``torch.device('strict')`` is PyTorch's ``PrivateUse1``. Only the factories are implemented here; they return a wrapper
+subclass whose ``__torch_dispatch__`` runs every other operator on the wrapped CPU tensor. CUDA is less strict: it
 accepts CPU scalars (0-dimensional tensors) as operands. Not covered: generators of the device, autocast,
 ``torch.compile``.
 """
@@ -24,19 +24,19 @@ NAME = "strict"
 PACKAGE = str(Path(__file__).parents[2] / "manybody")
 aten = torch.ops.aten
 COPIES = {aten._to_copy.default, aten.copy_.default, aten._copy_from.default}
-"""Operators that may take tensors of both devices."""
+"""Operators that accept tensors of both devices."""
 READS = {
     *(aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default),
     *(aten.equal.default, aten._unique2.default, aten.is_nonzero.default),
 }
-"""Operators after which the host knows a value or a size that was on the device."""
+"""Operators that copy a value or a size from the device to the host."""
 
 reads: collections.Counter[str] = collections.Counter()
-"""Reads to the host by the place in the library that asked for them: ``engine/metrics.py:77``."""
+"""Number of reads to the host by the calling line of the library, such as ``engine/metrics.py:77``."""
 
 
 class Strict(Tensor):
-    """A tensor on the strict device; ``host`` is the CPU tensor that it computes with."""
+    """A tensor on the strict device; ``host`` is the CPU tensor that holds its values."""
 
     host: Tensor
     __slots__ = ("host",)
@@ -59,12 +59,12 @@ class Strict(Tensor):
         return f"strict({self.host!r})"
 
     def tolist(self) -> Any:
-        """Count the read; PyTorch's own refuses subclasses before they are asked."""
+        """Count the read; ``Tensor.tolist`` does not support such subclasses."""
         _count()
         return self.host.detach().tolist()
 
     def numpy(self, **_: Any) -> Any:
-        """As on any device but the CPU."""
+        """Raise, as on any device other than the CPU."""
         raise TypeError("a strict tensor has to be copied to the CPU first")
 
     @classmethod
@@ -90,13 +90,13 @@ class Strict(Tensor):
         return return_and_correct_aliasing(op, args, kwargs, result)
 
 
-# --- recurrent cells that PyTorch fuses on every device but the CPU ---------------------------------------------------
+# --- recurrent cells that PyTorch fuses on every device except the CPU ------------------------------------------------
 
 
 def _lstm_cell(
-    given: Tensor, remembered: Tensor, cx: Tensor, bias: Tensor | None = None, other: Tensor | None = None
+    from_input: Tensor, from_state: Tensor, cx: Tensor, bias: Tensor | None = None, other: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    gates = given + remembered + (0 if bias is None else bias) + (0 if other is None else other)
+    gates = from_input + from_state + (0 if bias is None else bias) + (0 if other is None else other)
     i, f, g, o = gates.chunk(4, dim=1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
     cy = f * cx + i * g
@@ -120,10 +120,10 @@ def _lstm_cell_backward(
 
 
 def _gru_cell(
-    given: Tensor, remembered: Tensor, hx: Tensor, bias: Tensor | None = None, other: Tensor | None = None
+    from_input: Tensor, from_state: Tensor, hx: Tensor, bias: Tensor | None = None, other: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    ir, iz, i_new = (given + (0 if bias is None else bias)).chunk(3, dim=1)
-    hr, hz, h_new = (remembered + (0 if other is None else other)).chunk(3, dim=1)
+    ir, iz, i_new = (from_input + (0 if bias is None else bias)).chunk(3, dim=1)
+    hr, hz, h_new = (from_state + (0 if other is None else other)).chunk(3, dim=1)
     r, z = (ir + hr).sigmoid(), (iz + hz).sigmoid()
     new = (i_new + r * h_new).tanh()
     return new + z * (hx - new), torch.cat([r, z, new, h_new, hx], dim=1)
@@ -133,8 +133,8 @@ def _gru_cell_backward(grad: Tensor, saved: Tensor, has_bias: bool) -> tuple[Ten
     r, z, new, h_new, hx = saved.chunk(5, dim=1)
     at_new = grad * (1 - z) * (1 - new.square())
     at_r, at_z = at_new * h_new * r * (1 - r), grad * (hx - new) * z * (1 - z)
-    given, remembered = torch.cat([at_r, at_z, at_new], dim=1), torch.cat([at_r, at_z, at_new * r], dim=1)
-    return given, remembered, grad * z, given.sum(dim=0), remembered.sum(dim=0)
+    from_input, from_state = torch.cat([at_r, at_z, at_new], dim=1), torch.cat([at_r, at_z, at_new * r], dim=1)
+    return from_input, from_state, grad * z, from_input.sum(dim=0), from_state.sum(dim=0)
 
 
 EMULATED = {
@@ -146,7 +146,7 @@ EMULATED = {
 
 
 def _leaves(op: Any, args: Any, kwargs: Any) -> bool:
-    """Whether ``op`` copies from the strict device to the CPU."""
+    """Return whether ``op`` copies from the strict device to the CPU."""
     if op is aten._to_copy.default:
         device = kwargs.get("device")
         return device is not None and torch.device(device).type == "cpu"
@@ -156,7 +156,7 @@ def _leaves(op: Any, args: Any, kwargs: Any) -> bool:
 
 
 def _picks_by_mask(op: Any, args: Any) -> bool:
-    """Whether the size of the result depends on values of a mask; filling by a mask does not."""
+    """Return whether the size of the result depends on the values of a mask; filling by a mask does not."""
     if op in (aten.index.Tensor, aten.index_put_.default, aten.index_put.default):
         masks = [x for x in args[1] if isinstance(x, Tensor) and x.dtype in (torch.bool, torch.uint8)]
         filled = op is not aten.index.Tensor and args[2].numel() == 1
@@ -165,7 +165,7 @@ def _picks_by_mask(op: Any, args: Any) -> bool:
 
 
 def _site() -> str:
-    """The innermost line of the library on the stack."""
+    """Return the innermost line of the library on the stack."""
     frame = sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
@@ -179,7 +179,7 @@ def _count() -> None:
 
 
 def _factories() -> Iterator[Any]:
-    """Every overload that takes a device and no tensor."""
+    """Yield every overload that takes a device and no tensor."""
     for name in dir(aten):
         packet = getattr(aten, name)
         for overload in getattr(packet, "overloads", list)():
@@ -194,7 +194,7 @@ _library: Any = None
 
 
 def install() -> None:
-    """Make ``device='strict'`` known to PyTorch, once a process."""
+    """Register ``device='strict'`` with PyTorch, once per process."""
     global _library
     if _library is not None:
         return

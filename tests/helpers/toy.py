@@ -1,4 +1,4 @@
-"""A tiny environment whose best policy and best return are known."""
+"""A small environment whose best policy and best return are known."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -16,17 +16,17 @@ ACTIONS = 2
 
 
 class ToyEnv(VecEnv):
-    """Guess half of the first two entries of the observation, in an action space from -2 to 2.
+    """The best action is half of the first two entries of the observation, in an action space from -2 to 2.
 
-    Nothing in it is random. In episode step t, environment i shows ``sin(0.7 i + 1.3 t + k)`` for k = 0, 1,
-    2 and pays ``1 - mean_a (action_a - obs_a / 2)^2``. The best return is the episode's length: ``length``
-    steps, in which odd environments are truncated and even ones terminated.
+    Nothing is random. In episode step t, environment i observes ``sin(0.7 i + 1.3 t + k)`` for k = 0, 1, 2, and the
+    reward is ``1 - mean_a (action_a - obs_a / 2)^2``. The best return is ``length``, the number of steps of an episode.
+    Odd environments are truncated, even ones terminated.
 
     Args:
         num_envs: N.
         length: steps of an episode; environment i starts at step ``i % length``, so that not all end at once.
-        gives_final_obs: whether a step carries the last observation of an ended episode.
-        value_size: V; further reward components are the first one again.
+        gives_final_obs: whether a step contains the final observation of an ended episode.
+        value_size: V; all reward components are equal.
     """
 
     def __init__(self, num_envs: int = 8, length: int = 5, gives_final_obs: bool = True, value_size: int = 1) -> None:
@@ -46,7 +46,7 @@ class ToyEnv(VecEnv):
         self.calls: list[str] = []
 
     def observe(self) -> Tensor:
-        """(N, 3) of the current steps."""
+        """Return the observations (N, 3) of the current steps."""
         phase = 0.7 * self.rows.unsqueeze(1) + 1.3 * self.steps.unsqueeze(1) + torch.arange(OBS)
         return torch.sin(phase)
 
@@ -84,11 +84,11 @@ GAUSSIAN: dict[str, Any] = {
         "fixed_sigma": True,
     }
 }
-"""``network.space`` of a Gaussian policy whose standard deviation is a parameter; copy it before you change it."""
+"""``network.space`` of a Gaussian policy whose standard deviation is a parameter; copy it before changing it."""
 
 
 def toy_params(**config: Any) -> dict[str, Any]:
-    """The ``params`` of a run of PPO on eight toy environments; ``config`` changes that section."""
+    """Return the ``params`` of a PPO run on eight toy environments; ``config`` overrides keys of that section."""
     return {
         "seed": 0,
         "algo": {"name": "a2c_continuous"},

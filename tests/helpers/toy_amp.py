@@ -1,4 +1,4 @@
-"""A toy to imitate: a point that walks around a circle."""
+"""A small AMP task: a point that moves along a circle."""
 
 import math
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from torch import Tensor
 from manybody.envs.base import EnvSpec, Obs, Step, VecEnv
 
 STRIDE = 0.3
-"""How far a point goes in one step at action 1."""
+"""Distance that a point moves in one step at action 1."""
 TURN = 0.2
-"""rad per step of the demonstrator, who stays at distance 1 from the centre."""
+"""Angle per step of the demonstrations in rad; their distance from the centre is 1."""
 
 
 class OrbitEnv(VecEnv):
-    """Points in the plane; ``amp_obs`` (N, 4) is where a point was and how far it went. The reward is always 0.
+    """Points in the plane. ``amp_obs`` (N, 4) is the position before a step and the displacement; the reward is 0.
 
-    ``distance`` and ``turn`` say how the points have moved since they were last set to None: mean distance from the
-    centre, and mean angle per step, which the demonstrator has at 1 and ``TURN``.
+    ``distance`` and ``turn`` hold one entry per step: mean distance from the centre and mean angle. In the
+    demonstrations they are 1 and ``TURN``.
     """
 
     def __init__(self, num_envs: int = 64, length: int = 40, seed: int = 0) -> None:
@@ -57,13 +57,13 @@ class OrbitEnv(VecEnv):
         self.distance.append(self.place.norm(dim=1).mean())
         self.turn.append(torch.atan2(a * d - b * c, a * c + b * d).mean())
         self.steps = self.steps + 1
-        over = self.steps >= self.length
+        ended = self.steps >= self.length
         last = self.place
-        self.steps = torch.where(over, 0, self.steps)
-        self.place = torch.where(over.unsqueeze(1), self._on_circle(self.num_envs), last)
+        self.steps = torch.where(ended, 0, self.steps)
+        self.place = torch.where(ended.unsqueeze(1), self._on_circle(self.num_envs), last)
         extras = {"amp_obs": torch.cat((before, last - before), dim=1)}
         zero = torch.zeros(self.num_envs)
-        return Step({"obs": self.place.clone()}, zero, zero.bool(), over, {"obs": last}, extras)
+        return Step({"obs": self.place.clone()}, zero, zero.bool(), ended, {"obs": last}, extras)
 
     def get_env_state(self) -> Mapping[str, Any]:
         return {"steps": self.steps, "place": self.place, "generator": self.generator.get_state()}
@@ -74,7 +74,7 @@ class OrbitEnv(VecEnv):
 
 
 def orbit_params(num_envs: int = 64, **config: Any) -> dict[str, Any]:
-    """The ``params`` of a run of AMP on the toy; ``config`` changes that section."""
+    """Return the ``params`` of an AMP run on ``OrbitEnv``; ``config`` overrides keys of that section."""
     small = {"units": [64, 64], "activation": "relu"}
     space = {
         "mu_activation": None,

@@ -1,4 +1,4 @@
-"""One small training of every algorithm, network part and schedule: a name, an environment, what ``params`` holds."""
+"""One small training run of every algorithm, network part and schedule: name, environment and ``params``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Networks and models as RL Games' clients write them, defined once on each base: the real package and ours."""
+"""Networks and models as clients of RL Games write them, defined on RL Games' base classes and on this library's."""
 
 import contextlib
 import importlib
@@ -21,7 +21,7 @@ CONTINUOUS = {
 
 
 def network_section(space="continuous", **keys):
-    """The ``network`` section of a client's file; ``keys`` are added to it."""
+    """Return the ``network`` section of a client's file with additional ``keys``."""
     return {
         "name": "client",
         "separate": False,
@@ -37,7 +37,7 @@ def network_section(space="continuous", **keys):
 
 
 def build(builder, section, **build_kwargs):
-    """A network from a ``builder``, drawn with seed 3; RL Games' prints are dropped."""
+    """Build a network with seed 3; RL Games' prints are suppressed."""
     recipe = builder()
     recipe.load(section)
     torch.manual_seed(3)
@@ -46,20 +46,20 @@ def build(builder, section, **build_kwargs):
 
 
 def side(name):
-    """The modules of ``rl_games`` (the real one) or ``manybody``, and the clients defined on them."""
+    """Return the modules of ``rl_games`` or of ``manybody``'s compatibility package, and the client classes on them."""
     with contextlib.redirect_stdout(io.StringIO()):
         modules = {
             part: importlib.import_module(f"{HOMES[name]}.algos_torch.{part}")
             for part in ("network_builder", "models", "model_builder", "running_mean_std")
         }
-    sort = SimpleNamespace(name=name, **modules)
+    library = SimpleNamespace(name=name, **modules)
     for define in (_amp, _encoders, _own_network):
-        define(sort)
-    return sort
+        define(library)
+    return library
 
 
-def _amp(sort):
-    network_builder, models = sort.network_builder, sort.models
+def _amp(library):
+    network_builder, models = library.network_builder, library.models
 
     class AMPBuilder(network_builder.A2CBuilder):
         def __init__(self, **kwargs):
@@ -136,11 +136,11 @@ def _amp(sort):
                     result["disc_agent_logit"] = self.a2c_network.eval_disc(input_dict["amp_obs"])
                 return result
 
-    sort.AMPBuilder, sort.ModelAMP = AMPBuilder, ModelAMP
+    library.AMPBuilder, library.ModelAMP = AMPBuilder, ModelAMP
 
 
-def _encoders(sort):
-    builder = sort.network_builder.A2CBuilder
+def _encoders(library):
+    builder = library.network_builder.A2CBuilder
 
     class EncodersBuilder(builder):
         def load(self, params):
@@ -152,7 +152,7 @@ def _encoders(sort):
                 settings = params.pop("encoders", {})
                 encoders = {}
                 for key, width in settings.items():
-                    normaliser = sort.running_mean_std.RunningMeanStd(shapes[key])
+                    normaliser = library.running_mean_std.RunningMeanStd(shapes[key])
                     encoders[key] = nn.Sequential(normaliser, nn.Linear(shapes[key][0], width))
                     shapes[key] = (width,)
                 kwargs["input_shape"] = (sum(shape[0] for shape in shapes.values()),)
@@ -169,11 +169,11 @@ def _encoders(sort):
         def build(self, name, **kwargs):
             return EncodersBuilder.Network(self.params, **kwargs)
 
-    sort.EncodersBuilder = EncodersBuilder
+    library.EncodersBuilder = EncodersBuilder
 
 
-def _own_network(sort):
-    network_builder = sort.network_builder
+def _own_network(library):
+    network_builder = library.network_builder
 
     class OwnNetwork(network_builder.NetworkBuilder.BaseNetwork):
         def __init__(self, params, **kwargs):
@@ -213,4 +213,4 @@ def _own_network(sort):
         def __call__(self, name, **kwargs):
             return self.build(name, **kwargs)
 
-    sort.OwnBuilder = OwnBuilder
+    library.OwnBuilder = OwnBuilder

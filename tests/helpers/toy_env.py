@@ -1,4 +1,4 @@
-"""A toy environment whose numbers break where a test says so, and small runs of the real tasks."""
+"""A toy environment with injected faults, small runs of the shipped tasks, and comparisons of states."""
 
 import signal
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ __all__ = ["Fault", "FaultyEnv", "differences", "stop_at_two", "task_params", "t
 
 
 class Fault(NamedTuple):
-    """``value`` takes the place of ``key`` (obs, reward, final_obs) in row ``row`` from step ``first`` to ``last``."""
+    """``value`` replaces ``key`` (obs, reward, final_obs) in row ``row`` from step ``first`` to ``last``."""
 
     key: str
     value: float
@@ -43,7 +43,7 @@ class FaultyEnv(ToyEnv):
 
 
 def task_params(task: str, num_envs: int, train_dir: Path, **config: Any) -> dict[str, Any]:
-    """A shipped training configuration, made small: what ``Runner.load`` takes."""
+    """Return a shipped training configuration with small sizes, as ``Runner.load`` takes it."""
     from manybody.launch.hydra_tree import compose
 
     tree = compose([f"task={task}", f"num_envs={num_envs}"])
@@ -62,7 +62,7 @@ def task_params(task: str, num_envs: int, train_dir: Path, **config: Any) -> dic
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:
-    """Where two checkpoint states differ, bit for bit; NaN equals NaN."""
+    """Return the paths at which two checkpoint states differ, bit for bit; NaN equals NaN."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         keys = {**one, **other}
         lost = [f"{path}/{key}" for key in keys if key not in one or key not in other]
@@ -80,17 +80,17 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
 
 
 def interrupt_in_the_first_epoch(agent: Any) -> bool:
-    """A ``stop_fn`` that presses Ctrl-C."""
+    """A ``stop_fn`` that raises SIGINT in the first epoch."""
     if agent.epoch_num == 1:
         signal.raise_signal(signal.SIGINT)
     return False
 
 
 def stop_at_two(agent: Any) -> bool:
-    """A ``stop_fn``."""
+    """A ``stop_fn`` that stops after the second epoch."""
     return agent.epoch_num == 2
 
 
 def all_finite(state: Any) -> bool:
-    """Every number of a state dict is finite."""
+    """Return whether every value of a state dict is finite."""
     return all(bool(torch.as_tensor(value).isfinite().all()) for value in state.values())

@@ -1,4 +1,4 @@
-"""A small environment of every kind that an agent may meet, and the configuration for it."""
+"""A small environment for every kind of action and observation space, and its configuration."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -20,22 +20,22 @@ ACTION_SPACES = {
 }
 OBSERVATIONS = ("vector", "dict", "image")
 LENGTH = 6
-"""Steps of an episode; every other environment is truncated there, the others terminate."""
+"""Steps of an episode; odd environments are then truncated, even ones terminated."""
 
 
 class FamilyEnv(VecEnv):
-    """Actions are paid for matching the step number: 1 for a right choice, ``1 - error^2`` for a real one.
+    """The best action depends on the step: the reward is 1 for the right choice, ``1 - error^2`` for a real action.
 
-    Nothing is random. Row r (environment x agent) shows ``sin(0.7 r + 1.3 t + k)``; ``states`` are the same for k up
-    to 4, of the environment. A mask forbids choice ``t mod 2`` of every head, so that something is always allowed.
+    Nothing is random. Row r (environment x agent) observes ``sin(0.7 r + 1.3 t + k)`` for k up to 2; ``states`` are the
+    same for k up to 4, per environment. The mask forbids choice ``t mod 2`` of every head.
 
     Args:
         action: a key of ``ACTION_SPACES``.
         observation: one of ``OBSERVATIONS``.
         num_envs: environments.
         agents: rows per environment.
-        states: whether a central critic has something to see.
-        blocked: at this step the mask of row 1 forbids everything.
+        states: whether there are observations for a central critic.
+        blocked: the step at which the mask of row 1 forbids every choice.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class FamilyEnv(VecEnv):
 
 
 def head_sizes(space: spaces.Space) -> list[int]:
-    """Choices per head; none for real-valued actions."""
+    """Return the number of choices of each head; empty for real-valued actions."""
     if isinstance(space, spaces.Tuple):
         return [int(part.n) for part in space.spaces]
     if isinstance(space, spaces.MultiDiscrete):
@@ -126,7 +126,7 @@ def head_sizes(space: spaces.Space) -> list[int]:
 
 
 def network(action: str, observation: str = "vector", rnn: str | None = None, **keys: Any) -> dict[str, Any]:
-    """A ``network`` section that fits."""
+    """Return a ``network`` section for these spaces."""
     conv = {"filters": 4, "kernel_size": 3, "strides": 2, "padding": 0}
     cnn = {"type": "conv2d", "activation": "relu", "initializer": {"name": "default"}, "convs": [conv]}
     space: dict[str, Any] = {
@@ -157,15 +157,15 @@ def family_params(
     network_keys: Mapping[str, Any] | None = None,
     **config: Any,
 ) -> dict[str, Any]:
-    """The ``params`` of a run on four environments; ``config`` changes that section.
+    """Return the ``params`` of a run on four environments; ``config`` overrides keys of that section.
 
     Args:
         action: a key of ``ACTION_SPACES``.
         observation: one of ``OBSERVATIONS``.
         rnn: ``lstm``, ``gru``, ``identity`` or None.
-        central: None: no central value; ``mlp``: one; another word: one with that recurrent layer.
-        network_keys: further keys of ``network``.
-        config: further keys of ``config``.
+        central: None for no central value, ``mlp``, or the name of a recurrent layer.
+        network_keys: additional keys of ``network``.
+        config: additional keys of ``config``.
     """
     algo, model = {
         "box": ("a2c_continuous", "continuous_a2c_logstd"),

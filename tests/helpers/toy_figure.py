@@ -1,4 +1,4 @@
-"""The motion of the AMP humanoid as another figure tells it, in the way of BVH files; and BVH text of any clip."""
+"""The motion of the AMP humanoid on another skeleton, like those of BVH files, and the BVH text of a clip."""
 
 import math
 
@@ -18,11 +18,11 @@ from manybody.motion.skeletons import body_poses
 SCALE = 130.0
 """The figure is 1.3 times as tall as the humanoid, in centimetres."""
 FACING = quat_about(2, torch.tensor(-math.pi / 2, dtype=torch.float64))
-"""Turns the humanoid's forward, +x, to the figure's, -y: +z in a file with y up."""
+"""Rotates the humanoid's forward direction, +x, to the figure's, -y: +z in a file with y up."""
 
 
 def bones():
-    """Name, parent's name, body of the humanoid that turns as it does, body of the humanoid where it is."""
+    """Yield each bone's name, parent, and the humanoid's bodies that have its rotation and its position."""
     yield from (("Hips", "", "pelvis", "pelvis"), ("Spine", "Hips", "pelvis", "waist"))
     yield from (("Spine1", "Spine", "torso", "torso"), ("Neck", "Spine1", "torso", "neck"))
     yield "Head", "Neck", "head", "head"
@@ -37,20 +37,20 @@ def bones():
             before = f"{side}{name}"
 
 
-def spread(body):
-    """What turns a body of the humanoid, arms hanging, into the T-pose: arms along +-y."""
+def to_t_pose(body):
+    """Return the rotation of a humanoid's body from hanging arms to the T-pose, arms along +-y."""
     side = {"right": -1, "left": 1}.get(body.partition("_")[0], 0)
     angle = side * math.pi / 2 if body.endswith(("arm", "hand")) else 0.0
     return quat_about(0, torch.tensor(angle, dtype=torch.float64))
 
 
-def told(clip, prefix="mixamorig:"):
-    """The motion of ``clip``, of the AMP humanoid, told by a figure of more joints that rests in a T-pose."""
+def as_figure(clip, prefix="mixamorig:"):
+    """Transfer ``clip``, of the AMP humanoid, to a figure with more joints whose rest pose is a T-pose."""
     places, turns = body_poses(clip)
     rest = {clip.body_names[0]: torch.zeros(3, dtype=torch.float64)}
     for body, parent, offset in zip(clip.body_names[1:], clip.parents[1:], torch.tensor(clip.offsets[1:]), strict=True):
         before = clip.body_names[parent]
-        rest[body] = rest[before] + quat_rotate(spread(before), offset)
+        rest[body] = rest[before] + quat_rotate(to_t_pose(before), offset)
     rest |= {"waist": rest["torso"] / 2, "neck": (rest["torso"] + rest["head"]) / 2}
 
     names, before, bodies, at = zip(*bones(), strict=True)
@@ -58,7 +58,7 @@ def told(clip, prefix="mixamorig:"):
     world = [
         quat_multiply(
             quat_multiply(FACING, turns[:, clip.body_names.index(body)]),
-            quat_conjugate(quat_multiply(FACING, spread(body))),
+            quat_conjugate(quat_multiply(FACING, to_t_pose(body))),
         )
         for body in bodies
     ]
@@ -76,7 +76,7 @@ def told(clip, prefix="mixamorig:"):
 
 
 def bvh(clip):
-    """BVH text of ``clip``, y up, in the clip's own unit of length; angles in the order z, x, y."""
+    """Return the BVH text of ``clip``, y up, in the clip's unit of length; angles in the order z, x, y."""
     lines, order = ["HIERARCHY"], []
 
     def joint(body):
@@ -101,8 +101,10 @@ def bvh(clip):
 
 
 def zxy(quats):
-    """Degrees a, b, c (T,) of Rz(a) Rx(b) Ry(c): its last row is (-cos b sin c, sin b, cos b cos c), its middle column
-    (-sin a cos b, cos a cos b, sin b)."""
+    """Return a, b, c (T,) of Rz(a) Rx(b) Ry(c) in degrees.
+
+    The last row is (-cos b sin c, sin b, cos b cos c), the middle column (-sin a cos b, cos a cos b, sin b).
+    """
     rows = quat_to_matrix(torch.from_numpy(quats)).numpy()
     a = np.arctan2(-rows[:, 0, 1], rows[:, 1, 1])
     b = np.arcsin(np.clip(rows[:, 2, 1], -1, 1))

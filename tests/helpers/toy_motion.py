@@ -10,7 +10,7 @@ OFFSETS = ((0.0, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, -0.4), (0.2, 0.0, 0.3))
 
 
 def quats(frames, bodies=4, seed=0):
-    """Unit quaternions (frames, bodies, 4), each some 0.5 rad from the one before."""
+    """Return unit quaternions (frames, bodies, 4); consecutive ones differ by about 0.5 rad."""
     rng = np.random.default_rng(seed)
     values = np.cumsum(rng.normal(size=(frames, bodies, 4), scale=0.25), axis=0)
     values[..., 0] += 1.5
@@ -18,7 +18,7 @@ def quats(frames, bodies=4, seed=0):
 
 
 def fields(frames=6, seed=0, **changes):
-    """The arguments of a valid clip, with ``changes``."""
+    """Return the arguments of a valid clip with ``changes``."""
     rng = np.random.default_rng(seed)
     return {
         "fps": 10.0,

@@ -1,4 +1,4 @@
-"""Configurations for RL Games' players, as dictionaries, and the spaces that its clients give them."""
+"""Configurations of RL Games' players as dictionaries, and the spaces that its clients use."""
 
 import copy
 
@@ -10,7 +10,7 @@ LSTM = {"rnn": {"name": "lstm", "units": 6, "layers": 1, "before_mlp": False}}
 
 
 class Box:
-    """Legacy gym's, as Isaac Lab's wrapper builds it: known by the name of its class."""
+    """Legacy gym's box, as Isaac Lab's wrapper builds it; the library recognises it by its class name."""
 
     def __init__(self, low, high, shape):
         self.shape, self.dtype = shape, np.dtype(np.float32)
@@ -18,15 +18,15 @@ class Box:
 
 
 def raw(network=None, **config):
-    """``params`` as a YAML file has them, for RL Games and for us."""
+    """Return ``params`` as in a YAML file, for RL Games and for this library."""
     params = copy.deepcopy(toy_params(**config))
     params["network"] = {"normalization": None, **params["network"], **(network or {})}
     params["config"]["device_name"] = params["config"].pop("device")
     return params
 
 
-def given(env=None, action_space=None, observation_space=None, **config):
-    """The part of ``config`` that hands a player its environments."""
+def env_config(env=None, action_space=None, observation_space=None, **config):
+    """Return the keys of ``config`` that hold a player's environments."""
     env = env or ToyEnv()
     info = env.get_env_info()
     info["action_space"] = action_space or info["action_space"]
@@ -36,7 +36,7 @@ def given(env=None, action_space=None, observation_space=None, **config):
 
 def discrete(action_space, **config):
     several = isinstance(action_space, spaces.Tuple | spaces.MultiDiscrete)
-    params = raw(**given(action_space=action_space), **config)
+    params = raw(**env_config(action_space=action_space), **config)
     params["algo"]["name"] = "a2c_discrete"
     params["model"]["name"] = "multi_discrete_a2c" if several else "discrete_a2c"
     params["network"]["space"] = {"multi_discrete" if several else "discrete": {}}
@@ -44,7 +44,7 @@ def discrete(action_space, **config):
 
 
 def sac():
-    params = raw(**given())
+    params = raw(**env_config())
     params["algo"]["name"] = params["model"]["name"] = "soft_actor_critic"
     params["network"] = {
         "name": "soft_actor_critic",

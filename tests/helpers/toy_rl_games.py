@@ -1,4 +1,4 @@
-"""A model of every kind beside RL Games 1.6.5: agents and players of both from one section of settings."""
+"""Agents and players of this library and of RL Games 1.6.5 for every kind of model, from the same settings."""
 
 import contextlib
 import copy
@@ -10,7 +10,7 @@ from toy_family import FamilyEnv, family_params
 from toy_sac import sac_params
 
 N, STEPS = 50, 20
-"""1,000 observations: so many rows for so many steps, through which recurrent states go on."""
+"""1,000 observations: ``N`` rows for ``STEPS`` steps, through which recurrent states are carried."""
 RNN = {"layers": 2, "before_mlp": True, "layer_norm": True, "concat_output": True}
 RESNET = {"name": "resnet_actor_critic"}
 
@@ -34,7 +34,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 class _Stateless:
-    """Environments of RL Games' protocol that have no state; nothing else of them is asked for."""
+    """Environments of RL Games' protocol without a state; the tests call no other method."""
 
     def get_env_state(self) -> None:
         return None
@@ -67,14 +67,14 @@ class Kind:
         return FamilyEnv(**self.keys, num_envs=num_envs, states=self.central)
 
     def observations(self, seed: int = 7) -> list[torch.Tensor]:
-        """STEPS times (N, *shape), as an environment gives them."""
+        """Return ``STEPS`` observations (N, *shape)."""
         draw = torch.Generator().manual_seed(seed)
         if self.keys.get("observation") == "image":
             level = torch.randint(0, 200, (STEPS, N, 1, 1, 2), dtype=torch.uint8, generator=draw)
             return list(level + torch.randint(0, 56, (STEPS, N, 8, 8, 2), dtype=torch.uint8, generator=draw))
         return list(2.0 * torch.randn(STEPS, N, 3, generator=draw))
 
-    # --- theirs ----------------------------------------------------------------------------------------------
+    # --- RL Games --------------------------------------------------------------------------------------------
 
     def _their_params(self, env: FamilyEnv, folder: Any) -> dict[str, Any]:
         from rl_games.common.algo_observer import DefaultAlgoObserver
@@ -101,7 +101,7 @@ class Kind:
         return params
 
     def their_agent(self, folder: Any) -> Any:
-        """Its agent, with weights, statistics and moments that are no longer those of the start."""
+        """Create RL Games' agent with changed weights, statistics and moments."""
         from rl_games.algos_torch.a2c_continuous import A2CAgent
         from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
         from rl_games.algos_torch.sac_agent import SACAgent
@@ -121,7 +121,7 @@ class Kind:
         return agent
 
     def save_theirs(self, agent: Any, path: Any) -> str:
-        """What it saves at ``path``, which ends in .pth."""
+        """Save RL Games' agent to ``path``, which ends in .pth, and return the path."""
         with contextlib.redirect_stdout(io.StringIO()):
             agent.save(str(path).removesuffix(".pth"))
         return str(path)
@@ -138,7 +138,7 @@ class Kind:
         player.reset()
         return player
 
-    # --- ours ------------------------------------------------------------------------------------------------
+    # --- manybody --------------------------------------------------------------------------------------------
 
     def our_agent(self, **parts: Any) -> Any:
         from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
@@ -162,7 +162,7 @@ class Kind:
         return player
 
     def actions(self, player: Any, ours: bool) -> list[torch.Tensor]:
-        """Deterministic actions (STEPS, N, ...), and for discrete ones their log-probabilities."""
+        """Return deterministic actions (STEPS, N, ...), and the log-probabilities of discrete ones."""
         logits = []
 
         def keep(_: Any, __: Any, out: dict[str, Any]) -> None:
@@ -180,7 +180,7 @@ class Kind:
 
 
 def disturb(model: torch.nn.Module, seed: int = 5) -> None:
-    """Other weights, and statistics of something."""
+    """Change the weights and statistics."""
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in model.state_dict().items():
@@ -188,7 +188,7 @@ def disturb(model: torch.nn.Module, seed: int = 5) -> None:
             if name.endswith("running_var"):
                 value.copy_(0.1 + 0.2 * noise.abs())
             elif "logits" in name and name.endswith("bias"):
-                value.zero_()  # so that more than one choice is taken
+                value.zero_()  # so that several choices occur
             elif name.endswith("count"):
                 value.fill_(500.0)
             elif value.is_floating_point():
@@ -196,7 +196,7 @@ def disturb(model: torch.nn.Module, seed: int = 5) -> None:
 
 
 def learn(optimizer: torch.optim.Optimizer, steps: int = 2) -> None:
-    """Steps on a sum of squares, so that there are moments, and another learning rate."""
+    """Minimise a sum of squares for some steps, so that the optimiser has moments."""
     for _ in range(steps):
         for group in optimizer.param_groups:
             for index, parameter in enumerate(group["params"]):
@@ -207,7 +207,7 @@ def learn(optimizer: torch.optim.Optimizer, steps: int = 2) -> None:
 
 
 def optimizers(agent: Any) -> dict[str, Any]:
-    """By the keys of a checkpoint; of an agent of either library."""
+    """Return the optimisers of an agent of either library by their checkpoint keys."""
     names = ("optimizer", "actor_optimizer", "critic_optimizer", "log_alpha_optimizer")
     found = {name: getattr(agent, name) for name in names if hasattr(agent, name)}
     central = getattr(agent, "central_value_net", None) or getattr(agent, "central_value", None)
@@ -217,6 +217,6 @@ def optimizers(agent: Any) -> dict[str, Any]:
 
 
 def moments(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
-    """Of every parameter: step, first and second moment."""
+    """Return step, first and second moment of each parameter."""
     entries = [optimizer.state[x] for group in optimizer.param_groups for x in group["params"]]
     return [entry[key].double().cpu() for entry in entries for key in ("step", "exp_avg", "exp_avg_sq") if key in entry]

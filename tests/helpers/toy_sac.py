@@ -1,10 +1,10 @@
-"""SAC on the toy environment: the ``params`` of a run."""
+"""``params`` of a SAC run on the toy environment."""
 
 from typing import Any
 
 
 def sac_params(network: dict[str, Any] | None = None, **config: Any) -> dict[str, Any]:
-    """An RL Games file's settings for SAC on eight toy environments; ``config`` changes that section."""
+    """Return RL Games' settings for SAC on eight toy environments; ``config`` overrides keys of that section."""
     return {
         "seed": 0,
         "torch_threads": 1,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from toy_figure import bvh, told
+from toy_figure import as_figure, bvh
 from toy_motion import make_clip, quats
 
 from manybody.config.errors import ConfigError, ManybodyError
@@ -45,14 +45,14 @@ def test_a_clip_of_ours_stays_as_it_is():
 
 def test_a_taller_figure_in_centimetres_with_a_t_pose_and_other_joints():
     # It faces -y at rest, so its walk along -y becomes one along +x; 130 becomes 1 by the length of the legs.
-    figure = told(walk())
+    figure = as_figure(walk())
     assert len(figure.body_names) == 19 and figure.root_translation[-1, 1] < -300
     assert_same(retarget(figure), walk(), 1e-3)
 
 
 def test_a_bvh_file_of_it(tmp_path):
     path = tmp_path / "walk.bvh"
-    path.write_text(bvh(told(walk())))
+    path.write_text(bvh(as_figure(walk())))
     clip = retarget(read_motion(path))
     assert clip.fps == pytest.approx(60) and clip.offsets.tolist() == walk().offsets.tolist()
     assert_same(clip, walk(), 2e-3)
@@ -90,7 +90,7 @@ def test_deepmimic(tmp_path):
 
 
 def test_the_ground_and_the_hinges():
-    figure = told(walk())
+    figure = as_figure(walk())
     turns = quat_multiply(torch.tensor(figure.local_rotations), about(0, 0.1))
     clip = retarget(dataclasses.replace(figure, local_rotations=turns.numpy()))
     assert AMP_HUMANOID.soles(clip)[..., 2].amin(dim=1).quantile(STANCE) == pytest.approx(0, abs=1e-6)
@@ -144,7 +144,7 @@ def test_a_frame_can_be_the_rest_pose():
     # All bones of the file lie along x, as in LAFAN1: only in frame 0 does the figure stand.
     turns = walk().local_rotations.copy()
     turns[0] = [1.0, 0.0, 0.0, 0.0]
-    figure = told(dataclasses.replace(walk(), local_rotations=turns))
+    figure = as_figure(dataclasses.replace(walk(), local_rotations=turns))
     lying = relabelled(figure)
     with pytest.raises(MotionError, match=r"rest pose: .* expected a figure that stands upright.*--rest"):
         retarget(lying)
@@ -221,7 +221,7 @@ SMPL = {"Hips": "Pelvis", "Spine": "Spine1", "Spine1": "Spine3"} | {
 
 
 def test_smpl_whose_foot_is_the_joint_of_the_toes_and_whose_hand_that_of_the_knuckles():
-    figure = told(walk(), prefix="")
+    figure = as_figure(walk(), prefix="")
     names = [SMPL.get(name, name) for name in figure.body_names]
     ends = {"L_Ankle": "L_Foot", "R_Ankle": "R_Foot", "L_Wrist": "L_Hand", "R_Wrist": "R_Hand"}
     forward, still = [0.0, -18.0, -7.0], np.tile([1.0, 0.0, 0.0, 0.0], (figure.frames, len(ends), 1))
@@ -236,7 +236,7 @@ def test_smpl_whose_foot_is_the_joint_of_the_toes_and_whose_hand_that_of_the_knu
 
 
 def test_a_map_of_one_s_own(tmp_path):
-    figure = told(walk())
+    figure = as_figure(walk())
     names = ["knee" if name.endswith("LeftLeg") else name for name in figure.body_names]
     figure = dataclasses.replace(figure, body_names=names)
     with pytest.raises(
@@ -274,7 +274,7 @@ def test_a_map_of_one_s_own(tmp_path):
 )
 def test_a_wrong_map_is_told(names, message):
     with pytest.raises(MotionError, match=message):
-        retarget(told(walk()), names=names)
+        retarget(as_figure(walk()), names=names)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_map_that_is_missing_or_empty_is_told(tmp_path):
 def test_a_clip_of_something_else_is_told():
     with pytest.raises(MotionError, match=r"no joint for pelvis, .*clip's joints: hip2, thigh, shin, arm"):
         retarget(make_clip(body_names=("hip2", "thigh", "shin", "arm")))
-    figure = told(walk())
+    figure = as_figure(walk())
     without = {field.name: getattr(figure, field.name) for field in dataclasses.fields(figure)} | {"offsets": None}
     with pytest.raises(MotionError, match="offsets: got none"):
         retarget(Clip(**without))
