@@ -6,9 +6,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 NAMES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+_unfinished: set[Path] = set()
+"""Files that are removed before the process ends."""
 
 
 @contextlib.contextmanager
@@ -30,10 +33,23 @@ def exit_on_signal() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def removed_on_exit(path: Path) -> Iterator[Path]:
+    """Remove the file ``path`` after the block, also if a signal ends the process inside."""
+    _unfinished.add(path)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        _unfinished.discard(path)
+
+
 def _end(number: int, _frame: FrameType | None) -> None:
     restore_cursor = getattr(sys.modules.get("manybody.engine.console"), "restore_cursor", None)
     if restore_cursor is not None:  # the console may not have been imported yet, or not to its end
         restore_cursor()
+    for path in _unfinished:
+        path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         os.write(2, f"error: {NAMES[signal.Signals(number)]}\n".encode())
     os._exit(128 + number)

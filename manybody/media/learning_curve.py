@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,6 @@ STYLE: Any = {
 CLOCK_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
 """Seconds between two ticks of the wall-clock axis. The axis takes the first that gives at most six ticks."""
 
-Side = Literal["left", "right"]
 Metrics = dict[str, np.ndarray]
 """A float64 array ``(epochs,)`` for each key of a ``metrics.jsonl``."""
 
@@ -149,9 +148,9 @@ def plot_curve(metrics_file: str | Path | Sequence[str | Path], path: str | Path
         _plot_panel(lengths, metrics, LENGTH, "Episode length (steps)", BLUE)
         _plot_panel(speed, metrics, FPS, "Speed (frames/s)", GREEN)
         _plot_panel(step, metrics, KL, "KL divergence", PURPLE)
-        _plot_right(step, metrics, LEARNING_RATE, "Learning rate", ORANGE, log=True)
+        _plot_panel(step, metrics, LEARNING_RATE, "Learning rate", ORANGE, right=True, log=True)
         _plot_panel(losses, metrics, ACTOR_LOSS, "Actor loss", BLUE)
-        _plot_right(losses, metrics, CRITIC_LOSS, "Critic loss", RED)
+        _plot_panel(losses, metrics, CRITIC_LOSS, "Critic loss", RED, right=True)
         main.set_xlim(left=0)
         _plot_clock(main, metrics)
         for axes in (lengths, speed, step):
@@ -208,23 +207,24 @@ def _plot_return(axes: "Axes", runs: Mapping[str, Metrics]) -> None:
     """Fill the large panel: return against frames."""
     _label_return(axes)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
-    alpha, width = (0.55, 1.0) if len(runs) > 1 else (1.0, 2.2)
+    several = len(runs) > 1
     for (name, run), color in zip(runs.items(), itertools.cycle(PALETTE)):
         frames, returns = series(run, RETURN)
         if not len(returns):
             continue
         best = int(returns.argmax())
-        label = f"{name} (best {_return_text(returns[best])})"
-        _plot_line(axes, frames, returns, color, width, label, alpha)
-        if len(runs) == 1:
+        best_text = f"best {returns[best]:,.0f}" if abs(returns[best]) >= 100 else f"best {returns[best]:.3g}"
+        alpha, width = (0.55, 1.0) if several else (1.0, 2.2)
+        _plot_line(axes, frames, returns, color, width, f"{name} ({best_text})", alpha)
+        if not several:
             axes.plot(frames[best], returns[best], "o", color=ORANGE, markeredgecolor="white", markersize=8, zorder=5)
-            facts = [f"best {_return_text(returns[best])}", f"{si(frames[best])} frames"]
+            facts = [best_text, f"{si(frames[best])} frames"]
             clock_frames, clock = series(run, TIME)
             facts += [_duration(float(np.interp(frames[best], clock_frames, clock)))] if len(clock) else []
             axes.set_title(" · ".join(facts), loc="right", fontweight="normal", color=GREY)
     if not axes.lines:
         _note(axes, "no episode has ended yet")
-    elif len(runs) > 1:
+    elif several:
         _plot_mean(axes, runs.values(), RETURN, INK, 2.2, "mean", "lowest to highest")
         axes.legend(loc="upper left")
 
@@ -250,29 +250,31 @@ def _plot_clock(axes: "Axes", runs: Collection[Metrics]) -> None:
 
 
 def _plot_panel(
-    axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, side: Side = "left"
+    axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, right: bool = False, log: bool = False
 ) -> None:
-    """Draw one quantity in a small panel: a line for one run, mean and band for several."""
-    from matplotlib.ticker import MaxNLocator
+    """Draw one quantity in a small panel: a line for one run, mean and band for several.
 
-    axes.set_title(heading, loc=side, color=color)
-    if axes.get_yscale() == "linear":
-        axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(si)
+    A second quantity at the ``right`` has its own scale, and is left out if it has no values.
+    """
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    values = np.concatenate([series(run, tag)[1] for run in runs])
+    if right:
+        if not len(values):
+            return
+        axes = axes.twinx()
+        axes.grid(visible=False)
+    axes.set_title(heading, loc="right" if right else "left", color=color)
+    ratio = values.max() / values.min() if log and len(values) and values.min() > 0 else 0.0
+    axes.set_yscale("log" if ratio else "linear")
+    few = LogLocator(subs=(1, 3) if ratio < 100 else (1,), numticks=4) if ratio > 10 else MaxNLocator(3)
+    axes.yaxis.set_major_locator(few)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(si)
     _plot_mean(axes, runs, tag, color, 1.2)
     if not axes.lines:
         _note(axes, "no values", fontsize=8)
         axes.set_yticks([])
-
-
-def _plot_right(axes: "Axes", runs: Collection[Metrics], tag: str, heading: str, color: str, log: bool = False) -> None:
-    """Draw a second quantity in the panel ``axes``, with its own scale at the right; nothing without values."""
-    values = np.concatenate([series(run, tag)[1] for run in runs])
-    if len(values):
-        right = axes.twinx()
-        right.set_yscale("log" if log and (values > 0).all() else "linear")
-        right.grid(visible=False)
-        _plot_panel(right, runs, tag, heading, color, side="right")
 
 
 def _plot_mean(
@@ -305,11 +307,6 @@ def _run_names(files: Sequence[Path]) -> list[str]:
 def _number(value: object) -> float:
     """Convert a JSON value; null and everything that is not a number become NaN."""
     return float(value) if isinstance(value, int | float) else math.nan
-
-
-def _return_text(value: float) -> str:
-    """Format a return: 6,201 or 0.124."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def si(value: float, _: object = None) -> str:

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from manybody.cli.interrupts import removed_on_exit
 from manybody.config.files import expanded, write_whole
 from manybody.media.renderer import INSTALL_GL, Frame, VideoError, offscreen, views
 from manybody.sim import mujoco
@@ -257,37 +257,14 @@ def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Call
     # faststart puts the index first, so that a browser plays while it loads
     options = ["-crf", "20", "-preset", "fast", "-movflags", "+faststart"]
     settings = {"fps": float(fps), "quality": None, "macro_block_size": 1, "ffmpeg_log_level": "error"}
-    with _unfinished(target) as partial:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with removed_on_exit(_partial(target, os.getpid())) as partial:
         with closing(encode(str(partial), size, output_params=options, **settings)) as sink:
             sink.send(None)
             yield lambda frame: sink.send(np.ascontiguousarray(frame))
         if not partial.exists():
             raise VideoError(f"the encoder left no file in {target.parent}. Check its free space, and try again")
-
-
-@contextmanager
-def _unfinished(target: Path) -> Iterator[Path]:
-    """Yield a path to write, which becomes ``target`` if the block ends without an error, else is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(target, os.getpid())
-
-    def remove_first(number: int, _: FrameType | None) -> None:
-        partial.unlink(missing_ok=True)
-        signal.signal(number, previous[number])
-        signal.raise_signal(number)
-
-    previous: dict[int, Any] = {}
-    try:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            for end in (signal.SIGINT, signal.SIGTERM):  # whose handler may end the process at once
-                if signal.getsignal(end) not in (signal.SIG_IGN, None):
-                    previous[end] = signal.signal(end, remove_first)
-        yield partial
         os.replace(partial, target)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        partial.unlink(missing_ok=True)
 
 
 def _partial(target: Path, process: int) -> Path:
