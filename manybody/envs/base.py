@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -84,6 +84,19 @@ class EnvSpec:
     """Agents in one environment; all share the spaces above."""
     value_size: int = 1
     """Number of reward components, each with its own value head (V)."""
+    extra: Mapping[str, spaces.Space] = field(default_factory=dict)
+    """Further spaces by their key in ``get_env_info``, such as a discriminator's observations."""
+
+    def env_info(self) -> dict[str, Any]:
+        """Return the spec under RL Games' key names."""
+        info = {
+            "observation_space": self.observation_space,
+            "action_space": self.action_space,
+            "agents": self.num_agents,
+            "value_size": self.value_size,
+            **self.extra,
+        }
+        return info if self.state_space is None else {**info, "state_space": self.state_space}
 
 
 class VecEnv(ABC):
@@ -130,15 +143,7 @@ class VecEnv(ABC):
 
     def get_env_info(self) -> dict[str, Any]:
         """The spec under RL Games' key names."""
-        info = {
-            "observation_space": self.spec.observation_space,
-            "action_space": self.spec.action_space,
-            "agents": self.spec.num_agents,
-            "value_size": self.spec.value_size,
-        }
-        if self.spec.state_space is not None:
-            info["state_space"] = self.spec.state_space
-        return info
+        return self.spec.env_info()
 
     def set_train_info(self, frame: int, agent: Any) -> None:
         """Called once an epoch with the frames trained so far, for curricula."""

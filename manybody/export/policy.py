@@ -19,7 +19,7 @@ from manybody.envs.registration import create_vec_env
 from manybody.envs.spaces import environment_actions, head_sizes
 from manybody.launch.resolve import ResolvedRun, resolve_play
 from manybody.runner import build_runner
-from manybody.tasks import MujocoTask, make_config, task_class
+from manybody.tasks import make_config, task_class
 from manybody.tasks.registration import registered_task
 
 
@@ -37,6 +37,7 @@ class Policy:
         self.device: torch.device = player.device
         self.observation_space: spaces.Space = player.env_info["observation_space"]
         self.action_space: spaces.Space = player.env_info["action_space"]
+        self._parts = dict(self.observation_space.spaces) if isinstance(self.observation_space, spaces.Dict) else {}
         self._rows: int | None = None
 
     @torch.no_grad()
@@ -57,7 +58,7 @@ class Policy:
             ValueError: the shape of ``obs`` or ``action_masks``, named with both shapes; values that are not finite;
                 or a recurrent policy gets another number of rows than before without :meth:`reset`.
         """
-        if isinstance(obs, Mapping) and "obs" in obs and "obs" not in self._parts():
+        if isinstance(obs, Mapping) and "obs" in obs and "obs" not in self._parts:
             if action_masks is None and not isinstance(self.action_space, spaces.Box):
                 action_masks = obs.get("action_masks")
             obs = obs["obs"]
@@ -69,7 +70,7 @@ class Policy:
         else:
             masks = self._masks(action_masks, rows)
             actions = self.player.get_masked_action({"obs": batch}, masks, self.deterministic)
-        return self._given(actions, next(leaves(obs)), single)
+        return self._converted(actions, next(leaves(obs)), single)
 
     def reset(self, done: Any = None) -> None:
         """Forget what belongs to an episode; policies without recurrent layers have nothing.
@@ -87,27 +88,23 @@ class Policy:
             states = self.player.states
             self.player.states = tuple(state * keep.float().unsqueeze(-1) for state in states)
 
-    def _parts(self) -> dict[str, spaces.Space]:
-        space = self.observation_space
-        return dict(space.spaces) if isinstance(space, spaces.Dict) else {}
-
     def _batch(self, obs: Any) -> tuple[Any, bool]:
-        """``obs`` as a batch on the policy's device, and whether it was a single observation."""
-        parts = self._parts()
-        if not parts:
+        """Return ``obs`` as a batch on the policy's device, and whether it was a single observation."""
+        if not self._parts:
             if isinstance(obs, Mapping):
                 raise ValueError(f"obs: got keys {sorted(obs)}; expected an observation, or {{'obs': ...}}")
-            return self._rowed("obs", obs, self.observation_space)
-        if not isinstance(obs, Mapping) or set(parts) - set(obs):
+            return self._with_rows("obs", obs, self.observation_space)
+        if not isinstance(obs, Mapping) or set(self._parts) - set(obs):
             found = f"keys {sorted(obs)}" if isinstance(obs, Mapping) else type(obs).__name__
-            raise ValueError(f"obs: got {found}; expected a dictionary with the keys {sorted(parts)}")
-        rowed = {key: self._rowed(f"obs.{key}", obs[key], space) for key, space in parts.items()}
-        shapes = {key: tuple(x.shape) for key, (x, _) in rowed.items()}
-        if len({(shape[0], rowed[key][1]) for key, shape in shapes.items()}) > 1:
+            raise ValueError(f"obs: got {found}; expected a dictionary with the keys {sorted(self._parts)}")
+        parts = {key: self._with_rows(f"obs.{key}", obs[key], space) for key, space in self._parts.items()}
+        batch, single = {key: x for key, (x, _) in parts.items()}, {single for _, single in parts.values()}
+        if len({len(x) for x in batch.values()}) > 1 or len(single) > 1:
+            shapes = {key: tuple(x.shape) for key, x in batch.items()}
             raise ValueError(f"obs: got {shapes}; expected the same number of rows for every key")
-        return {key: x for key, (x, _) in rowed.items()}, rowed[next(iter(rowed))][1]
+        return batch, single.pop()
 
-    def _rowed(self, name: str, value: Any, space: spaces.Space) -> tuple[Tensor, bool]:
+    def _with_rows(self, name: str, value: Any, space: spaces.Space) -> tuple[Tensor, bool]:
         dtype = torch.uint8 if space.dtype == np.uint8 else torch.float32
         if value is None:
             raise ValueError(f"{name}: got None; expected an observation")
@@ -115,12 +112,11 @@ class Policy:
         if not x.isfinite().all():  # a policy's answer to NaN is NaN; a robot should not get it
             raise ValueError(f"{name}: got NaN or infinity; expected finite numbers")
         shape = tuple(space.shape or ())
-        if tuple(x.shape) == shape:
-            return x.unsqueeze(0), True
-        if tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1 or not len(x):
+        single = tuple(x.shape) == shape
+        if not single and (tuple(x.shape[1:]) != shape or x.ndim != len(shape) + 1 or not len(x)):
             expected = f"{shape} or ({', '.join(['N', *map(str, shape)])})"
             raise ValueError(f"{name}: got shape {tuple(x.shape)}; expected {expected}")
-        return x, False
+        return (x.unsqueeze(0), True) if single else (x, False)
 
     def _masks(self, masks: Any, rows: int) -> Tensor:
         if isinstance(self.action_space, spaces.Box):
@@ -134,24 +130,21 @@ class Policy:
         return x.bool()
 
     def _prepare(self, rows: int) -> None:
-        """Begin a recurrent state for so many rows; the player reckons with as many environments."""
+        """Start a recurrent state for ``rows`` rows, or check that there is one; the player's environments are rows."""
         self.player.rows = rows
+        states = getattr(self.player, "states", None)
         if self._rows is None:
             self.player.reset()
             states = getattr(self.player, "states", None)
             if states is not None:
                 self.player.states = tuple(state[:, :1].repeat(1, rows, 1) for state in states)
-            self._rows = rows
-        elif self._rows != rows:
-            if getattr(self.player, "states", None) is not None:
-                raise ValueError(
-                    f"obs: got {rows} rows; expected {self._rows}, whose recurrent state is kept. Call reset() first "
-                    "for another number"
-                )
-            self._rows = rows
+        elif self._rows != rows and states is not None:
+            reset = "Call reset() first for another number"
+            raise ValueError(f"obs: got {rows} rows; expected {self._rows}, whose recurrent state is kept. {reset}")
+        self._rows = rows
 
-    def _given(self, actions: Tensor, like: Any, single: bool) -> Any:
-        """``actions`` (N, ...) as the type of ``like``; without the axis of rows where there was none."""
+    def _converted(self, actions: Tensor, like: Any, single: bool) -> Any:
+        """Convert ``actions`` (N, ...) to the type of ``like``; a single observation's has no axis of rows."""
         if isinstance(self.action_space, spaces.Box):
             actions = actions[0] if single else actions
             return actions.to(like.device) if isinstance(like, Tensor) else actions.cpu().numpy()
@@ -182,13 +175,13 @@ def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str
     found = RunFolder.resolve(Path(path))
     runner = build_runner()
     run = resolve_play(runner, None, ["num_envs=1", f"rl_device={device}"], found=found)
-    env = Spaces(_env_info(run))
+    env = SpacesOnly(_env_info(run))
     player = runner.player_factory.create(run.params.algo.name, params=run.params, vec_env=env)
     player.restore(str(found[1]))
     return Policy(player, deterministic)
 
 
-class Spaces(VecEnv):
+class SpacesOnly(VecEnv):
     """Stands in for environments where only their spaces are needed."""
 
     def __init__(self, env_info: Mapping[str, Any]) -> None:
@@ -199,40 +192,24 @@ class Spaces(VecEnv):
     def get_env_info(self) -> dict[str, Any]:
         return self._env_info
 
+    @override
     def reset(self) -> Obs:
-        """There is nothing to reset."""
         raise NotImplementedError("a loaded policy has no environment; make one with manybody.make")
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """There is nothing to step."""
-        return self.reset()  # type: ignore[return-value]
-
-    def fetch_amp_obs_demo(self, count: int) -> Tensor:
-        """There are no demonstrations; a discriminator is built for their size."""
-        return self.reset()  # type: ignore[return-value]
+        raise NotImplementedError("a loaded policy has no environment; make one with manybody.make")
 
 
 def _env_info(run: ResolvedRun) -> dict[str, Any]:
-    """The spaces that a run was trained with. Tasks that ship know them; an environment of another kind is made."""
+    """Return the spaces that a run was trained with; only an environment of another library is made for them."""
     config = run.params.config
     settings = dict(config.player.env_config or config.env_config)
     name = str(config.env_name)
     task = registered_task(name) if run.task is None else task_class(run.cfg["task_name"])
     if task is not None and task.__module__.startswith("manybody."):
         own = {key: x for key, x in settings.items() if key not in ("seed", "sim_device", "num_threads")}
-        return _task_info(task, make_config(name, own) if run.task is None else run.task)
+        return task.spec_of(make_config(name, own) if run.task is None else run.task).env_info()
     env = run.make_task(1) or create_vec_env(config.env_name, 1, **{"seed": run.params.seed, **settings})
     with closing(env) if hasattr(env, "close") else nullcontext():
         return env.get_env_info()
-
-
-def _task_info(task: type[MujocoTask], cfg: Any) -> dict[str, Any]:
-    spec = task.spec_of(cfg)
-    amp = getattr(task, "amp_space_of", None)
-    return {
-        "observation_space": spec.observation_space,
-        "action_space": spec.action_space,
-        "agents": spec.num_agents,
-        "value_size": spec.value_size,
-        **({} if amp is None else {"amp_observation_space": amp(cfg)}),
-    }

@@ -1,8 +1,9 @@
 """HumanoidAMP: a body of 15 parts that learns to move like a motion clip (IsaacGymEnvs' HumanoidAMP)."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.config.task import HumanoidAMPConfig, HumanoidAMPEnvConfig, TaskConfig
-from manybody.envs.base import EnvError
+from manybody.envs.base import EnvError, EnvSpec
 from manybody.functional.kinematics import BodyPose
 from manybody.functional.rotations import quat_about, quat_multiply, quat_rotate, quat_to_matrix
 from manybody.motion.errors import chosen_by
@@ -209,14 +210,12 @@ class HumanoidAMP(MujocoTask):
     # --- imitation ---------------------------------------------------------------------------------------------------
 
     @override
-    def get_env_info(self) -> dict[str, Any]:
-        return super().get_env_info() | {"amp_observation_space": self.amp_space_of(self.cfg)}
-
     @classmethod
-    def amp_space_of(cls, cfg: Any) -> spaces.Box:
-        """What the discriminator sees under ``cfg``, without building anything."""
+    def spec_of(cls, cfg: TaskConfig) -> EnvSpec:
+        assert isinstance(cfg.env, HumanoidAMPEnvConfig)
         size = cfg.env.numAMPObsSteps * HumanoidAMP.num_observations
-        return spaces.Box(-math.inf, math.inf, (size,), np.float32)
+        seen = spaces.Box(-math.inf, math.inf, (size,), np.float32)  # by the discriminator
+        return dataclasses.replace(super().spec_of(cfg), extra={"amp_observation_space": seen})
 
     def reference_positions(self) -> list[Tensor]:
         """(R, B, 3) of each clip, at this task's rate: the bodies as :func:`seen_from_root`, m."""

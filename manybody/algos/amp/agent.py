@@ -61,6 +61,8 @@ class AMPAgent(A2CAgent):
 
     @override
     def build_config(self) -> dict[str, Any]:
+        if not callable(getattr(self.vec_env, "fetch_amp_obs_demo", None)):
+            raise no_motion(self.vec_env)
         return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
 
     def fill_buffers(self) -> None:
@@ -253,17 +255,22 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
     """(D,) of what the discriminator sees.
 
     Raises:
-        EnvError: the environment shows no motion, or has another space for it than a ``Box`` with one axis.
+        EnvError: the environment has no space for it, or another one than a ``Box`` with one axis.
     """
     space = env_info.get("amp_observation_space")
-    if space is None or not callable(getattr(env, "fetch_amp_obs_demo", None)):
-        raise EnvError(
-            f"{type(env).__name__} has no motion to imitate: amp_continuous needs amp_observation_space in "
-            "get_env_info(), extras['amp_obs'] in every step, and fetch_amp_obs_demo(count)"
-        )
+    if space is None:
+        raise no_motion(env)
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
         raise EnvError(f"{type(env).__name__}: amp_observation_space is {space}; expected a Box with one axis")
     return space.shape
+
+
+def no_motion(env: Any) -> EnvError:
+    """Return the error about an environment that is not for AMP."""
+    return EnvError(
+        f"{type(env).__name__} has no motion to imitate: amp_continuous needs amp_observation_space in "
+        "get_env_info(), extras['amp_obs'] in every step, and fetch_amp_obs_demo(count)"
+    )
 
 
 def check_call(where: str, function: Any, count: int) -> None:
