@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def merge_moments(
-    mean: Tensor, var: Tensor, count: Tensor, batch_mean: Tensor, batch_var: Tensor, batch_count: float
+    mean: Tensor, var: Tensor, count: Tensor, batch_mean: Tensor, batch_var: Tensor, batch_count: Tensor | float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Merge two sets of moments (Chan et al. 1979, parallel variance).
 

@@ -1,5 +1,6 @@
 """Convolutions: an image or a signal in, flat features out."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -7,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
-from manybody.config.network import ConvConfig
-from manybody.nn.activations import activation as make_activation
-
-TYPES = ("conv2d", "conv2d_flatten", "conv2d_spatial_softargmax", "coord_conv2d", "conv1d")
+from manybody.config.network import CnnConfig, ConvConfig, ImpalaConfig
+from manybody.nn.layers import activation, initialize, normalization
 
 
 class Cnn(nn.Sequential):
@@ -34,12 +33,15 @@ class Cnn(nn.Sequential):
         return input.flatten(1)
 
 
-def channels_first(shape: Sequence[int]) -> tuple[int, ...]:
-    """(C, H, W) of an image (H, W, C); other shapes stay as they are."""
-    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else tuple(shape)
+def _channels_first(shape: Sequence[int], axes: int, kind: str, permute_input: bool) -> tuple[int, list[int]]:
+    """C and the other sizes of one sample: (H, W, C) with ``permute_input``, (C, H, W) without, or (C, L)."""
+    if len(shape) != axes + 1:
+        what = "a signal (channels, length)" if axes == 1 else "an image (height, width, channels)"
+        raise ValueError(f"{kind} takes {what}; the observation has shape {tuple(shape)}")
+    return (shape[2], list(shape[:2])) if axes == 2 and permute_input else (shape[0], list(shape[1:]))
 
 
-def pixel_centres(size: int, like: Tensor) -> Tensor:
+def _pixel_centres(size: int, like: Tensor) -> Tensor:
     """(size,) centres of the pixels of an edge from -1 to 1."""
     return (2.0 * torch.arange(size, dtype=like.dtype, device=like.device) + 1.0) / size - 1.0
 
@@ -55,8 +57,8 @@ class CoordConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(M, out_channels, H', W') from (M, in_channels, H, W)."""
         rows, _, height, width = input.shape
-        x = pixel_centres(width, input).expand(rows, 1, height, width)
-        y = pixel_centres(height, input).unsqueeze(1).expand(rows, 1, height, width)
+        x = _pixel_centres(width, input).expand(rows, 1, height, width)
+        y = _pixel_centres(height, input).unsqueeze(1).expand(rows, 1, height, width)
         return super().forward(torch.cat([input, x, y], dim=1))
 
 
@@ -75,67 +77,35 @@ class SpatialSoftArgmax(nn.Module):
         return torch.stack([weight.sum(dim=3) @ row, weight.sum(dim=2) @ column], dim=-1).flatten(1)
 
 
-def _layer_norm(channels: int) -> nn.Module:
-    """Over all channels and pixels of one sample, with a factor and an offset per channel.
-
-    RL Games 1.6.5 computes the moments of each channel over the whole batch instead, so that the output for one
-    observation depends on the rest of the batch.
-    """
-    return nn.GroupNorm(1, channels)
-
-
-NORMALIZATIONS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int], nn.Module]]] = {
-    "layer_norm": (_layer_norm, _layer_norm),
-    "batch_norm": (nn.BatchNorm1d, nn.BatchNorm2d),
-}
-"""By name: after one- and after two-dimensional convolutions."""
-
-
-def build_cnn(
-    kind: str,
-    input_shape: Sequence[int],
-    convs: Sequence[ConvConfig],
-    activation: str,
-    normalization: str | None = None,
-    permute_input: bool = True,
-) -> tuple[Cnn, int]:
-    """Convolution, activation and normalisation for each of ``convs``, and the number of features F.
+def build_cnn(settings: CnnConfig, input_shape: Sequence[int], norm: str | None = None) -> tuple[Cnn, int]:
+    """Convolution, activation and normalisation for each of ``settings.convs``, and the number of features F.
 
     Args:
-        kind: RL Games' name of the type: one of :data:`TYPES`.
+        settings: of the convolutions; the initial weights are drawn by them too.
         input_shape: of one sample: (H, W, C), (C, H, W) without ``permute_input``, (C, L) for ``conv1d``.
-        convs: the convolutions.
-        activation: RL Games' name of the activation.
-        normalization: None, ``layer_norm`` or ``batch_norm``; acts after the activation, as in RL Games.
-        permute_input: images are (H, W, C).
+        norm: None, ``layer_norm`` or ``batch_norm``; acts after the activation, as in RL Games.
 
     Raises:
-        ValueError: a name is unknown, or the input has the wrong number of axes or is too small for the kernels.
+        ValueError: the input has the wrong number of axes or is too small for the kernels.
     """
-    if kind not in TYPES:
-        raise ValueError(f"no convolution type {kind!r} (known: {', '.join(TYPES)})")
-    if normalization not in (None, *NORMALIZATIONS):
-        raise ValueError(f"no normalization {normalization!r} (known: {', '.join(NORMALIZATIONS)})")
-    axes = 1 if kind == "conv1d" else 2
-    if len(input_shape) != axes + 1:
-        what = "a signal (channels, length)" if axes == 1 else "an image (height, width, channels)"
-        raise ValueError(f"{kind} takes {what}; the observation has shape {tuple(input_shape)}")
-    channels, *size = channels_first(input_shape) if permute_input else tuple(input_shape)
+    axes = 1 if settings.type == "conv1d" else 2
+    channels, size = _channels_first(input_shape, axes, settings.type, settings.permute_input)
     convolution: Callable[..., nn.Module] = nn.Conv1d if axes == 1 else nn.Conv2d
     layers: list[nn.Module] = []
-    for index, conv in enumerate(convs):
-        first = CoordConv2d if kind == "coord_conv2d" and index == 0 else convolution
+    for index, conv in enumerate(settings.convs):
+        first = CoordConv2d if settings.type == "coord_conv2d" and index == 0 else convolution
         layers += [
             first(channels, conv.filters, conv.kernel_size, conv.strides, conv.padding),
-            make_activation(activation),
+            activation(settings.activation),
+            *normalization(norm, conv.filters, axes),
         ]
-        if normalization is not None:
-            layers.append(NORMALIZATIONS[normalization][axes - 1](conv.filters))
         channels, size = conv.filters, _size_after(size, conv, index, input_shape)
-    if kind == "conv2d_spatial_softargmax":
+    if settings.type == "conv2d_spatial_softargmax":
         layers.append(SpatialSoftArgmax())
         size = [2]
-    return Cnn(layers, permute_input), channels * math.prod(size)
+    cnn = Cnn(layers, settings.permute_input)
+    initialize(cnn, settings.initializer)
+    return cnn, channels * math.prod(size)
 
 
 def _size_after(size: list[int], conv: ConvConfig, index: int, input_shape: Sequence[int]) -> list[int]:
@@ -148,3 +118,62 @@ def _size_after(size: list[int], conv: ConvConfig, index: int, input_shape: Sequ
             "use smaller kernels or strides, or more padding"
         )
     return [(edge + 2 * conv.padding - conv.kernel_size) // conv.strides + 1 for edge in size]
+
+
+class ConvBlock(nn.Module):
+    """A 3 x 3 convolution that keeps the size of the image; the attribute's name is part of every checkpoint."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, out_channels, H, W) from (M, in_channels, H, W)."""
+        out: Tensor = self.conv(x)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(relu(x))))``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvBlock(channels, channels)
+        self.conv2 = ConvBlock(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, C, H, W) from (M, C, H, W)."""
+        residual: Tensor = self.conv2(self.conv1(x.relu()).relu())
+        return x + residual
+
+
+class ImpalaBlock(nn.Module):
+    """A convolution, a pooling that halves height and width, and two residual blocks (arXiv 1802.01561, figure 3)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ConvBlock(in_channels, out_channels)
+        self.max_pool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        self.res_block1 = ResidualBlock(out_channels)
+        self.res_block2 = ResidualBlock(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, out_channels, ceil(H / 2), ceil(W / 2)) from (M, in_channels, H, W)."""
+        out: Tensor = self.res_block2(self.res_block1(self.max_pool(self.conv(x))))
+        return out
+
+
+def build_impala(settings: ImpalaConfig, input_shape: Sequence[int], last_activation: str) -> tuple[Cnn, int]:
+    """A block for each of ``settings.conv_depths``, then an activation; and the number of features F.
+
+    Raises:
+        ValueError: the input, (H, W, C) or (C, H, W) without ``permute_input``, is no image.
+    """
+    channels, size = _channels_first(input_shape, 2, "resnet_actor_critic", settings.permute_input)
+    depths = [channels, *settings.conv_depths]
+    blocks = [ImpalaBlock(*pair) for pair in itertools.pairwise(depths)]
+    for _ in blocks:
+        size = [math.ceil(edge / 2) for edge in size]
+    return Cnn([*blocks, activation(last_activation)], settings.permute_input), depths[-1] * math.prod(size)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from manybody.functional.policy import gaussian_entropy, gaussian_neglogp, policy_kl
+from manybody.functional.soft import squashed_neglogp
 
 
 class Distribution(Protocol):
@@ -67,79 +68,59 @@ FORBIDDEN = -1e8
 
 
 class Categorical(NamedTuple):
-    """One choice among K per row, by unnormalised log-probabilities (M, K)."""
+    """One choice per row, or several independent ones, with a head each.
+
+    Actions are int64: (M,) of one choice, (M, heads) of several.
+    """
 
     logits: Tensor
+    """(M, K) unnormalised log-probabilities; of several heads, one block each."""
+    sizes: tuple[int, ...] | None = None
+    """Choices of each head; None: one choice."""
 
     def parameters(self) -> dict[str, Tensor]:
         """``logits`` (M, K)."""
         return {"logits": self.logits}
 
-    def _log_probs(self) -> Tensor:
-        return self.logits.log_softmax(dim=-1)
+    def _heads(self) -> tuple[Tensor, ...]:
+        return (self.logits,) if self.sizes is None else self.logits.split(self.sizes, dim=-1)
+
+    def _log_probs(self) -> list[Tensor]:
+        return [head.log_softmax(dim=-1) for head in self._heads()]
+
+    def _stacked(self, choices: list[Tensor]) -> Tensor:
+        return choices[0] if self.sizes is None else torch.stack(choices, dim=-1)
+
+    def _summed(self, parts: list[Tensor]) -> Tensor:
+        return parts[0] if self.sizes is None else torch.stack(parts).sum(dim=0)
 
     def sample(self) -> Tensor:
-        """(M,) int64.
+        """One draw per row and head.
 
         The largest of p_k / e_k with e_k from Exp(1) is at k with probability p_k (the exponential race). Sampling does
         not wait for the device, and an action of probability zero is never drawn.
         """
-        probs = self.logits.softmax(dim=-1)
-        return (probs / torch.empty_like(probs).exponential_().clamp_min(1e-30)).argmax(dim=-1)
+        probs = [head.softmax(dim=-1) for head in self._heads()]
+        return self._stacked([(p / torch.empty_like(p).exponential_().clamp_min(1e-30)).argmax(dim=-1) for p in probs])
 
     def mode(self) -> Tensor:
-        """(M,) int64."""
-        return self.logits.argmax(dim=-1)
+        """The most likely action."""
+        return self._stacked([head.argmax(dim=-1) for head in self._heads()])
 
     def neglogp(self, actions: Tensor) -> Tensor:
-        """(M,) from ``actions`` (M,) int64."""
-        return -self._log_probs().gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        """(M,), summed over heads."""
+        choices = (actions,) if self.sizes is None else actions.unbind(-1)
+        chosen = zip(self._log_probs(), choices, strict=True)
+        return self._summed([-log_probs.gather(-1, x.unsqueeze(-1)).squeeze(-1) for log_probs, x in chosen])
 
     def entropy(self) -> Tensor:
-        """(M,) -sum_k p_k log p_k."""
-        log_probs = self._log_probs()
-        return -(log_probs.exp() * log_probs).sum(dim=-1)
+        """(M,) -sum_k p_k log p_k, summed over heads."""
+        return self._summed([-(log_probs.exp() * log_probs).sum(dim=-1) for log_probs in self._log_probs()])
 
     def kl(self, old: "Categorical") -> Tensor:
-        """(M,) sum_k p_k (log p_k - log q_k) with q the old distribution."""
-        log_probs = self._log_probs()
-        return (log_probs.exp() * (log_probs - old._log_probs())).sum(dim=-1)
-
-
-class MultiCategorical(NamedTuple):
-    """Several independent choices per row; ``logits`` (M, sum of ``sizes``), one block per head."""
-
-    logits: Tensor
-    sizes: tuple[int, ...]
-
-    def parameters(self) -> dict[str, Tensor]:
-        """``logits`` (M, sum of sizes)."""
-        return {"logits": self.logits}
-
-    def _heads(self) -> list[Categorical]:
-        return [Categorical(block) for block in self.logits.split(self.sizes, dim=-1)]
-
-    def sample(self) -> Tensor:
-        """(M, heads) int64."""
-        return torch.stack([head.sample() for head in self._heads()], dim=-1)
-
-    def mode(self) -> Tensor:
-        """(M, heads) int64."""
-        return torch.stack([head.mode() for head in self._heads()], dim=-1)
-
-    def neglogp(self, actions: Tensor) -> Tensor:
-        """(M,) from ``actions`` (M, heads) int64."""
-        parts = [head.neglogp(action) for head, action in zip(self._heads(), actions.unbind(-1), strict=True)]
-        return torch.stack(parts).sum(dim=0)
-
-    def entropy(self) -> Tensor:
-        """(M,), summed over heads."""
-        return torch.stack([head.entropy() for head in self._heads()]).sum(dim=0)
-
-    def kl(self, old: "MultiCategorical") -> Tensor:
-        """(M,), summed over heads."""
-        pairs = zip(self._heads(), old._heads(), strict=True)
-        return torch.stack([head.kl(before) for head, before in pairs]).sum(dim=0)
+        """(M,) sum_k p_k (log p_k - log q_k) with q the old distribution, summed over heads."""
+        pairs = zip(self._log_probs(), old._log_probs(), strict=True)
+        return self._summed([(new.exp() * (new - before)).sum(dim=-1) for new, before in pairs])
 
 
 def joined(logits: Tensor | Sequence[Tensor]) -> Tensor:
@@ -147,6 +128,28 @@ def joined(logits: Tensor | Sequence[Tensor]) -> Tensor:
     return logits if isinstance(logits, Tensor) else torch.cat(tuple(logits), dim=-1)
 
 
-def categorical(logits: Tensor | Sequence[Tensor], sizes: tuple[int, ...] | None) -> Categorical | MultiCategorical:
-    """One choice for ``sizes`` None, else one per head."""
-    return Categorical(joined(logits)) if sizes is None else MultiCategorical(joined(logits), sizes)
+class SquashedGaussian(NamedTuple):
+    """``tanh`` of independent normal distributions, one per action; both parameters (M, A)."""
+
+    mu: Tensor
+    """Mean before the tanh."""
+    log_sigma: Tensor
+    """Logarithm of the standard deviation before the tanh."""
+
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform standard normal ``noise`` (M, A) to actions, with gradients to both parameters.
+
+        Returns:
+            Actions (M, A) in (-1, 1) and their negative log-density (M,).
+        """
+        sigma = self.log_sigma.exp()
+        raw = self.mu + sigma * noise
+        return raw.tanh(), squashed_neglogp(gaussian_neglogp(raw, self.mu, sigma, self.log_sigma), raw)
+
+    def sample(self) -> Tensor:
+        """(M, A) in (-1, 1), from torch's global generator."""
+        return (self.mu + self.log_sigma.exp() * torch.randn_like(self.mu)).tanh()
+
+    def mode(self) -> Tensor:
+        """(M, A): tanh of the mean, the median of each action."""
+        return self.mu.tanh()

@@ -1,5 +1,6 @@
 """Encoders: a dictionary of observations to one flat vector."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from manybody.config.network import EncoderConfig
 from manybody.nn.cnn import build_cnn
-from manybody.nn.init import initialize
+from manybody.nn.layers import initialize
 from manybody.nn.mlp import build_mlp
 
 Shape = tuple[int, ...]
@@ -43,10 +44,9 @@ def build_encoder(shape: Shape, settings: EncoderConfig, normalization: str | No
     cnn, mlp = settings.cnn, settings.mlp
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     if cnn is None:
-        parts["flatten"], width = nn.Flatten(), torch.Size(shape).numel()
+        parts["flatten"], width = nn.Flatten(), math.prod(shape)
     else:
-        parts["cnn"], width = build_cnn(cnn.type, shape, cnn.convs, cnn.activation, normalization, cnn.permute_input)
-        initialize(parts["cnn"], cnn.initializer)
+        parts["cnn"], width = build_cnn(cnn, shape, normalization)
     if mlp is not None:
         parts["mlp"] = build_mlp(width, mlp.units, mlp.activation, normalization, mlp.norm_only_first_layer, mlp.d2rl)
         initialize(parts["mlp"], mlp.initializer)

@@ -5,20 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from manybody.nn.activations import activation as make_activation
-
-NORMALIZATIONS: dict[str, Callable[[int], nn.Module]] = {
-    "layer_norm": nn.LayerNorm,
-    "batch_norm": nn.BatchNorm1d,
-}
-
-
-def _norm(normalization: str | None, width: int) -> nn.Module | None:
-    if normalization in (None, "None"):
-        return None
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f"no normalization {normalization!r} (known: {', '.join(NORMALIZATIONS)})")
-    return NORMALIZATIONS[normalization](width)
+from manybody.nn.layers import activation as make_activation
+from manybody.nn.layers import normalization as make_normalization
 
 
 class D2RLNet(nn.Module):
@@ -38,11 +26,11 @@ class D2RLNet(nn.Module):
     ) -> None:
         super().__init__()
         inputs = [input_size] + [width + input_size for width in units[:-1]]
+        norms = [None if norm_only_first_layer and index > 0 else normalization for index in range(len(units))]
         self.linears = nn.ModuleList(dense(i, o) for i, o in zip(inputs, units, strict=True))
         self.activations = nn.ModuleList(make_activation(activation) for _ in units)
         self.norm_layers = nn.ModuleList(
-            _norm(None if norm_only_first_layer and index > 0 else normalization, width) or nn.Identity()
-            for index, width in enumerate(units)
+            (make_normalization(norm, width) or [nn.Identity()])[0] for norm, width in zip(norms, units, strict=True)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,9 +65,8 @@ def build_mlp(
     if d2rl and units:
         return D2RLNet(input_size, units, activation, normalization, norm_only_first_layer, dense)
     layers: list[nn.Module] = []
-    width_in = input_size
-    for index, width in enumerate(units):
-        norm = _norm(None if norm_only_first_layer and index > 0 else normalization, width)
-        layers += [dense(width_in, width), make_activation(activation), *([norm] if norm else [])]
-        width_in = width
+    for index, (inputs, width) in enumerate(zip([input_size, *units], units, strict=False)):
+        layers += [dense(inputs, width), make_activation(activation)]
+        if index == 0 or not norm_only_first_layer:
+            layers += make_normalization(normalization, width)
     return nn.Sequential(*layers)

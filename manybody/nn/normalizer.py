@@ -1,7 +1,6 @@
 """Running normalisation of observations, values and advantages."""
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +36,6 @@ class RunningMeanStd(nn.Module):
         self.insize = (insize,) if isinstance(insize, int) else tuple(insize)
         self.epsilon = epsilon
         self.norm_only = norm_only
-        self.per_channel = per_channel
         self.axis = [0, *range(2, len(self.insize) + 1)] if per_channel else [0]
         self.stat_shape = (1, self.insize[0], *[1] * (len(self.insize) - 1)) if per_channel else (1, *self.insize)
         size = self.insize[:1] if per_channel else self.insize
@@ -58,22 +56,17 @@ class RunningMeanStd(nn.Module):
             total = count.clamp_min(1.0).to(x.dtype)
             mean = (x * weight).sum(dim=self.axis) / total
             var = ((x - mean.reshape(self.stat_shape)).square() * weight).sum(dim=self.axis) / total
-        merged = merge_moments(
-            self.running_mean, self.running_var, self.count, mean.double(), var.double(), cast(float, count)
-        )
+        merged = merge_moments(self.running_mean, self.running_var, self.count, mean.double(), var.double(), count)
         for buffer, value in zip((self.running_mean, self.running_var, self.count), merged, strict=True):
             # Through a view: compiled code of PyTorch 2.13 loses what is written to a () float64 tensor of the CPU.
             buffer.view(-1).copy_(value.reshape(-1))
-
-    def _moments(self) -> tuple[Tensor, Tensor]:
-        std = torch.sqrt(self.running_var.float() + self.epsilon)
-        return self.running_mean.float().reshape(self.stat_shape), std.reshape(self.stat_shape)
 
     def forward(self, x: Tensor, denorm: bool = False, mask: Tensor | None = None) -> Tensor:
         """Normalise ``x`` (B, *insize); with ``denorm`` the inverse, of an input clamped to +-5."""
         if self.training and not denorm:
             self.update(x, mask)
-        mean, std = self._moments()
+        mean = self.running_mean.float().reshape(self.stat_shape)
+        std = torch.sqrt(self.running_var.float() + self.epsilon).reshape(self.stat_shape)
         if denorm:
             return x * std if self.norm_only else x.clamp(-5.0, 5.0) * std + mean
         return x / std if self.norm_only else ((x - mean) / std).clamp(-5.0, 5.0)

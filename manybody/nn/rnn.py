@@ -1,7 +1,6 @@
 """Recurrent layers over sequences in which episodes end."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +14,17 @@ class RnnWithDones(nn.Module):
     """A recurrent layer whose state starts at zero wherever an episode begins.
 
     Args:
-        rnn: the layer over (S, L, I); the name is part of every checkpoint.
+        name: ``lstm`` (Hochreiter and Schmidhuber 1997) or ``gru`` (Cho et al. 2014, arXiv 1406.1078).
+        input_size: I.
+        units: width of the state and of the output.
+        layers: recurrent layers, one on top of the other.
     """
 
-    num_states: int
-    """Tensors in the state."""
-
-    def __init__(self, rnn: nn.RNNBase) -> None:
+    def __init__(self, name: str, input_size: int, units: int, layers: int) -> None:
         super().__init__()
-        self.rnn = rnn
+        kind = nn.LSTM if name == "lstm" else nn.GRU
+        self.rnn = kind(input_size, units, layers, batch_first=True)  # the name is part of every checkpoint
+        self.num_states = 2 if name == "lstm" else 1
 
     def initial_states(self, num_seqs: int, device: torch.device) -> States:
         """Zeros (layers, S, units), the state an episode starts with."""
@@ -32,7 +33,8 @@ class RnnWithDones(nn.Module):
 
     def _run(self, x: Tensor, states: States) -> tuple[Tensor, States]:
         """Run the layer without resets."""
-        raise NotImplementedError
+        output, after = self.rnn(x, states if self.num_states == 2 else states[0])
+        return output, after if self.num_states == 2 else (after,)
 
     def forward(self, x: Tensor, states: States, dones: Tensor | None = None) -> tuple[Tensor, States]:
         """Output (S, L, units) and final state; with ``dones`` the state is (): training uses stored states.
@@ -102,32 +104,6 @@ class _Episodes:
         return output[self.index, self.step].reshape(*self.size, -1)
 
 
-class LSTMWithDones(RnnWithDones):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997), as ``torch.nn.LSTM``."""
-
-    num_states = 2
-
-    def __init__(self, input_size: int, units: int, layers: int) -> None:
-        super().__init__(nn.LSTM(input_size, units, layers, batch_first=True))
-
-    def _run(self, x: Tensor, states: States) -> tuple[Tensor, States]:
-        output, states = self.rnn(x, states)
-        return output, states
-
-
-class GRUWithDones(RnnWithDones):
-    """Gated recurrent unit (Cho et al. 2014, arXiv 1406.1078), as ``torch.nn.GRU``."""
-
-    num_states = 1
-
-    def __init__(self, input_size: int, units: int, layers: int) -> None:
-        super().__init__(nn.GRU(input_size, units, layers, batch_first=True))
-
-    def _run(self, x: Tensor, states: States) -> tuple[Tensor, States]:
-        output, state = self.rnn(x, states[0])
-        return output, (state,)
-
-
 class IdentityRNN(nn.Module):
     """The interface of a recurrent layer without recurrence: the output is the input.
 
@@ -150,12 +126,8 @@ class IdentityRNN(nn.Module):
         return x, states
 
 
-RNNS: dict[str, Any] = {"lstm": LSTMWithDones, "gru": GRUWithDones, "identity": IdentityRNN}
-
-
-def build_rnn(name: str, input_size: int, units: int, layers: int) -> nn.Module:
-    """The recurrent layer ``name``. Raises ValueError listing the known names."""
-    if name not in RNNS:
-        raise ValueError(f"no recurrent layer {name!r} (known: {', '.join(RNNS)})")
-    layer: nn.Module = RNNS[name](input_size, units, layers)
-    return layer
+def build_rnn(name: str, input_size: int, units: int, layers: int) -> RnnWithDones | IdentityRNN:
+    """The recurrent layer ``name``: ``lstm``, ``gru`` or ``identity``."""
+    if name == "identity":
+        return IdentityRNN(input_size, units, layers)
+    return RnnWithDones(name, input_size, units, layers)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manybody.nn.distributions import FORBIDDEN, Categorical, MultiCategorical, categorical
+from manybody.nn.distributions import FORBIDDEN, Categorical
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [math.log(1.0), math.log(1.0)]])
 """Probabilities 1/4 and 3/4 in the first row, 1/2 and 1/2 in the second."""
@@ -52,7 +52,7 @@ def test_masked_actions_do_not_affect_entropy_and_kl():
 def test_several_heads_sum_over_single_heads(sizes, seed):
     generator = torch.Generator().manual_seed(seed)
     logits, old = (torch.randn(6, sum(sizes), generator=generator) for _ in range(2))
-    policy, before = MultiCategorical(logits, tuple(sizes)), MultiCategorical(old, tuple(sizes))
+    policy, before = Categorical(logits, tuple(sizes)), Categorical(old, tuple(sizes))
     actions = policy.sample()
     assert actions.shape == (6, len(sizes)) and (actions < torch.tensor(sizes)).all()
     parts = [Categorical(block) for block in logits.split(sizes, dim=1)]
@@ -62,8 +62,3 @@ def test_several_heads_sum_over_single_heads(sizes, seed):
     torch.testing.assert_close(policy.entropy(), sum(part.entropy() for part in parts))
     torch.testing.assert_close(policy.kl(before), sum(p.kl(q) for p, q in zip(parts, olds, strict=True)))
     assert torch.equal(policy.mode(), torch.stack([part.mode() for part in parts], dim=1))
-
-
-def test_categorical_creates_one_head_or_several():
-    assert isinstance(categorical(LOGITS, None), Categorical)
-    assert categorical(LOGITS, (1, 1)) == MultiCategorical(LOGITS, (1, 1))

@@ -4,12 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from manybody.config.network import ConvConfig
-from manybody.nn.cnn import CoordConv2d, SpatialSoftArgmax, build_cnn
+from manybody.config.network import CnnConfig, ConvConfig, ImpalaConfig
+from manybody.nn import cnn as convolutions
+from manybody.nn.cnn import CoordConv2d, ResidualBlock, SpatialSoftArgmax, build_impala
 
 
 def conv(filters=4, kernel_size=3, strides=1, padding=0):
     return ConvConfig(filters=filters, kernel_size=kernel_size, strides=strides, padding=padding)
+
+
+def build_cnn(kind, shape, convs, activation, normalization=None, permute_input=True):
+    settings = CnnConfig(type=kind, convs=convs, activation=activation, permute_input=permute_input)
+    return convolutions.build_cnn(settings, shape, normalization)
 
 
 ATARI = [conv(32, 8, 4), conv(64, 4, 2), conv(64, 3, 1)]
@@ -123,7 +129,41 @@ def test_soft_argmax_finds_bright_pixels():
 
 
 def test_unknown_names_list_the_known_names():
-    with pytest.raises(ValueError, match=r"no convolution type 'conv3d' \(known: conv2d, "):
-        build_cnn("conv3d", (8, 8, 3), [conv()], "relu")
     with pytest.raises(ValueError, match=r"no normalization 'layernorm' \(known: layer_norm, batch_norm\)"):
         build_cnn("conv2d", (8, 8, 3), [conv()], "relu", "layernorm")
+
+
+def impala(shape, *depths, permute_input=True):
+    return build_impala(ImpalaConfig(conv_depths=depths, permute_input=permute_input), shape, "relu")
+
+
+@pytest.mark.parametrize("size", [(64, 64), (9, 7), (1, 1)])
+def test_each_block_halves_the_image(size):
+    # 9 x 7 -> 5 x 4 -> 3 x 2, rounded up, with 8 channels: 48; 64 x 64 -> 16 x 16.
+    net, features = impala((*size, 3), 4, 8)
+    assert features == {64: 8 * 16 * 16, 9: 8 * 3 * 2, 1: 8}[size[0]]
+    assert net(torch.rand(2, *size, 3)).shape == (2, features)
+
+
+def test_a_residual_block_with_zero_weights_is_the_identity():
+    block = ResidualBlock(3)
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.randn(2, 3, 4, 4)
+    assert torch.equal(block(x), x)
+
+
+def test_channels_first_and_the_final_activation():
+    net, _ = impala((3, 8, 8), 4, permute_input=False)
+    assert (net(torch.rand(2, 3, 8, 8)) >= 0).all()
+
+
+def test_weights_are_initialised_by_fan_out():
+    # kaiming_normal, fan_out, relu: standard deviation sqrt(2 / (3 * 3 * 64)) = 0.0589 for 64 channels.
+    weight = impala((8, 8, 3), 64)[0][0].conv.conv.weight
+    assert weight.std().item() == pytest.approx(0.0589, rel=0.05)
+
+
+def test_a_vector_is_refused():
+    with pytest.raises(ValueError, match=r"takes an image .*; the observation has shape \(7,\)"):
+        impala((7,), 4)

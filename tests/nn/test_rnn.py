@@ -94,8 +94,3 @@ def test_identity():
     assert after is states
     with pytest.raises(ValueError, match="units: got 4; expected 3, the width of the input"):
         build_rnn("identity", 3, 4, 1)
-
-
-def test_an_unknown_name_lists_the_known_names():
-    with pytest.raises(ValueError, match=r"no recurrent layer 'ltsm' \(known: lstm, gru, identity\)"):
-        build_rnn("ltsm", 3, 4, 1)

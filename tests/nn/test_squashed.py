@@ -3,7 +3,7 @@
 import torch
 from torch import distributions
 
-from manybody.nn.squashed import SquashedGaussian
+from manybody.nn.distributions import SquashedGaussian
 
 
 def make_policy(seed=0):

@@ -184,7 +184,7 @@ def test_variance_scaling(draw):
     """The same deviation. Theirs cuts at +-2 whatever it is, which cuts nothing; ours at two of them."""
     from rl_games.algos_torch.torch_ext import variance_scaling_initializer
 
-    from manybody.nn.init import variance_scaling
+    from manybody.nn.layers import variance_scaling
 
     ours, theirs = torch.empty(400, 300), torch.empty(400, 300)
     variance_scaling(ours, "fan_in", 2.0)

@@ -212,12 +212,12 @@ def test_layer_norm_after_convolutions_treats_every_observation_alone():
 
     from manybody.nn.cnn import build_cnn
 
-    convs = parse_section(
+    settings = parse_section(
         ActorCriticConfig,
         {"name": "n", "mlp": {"units": [], "activation": "elu"}, "space": {"discrete": None}, "cnn": cnn()},
         "network",
-    ).cnn.convs
-    ours = build_cnn("conv2d", IMAGE, convs, "elu", "layer_norm")[0]
+    ).cnn
+    ours = build_cnn(settings, IMAGE, "layer_norm")[0]
     images = torch.rand(6, *IMAGE)
     torch.testing.assert_close(ours(images)[:1], ours(images[:1]))
     maps = torch.rand(6, 4, 5, 5)

@@ -17,7 +17,7 @@ from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional import policy as policy_maths
 from manybody.functional.actions import rescale_actions
-from manybody.nn.distributions import Distribution, Gaussian, categorical, joined
+from manybody.nn.distributions import Categorical, Distribution, Gaussian, joined
 
 
 class ContinuousA2CBase(OnPolicyAgent):
@@ -119,12 +119,12 @@ class DiscreteA2CBase(OnPolicyAgent):
 
     @override
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
-        return categorical(result["logits"], self._sizes)
+        return Categorical(joined(result["logits"]), self._sizes)
 
     @override
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
         """Return the policy that acted."""
-        return categorical(minibatch["logits"], self._sizes)
+        return Categorical(minibatch["logits"], self._sizes)
 
     def policy_fields(self) -> dict[str, FieldTree]:
         """Adds actions, logits and masks."""

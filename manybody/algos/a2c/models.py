@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from typing_extensions import override
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
-from manybody.nn.distributions import FORBIDDEN, Distribution, Gaussian, categorical, joined
+from manybody.nn.distributions import FORBIDDEN, Categorical, Distribution, Gaussian, joined
 
 
 class PolicyModelNetwork(BaseModelNetwork):
@@ -124,7 +124,7 @@ class CategoricalModelNetwork(PolicyModelNetwork):
         allowed = input_dict.get("action_masks")
         if allowed is not None:
             logits = torch.where(allowed, logits, FORBIDDEN)
-        return categorical(logits, None if heads is None else tuple(head.shape[-1] for head in heads))
+        return Categorical(logits, None if heads is None else tuple(head.shape[-1] for head in heads))
 
 
 class ModelA2C(BaseModel):

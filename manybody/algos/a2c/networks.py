@@ -16,11 +16,9 @@ from manybody.algos.network import (
     ValueOutput,
 )
 from manybody.config import ActorCriticConfig, ConfigError, Problem, ResnetActorCriticConfig
-from manybody.nn.activations import activation
-from manybody.nn.cnn import build_cnn
+from manybody.nn.cnn import build_cnn, build_impala
 from manybody.nn.encoder import build_dict_encoder
-from manybody.nn.init import initialize, initializer
-from manybody.nn.resnet import build_impala
+from manybody.nn.layers import activation, initialize, initializer
 from manybody.nn.rnn import States, build_rnn
 
 InputShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
@@ -94,7 +92,7 @@ class A2CNetwork(BaseNetwork):
                 (self.mu.weight, self.space_config.mu_init),
                 (spread, self.space_config.sigma_init),
             ):
-                initializer(settings.name, **settings.arguments)(weight)
+                initializer(settings)(weight)
 
     def load(self, params: ActorCriticConfig | ResnetActorCriticConfig) -> None:
         """Keep the settings under the names that subclasses read."""
@@ -129,13 +127,8 @@ class A2CNetwork(BaseNetwork):
             raise ConfigError([Problem("network.encoders", f"{what}shape {tuple(input_shape)}")])
         if params.cnn is None:
             return nn.Flatten(), self._calc_input_size(input_shape)
-        cnn = params.cnn
         with blame("cnn"):
-            encoder, width = build_cnn(
-                cnn.type, input_shape, cnn.convs, cnn.activation, params.normalization, cnn.permute_input
-            )
-        initialize(encoder, cnn.initializer)
-        return encoder, width
+            return build_cnn(params.cnn, input_shape, params.normalization)
 
     def _build_trunks(self, input_shape: InputShape) -> int:
         """Build every part between observation and heads; the width of what comes out."""
@@ -299,13 +292,12 @@ class A2CResnetNetwork(A2CNetwork):
         return (Trunk("cnn", "mlp", "rnn", "layer_norm"),)
 
     def _build_encoder(self, input_shape: InputShape) -> tuple[nn.Module, int]:
-        cnn: Any = self.params.cnn
         if isinstance(input_shape, Mapping):
             keys = ", ".join(input_shape)
             what = f"got a block, but the observation is a dictionary of {keys}; use actor_critic with encoders"
             raise ConfigError([Problem("network.cnn", what)])
         with blame("cnn"):
-            return build_impala(input_shape, cnn.conv_depths, self.activation, cnn.permute_input)
+            return build_impala(self.params.cnn, input_shape, self.activation)
 
 
 class A2CResnetBuilder(NetworkBuilder):

@@ -20,7 +20,7 @@ from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.actions import rescale_actions
 from manybody.model_builder import ModelBuilder
-from manybody.nn.distributions import categorical, joined
+from manybody.nn.distributions import Categorical, joined
 
 
 class PpoPlayer(BasePlayer):
@@ -132,7 +132,7 @@ class PpoPlayerDiscrete(PpoPlayer):
         if not is_deterministic:
             return out["actions"]
         sizes = self.actions_num
-        return categorical(self.logits, sizes if isinstance(sizes, tuple) else None).mode()
+        return Categorical(self.logits, sizes if isinstance(sizes, tuple) else None).mode()
 
     @override
     def unsound(self, actions: Tensor, guard: PlayGuard) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from manybody.algos.a2c import A2CNetwork
 from manybody.algos.amp.config import AMPNetworkConfig
 from manybody.algos.network import NetworkBuilder
-from manybody.nn.init import initialize
+from manybody.nn.layers import initialize
 
 
 class AMPNetwork(A2CNetwork):

@@ -12,7 +12,7 @@ from manybody.algos.sac.networks import flat_size
 from manybody.algos.spaces import observation_shape
 from manybody.data.tree import Tree
 from manybody.envs.base import EnvError
-from manybody.nn.squashed import SquashedGaussian
+from manybody.nn.distributions import SquashedGaussian
 
 
 class SACModelNetwork(BaseModelNetwork):

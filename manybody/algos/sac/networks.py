@@ -12,9 +12,9 @@ from manybody.algos.network import BaseNetwork, NetworkBuilder
 from manybody.algos.sac.config import SACNetworkConfig
 from manybody.data.tree import Tree, leaves
 from manybody.functional.soft import bounded_logstd
-from manybody.nn.init import initialize
+from manybody.nn.distributions import SquashedGaussian
+from manybody.nn.layers import initialize
 from manybody.nn.mlp import build_mlp
-from manybody.nn.squashed import SquashedGaussian
 
 
 def flat(obs: Tree) -> Tensor:

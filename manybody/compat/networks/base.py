@@ -14,8 +14,7 @@ from manybody.compat.rl_games.algos_torch.layers import NoisyFactorizedLinear
 from manybody.compat.rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax
 from manybody.compat.rl_games.common.layers.recurrent import GRUWithDones, LSTMWithDones
 from manybody.compat.rl_games.common.layers.value import DefaultValue, TwoHotEncodedValue
-from manybody.nn.activations import ACTIVATIONS
-from manybody.nn.init import INITIALIZERS, keep
+from manybody.nn.layers import ACTIVATIONS, INITIALIZERS, keep
 from manybody.registry import ObjectFactory
 
 Layer = Callable[..., nn.Module]

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from manybody.algos.a2c.networks import Trunk
 from manybody.compat.networks.actor_critic import A2CNetwork
-from manybody.nn.resnet import ImpalaBlock
+from manybody.nn.cnn import ImpalaBlock
 
 
 class A2CResnetNetwork(A2CNetwork):

@@ -187,7 +187,10 @@ REFUSED = [
     ),
     ({"input_shape": DICT}, r"network.encoders: missing for image .*'encoders: \{image: \{cnn: "),
     ({"rnn": {"name": "identity", "units": 5}}, "network.rnn: units: got 5; expected 8, the width of the input"),
-    ({"resnet": True, "cnn": {"conv_depths": [4]}}, r"network.cnn: expected an image .* has shape \(3,\)"),
+    (
+        {"resnet": True, "cnn": {"conv_depths": [4]}},
+        r"network.cnn: resnet_actor_critic takes an image .* has shape \(3,\)",
+    ),
     ({"resnet": True, "cnn": {"conv_depths": [4]}, "input_shape": DICT}, "use actor_critic with encoders"),
 ]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from manybody.nn import mlp
+from manybody.nn import layers, mlp
 
 
 class D2RLNet(mlp.D2RLNet):
@@ -24,7 +24,7 @@ class D2RLNet(mlp.D2RLNet):
         activations: Sequence[nn.Module],
         norm_func_name: str | None = None,
     ) -> None:
-        known = norm_func_name if norm_func_name in mlp.NORMALIZATIONS else None
+        known = norm_func_name if norm_func_name in layers.NORMALIZATIONS else None
         super().__init__(input_size, units, "None", known)
         self.activations = nn.ModuleList(activations)
         self.num_layers = len(units)

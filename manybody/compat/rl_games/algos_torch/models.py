@@ -18,7 +18,7 @@ from manybody.compat.rl_games.algos_torch.sac_helper import SquashedNormal
 from manybody.compat.rl_games.common import divergence
 from manybody.compat.rl_games.common.extensions.distributions import CategoricalMasked
 from manybody.functional.policy import gaussian_neglogp
-from manybody.nn.distributions import FORBIDDEN, Categorical, Distribution, MultiCategorical
+from manybody.nn.distributions import FORBIDDEN, Categorical, Distribution
 
 __all__ = [
     "BaseModel",
@@ -174,7 +174,7 @@ class _MultiDiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
     @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
         heads = _heads(out[0], input_dict.get("action_masks"))
-        return MultiCategorical(torch.cat(heads, dim=-1), tuple(head.shape[-1] for head in heads))
+        return Categorical(torch.cat(heads, dim=-1), tuple(head.shape[-1] for head in heads))
 
     @override
     def decide(self, input_dict: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,16 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from manybody.nn.init import INITIALIZERS, initializer
+from manybody.config.network import InitializerConfig
+from manybody.nn.layers import ACTIVATIONS, INITIALIZERS, activation, initializer
 
 
 def drawn(shape=(400, 200), **settings):
     torch.manual_seed(0)
     weight = torch.full(shape, 0.123)
-    initializer(**settings)(weight)
+    initializer(InitializerConfig(**settings))(weight)
     return weight
 
 
@@ -53,14 +55,38 @@ def test_variance_scaling_truncates_at_two_standard_deviations(mode, fan):
     assert weight.abs().max().item() <= 2 * std / math.sqrt(0.7737) + 1e-4
 
 
-def test_unknown_names_and_modes_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"no initializer 'ortho' \(known: default"):
-        initializer("ortho")
-    with pytest.raises(ValueError, match=r"mode 'fan' \(known: fan_in, fan_out, fan_avg\)"):
-        drawn(name="variance_scaling_initializer", mode="fan")
-
-
 def test_the_configuration_lists_the_same_names():
     from manybody.config.network import INITIALIZERS as CONFIGURED
 
     assert set(CONFIGURED) == set(INITIALIZERS)
+
+
+KINDS = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "swish": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+    "None": nn.Identity,
+}
+
+
+def test_each_rl_games_name_creates_its_activation():
+    assert {name: type(activation(name)) for name in ACTIVATIONS} == KINDS
+
+
+def test_none_is_the_identity():
+    x = torch.randn(3)
+    assert activation(None)(x) is x
+
+
+def test_each_call_creates_a_new_module():
+    assert activation("elu") is not activation("elu")
+
+
+def test_an_unknown_name_lists_the_known_names():
+    with pytest.raises(ValueError, match=r"no activation 'rely' \(known: relu, tanh"):
+        activation("rely")
