@@ -225,7 +225,7 @@ def test_a_list_takes_shipped_clips_by_name_and_files_beside_it(tmp_path):
         ("motions: [walk.npz]", r":1\): got 'walk.npz'; expected a block"),
         ("motions: [{file: a.npz, wieght: 1}]", r":1\): unknown key; did you mean 'weight'"),
         ("motions: [{file: ''}]", r":1\): got ''; expected text that is not empty"),
-        ("motions: [{file: a.npz, weight: -1}]", r":1\): got -1; expected a number at least 0"),
+        ("motions: [{file: a.npz, weight: -1}]", r":1\): got -1; expected a number of at least 0"),
         ("motions: [{file: a.npz, weight: yes}]", r":1\): got True; expected a number"),
         (
             "motions: [{file: walk}]\nmotions: [{file: run}]",
