@@ -8,29 +8,25 @@ Two defaults differ, each because the original is listed as a defect: ``torch_co
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
 from manybody.config.section import Section
 from manybody.config.types import (
     Bound,
+    Count,
     Device,
+    EmptyBlock,
     Flag,
     ForeignSection,
     FreeMapping,
     ImportPath,
     NoneWord,
+    NotNegative,
     Number,
     Text,
     Whole,
     expected,
 )
-
-Count = Annotated[Whole, Field(ge=1)]
-"""At least one."""
-Positive = Annotated[Number, Field(gt=0)]
-"""Above zero."""
-NotNegative = Annotated[Number, Field(ge=0)]
-"""Zero or above."""
 
 
 def _limit(value: int) -> int:
@@ -39,19 +35,17 @@ def _limit(value: int) -> int:
     return value
 
 
-def _compile_mode(value: Any) -> bool | str:
+def _compile_mode(value: object) -> bool | str:
     if isinstance(value, Mapping):  # RL Games' {mode, critic_mode}; the second is for a central value
         value = value.get("mode", True)
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
     modes = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-    if isinstance(value, bool) or (isinstance(value, str) and value in modes):
+    if isinstance(value, str) and value in modes:
         return value
+    if str(value).strip().lower() in ("true", "false"):
+        return str(value).strip().lower() == "true"
     raise expected(f"true, false or a mode of torch.compile: {', '.join(modes)}")
 
 
-EmptyBlock = BeforeValidator(lambda value: {} if value is None else value)
-"""A key with nothing behind it, which YAML reads as nothing: a block with every default."""
 Limit = Annotated[Whole, AfterValidator(_limit)]
 """A number of epochs or frames, -1 for no limit."""
 CompileMode = Annotated[bool | str, PlainValidator(_compile_mode)]

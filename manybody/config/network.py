@@ -6,11 +6,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from manybody.config.section import Section
-from manybody.config.types import Flag, NoneWord, Number, Text, Whole, expected
+from manybody.config.types import Count, EmptyBlock, Flag, NoneWord, Number, Text, Whole, expected
 
 
-def _no_activation(value: Any) -> Any:
-    return "None" if value is None or (isinstance(value, str) and value.lower() == "none") else value
+def _no_activation(value: object) -> object:
+    return "None" if str(value).lower() == "none" else value
 
 
 Activation = Annotated[
@@ -85,7 +85,7 @@ class InitializerConfig(Section):
 class MLPConfig(Section):
     """The hidden layers."""
 
-    units: tuple[Annotated[Whole, Field(ge=1)], ...]
+    units: tuple[Count, ...]
     """Width of each hidden layer; an empty list means none."""
     activation: Activation
     """The function after each hidden layer."""
@@ -132,18 +132,14 @@ class DiscreteSpaceConfig(Section):
     """The policy's head for discrete actions: one logit per action. The block stands empty."""
 
 
-def _empty_block(value: Any) -> Any:
-    return {} if value is None else value
-
-
 class SpaceConfig(Section):
     """The kind of action: exactly one of these keys. An empty ``discrete:`` or ``multi_discrete:`` counts."""
 
     continuous: ContinuousSpaceConfig | None = None
     """Real-valued actions."""
-    discrete: Annotated[DiscreteSpaceConfig | None, BeforeValidator(_empty_block)] = None
+    discrete: Annotated[DiscreteSpaceConfig | None, EmptyBlock] = None
     """One choice among A actions (``Discrete``)."""
-    multi_discrete: Annotated[DiscreteSpaceConfig | None, BeforeValidator(_empty_block)] = None
+    multi_discrete: Annotated[DiscreteSpaceConfig | None, EmptyBlock] = None
     """Several choices at once, of sizes that may differ (``MultiDiscrete``, ``Tuple`` of ``Discrete``)."""
 
     @model_validator(mode="after")
@@ -163,9 +159,9 @@ class RnnConfig(Section):
 
     name: Literal["lstm", "gru", "identity"]
     """The kind of layer; ``identity`` passes its input through, for comparison."""
-    units: Annotated[Whole, Field(ge=1)]
+    units: Count
     """Width of the state and of the output; with ``identity`` the width of its input."""
-    layers: Annotated[Whole, Field(ge=1)] = 1
+    layers: Count = 1
     """Number of recurrent layers, one on top of the other."""
     before_mlp: Flag = False
     """True: observation, recurrent layer, hidden layers. False: observation, hidden layers, recurrent layer."""
@@ -178,20 +174,23 @@ class RnnConfig(Section):
     """Normalise the output of the recurrent layer."""
 
 
-def _not_empty(value: tuple[Any, ...]) -> tuple[Any, ...]:
+def _not_empty(value: tuple[object, ...]) -> tuple[object, ...]:
     if not value:
         raise expected("a list of at least one")
     return value
 
 
+NotEmpty = AfterValidator(_not_empty)
+
+
 class ConvConfig(Section):
     """One convolution."""
 
-    filters: Annotated[Whole, Field(ge=1)]
+    filters: Count
     """Number of channels that it gives."""
-    kernel_size: Annotated[Whole, Field(ge=1)]
+    kernel_size: Count
     """Width (and height) of the kernel, in pixels."""
-    strides: Annotated[Whole, Field(ge=1)] = 1
+    strides: Count = 1
     """Pixels from one application of the kernel to the next."""
     padding: Annotated[Whole, Field(ge=0)] = 0
     """Zeros added at each edge, in pixels."""
@@ -204,7 +203,7 @@ class CnnConfig(Section):
     """``conv2d`` (``conv2d_flatten`` is the same); ``conv2d_spatial_softargmax`` ends in the mean position of each
     channel (arXiv 1504.00702); ``coord_conv2d`` shows the first convolution where its pixels are (arXiv 1807.03247);
     ``conv1d`` convolves along the last axis."""
-    convs: Annotated[tuple[ConvConfig, ...], AfterValidator(_not_empty)]
+    convs: Annotated[tuple[ConvConfig, ...], NotEmpty]
     """The convolutions in order."""
     activation: Activation
     """The function after each convolution."""
@@ -217,7 +216,7 @@ class CnnConfig(Section):
 class ImpalaConfig(Section):
     """The residual convolutions of IMPALA (arXiv 1802.01561, figure 3), with relu inside the blocks."""
 
-    conv_depths: Annotated[tuple[Annotated[Whole, Field(ge=1)], ...], AfterValidator(_not_empty)]
+    conv_depths: Annotated[tuple[Count, ...], NotEmpty]
     """Channels of each block; each halves height and width. IMPALA has [16, 32, 32]."""
     permute_input: Flag = True
     """True: images are (height, width, channels), as cameras give them. False: (channels, height, width)."""
@@ -274,7 +273,7 @@ class ActorCriticConfig(_TrunkConfig):
 
     cnn: Annotated[CnnConfig | None, NoneWord] = None
     """Convolutions before the hidden layers, for observations that are one image or signal."""
-    encoders: Annotated[dict[Text, Annotated[EncoderConfig, BeforeValidator(_empty_block)]] | None, NoneWord] = None
+    encoders: Annotated[dict[Text, Annotated[EncoderConfig, EmptyBlock]] | None, NoneWord] = None
     """One block per key of a ``Dict`` observation; what they give is concatenated in this order. Without it the
     keys are flattened and concatenated, and a ``Dict`` with an image (three axes) is refused."""
 

@@ -1,11 +1,12 @@
-"""A user's own code: modules that register tasks, agents, networks or environments when they are imported.
+"""A user's own modules, which register tasks, agents, networks or environments when they are imported.
 
 A module is found by name (``import_modules=[my_tasks]``), through one of its objects (``task=my_tasks:MyHopper``), or
-because an installed package names it as an entry point of the group ``manybody.plugins``. A function
-``register(runner)`` in it, like those of the built-in algorithms, is called for every runner.
+as an entry point ``manybody.plugins`` of an installed package. Its function ``register(runner)``, if any, is called for
+every runner.
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import os
@@ -19,13 +20,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from manybody.config.errors import ManybodyError
+from manybody.config.errors import ManybodyError, did_you_mean
 
 GROUP = "manybody.plugins"
 """Entry points of this group are imported by every command that needs tasks or algorithms."""
 
 _modules: dict[str, ModuleType] = {}
-_entry_points_loaded = False
 
 
 class PluginError(ManybodyError, ValueError):
@@ -68,19 +68,13 @@ def import_object(path: str) -> Any:
     try:
         return getattr(home, name)
     except AttributeError:
-        import difflib
-
-        near = difflib.get_close_matches(name, [known for known in vars(home) if known[0] != "_"], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, [known for known in vars(home) if known[0] != "_"])
         raise PluginError(f"got {path!r}, but module {module!r} has no {name!r}{hint}") from None
 
 
+@functools.cache
 def load_installed() -> None:
     """Import the plugins of installed packages, once. One that fails costs a warning, not the command."""
-    global _entry_points_loaded
-    if _entry_points_loaded:
-        return
-    _entry_points_loaded = True
     for plugin in entry_points(group=GROUP):
         try:
             import_module(plugin.module)
@@ -111,25 +105,17 @@ def home_of(cls: type) -> str:
 
 
 def folders_of(modules: Iterable[str]) -> list[str]:
-    """The folders that hold these top-level modules, so that they are found from elsewhere; none of what is installed.
-
-    Args:
-        modules: names, or ``module:Name``.
-    """
+    """The folders from which these modules (``module`` or ``module:Name``) are imported, without installed packages."""
     standard = sysconfig.get_path("stdlib")
-    found = {}
+    folders: list[Path] = []
     for name in modules:
         root = name.partition(":")[0].partition(".")[0]
-        module = _running_script(root) or sys.modules.get(root)
-        file = getattr(module, "__file__", None) or _origin(root)
-        if not file:
-            continue
-        path = Path(os.path.abspath(file))
-        folder = path.parent.parent if path.name == "__init__.py" else path.parent
-        installed = {"site-packages", "dist-packages"} & set(folder.parts)
-        if not installed and not folder.is_relative_to(standard):
-            found[str(folder)] = True
-    return list(found)
+        file = getattr(_running_script(root) or sys.modules.get(root), "__file__", None) or _origin(root)
+        if file:
+            path = Path(os.path.abspath(file))
+            folders.append(path.parent.parent if path.name == "__init__.py" else path.parent)
+    kept = [x for x in folders if not {"site-packages", "dist-packages"} & set(x.parts)]
+    return list(dict.fromkeys(str(folder) for folder in kept if not folder.is_relative_to(standard)))
 
 
 def _origin(name: str) -> str | None:

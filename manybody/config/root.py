@@ -6,12 +6,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
-from manybody.config.algorithm import Count
 from manybody.config.errors import nearest
 from manybody.config.network import ActorCriticConfig
 from manybody.config.params import Params
 from manybody.config.section import Section
-from manybody.config.types import Flag, NoneWord, Number, Text, Whole
+from manybody.config.types import Count, Flag, NoneWord, Number, Text, Whole
 from manybody.registry import built_in
 
 VIDEO_SECONDS = 5.0

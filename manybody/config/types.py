@@ -42,13 +42,6 @@ class ForeignSection(Mapping[str, Any]):
         value = self._values[key]
         return list(value) if isinstance(value, list) else value
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._values
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value under ``key``, or ``default`` when it is not set."""
-        return self[key] if key in self._values else default
-
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
@@ -151,6 +144,12 @@ Bound = Annotated[float, BeforeValidator(_number)]
 """A number that may be infinite, as the ends of a clipping range are."""
 Whole = Annotated[int, BeforeValidator(whole)]
 """A whole number; ``4096.0`` and ``'1e6'`` are."""
+Count = Annotated[Whole, Field(ge=1)]
+"""At least one."""
+Positive = Annotated[Number, Field(gt=0)]
+"""Above zero."""
+NotNegative = Annotated[Number, Field(ge=0)]
+"""Zero or above."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """True or false, also as a word."""
 Text = Annotated[str, BeforeValidator(_text)]
@@ -161,6 +160,8 @@ ImportPath = Annotated[str, BeforeValidator(_import_path)]
 """A function that is imported by name, ``package.module:function``."""
 NoneWord = BeforeValidator(_none)
 """Put around ``X | None``: ``None`` and ``null`` as words, and an empty block, mean nothing, as in RL Games files."""
+EmptyBlock = BeforeValidator(lambda value: {} if value is None else value)
+"""Put around a block: a key without a value, which YAML reads as None, is a block with every default."""
 FreeMapping = Annotated[
     ForeignSection,
     PlainValidator(_mapping),

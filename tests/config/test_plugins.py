@@ -186,7 +186,7 @@ def test_a_package_announces_its_tasks_by_an_entry_point(own, monkeypatch, capsy
     (own / "rail_plugin.py").write_text(
         "import manybody\nfrom rail_task import Rail\nmanybody.register_task('Rail', Rail)\n"
     )
-    monkeypatch.setattr(plugins, "_entry_points_loaded", False)
+    plugins.load_installed.cache_clear()
     with pytest.warns(UserWarning, match="plugin 'sick' is left out: got 'not_there'"):
         cli.main(["tasks"])
     assert "Rail " in capsys.readouterr().out

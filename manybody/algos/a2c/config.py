@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from manybody.config.algorithm import AlgorithmConfig, Count, NameConfig, NotNegative, Positive
+from manybody.config.algorithm import AlgorithmConfig, NameConfig
 from manybody.config.section import Section
-from manybody.config.types import Flag, NoneWord, Number
+from manybody.config.types import Count, Flag, NoneWord, NotNegative, Number, Positive
 
 
 class CentralValueConfig(Section):

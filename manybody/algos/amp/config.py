@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from manybody.algos.a2c.config import PPOConfig
-from manybody.config.algorithm import Count, NotNegative, Positive
 from manybody.config.network import ActorCriticConfig, MLPConfig
-from manybody.config.types import Flag, Number
+from manybody.config.types import Count, Flag, NotNegative, Number, Positive
 
 
 class AMPConfig(PPOConfig):

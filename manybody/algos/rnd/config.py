@@ -5,10 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
-from manybody.config.algorithm import Count, NotNegative
 from manybody.config.network import ActorCriticConfig, InitializerConfig, MLPConfig
 from manybody.config.section import Section
-from manybody.config.types import Flag, Number
+from manybody.config.types import Count, Flag, NotNegative, Number
 
 ORTHOGONAL = InitializerConfig(name="orthogonal_initializer", gain=2**0.5)
 

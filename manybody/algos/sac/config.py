@@ -6,10 +6,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from manybody.config.algorithm import AlgorithmConfig, Count, NotNegative, Positive
+from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.network import MLPConfig
 from manybody.config.section import Section
-from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Number, Text, Whole, expected
+from manybody.config.types import (
+    Count,
+    Flag,
+    ForeignSection,
+    FreeMapping,
+    NoneWord,
+    NotNegative,
+    Number,
+    Positive,
+    Text,
+    Whole,
+    expected,
+)
 
 Betas = tuple[Annotated[Number, Field(ge=0, lt=1)], Annotated[Number, Field(ge=0, lt=1)]]
 """How slowly Adam forgets the mean and the square of gradients."""
