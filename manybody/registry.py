@@ -1,11 +1,10 @@
 """Names to builders, and what the algorithms of the library declare about themselves."""
 
+import difflib
 import functools
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-
-from manybody.config.errors import did_you_mean
 
 BUILT_IN = ("manybody.algos.a2c", "manybody.algos.sac", "manybody.algos.rnd", "manybody.algos.amp")
 """The folders of algorithms that belong to the library. They import this module, so they are named as text."""
@@ -82,6 +81,7 @@ class ObjectFactory:
     def create(self, name: str, **kwargs: Any) -> Any:
         """Build the object registered under ``name``. Raises ValueError naming what is registered."""
         if name not in self.builders:
-            hint, known = did_you_mean(name, self.builders), ", ".join(sorted(self.builders)) or "none"
+            near = difflib.get_close_matches(name, self.builders, n=1)
+            hint, known = f"; did you mean {near[0]!r}?" if near else "", ", ".join(sorted(self.builders)) or "none"
             raise ValueError(f"no {self.kind} is registered as {name!r}{hint} (registered: {known})")
         return self.builders[name](**kwargs)

@@ -16,6 +16,7 @@ from manybody.algos import a2c, amp, rnd, sac
 from manybody.algos.model import override_sigma
 from manybody.config import Params, plugins
 from manybody.config.errors import Problems, did_you_mean, notify
+from manybody.config.files import write_whole
 from manybody.engine.accelerate import keep_freed_memory, set_threads
 from manybody.engine.console import log, say
 from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAlgoObserver
@@ -224,10 +225,8 @@ class Runner:
             folder = RunFolder.resume(start.folder.path)
         else:
             folder = RunFolder.create(config.train_dir, config.name, config.full_experiment_name or "")
-        whole = folder.config_file.with_suffix(".new")
         try:
-            whole.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
-            whole.replace(folder.config_file)
+            write_whole(folder.config_file, lambda file: file.write(yaml.safe_dump(record, sort_keys=False).encode()))
         except OSError as error:
             raise RunFolderError(f"{folder.config_file}: cannot be written ({error.strerror or error})") from None
         say(f"run folder: {folder.path}")
