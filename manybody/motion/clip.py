@@ -95,10 +95,13 @@ class Clip:
         """Seconds from the first to the last frame."""
         return (self.frames - 1) / self.fps
 
-    def select(self, frames: np.ndarray | slice) -> "Clip":
-        """Return a clip of these frames alone, at the same rate."""
+    def select(self, frames: np.ndarray | slice, fps: float | None = None) -> "Clip":
+        """Return a clip of these frames alone, at the same rate or at ``fps``."""
         return dataclasses.replace(
-            self, local_rotations=self.local_rotations[frames], root_translation=self.root_translation[frames]
+            self,
+            fps=fps or self.fps,
+            local_rotations=self.local_rotations[frames],
+            root_translation=self.root_translation[frames],
         )
 
 
@@ -115,7 +118,7 @@ def without_repeats(clip: Clip) -> Clip:
     runs = np.diff(starts)
     if len(runs) == 0 or runs[0] == 1 or (runs != runs[0]).any() or clip.frames - starts[-1] > runs[0]:
         return clip
-    return dataclasses.replace(clip.select(starts), fps=clip.fps / int(runs[0]))
+    return clip.select(starts, clip.fps / int(runs[0]))
 
 
 def save_clip(path: str | os.PathLike, clip: Clip) -> None:

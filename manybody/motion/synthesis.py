@@ -1,5 +1,7 @@
 """Motion clips made by formula: the table of gaits, and the code that turns a gait into a clip.
 
+The bundled clips are ``save_clip(path, synthesise(name))``.
+
 Sources of the figures, for a body whose legs are 0.88 m long and whose foot is a short stiff box:
 
 * walk: the foot stands 60 to 62 % of the cycle, the knee bends by about 20 degrees when it takes the load and by 60 in
@@ -19,16 +21,13 @@ standing feet: a sway A of the pelvis at height h moves it by (1 + (2 pi / cycle
 """
 
 import math
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from manybody.functional.rotations import quat_about, quat_conjugate, quat_multiply, quat_rotate
-from manybody.motion.clip import Clip, save_clip
+from manybody.motion.clip import Clip
 from manybody.motion.skeletons import AMP_HUMANOID
 
 FPS = 60
@@ -131,28 +130,24 @@ GAITS = {
 
 
 def synthesise(name: str) -> Clip:
-    """Make the clip of a gait for :data:`~manybody.motion.skeletons.AMP_HUMANOID`: whole cycles, its ends equal.
+    """Make the clip of a gait of :data:`GAITS` for :data:`~manybody.motion.skeletons.AMP_HUMANOID`.
 
-    The gait gives the path of the pelvis. The standing foot rolls over the ground without sliding, and the leg connects
-    the two; in swing the leg's angles follow splines. The left side is the right one, mirrored, half a cycle later (at
-    the same time if the feet move together).
-
-    Args:
-        name: one of :data:`GAITS`.
-
-    Raises:
-        ValueError: no such gait.
+    The clip has whole cycles, so its ends are equal. The gait gives the path of the pelvis. The standing foot rolls
+    over the ground without sliding, and the leg connects the two; in swing the leg's angles follow splines. The left
+    side is the right one, mirrored, half a cycle later (at the same time if the feet move together).
     """
-    if name not in GAITS:
-        raise ValueError(f"gait: got {name!r}; expected one of {', '.join(GAITS)}.")
     gait = GAITS[name]
     frames = torch.arange(gait.cycle * gait.cycles + 1, dtype=torch.float64)
-    place, root = _pelvis(gait, frames / gait.cycle)
+    position, root = _pelvis(gait, frames / gait.cycle)
     phase = frames % gait.cycle / gait.cycle
     other = phase if gait.together else (frames + gait.cycle // 2) % gait.cycle / gait.cycle
-    trunk, head = _upright(gait, phase)
-    right, left = _limbs(gait, phase), _mirrored(_limbs(gait, other))
-    hand = quat_about(0, torch.zeros_like(phase))
+    zero = torch.zeros_like(phase)
+    # Trunk and head against the world: the shoulders turn against the pelvis.
+    trunk = _pose(-gait.twist * torch.cos(2 * math.pi * phase), zero + gait.lean, zero)
+    head = _pose(zero, zero + gait.nod, zero)
+    right, left = _limbs(gait, phase), _limbs(gait, other)
+    left = [rotation * rotation.new_tensor([1.0, -1.0, 1.0, -1.0]) for rotation in left]  # turns about x and z mirrored
+    hand = quat_about(0, zero)
     local = [root, quat_multiply(quat_conjugate(root), trunk), quat_multiply(quat_conjugate(trunk), head)]
     local += [*right[:2], hand, *left[:2], hand, *right[2:], *left[2:]]
     return Clip(
@@ -160,24 +155,14 @@ def synthesise(name: str) -> Clip:
         body_names=AMP_HUMANOID.names,
         parents=AMP_HUMANOID.parents,
         local_rotations=torch.stack(local, dim=1).numpy(),
-        root_translation=place.numpy(),
+        root_translation=position.numpy(),
         licence=LICENCE,
         offsets=AMP_HUMANOID.offsets,
     )
 
 
-def write_clips(folder: str | os.PathLike) -> None:
-    """Write every gait's clip to ``folder`` as ``<gait>.npz``.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    for name in GAITS:
-        save_clip(Path(folder) / f"{name}.npz", synthesise(name))
-
-
 def _pelvis(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute places (P, 3) in m and rotations (P, 4) of the pelvis; x is 0 in the middle of the right stance."""
+    """Compute positions (P, 3) in m and rotations (P, 4) of the pelvis; x is 0 in the middle of the right stance."""
     since = phase - gait.duty / 2
     seconds = gait.cycle / FPS
     if gait.flies:
@@ -187,10 +172,10 @@ def _pelvis(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
         ahead = -gait.surge * seconds / (4 * math.pi) * torch.sin(twice) - gait.recoil * torch.cos(twice)
         up = gait.bob * torch.cos(twice)
     side = -gait.sway * torch.cos(2 * math.pi * since)
-    place = torch.stack((gait.speed * seconds * since + ahead, side, gait.height + up), dim=-1)
+    position = torch.stack((gait.speed * seconds * since + ahead, side, gait.height + up), dim=-1)
     # The hip of the swinging leg is lowest soon after that leg has left the ground.
     yaw, roll = torch.cos(2 * math.pi * phase), -torch.cos(2 * math.pi * (since + 0.08))
-    return place, _pose(gait.turn * yaw, torch.full_like(phase, gait.tilt), gait.drop * roll)
+    return position, _pose(gait.turn * yaw, torch.full_like(phase, gait.tilt), gait.drop * roll)
 
 
 def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,61 +200,30 @@ def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
     return ahead, up + GRAVITY * ((period - stance) * flying - flying**2) / 2
 
 
-def _upright(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute rotations (P, 4) of trunk and head against the world; the shoulders turn against the pelvis."""
-    zero = torch.zeros_like(phase)
-    yaw = -gait.twist * torch.cos(2 * math.pi * phase)
-    return _pose(yaw, zero + gait.lean, zero), _pose(zero, zero + gait.nod, zero)
-
-
-def _limbs(gait: Gait, phase: Tensor) -> tuple[Tensor, ...]:
+def _limbs(gait: Gait, phase: Tensor) -> list[Tensor]:
     """Compute rotations (P, 4) of the right upper arm, lower arm, thigh, shin and foot, each against its parent."""
-    hip_offset = torch.tensor(AMP_HUMANOID.offsets[9])
-
-    def hip(at: Tensor) -> Tensor:
-        place, rotation = _pelvis(gait, at)
-        return place + quat_rotate(rotation, hip_offset.expand_as(place))
-
-    thigh, shin, foot = _leg_rotations(gait, hip, phase)
-    root = _pelvis(gait, phase)[1]
-    ankle = quat_multiply(quat_conjugate(quat_multiply(thigh, shin)), foot)
     swing = -torch.cos(2 * math.pi * (phase - gait.arms))
     spread = torch.full_like(phase, -gait.spread)
     pitch = -(gait.shoulder + gait.shoulder_swing * swing)
     inward = quat_about(2, torch.full_like(phase, math.radians(gait.inward)))
     upper = quat_multiply(_pose(torch.zeros_like(phase), pitch, spread), inward)
     lower = quat_about(1, torch.deg2rad(-(gait.elbow + gait.elbow_swing * swing)))
-    return upper, lower, quat_multiply(quat_conjugate(root), thigh), shin, ankle
 
-
-def _mirrored(rotations: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Mirror rotations (P, 4), left and right: turns about x and z change their sign."""
-    return tuple(rotation * rotation.new_tensor([1.0, -1.0, 1.0, -1.0]) for rotation in rotations)
+    flexion, knee, ankle, across = _leg(gait, phase).unbind(-1)
+    down = _THIGH * torch.cos(flexion) + _SHIN * torch.cos(flexion - knee)
+    heading = quat_about(2, torch.full_like(phase, -math.radians(gait.toe_out)))
+    aside = quat_about(0, torch.asin(across / down))
+    thigh = quat_multiply(heading, quat_multiply(aside, quat_about(1, -flexion)))  # against the world, as the foot is
+    shin, foot = quat_about(1, knee), quat_multiply(heading, quat_about(1, knee + ankle - flexion))
+    root = _pelvis(gait, phase)[1]
+    against_shin = quat_multiply(quat_conjugate(quat_multiply(thigh, shin)), foot)
+    return [upper, lower, quat_multiply(quat_conjugate(root), thigh), shin, against_shin]
 
 
 def _pose(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Compute the quaternions (P, 4) of Rz(yaw) Ry(pitch) Rx(roll), angles (P,) in degrees."""
     tilted = quat_multiply(quat_about(1, torch.deg2rad(pitch)), quat_about(0, torch.deg2rad(roll)))
     return quat_multiply(quat_about(2, torch.deg2rad(yaw)), tilted)
-
-
-def _leg_rotations(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute rotations (P, 4) wxyz of thigh (against the world), shin (against the thigh), foot (against the world).
-
-    Args:
-        gait: the gait.
-        hip: phases (P,) to places (P, 3) of the right hip in the world, m, x from the pelvis in the middle of the
-            stance.
-        phase: (P,) in [0, 1).
-
-    Raises:
-        ValueError: the planted foot is out of reach.
-    """
-    thigh, knee, ankle, across = _leg(gait, hip, phase).unbind(-1)
-    down = _THIGH * torch.cos(thigh) + _SHIN * torch.cos(thigh - knee)
-    heading = quat_about(2, torch.full_like(thigh, -math.radians(gait.toe_out)))
-    upper = quat_multiply(heading, quat_multiply(quat_about(0, torch.asin(across / down)), quat_about(1, -thigh)))
-    return upper, quat_about(1, knee), quat_multiply(heading, quat_about(1, knee + ankle - thigh))
 
 
 def clamped_spline(keys: Keys, slopes: tuple[float, float], at: Tensor) -> Tensor:
@@ -289,15 +243,15 @@ def clamped_spline(keys: Keys, slopes: tuple[float, float], at: Tensor) -> Tenso
     return a * y[i] + b * y[i + 1] + ((a**3 - a) * curve[i] + (b**3 - b) * curve[i + 1]) * h[i] ** 2 / 6
 
 
-def _leg(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
-    """Return the leg's four numbers (P, 4) at phases (P,) that count from the foot's touch-down.
+def _leg(gait: Gait, phase: Tensor) -> Tensor:
+    """Return the right leg's four numbers (P, 4) at phases (P,) in [0, 1) that count from the foot's touch-down.
 
     They are ``thigh`` forward of the vertical, ``knee`` bent, ``ankle`` toes down from square to the shin, all rad, and
     ``across``, how far left of the hip the ankle is, m, in the plane that contains the foot's heading. Up to ``duty``
     the foot stands and rolls; in swing, splines lead from take-off to touch-down.
     """
     ends = torch.tensor([0.0, _STEP, gait.duty - _STEP, gait.duty], dtype=torch.float64)
-    touch, after, before, lift = _standing(gait, hip, ends)
+    touch, after, before, lift = _standing(gait, ends)
     middle = [tuple((x, math.radians(y)) for x, y in keys) for keys in (gait.thigh, gait.knee, gait.ankle)]
     curves = [
         clamped_spline(
@@ -307,11 +261,11 @@ def _leg(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
         )
         for i, keys in enumerate((*middle, ()))
     ]
-    standing = _standing(gait, hip, phase.clamp(max=gait.duty))
+    standing = _standing(gait, phase.clamp(max=gait.duty))
     return torch.where(phase[:, None] < gait.duty, standing, torch.stack(curves, dim=-1))
 
 
-def _standing(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Tensor:
+def _standing(gait: Gait, phase: Tensor) -> Tensor:
     """Compute the four numbers (P, 4) for the ankle of the planted sole, by the law of cosines."""
     down, up = 1 - phase / gait.flat[0], (phase - gait.flat[1]) / (gait.duty - gait.flat[1])
     pitch = math.radians(gait.strike) * down.clamp(min=0) ** 2 + math.radians(gait.lift) * up.clamp(min=0) ** 2
@@ -320,11 +274,13 @@ def _standing(gait: Gait, hip: Callable[[Tensor], Tensor], phase: Tensor) -> Ten
     along = pivot - pivot * torch.cos(pitch) + _DEPTH * torch.sin(pitch)
     height = pivot * torch.sin(pitch) + _DEPTH * torch.cos(pitch)
 
-    place, heading = hip(phase), -math.radians(gait.toe_out)
-    x, y = gait.plant - place[:, 0], -gait.half_width - place[:, 1]
+    pelvis, rotation = _pelvis(gait, phase)
+    hip = pelvis + quat_rotate(rotation, torch.tensor(AMP_HUMANOID.offsets[9]).expand_as(pelvis))
+    heading = -math.radians(gait.toe_out)
+    x, y = gait.plant - hip[:, 0], -gait.half_width - hip[:, 1]
     forward = x * math.cos(heading) + y * math.sin(heading) + along
     across = y * math.cos(heading) - x * math.sin(heading)
-    down = torch.hypot(place[:, 2] - height, across)
+    down = torch.hypot(hip[:, 2] - height, across)
 
     squared = forward**2 + down**2
     excess = squared.amax().sqrt() - (_THIGH + _SHIN)

@@ -10,7 +10,7 @@ from manybody.functional.rotations import angular_velocity, quat_log
 from manybody.motion.clip import Clip, load_clip
 from manybody.motion.library import MotionLib
 from manybody.motion.skeletons import AMP_HUMANOID
-from manybody.motion.synthesis import GAITS, clamped_spline, synthesise, write_clips
+from manybody.motion.synthesis import GAITS, clamped_spline, synthesise
 
 CLIPS = Path(manybody.motion.__file__).parent / "clips"
 FLYING = [name for name, gait in GAITS.items() if gait.flies]
@@ -52,16 +52,6 @@ def test_all_bundled_clips_are_of_the_table_and_load_into_one_library():
     files = sorted(CLIPS.glob("*.npz"))
     assert [file.stem for file in files] == sorted(GAITS)
     assert len(MotionLib.load(files)) == len(GAITS)
-
-
-def test_clips_are_written_where_asked(tmp_path):
-    write_clips(tmp_path)
-    assert load_clip(tmp_path / "walk.npz").frames == GAITS["walk"].cycle * GAITS["walk"].cycles + 1
-
-
-def test_an_unknown_gait_is_told():
-    with pytest.raises(ValueError, match="'waltz'; expected one of walk"):
-        synthesise("waltz")
 
 
 @every_gait
