@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,8 +66,12 @@ class Clip:
         names = _names(self.body_names, bodies)
         if not isinstance(self.licence, str) or not self.licence.strip():
             raise MotionError("licence", shown(self.licence), "a text", LICENCE_ADVICE)
+        rate = float(self.fps) if isinstance(self.fps, Real) and not isinstance(self.fps, bool) else math.nan
+        low, high = RATES
+        if not low <= rate <= high:
+            raise MotionError("fps", shown(self.fps), f"{low:g} to {high:g} frames per second")
         fields: dict[str, object] = {
-            "fps": _rate(self.fps),
+            "fps": rate,
             "body_names": names,
             "parents": _parents(self.parents, bodies),
             "local_rotations": _unit(rotations, names),
@@ -199,19 +204,20 @@ def _floats(field: str, value: object, shape: tuple[int | str, ...]) -> np.ndarr
     shape_text = f"({', '.join(map(str, shape))})"
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "fiu":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise MotionError(field, shown(value), f"numbers of shape {shape_text}") from None
-    if array.ndim != len(shape) or any(
-        size == 0 or not (isinstance(expected, str) or size == expected)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fiu":
+        raise MotionError(field, shown(value), f"numbers of shape {shape_text}")
+    fits = array.ndim == len(shape) and all(
+        size == expected or (isinstance(expected, str) and size > 0)
         for size, expected in zip(array.shape, shape, strict=True)
-    ):
+    )
+    if not fits:
         raise MotionError(field, f"shape {array.shape}", shape_text, "T frames, B bodies, the same in all fields.")
     array = array.astype(np.float64)
-    for place in np.argwhere(~(np.abs(array) <= FARTHEST))[:1].tolist():
+    for index in np.argwhere(~(np.abs(array) <= FARTHEST))[:1].tolist():
         expected = f"finite numbers of at most {FARTHEST:g}"
-        raise MotionError(field, f"{array[tuple(place)]:.6g} at {place}", expected, "Repair or cut the clip.")
+        raise MotionError(field, f"{array[tuple(index)]:.6g} at {index}", expected, "Repair or cut the clip.")
     return array
 
 
@@ -226,26 +232,14 @@ def _unit(quats: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return unit
 
 
-def _rate(fps: Any) -> float:
-    try:
-        rate = math.nan if isinstance(fps, str | bool) else float(fps)
-    except (TypeError, ValueError):
-        rate = math.nan
-    low, high = RATES
-    if not low <= rate <= high:
-        raise MotionError("fps", shown(fps), f"{low:g} to {high:g} frames per second")
-    return rate
-
-
 def _names(names: object, bodies: int) -> tuple[str, ...]:
     names = names.tolist() if isinstance(names, np.ndarray) else names
-    if not isinstance(names, list | tuple):
-        raise MotionError("body_names", shown(names), f"{bodies} names")
-    for place, name in enumerate(names):
-        if not isinstance(name, str) or not name.strip() or name in names[:place]:
-            raise MotionError(f"body_names[{place}]", shown(name), "a name that no other body has")
-    if len(names) != bodies:
-        raise MotionError("body_names", f"{len(names)} names", f"{bodies}, the number of bodies in local_rotations")
+    if not isinstance(names, list | tuple) or len(names) != bodies:
+        given = f"{len(names)} names" if isinstance(names, list | tuple) else shown(names)
+        raise MotionError("body_names", given, f"{bodies} names, one for each body in local_rotations")
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip() or name in names[:index]:
+            raise MotionError(f"body_names[{index}]", shown(name), "a name that no other body has")
     return tuple(map(str, names))
 
 
@@ -259,4 +253,4 @@ def _parents(parents: Sequence[int] | np.ndarray, bodies: int) -> tuple[int, ...
             expected = "-1, the root" if body == 0 else f"0 to {body - 1}"
             advice = "Order the bodies so that parents come before their children; one root."
             raise MotionError(f"parents[{body}]", str(parent), expected, advice)
-    return tuple(int(parent) for parent in array)
+    return tuple(array.tolist())
