@@ -67,9 +67,11 @@ class MotionLib:
     ) -> None:
         if not clips:
             raise MotionError("clips", "none", "at least one")
-        for place, clip in enumerate(clips):
-            _check_clip(f"clips[{place}].", clip, clips[0])
-        weights = _checked_weights([1.0] * len(clips) if weights is None else weights, len(clips))
+        for index, clip in enumerate(clips):
+            _check_clip(f"clips[{index}].", clip, clips[0])
+        weights = [1.0] * len(clips) if weights is None else weights
+        if len(weights) != len(clips) or not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < math.inf:
+            raise MotionError("weights", shown(weights), f"{len(clips)} numbers of at least 0, not all of them 0")
 
         self.source: str | Path = ""
         """The file of the first clip, whose skeleton all share; empty if it is not from a file."""
@@ -103,7 +105,8 @@ class MotionLib:
             device: of all tensors.
 
         Raises:
-            MotionError: a file is missing or broken, or does not fit to the others.
+            MotionError: a file is missing or damaged, or does not fit the others.
+            ConfigError: the YAML file is not such a list.
         """
         sources = [source] if isinstance(source, str | os.PathLike) else source
         paths, weights = [find_motion(path) for path in sources], None
@@ -122,7 +125,8 @@ class MotionLib:
         """Raise MotionError with the differences unless the clips are of a body with these names and parents."""
         advice = "Retarget the clip: manybody motion convert."
         with read_from(self.source):
-            _check_same("", (self.body_names, self.parents), (tuple(body_names), tuple(parents)), advice)
+            _check_names("", self.body_names, body_names, advice)
+            _check_order("parents", self.parents, parents, advice)
 
     def check_size(self, offsets: Tensor) -> None:
         """Raise MotionError unless the clips are of a body of this size, up to the factor :data:`SIZES`.
@@ -131,11 +135,11 @@ class MotionLib:
             offsets: (B, 3) each body's origin in its parent's axes, m; the root's is unused.
         """
         lengths = [one[..., 1:, :].norm(dim=-1).sum(dim=-1) for one in (self._offsets, offsets)]
-        for place, ratio in enumerate((lengths[0] / lengths[1]).tolist()):  # once, when a task is made
+        for index, ratio in enumerate((lengths[0] / lengths[1]).tolist()):  # once, when a task is made
             if not 1 / SIZES <= ratio <= SIZES:
                 given = f"a skeleton {ratio:.3g} times as large as the body that is to move"
                 advice = "Lengths are in m: scale offsets and root_translation of the clip."
-                field = f"clips[{place}].offsets" if len(self) > 1 else "offsets"
+                field = f"clips[{index}].offsets" if len(self) > 1 else "offsets"
                 with read_from(self.source):
                     raise MotionError(field, given, f"one of 1/{SIZES:g} to {SIZES:g} times", advice)
 
@@ -175,12 +179,12 @@ class MotionLib:
         times = times.clamp_min(0.0).minimum(self.lengths[motions])
         frame = (times * fps).long().minimum(self._last_pair[motions])
         since = times - frame / fps
-        place = self._starts[motions] + frame
+        row = self._starts[motions] + frame
 
-        position, velocity = self._root[place].split((3, 3), dim=-1)
+        position, velocity = self._root[row].split((3, 3), dim=-1)
         position = position + since.unsqueeze(-1) * velocity
         # One gather, then each component in a contiguous batch, as the rotations' functions are fastest.
-        joints = self._joints[place].permute(2, 1, 0).contiguous().permute(2, 1, 0)
+        joints = self._joints[row].permute(2, 1, 0).contiguous().permute(2, 1, 0)
         rotations, turning = joints.split((4, 3), dim=-1)
         rotations = quat_multiply(rotations, quat_exp(since[:, None, None] * turning))
         spin = quat_rotate(rotations[:, 0], turning[:, 0])
@@ -210,41 +214,33 @@ def _moving(clip: Clip) -> tuple[Tensor, Tensor]:
     return torch.cat((position, velocity), dim=-1).float(), torch.cat((rotation, turning), dim=-1).float()
 
 
-_Tree = tuple[Sequence[str], Sequence[int]]
-"""Names and parents of bodies."""
-
-
 def _check_clip(prefix: str, clip: Clip, first: Clip) -> None:
     """Raise MotionError unless ``clip`` has a size and the skeleton of the ``first`` of a library."""
     if clip.offsets is None:
         advice = "Positions need the skeleton's size: give the clip offsets."
         raise MotionError(f"{prefix}offsets", "none", "(B, 3) numbers", advice)
     advice = "All clips of a library share the skeleton of the first; retarget or split them."
-    given, expected = ((one.body_names, tuple(one.parents)) for one in (clip, first))
-    _check_same(prefix, given, expected, advice)
+    _check_names(prefix, clip.body_names, first.body_names, advice)
+    _check_order(f"{prefix}parents", tuple(clip.parents), tuple(first.parents), advice)
 
 
-def _check_same(prefix: str, given: _Tree, expected: _Tree, advice: str) -> None:
-    """Raise MotionError with the bodies that differ, unless two skeletons are the same."""
-    unknown = [name for name in given[0] if name not in expected[0]]
-    missing = [name for name in expected[0] if name not in given[0]]
+def _check_names(prefix: str, names: Sequence[str], expected: Sequence[str], advice: str) -> None:
+    unknown = [name for name in names if name not in expected]
+    missing = [name for name in expected if name not in names]
     if unknown or missing:
         raise MotionError(f"{prefix}body_names", _few(unknown), _few(missing), advice)
-    for field, values, expected_values in zip(("body_names", "parents"), given, expected, strict=True):
-        for place, (value, other) in enumerate(zip(values, expected_values, strict=True)):
-            if value != other:
-                raise MotionError(f"{prefix}{field}[{place}]", shown(value), shown(other), advice)
+    _check_order(f"{prefix}body_names", names, expected, advice)
+
+
+def _check_order(field: str, values: Sequence[object], expected: Sequence[object], advice: str) -> None:
+    for index, (value, other) in enumerate(zip(values, expected, strict=True)):
+        if value != other:
+            raise MotionError(f"{field}[{index}]", shown(value), shown(other), advice)
 
 
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     return ", ".join(map(shown, names[:4])) + more or "no other body"
-
-
-def _checked_weights(weights: Sequence[float], count: int) -> Sequence[float]:
-    if len(weights) != count or not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < math.inf:
-        raise MotionError("weights", shown(weights), f"{count} numbers of at least 0, not all of them 0")
-    return weights
 
 
 class _Listed(Section):

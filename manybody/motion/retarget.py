@@ -95,7 +95,7 @@ def _heading(rest: Mapping[str, Tensor]) -> Tensor:
     up = rest["head"] - (rest["left_thigh"] + rest["right_thigh"]) / 2
     if up[2] < UPRIGHT * up.norm() or left[:2].norm() == 0:
         advice = "Name a frame in which the figure stands (--rest), or the file's upward axis (--up)."
-        given = f"the head {up[2]:.3g} higher than the hips, {up.norm():.3g} away from them"
+        given = f"the head {up[2]:.3g} above the hips, {up.norm():.3g} away from them"
         raise MotionError("rest pose", given, "a figure that stands upright", advice)
     return torch.atan2(-left[0], left[1])
 
@@ -110,7 +110,7 @@ def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
             first, second = (upper, lower) if body == upper or end not in rest else (lower, end)
             along = quat_rotate(home, rest[second] - rest[first])
             if along.norm() == 0:
-                raise MotionError(f"joint of {second}", f"the place of {first}", "another one", "Map other joints.")
+                raise MotionError(f"joint of {second}", f"the position of {first}", "another one", "Map other joints.")
             return quat_between(DOWN, along)
     return home.new_tensor([1.0, 0.0, 0.0, 0.0])
 

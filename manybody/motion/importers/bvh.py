@@ -33,9 +33,9 @@ def parse_bvh(text: str, scale: float = 1.0, up: str = "y") -> Clip:
     """Parse a BVH file.
 
     A joint's rotation is the product of its channels' rotations from left to right, angles in degrees; the root's
-    position channels are its place in the world (Meredith and Maddock 2001, *Motion capture file formats explained*).
-    Where other joints have position channels too, these replace their offset and may change in their last digits only:
-    bones are rigid here. Hips that move under a bone on the ground become the root
+    position channels are its position in the world (Meredith and Maddock 2001, *Motion capture file formats
+    explained*). Where other joints have position channels too, these replace their offset and may change in their last
+    digits only: bones are rigid here. Hips that move under a bone on the ground become the root
     (:func:`~manybody.motion.importers.root_bone.rigid`). End sites have no joint and are dropped. A
     :class:`~manybody.motion.errors.MotionNotice` lists what was skipped.
 
@@ -55,7 +55,7 @@ def parse_bvh(text: str, scale: float = 1.0, up: str = "y") -> Clip:
     joints = reader.hierarchy()
     frame_time, values = reader.motion(sum(len(joint.channels) for joint in joints))
     figure, offsets = rigid(_figure(joints, values), reader.digit)
-    root, rotations = figure.places[:, 0], figure.rotations
+    root, rotations = figure.positions[:, 0], figure.rotations
     if up == "y":
         root, offsets, rotations = z_up(root), z_up(offsets), quats_z_up(rotations)
     return Clip(
@@ -70,20 +70,20 @@ def parse_bvh(text: str, scale: float = 1.0, up: str = "y") -> Clip:
 
 
 def _figure(joints: list[_Joint], values: np.ndarray) -> Figure:
-    """Compute the places and rotations of the joints in every frame."""
-    places = np.tile([joint.offset for joint in joints], (len(values), 1, 1))
+    """Compute the positions and rotations of the joints in every frame."""
+    positions = np.tile([joint.offset for joint in joints], (len(values), 1, 1))
     rotations = torch.zeros(len(values), len(joints), 4, dtype=torch.float64)
     rotations[..., 0] = 1.0
     columns = iter(values.T)
     for body, joint in enumerate(joints):
         for kind, axis in joint.channels:
             if kind == "position":
-                places[:, body, axis] = next(columns)
+                positions[:, body, axis] = next(columns)
             else:
                 turn = quat_about(axis, torch.from_numpy(np.radians(next(columns))))
                 rotations[:, body] = quat_multiply(rotations[:, body], turn)
     parents = [joint.parent for joint in joints]
-    return Figure([joint.name for joint in joints], parents, places, rotations.numpy())
+    return Figure([joint.name for joint in joints], parents, positions, rotations.numpy())
 
 
 class _Reader:

@@ -43,7 +43,7 @@ class _Dtype(_StandIn):
     def __setstate__(self, state: object) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         if not isinstance(order, str) or order not in "<>=|":
-            raise _refused("a broken type of an array")
+            raise _refused("an array of a damaged type")
         self.order = order
 
     def numpy(self) -> np.dtype:
@@ -62,14 +62,14 @@ class _Array(np.ndarray):
     def __setstate__(self, state: Any) -> None:
         """Fill the array from ``(version, shape, dtype, Fortran order, bytes or list)``."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
-            raise _refused("a broken array")
+            raise _refused("a damaged array")
         _, shape, dtype, fortran, data = state
         if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-            raise _refused("an array of a broken shape")
+            raise _refused("an array of a damaged shape")
         kind = dtype.numpy()
         if kind.hasobject:
             if not isinstance(data, list) or len(data) != math.prod(shape):
-                raise _refused("a broken array of objects")
+                raise _refused("a damaged array of objects")
         else:
             data = _bytes_of(data)
             if kind.itemsize == 0 or len(data) != math.prod(shape) * kind.itemsize:

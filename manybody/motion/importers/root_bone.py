@@ -23,7 +23,7 @@ class Figure(NamedTuple):
 
     names: list[str]
     parents: list[int]
-    places: np.ndarray
+    positions: np.ndarray
     """(T, B, 3) of each joint in its parent's axes; the root's in the world."""
     rotations: np.ndarray
     """(T, B, 4) unit quaternions wxyz to the parent's axes; the root's to the world's."""
@@ -33,11 +33,11 @@ def rigid(figure: Figure, digit: float = 0.0) -> tuple[Figure, np.ndarray]:
     """Return ``figure`` without the bones above moving hips, and its offsets (B, 3).
 
     Hips that move against their parent are a root. If the bones above them carry no other part of the figure, the hips
-    take over their motion, and every joint stays in its place in the world.
+    take over their motion, and every joint stays in its position in the world.
 
     Args:
         figure: the content of the file.
-        digit: the value of one unit in the last digit of a place.
+        digit: the value of one unit in the last digit of a position.
 
     Raises:
         MotionError: another joint moves against its parent.
@@ -60,9 +60,9 @@ def rigid(figure: Figure, digit: float = 0.0) -> tuple[Figure, np.ndarray]:
 
 
 def _motion(figure: Figure) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean places (B, 3) and how far (T, B) joints are from them; zero for the root, which is free."""
-    middles = figure.places.mean(axis=0)
-    moved = np.linalg.norm(figure.places - middles, axis=-1)
+    """Return the mean positions (B, 3) and how far (T, B) joints are from them; zero for the root, which is free."""
+    middles = figure.positions.mean(axis=0)
+    moved = np.linalg.norm(figure.positions - middles, axis=-1)
     middles[0], moved[:, 0] = 0.0, 0.0
     return middles, moved
 
@@ -99,15 +99,15 @@ def _is_root(figure: Figure, body: int) -> bool:
 def _from(figure: Figure, hips: int) -> Figure:
     """Return ``figure`` with ``hips`` as its root."""
     kept = _below(figure, hips)
-    places, rotations = torch.from_numpy(figure.places), torch.from_numpy(figure.rotations)
-    place, turn = places[:, 0], rotations[:, 0]
+    positions, rotations = torch.from_numpy(figure.positions), torch.from_numpy(figure.rotations)
+    position, turn = positions[:, 0], rotations[:, 0]
     for body in [*_above(figure, hips), hips][1:]:
-        place = place + quat_rotate(turn, places[:, body])
+        position = position + quat_rotate(turn, positions[:, body])
         turn = quat_multiply(turn, rotations[:, body])
-    places, rotations = places[:, kept].clone(), rotations[:, kept].clone()
-    places[:, 0], rotations[:, 0] = place, turn
+    positions, rotations = positions[:, kept].clone(), rotations[:, kept].clone()
+    positions[:, 0], rotations[:, 0] = position, turn
     names = [figure.names[body] for body in kept]
     parents = [-1, *(kept.index(figure.parents[body]) for body in kept[1:])]
     skipped = [name for body, name in enumerate(figure.names) if body not in kept]
     notice(f"{shown(names[0])} moves freely and is the root; skipped: {', '.join(map(shown, skipped))}")
-    return Figure(names, parents, places.numpy(), rotations.numpy())
+    return Figure(names, parents, positions.numpy(), rotations.numpy())

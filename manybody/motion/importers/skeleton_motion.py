@@ -65,7 +65,7 @@ def _unpickled(content: bytes) -> Any:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, _, dtype = read[version](stream)
     except Exception as error:  # numpy raises every type that its parser of Python literals raises
-        given = f"a broken header ({shown(str(error))})"
+        given = f"a damaged header ({shown(str(error))})"
         raise MotionError("file", given, "a SkeletonMotion .npy", "Is it another format?") from None
     if dtype.kind != "O" or shape != ():
         refuse_shape(shape)

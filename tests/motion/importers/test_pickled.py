@@ -91,7 +91,7 @@ def test_a_pickle_that_calls_something_runs_nothing(tmp_path, monkeypatch, trap,
         (b"cnumpy\ndtype\n(K\x01tR.", "an array of 1"),
         (b"cnumpy.core.multiarray\n_reconstruct\n}b.", "damaged pickle"),  # nothing is set on a stand-in
         (b"cnumpy.core.multiarray\nscalar\n(N}X\x01\x00\x00\x00xNstb.", "damaged pickle"),
-        (b"cnumpy.core.multiarray\n_reconstruct\n(tR}b.", "broken array"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(tR}b.", "damaged array"),
         (b"h\x07.", "damaged pickle"),  # nothing was remembered
         (b"0." * 3, "damaged pickle"),
         (b"Nr\xff\xff\xff\x7f.", "more than 20000 opcodes"),  # would be remembered at place 2 ** 31 - 1

@@ -33,7 +33,7 @@ def in_the_world(figure: Figure) -> dict[str, np.ndarray]:
     """Place (T, 3) of each joint, step by step from the root: p + q v, q r."""
     result, found = {}, []
     for body, parent in enumerate(figure.parents):
-        place, turn = torch.from_numpy(figure.places[:, body]), torch.from_numpy(figure.rotations[:, body])
+        place, turn = torch.from_numpy(figure.positions[:, body]), torch.from_numpy(figure.rotations[:, body])
         if parent >= 0:
             above, turned = found[parent]
             place, turn = above + quat_rotate(turned, place), quat_multiply(turned, turn)
@@ -52,7 +52,7 @@ def test_moving_hips_become_the_root_and_nothing_moves_in_the_world(way):
     np.testing.assert_allclose(offsets, [[0, 0, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]])
     expected = in_the_world(before)
     places = forward_kinematics(
-        tuple(after.parents), *map(torch.tensor, (offsets, after.places[:, 0], after.rotations))
+        tuple(after.parents), *map(torch.tensor, (offsets, after.positions[:, 0], after.rotations))
     ).positions
     for body, name in enumerate(after.names):
         np.testing.assert_allclose(places[:, body], expected[name], atol=1e-9)

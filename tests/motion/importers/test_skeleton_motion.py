@@ -113,7 +113,7 @@ def test_other_arrays_and_damaged_files_are_refused(tmp_path):
     with pytest.raises(MotionError, match="an array of float64"):
         read_motion(path)
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(MotionError, match="a broken header"):
+    with pytest.raises(MotionError, match="a damaged header"):
         read_motion(path)
     whole = written(path, content()).read_bytes()
     path.write_bytes(whole[:-40])
