@@ -10,9 +10,8 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, SupportsFloat
 
 import numpy as np
 
@@ -66,8 +65,8 @@ class Clip:
         names = _names(self.body_names, bodies)
         if not isinstance(self.licence, str) or not self.licence.strip():
             raise MotionError("licence", shown(self.licence), "a text", LICENCE_ADVICE)
-        rate = float(self.fps) if isinstance(self.fps, Real) and not isinstance(self.fps, bool) else math.nan
-        low, high = RATES
+        number = isinstance(self.fps, SupportsFloat) and not isinstance(self.fps, bool) and np.ndim(self.fps) == 0
+        rate, (low, high) = float(self.fps) if number else math.nan, RATES
         if not low <= rate <= high:
             raise MotionError("fps", shown(self.fps), f"{low:g} to {high:g} frames per second")
         fields: dict[str, object] = {

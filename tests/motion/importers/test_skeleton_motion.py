@@ -51,6 +51,7 @@ def test_numbers_of_numpy_and_bare_arrays_are_read(tmp_path):
     value = content(fps=np.int64(30), root_translation=np.zeros((5, 3)))
     clip = read_motion(written(tmp_path / "w.npy", value))
     assert clip.fps == 30.0
+    assert read_motion(written(tmp_path / "w.npy", content(fps=np.array(60, np.int32)))).fps == 60.0  # as published
 
 
 def test_a_motion_that_shows_every_frame_twice_comes_out_at_its_true_rate(tmp_path):
