@@ -1,7 +1,5 @@
 """The state of a recurrent network during a rollout."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -43,7 +41,7 @@ class RecurrentStates:
             continues = (1.0 - dones.float()).unsqueeze(-1)
             self.current = tuple(state * continues for state in self.current)
 
-    def sequences(self) -> dict[str, Any]:
+    def sequences(self) -> dict[str, tuple[Tensor, ...]]:
         """``rnn_states``, (layers, N T/L, units) each with the sequences env-major; {} for feed-forward networks."""
         if self.current is None:
             return {}

@@ -1,11 +1,13 @@
 """Storage of a rollout: one preallocated tensor (T, N, ...) per field."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from manybody.data.tree import Tree, tree_map
+
+T = TypeVar("T")
 
 
 class Field(NamedTuple):
@@ -19,9 +21,10 @@ FieldTree = Field | Mapping[str, Field]
 """A field, or a dictionary of them."""
 
 
-def swap_and_flatten01(x: Any) -> Any:
+def swap_and_flatten01(x: T) -> T:
     """(N*T, ...) from (T, N, ...): all steps of row 0 first, then of row 1, and so on (RL Games' order)."""
-    return tree_map(lambda leaf: leaf.transpose(0, 1).reshape(-1, *leaf.shape[2:]), x)
+    flat: T = tree_map(lambda leaf: leaf.transpose(0, 1).reshape(-1, *leaf.shape[2:]), x)
+    return flat
 
 
 class ExperienceBuffer:

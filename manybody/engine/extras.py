@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -47,7 +47,7 @@ class ExtrasMetrics:
         self._reported: set[str] = set()
         self._sums: dict[tuple[Any, ...], _Sums] = {}
 
-    def add(self, extras: Mapping[str, Any], finished: Tensor) -> None:
+    def add(self, extras: Mapping[str, object], finished: Tensor) -> None:
         """Add one step.
 
         Args:
@@ -55,13 +55,13 @@ class ExtrasMetrics:
             finished: (N,) bool, the rows whose episode ended in this step and counts.
         """
         score = next((key for key in SCORES if self._is_per_row(_tensor(extras.get(key)))), None)
-        batches: dict[tuple[Any, ...], list[tuple[str, Tensor, Any]]] = {}
+        batches: dict[tuple[Any, ...], list[tuple[str, Tensor, object]]] = {}
         problems: dict[str, str] = {}
         for name, raw, mask, of_episode in _leaves(extras):
             if name in self._reported:
                 continue
             value = _tensor(raw)
-            if name == score:
+            if name == score and self._is_per_row(value):
                 scores = value.detach().to(self.device, torch.float32)
                 counted = self._counted(len(scores), mask, finished) & scores.isfinite()
                 self.scores.update(torch.where(counted, scores, 0.0), counted)
@@ -121,12 +121,12 @@ class ExtrasMetrics:
         """The inverse of :meth:`state_dict`."""
         self.scores.load_state_dict(state)
 
-    def _is_per_row(self, value: Any) -> bool:
+    def _is_per_row(self, value: object) -> TypeGuard[Tensor]:
         """Whether ``value`` has one number per row or per environment."""
         sizes = (self.rows, self.rows // self.num_agents)
         return isinstance(value, Tensor) and value.ndim == 1 and len(value) in sizes
 
-    def _counted(self, size: int, mask: Any, finished: Tensor | None) -> Tensor:
+    def _counted(self, size: int, mask: object, finished: Tensor | None) -> Tensor:
         """(``size``,) bool, the rows that count. The agents of an environment end together."""
         if finished is None:
             counted = torch.ones(size, dtype=torch.bool, device=self.device)
@@ -156,7 +156,7 @@ class _Sums:
         self._reported = self._reported + counted
         self._summed = False
 
-    def add_number(self, value: Any, count: int, summed: bool) -> None:
+    def add_number(self, value: Tensor | float, count: int, summed: bool) -> None:
         """Add a number, or a tensor with one element, which is the sum of ``count`` numbers."""
         if isinstance(value, Tensor):
             value = value.detach().reshape(())
@@ -174,7 +174,7 @@ class _Sums:
         return torch.stack([total, *(count.expand_as(total) for count in counts)]).reshape(3, size, -1).sum(-1).T
 
 
-def _tensor(value: Any) -> Any:
+def _tensor(value: object) -> Tensor | float | None:
     """Convert ``value`` to a tensor or a Python number; None if it is neither. (N, 1) becomes (N,)."""
     if isinstance(value, bool | int | float):
         return value
@@ -190,8 +190,8 @@ def _tensor(value: Any) -> Any:
 
 
 def _leaves(
-    mapping: Mapping[str, Any], prefix: str = "", of_episode: bool = False
-) -> Iterator[tuple[str, Any, Any, bool]]:
+    mapping: Mapping[str, object], prefix: str = "", of_episode: bool = False
+) -> Iterator[tuple[str, object, object, bool]]:
     """Name, value, mask and whether it is of an episode, for every possible metric."""
     for key, value in mapping.items():
         is_mask = isinstance(key, str) and key[:1] == "_" and key[1:] in mapping  # as in Gymnasium's infos

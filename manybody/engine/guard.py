@@ -1,7 +1,7 @@
 """Detect NaN, infinity and values above :data:`LARGEST`, and keep them out of weights and statistics."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from manybody.config.errors import ManybodyError
 from manybody.data.tree import leaves, tree_map
 from manybody.engine.console import warn
 from manybody.functional.stats import LARGEST, known_empty, rows_sane
+
+T = TypeVar("T")
 
 POLICIES = {
     "quarantine": "the environment's step is neutralised, the rest of the batch is used",
@@ -34,7 +36,7 @@ class NonFiniteError(ManybodyError, RuntimeError):
     """There is no result: the policy's actions are not finite, or all games have non-finite values."""
 
 
-def broken_rows(x: Any, rows: int, device: torch.device) -> Tensor:
+def broken_rows(x: object, rows: int, device: torch.device) -> Tensor:
     """(N,) bool: the rows of ``x``, (N, ...) or a dictionary of such, with non-finite values; integers have none."""
     broken = torch.zeros(rows, dtype=torch.bool, device=device)
     for leaf in leaves(x):
@@ -47,7 +49,7 @@ def _is_per_row(leaf: Any, rows: int) -> bool:
     return isinstance(leaf, Tensor) and leaf.numel() > 0 and (rows == 1 or leaf.shape[:1] == (rows,))
 
 
-def _zeroed(x: Any, broken: Tensor) -> Any:
+def _zeroed(x: T, broken: Tensor) -> T:
     """``x`` with the rows ``broken`` (N,) set to zero."""
 
     def zeroed(leaf: Any) -> Any:
@@ -56,7 +58,8 @@ def _zeroed(x: Any, broken: Tensor) -> Any:
         flat = leaf.reshape(len(broken), -1)
         return flat.masked_fill(broken.to(leaf.device).unsqueeze(1), 0).reshape(leaf.shape)
 
-    return tree_map(zeroed, x)
+    result: T = tree_map(zeroed, x)
+    return result
 
 
 class Guard:
@@ -94,7 +97,7 @@ class Guard:
         self.skipped_updates = zero
         self.steps = 0
 
-    def clean(self, key: str, n: int, x: Any, rows: Tensor | None = None) -> tuple[Any, Tensor]:
+    def clean(self, key: str, n: int, x: T, rows: Tensor | None = None) -> tuple[T, Tensor]:
         """Replace non-finite rows by zeros and count them.
 
         Args:
@@ -154,7 +157,7 @@ class Guard:
         return f"{key} of environment {row} at step {n}"
 
     def end_epoch(
-        self, read: Mapping[str, float], updates: int, snapshot: Callable[[], Any], restore: Callable[[Any], None]
+        self, read: Mapping[str, float], updates: int, snapshot: Callable[[], T], restore: Callable[[T], None]
     ) -> str | None:
         """Apply the policy after an epoch.
 
@@ -227,7 +230,7 @@ class PlayGuard:
         self._next = torch.zeros(rows, dtype=torch.bool, device=device)
         self._closed = self._next.clone()
 
-    def reset(self, obs: Any) -> Any:
+    def reset(self, obs: T) -> T:
         """``obs`` of a reset of all rows, with non-finite rows zeroed."""
         cleaned, self._next = self.clean("obs", obs)
         self._closed = torch.zeros_like(self._next)
@@ -247,8 +250,8 @@ class PlayGuard:
             )
 
     def after_step(
-        self, obs: Any, done: Tensor, others: Mapping[str, Any], final_obs: Any = None
-    ) -> tuple[Any, Tensor, Tensor]:
+        self, obs: T, done: Tensor, others: Mapping[str, object], final_obs: object = None
+    ) -> tuple[T, Tensor, Tensor]:
         """Check one step of all rows.
 
         Args:
@@ -275,7 +278,7 @@ class PlayGuard:
         self._closed = invalid & ~done
         return obs, ended, invalid
 
-    def clean(self, key: str, x: Any, among: Tensor | None = None) -> tuple[Any, Tensor]:
+    def clean(self, key: str, x: T, among: Tensor | None = None) -> tuple[T, Tensor]:
         """:meth:`Guard.clean` for a value of this step."""
         broken = self.broken_rows(x)
         if among is not None:
@@ -285,11 +288,11 @@ class PlayGuard:
         self._report(key, x, broken)
         return _zeroed(x, broken), broken
 
-    def broken_rows(self, x: Any) -> Tensor:
+    def broken_rows(self, x: object) -> Tensor:
         """(N,) bool, the rows of ``x`` with such values."""
         return broken_rows(x, self.rows, self._closed.device)
 
-    def _report(self, key: str, x: Any, broken: Tensor) -> None:
+    def _report(self, key: str, x: object, broken: Tensor) -> None:
         if self.found or not broken.any():
             return
         row = int(broken.int().argmax())
@@ -320,7 +323,7 @@ def left_out_text(left_out: int) -> str:
     return f"{left_out} game{'s' * (left_out != 1)} with non-finite values left out"
 
 
-def _named(x: Any, key: str) -> list[tuple[str, Any]]:
+def _named(x: object, key: str) -> list[tuple[str, Any]]:
     if not isinstance(x, Mapping):
         return [(key, x)]
     return [pair for name, part in x.items() for pair in _named(part, key if name == "obs" else f"{key}.{name}")]

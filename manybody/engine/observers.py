@@ -1,6 +1,6 @@
 """Observers: hooks of a training run, for logging and control."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -44,6 +44,16 @@ class AlgoObserver:
         """The inverse of :meth:`state_dict`."""
 
 
+def _each(hook: str) -> Callable[..., None]:
+    """A method that calls ``hook`` of each of ``self.observers``."""
+
+    def call(self: "MultiObserver", *arguments: object, **named: object) -> None:
+        for observer in self.observers:
+            getattr(observer, hook)(*arguments, **named)
+
+    return call
+
+
 class MultiObserver(AlgoObserver):
     """Calls several observers in order."""
 
@@ -51,35 +61,12 @@ class MultiObserver(AlgoObserver):
         self.observers = observers
         self.logs_extras = any(observer.logs_extras for observer in observers)
 
-    @override
-    def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:
-        for observer in self.observers:
-            observer.before_init(base_name, config, experiment_name)
-
-    @override
-    def after_init(self, algo: Any) -> None:
-        for observer in self.observers:
-            observer.after_init(algo)
-
-    @override
-    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        for observer in self.observers:
-            observer.process_infos(infos, done_indices)
-
-    @override
-    def after_steps(self) -> None:
-        for observer in self.observers:
-            observer.after_steps()
-
-    @override
-    def after_clear_stats(self) -> None:
-        for observer in self.observers:
-            observer.after_clear_stats()
-
-    @override
-    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        for observer in self.observers:
-            observer.after_print_stats(frame, epoch_num, total_time)
+    before_init = _each("before_init")
+    after_init = _each("after_init")
+    process_infos = _each("process_infos")
+    after_steps = _each("after_steps")
+    after_clear_stats = _each("after_clear_stats")
+    after_print_stats = _each("after_print_stats")
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -4,10 +4,13 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
 from manybody.engine import console
+
+Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
@@ -36,16 +39,22 @@ def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
     def skip(number: int, _frame: FrameType | None) -> None:
         nonlocal pressed
         pressed = True
-        signal.signal(number, previous)
+        signal.signal(number, previous[number])
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    previous = signal.signal(signal.SIGINT, skip)
-    try:
+    with _handlers({signal.SIGINT: skip}) as previous:
         yield lambda: pressed
+
+
+@contextlib.contextmanager
+def _handlers(new: Mapping[int, Handler]) -> Iterator[dict[int, Any]]:
+    """Handle signals in the block; yield the previous handlers and restore them. Nothing outside the main thread."""
+    main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, handler) for number, handler in new.items()} if main else {}
+    try:
+        yield previous
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -68,15 +77,8 @@ def graceful_stop() -> Iterator[StopRequest]:
     def save(_number: int, _frame: FrameType | None) -> None:
         request.save_requested = True
 
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    handlers: dict[int, Handler] = {signal.SIGINT: stop, signal.SIGTERM: stop}
     if hasattr(signal, "SIGUSR1"):  # Windows has none
         handlers[signal.SIGUSR1] = save
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
+    with _handlers(handlers):
         yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

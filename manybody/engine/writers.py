@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsFloat
 
 from typing_extensions import override
 
@@ -20,7 +20,7 @@ class Writer:
 
     log_dir = ""
 
-    def add_scalar(self, tag: str, value: Any, step: float) -> None:
+    def add_scalar(self, tag: str, value: SupportsFloat, step: float) -> None:
         """Record a number under ``tag``.
 
         Args:
@@ -50,7 +50,7 @@ class RunWriter(Writer):
         self._broken: set[str] = set()
 
     @override
-    def add_scalar(self, tag: str, value: Any, step: float) -> None:
+    def add_scalar(self, tag: str, value: SupportsFloat, step: float) -> None:
         number = float(value)
         self._epoch[tag] = number if math.isfinite(number) else None
         self._try("TensorBoard", self._events.add, tag, number, step)
