@@ -1,4 +1,4 @@
-"""AMP, the worked extension: its names, its place in the chain, IsaacGymEnvs' settings and parameter names."""
+"""AMP: registered names, base class, and the settings and parameter names of IsaacGymEnvs."""
 
 import pytest
 from toy_amp import OrbitEnv, orbit_params
@@ -12,7 +12,7 @@ from manybody.runner import Runner
 from manybody.train import build_runner
 
 
-def test_build_runner_registers_it():
+def test_build_runner_registers_amp():
     runner = build_runner()
     assert runner.algo_factory.builders["amp_continuous"] is AMPAgent and issubclass(AMPAgent, A2CAgent)
     assert runner.player_factory.builders["amp_continuous"] is AMPPlayerContinuous
@@ -22,15 +22,15 @@ def test_build_runner_registers_it():
     assert type(factories.model_factory.create("continuous_amp", network=network)) is ModelAMPContinuous
 
 
-def test_a_bare_runner_says_who_knows_it():
+def test_a_bare_runner_refuses_amp_and_names_build_runner():
     with pytest.raises(ConfigError) as refused:
         Runner().load({"params": orbit_params(8)})
-    what = "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
-    assert str(refused.value) == f"configuration: params.algo.name: {what}"
+    problem = "manybody.Runner() does not know 'amp_continuous'; make the runner with manybody.build_runner()"
+    assert str(refused.value) == f"configuration: params.algo.name: {problem}"
 
 
 @pytest.mark.parametrize(
-    ("words", "penalty", "units"),
+    ("overrides", "penalty", "units"),
     [
         (["task=HumanoidAMP"], 5.0, (1024, 512)),
         (["task=HumanoidAMP", "train=HumanoidAMPPPOLowGP"], 0.2, (1024, 512)),
@@ -39,15 +39,15 @@ def test_a_bare_runner_says_who_knows_it():
         (["task=HumanoidAMPHeading"], 2.0, (256, 128)),
     ],
 )
-def test_the_presets(words, penalty, units):
+def test_presets_of_isaac_gym_envs(overrides, penalty, units):
     runner = build_runner()
-    runner.load({"params": compose(words)["train"]["params"]})
+    runner.load({"params": compose(overrides)["train"]["params"]})
     config, network = runner.params.config, runner.params.network
     assert runner.algo_name == "amp_continuous" and config.disc_grad_penalty == penalty
     assert network.mlp.units == network.disc.units == units
 
 
-def test_the_numbers_of_isaac_gym_envs():
+def test_default_settings_of_isaac_gym_envs():
     runner = build_runner()
     runner.load({"params": compose(["task=HumanoidAMP"])["train"]["params"]})
     config = runner.params.config
@@ -59,17 +59,17 @@ def test_the_numbers_of_isaac_gym_envs():
     assert runner.params.network.space.continuous.sigma_init.val == -2.9
 
 
-def test_the_names_of_its_parameters():
+def test_parameter_names_of_isaac_gym_envs():
     runner = build_runner()
     params = runner.parse({"params": orbit_params(8, minibatch_size=64)})
     agent = AMPAgent("run", params, vec_env=OrbitEnv(8))
     names = set(agent.model.state_dict())
-    theirs = {
+    expected = {
         "_disc_mlp.0.weight",
         "_disc_mlp.2.bias",
         "_disc_logits.weight",
         "actor_mlp.0.weight",
         "critic_mlp.0.weight",
     }
-    assert {f"a2c_network.{name}" for name in theirs | {"sigma", "mu.weight", "value.weight"}} <= names
+    assert {f"a2c_network.{name}" for name in expected | {"sigma", "mu.weight", "value.weight"}} <= names
     assert "amp_input_mean_std.running_mean" in names

@@ -40,13 +40,13 @@ LEFT_TO_SUBCLASSES = [
 
 @pytest.mark.parametrize(("agent", "kind"), [(A2CAgent, ContinuousA2CBase), (DiscreteA2CAgent, DiscreteA2CBase)])
 def test_the_chain_of_agents(agent, kind):
-    """At most one class stands between two of the four."""
+    """The chain of six classes is defined in four modules."""
     chain = [agent, kind, OnPolicyAgent, A2CBase, EnvAlgorithm, BaseAlgorithm]
     assert list(agent.__mro__[:6]) == chain
     assert len({cls.__module__ for cls in chain}) == 4
 
 
-def test_an_iteration_is_read_in_two_files():
+def test_an_iteration_is_defined_in_two_files():
     methods = [*LEFT_TO_SUBCLASSES, "play_steps"]
     assert {inspect.getsourcefile(inspect.unwrap(getattr(A2CAgent, name))) for name in methods} == {
         inspect.getsourcefile(OnPolicyAgent),
@@ -60,13 +60,12 @@ def test_the_base_classes_are_abstract():
 
 
 @pytest.mark.parametrize("name", ["play_steps", "env_step", "env_reset", "get_action_values", "get_values"])
-def test_collecting_is_in_a2c_base(name):
-    """The environment's part comes from the base that every algorithm shares."""
+def test_a2c_base_implements_collection(name):
     assert not getattr(getattr(A2CBase, name), "__isabstractmethod__", False)
 
 
 @pytest.mark.parametrize("name", LEFT_TO_SUBCLASSES)
-def test_learning_is_left_to_subclasses(name):
+def test_a2c_base_leaves_learning_to_subclasses(name):
     assert name in A2CBase.__abstractmethods__
     assert callable(getattr(A2CAgent, name)) and not getattr(getattr(A2CAgent, name), "__isabstractmethod__", False)
 
@@ -86,7 +85,7 @@ def test_learning_is_left_to_subclasses(name):
         "set_param",
     ],
 )
-def test_what_every_algorithm_answers_to(name):
+def test_abstract_methods_of_every_algorithm(name):
     assert name in BaseAlgorithm.__abstractmethods__
 
 
@@ -132,7 +131,7 @@ def test_a_continuous_player_has_no_masks():
         player.get_masked_action({"obs": torch.zeros(8, 3)}, torch.ones(8, 2))
 
 
-def test_inner_names_point_at_module_level_classes():
+def test_nested_names_are_module_level_classes():
     assert A2CBuilder.Network is A2CNetwork and A2CNetwork.__qualname__ == "A2CNetwork"
     assert issubclass(A2CNetwork, BaseNetwork) and issubclass(BaseNetwork, torch.nn.Module)
     assert NetworkBuilder.BaseNetwork is BaseNetwork and issubclass(A2CBuilder, NetworkBuilder)
@@ -141,10 +140,10 @@ def test_inner_names_point_at_module_level_classes():
         assert issubclass(model.Network, BaseModelNetwork) and "." not in model.Network.__qualname__
 
 
-def test_a_network_takes_a_dictionary_and_gives_a_tuple():
+def test_a_network_takes_a_dictionary_and_returns_a_tuple():
     builder = A2CBuilder()
     builder.load(parse_params(toy_params()).network)
-    network = builder.build("a2c", actions_num=2, input_shape=(3,), value_size=1, num_seqs=8, whatever=1)
+    network = builder.build("a2c", actions_num=2, input_shape=(3,), value_size=1, num_seqs=8, unknown=1)
     result = network({"obs": torch.zeros(5, 3), "is_train": False})
     assert isinstance(result, tuple) and len(result) == 4
     mu, sigma, value, states = result
@@ -155,21 +154,21 @@ def test_a_network_takes_a_dictionary_and_gives_a_tuple():
     assert not network.is_separate_critic()
 
 
-def test_an_inner_network_of_ones_own_is_what_gets_built():
-    class Mine(A2CBuilder):
+def test_a_builder_builds_its_overridden_network_class():
+    class CustomBuilder(A2CBuilder):
         class Network(A2CNetwork):
             pass
 
-    builder = Mine()
+    builder = CustomBuilder()
     builder.load(parse_params(toy_params()).network)
-    assert type(builder.build("a2c", actions_num=2, input_shape=(3,))) is Mine.Network
+    assert type(builder.build("a2c", actions_num=2, input_shape=(3,))) is CustomBuilder.Network
 
 
-def test_the_model_is_live_and_the_network_is_its_recipe(make_agent):
+def test_agent_network_builds_agent_model(make_agent):
     agent = make_agent()
     assert isinstance(agent.model, torch.nn.Module) and isinstance(agent.network, BaseModel)
-    again = agent.network.build(agent.build_config())
-    assert type(again) is type(agent.model) and again is not agent.model
+    rebuilt = agent.network.build(agent.build_config())
+    assert type(rebuilt) is type(agent.model) and rebuilt is not agent.model
     assert agent.build_config() == {
         "actions_num": 2,
         "input_shape": (3,),
@@ -180,7 +179,7 @@ def test_the_model_is_live_and_the_network_is_its_recipe(make_agent):
     }
 
 
-def test_names_in_a_state_dict(make_agent):
+def test_state_dict_names(make_agent):
     statistics = ["running_mean", "running_var", "count"]
     trunks = [f"a2c_network.{mlp}.{i}.{p}" for mlp in ("actor_mlp", "critic_mlp") for i in (0, 2) for p in PARTS]
     heads = [f"a2c_network.{head}.{p}" for head in ("value", "mu") for p in PARTS]
@@ -196,7 +195,7 @@ def test_names_in_a_state_dict(make_agent):
 PARTS = ("weight", "bias")
 
 
-def test_what_a_checkpoint_holds(make_agent):
+def test_checkpoint_keys(make_agent):
     agent = make_agent()
     agent.start_training()
     state = agent.get_full_state_weights()
@@ -226,8 +225,8 @@ def test_observers():
         assert callable(getattr(AlgoObserver, hook))
 
 
-def test_actions_reach_the_environment_in_its_own_units(make_agent):
-    """Clipped to +-1, then mapped to the bounds of the action space, here +-2; what is stored is the sample."""
+def test_actions_are_clipped_and_rescaled_for_the_environment(make_agent):
+    """Actions are clipped to +-1 and mapped to the bounds of the action space, +-2; the rollout stores the sample."""
     env = ToyEnv()
     agent = make_agent(env=env)
     agent.start_training()
@@ -245,13 +244,13 @@ def test_actions_reach_the_environment_in_its_own_units(make_agent):
     assert torch.equal(torch.stack(env.actions).transpose(0, 1).reshape(-1, 2), batch["actions"])
 
 
-def test_the_environment_tells_its_sizes_under_rl_games_names():
+def test_get_env_info_uses_rl_games_names():
     info = ToyEnv(value_size=3).get_env_info()
     assert isinstance(info["observation_space"], spaces.Box) and isinstance(info["action_space"], spaces.Box)
     assert (info["agents"], info["value_size"]) == (1, 3)
 
 
-def test_several_value_heads_learn(make_agent):
+def test_several_value_heads(make_agent):
     agent = make_agent(env=ToyEnv(value_size=3))
     agent.start_training()
     agent.update_epoch()
@@ -260,7 +259,7 @@ def test_several_value_heads_learn(make_agent):
     assert agent.game_rewards.mean.shape == (3,)
 
 
-def test_parameters_for_population_based_training(make_agent):
+def test_get_param_and_set_param(make_agent):
     agent = make_agent()
     agent.set_param("learning_rate", 5e-4)
     agent.set_param("entropy_coef", 0.5)

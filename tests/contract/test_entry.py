@@ -1,4 +1,4 @@
-"""``train.py``: IsaacGymEnvs' entry and its command line."""
+"""``train.py``: the entry point of IsaacGymEnvs and its command line."""
 
 import pytest
 
@@ -37,14 +37,14 @@ def test_hydra_overrides():
 
 
 @pytest.mark.parametrize("task", ["Cartpole", "Ant", "Humanoid"])
-def test_every_task_composes_into_what_the_runner_takes(task):
+def test_the_runner_loads_every_composed_task(task):
     cfg = compose([f"task={task}"])
     runner = train.build_runner()
     runner.load({"params": cfg["train"]["params"]})
     assert runner.algo_name == "a2c_continuous"
 
 
-def test_the_command_is_train_py(monkeypatch):
+def test_manybody_train_calls_train_main(monkeypatch):
     seen = []
     monkeypatch.setattr(train, "main", seen.append)
     cli.main(["train", "task=Ant", "num_envs=4"])

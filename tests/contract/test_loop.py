@@ -1,4 +1,4 @@
-"""What happens in which order, and what the hooks can change."""
+"""The order of calls in the training loop, and the hooks."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from manybody.engine.observers import AlgoObserver
 
 
 class Recording(A2CAgent):
-    """Notes the calls of the methods that the documentation names."""
+    """Record the calls of the documented methods."""
 
     log: list[str]
 
@@ -41,7 +41,7 @@ for _name in (
     setattr(Recording, _name, _recorded(_name))
 
 
-def test_train_resets_once_then_repeats_update_train_log(make_agent):
+def test_train_resets_once_then_updates_trains_and_logs_each_epoch(make_agent):
     class Observer(AlgoObserver):
         def after_print_stats(self, frame, epoch_num, total_time):
             agent.log.append("logged")
@@ -71,7 +71,7 @@ def test_train_returns_the_last_reward_and_the_epochs(make_agent):
     assert agent.frame == 2 * 64
 
 
-def test_the_environment_is_told_how_far_training_is(make_agent):
+def test_the_environment_receives_the_frame_counter(make_agent):
     class Curriculum(ToyEnv):
         frames = ()
 
@@ -83,7 +83,7 @@ def test_the_environment_is_told_how_far_training_is(make_agent):
     assert env.frames == (0, 64, 128)
 
 
-def test_train_actor_critic_gives_what_calc_gradients_found(make_agent):
+def test_train_actor_critic_returns_the_result_of_calc_gradients(make_agent):
     agent = make_agent()
     agent.start_training()
     agent.train_epoch()
@@ -96,13 +96,13 @@ def test_train_actor_critic_gives_what_calc_gradients_found(make_agent):
 
 
 class Extras(ToyEnv):
-    """Reports the height of each robot, ten times its number."""
+    """Report a height per row in ``extras``: ten times the row's index."""
 
     def step(self, actions):
         return super().step(actions)._replace(extras={"height": 10.0 * self.rows.unsqueeze(1).float()})
 
 
-def test_rollout_fields_keep_what_the_environment_reports(make_agent):
+def test_rollout_fields_store_extras_of_the_environment(make_agent):
     class Agent(A2CAgent):
         def rollout_fields(self):
             return {"height": Field((1,), torch.float32)}
@@ -116,7 +116,7 @@ def test_rollout_fields_keep_what_the_environment_reports(make_agent):
     assert batch["height"].flatten().tolist() == [10.0 * n for n in range(8) for _ in range(8)]
 
 
-def test_what_the_agent_learns_from_need_not_be_a_metric(make_agent, capsys):
+def test_stored_extras_need_not_be_metrics(make_agent, capsys):
     class Wide(ToyEnv):
         def step(self, actions):
             return super().step(actions)._replace(extras={"seen": torch.zeros(8, 3), "lost": torch.zeros(8, 3)})
@@ -128,17 +128,17 @@ def test_what_the_agent_learns_from_need_not_be_a_metric(make_agent, capsys):
     agent = make_agent(env=Wide(), agent_class=Agent)
     agent.start_training()
     agent.train_epoch()
-    warned = capsys.readouterr().err
-    assert "extras['lost']" in warned and "extras['seen']" not in warned
+    stderr = capsys.readouterr().err
+    assert "extras['lost']" in stderr and "extras['seen']" not in stderr
 
 
-def test_shape_rewards_replaces_what_is_learned_from(make_agent):
+def test_shape_rewards_replaces_the_rewards(make_agent):
     class Agent(A2CAgent):
         def shape_rewards(self, rollout):
             assert rollout["rewards"].shape == (8, 8, 1)
             return torch.full_like(rollout["rewards"], 5.0)
 
-    # Without a future, gamma 1e-9, each return is the reward itself.
+    # With gamma 1e-9, each return equals the reward.
     agent = make_agent(agent_class=Agent, gamma=1e-9)
     agent.start_training()
     with torch.no_grad():
@@ -148,11 +148,11 @@ def test_shape_rewards_replaces_what_is_learned_from(make_agent):
 def test_extra_batch_reaches_every_minibatch_and_extra_losses_the_gradient(make_agent):
     class Agent(A2CAgent):
         def extra_batch(self, rollout):
-            return {"wanted": torch.full_like(rollout["mus"], 0.5)}
+            return {"target": torch.full_like(rollout["mus"], 0.5)}
 
         def extra_losses(self, minibatch, losses):
             mu = self.model.a2c_network({"obs": self.model.norm_obs(minibatch["obs"])}).mu
-            imitation = (mu - minibatch["wanted"]).square().mean()
+            imitation = (mu - minibatch["target"]).square().mean()
             return {**losses, "loss": losses["loss"] + 100.0 * imitation, "imitation": imitation}
 
     agent = make_agent(agent_class=Agent, mini_epochs=50, lr_schedule="constant", learning_rate=1e-2)
@@ -168,7 +168,7 @@ def test_extra_batch_reaches_every_minibatch_and_extra_losses_the_gradient(make_
 NAMES = ("{x}", "{mini_epoch}", "a{", "%s", "[bold]", ":smile:", "guardian/{}")
 
 
-def test_names_of_losses_are_never_formatted(make_agent, tmp_path, capsys):
+def test_names_of_losses_are_logged_literally(make_agent, tmp_path, capsys):
     class Agent(A2CAgent):
         def extra_losses(self, minibatch, losses):
             return {**losses, **{name: losses["a_loss"].detach() * 0 + 1.0 for name in NAMES}}
@@ -183,7 +183,7 @@ def test_names_of_losses_are_never_formatted(make_agent, tmp_path, capsys):
     assert clipped == ["diagnostics/clip_frac/0", "diagnostics/clip_frac/1"]
 
 
-def test_a_networks_own_loss_is_added_and_logged(make_agent):
+def test_an_auxiliary_loss_of_the_network_is_added_and_logged(make_agent):
     agent, plain = make_agent(mini_epochs=1), make_agent(mini_epochs=1)
     network = agent.model.a2c_network
     network.get_aux_loss = lambda: {"small_weights": 10.0 * network.mu.weight.square().sum()}
@@ -196,7 +196,7 @@ def test_a_networks_own_loss_is_added_and_logged(make_agent):
     assert network.mu.weight.norm() < plain.model.a2c_network.mu.weight.norm()
 
 
-def test_observers_are_told_once_where_their_hooks_say(make_agent):
+def test_each_observer_hook_is_called_once_at_its_place(make_agent):
     calls = []
 
     class Observer(AlgoObserver):

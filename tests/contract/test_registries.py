@@ -1,4 +1,4 @@
-"""Names in a configuration become objects, and a user's name beats a built-in one."""
+"""Registries create objects by their configured names; user registrations take precedence over built-in ones."""
 
 import pytest
 import torch
@@ -34,13 +34,13 @@ def _own_registries(monkeypatch):
 # --- ObjectFactory ---------------------------------------------------------------------------------------------------
 
 
-def test_a_builder_gets_the_keywords():
+def test_create_passes_the_keywords_to_the_builder():
     factory = ObjectFactory("thing")
     factory.register_builder("pair", lambda **kwargs: kwargs)
     assert factory.create("pair", a=1, b=2) == {"a": 1, "b": 2}
 
 
-def test_an_unknown_name_lists_what_is_registered():
+def test_an_unknown_name_lists_the_registered_names():
     factory = ObjectFactory("thing")
     with pytest.raises(ValueError, match=r"no thing is registered as 'x' \(registered: none\)"):
         factory.create("x")
@@ -50,7 +50,7 @@ def test_an_unknown_name_lists_what_is_registered():
         factory.create("cirle")
 
 
-def test_a_later_registration_wins_and_set_builders_copies():
+def test_a_later_registration_replaces_and_set_builders_copies():
     builders = {"a": lambda: 1}
     factory = ObjectFactory()
     factory.set_builders(builders)
@@ -71,7 +71,7 @@ def test_built_in_networks_and_models():
         assert type(builder.model_factory.create(name, network=A2CBuilder())) is model
 
 
-def test_model_builder_load_gives_the_recipe():
+def test_model_builder_load_creates_the_configured_model():
     params = parse_params(toy_params())
     model = ModelBuilder().load(params)
     assert type(model) is ModelA2CContinuousLogStd
@@ -94,7 +94,7 @@ class TinyModel(ModelA2CContinuousLogStd):
     "register_both",
     [
         lambda network, model: (register_network(network, TinyBuilder), register_model(model, TinyModel)),
-        # As IsaacGymEnvs writes it.
+        # As in IsaacGymEnvs.
         lambda network, model: (
             register_network(network, lambda **kwargs: TinyBuilder()),
             register_model(model, lambda network, **kwargs: TinyModel(network)),
@@ -103,10 +103,10 @@ class TinyModel(ModelA2CContinuousLogStd):
     ids=["classes", "functions"],
 )
 @pytest.mark.parametrize("names", [("tiny", "tiny_model"), ("actor_critic", "continuous_a2c_logstd")])
-def test_networks_and_models_of_ones_own(register_both, names, tmp_path):
+def test_registered_networks_and_models(register_both, names, tmp_path):
     register_both(*names)
     mapping = toy_params(train_dir=str(tmp_path), max_epochs=1)
-    # The built-in class reads the validated section; a name without a schema passes it on unchecked.
+    # The built-in class reads the validated section; a name without a schema receives the section unvalidated.
     builder = ModelBuilder()
     assert type(builder.network_factory.create(names[0])) is TinyBuilder
     assert builder.network_factory.schemas[names[0]] is None
@@ -115,7 +115,7 @@ def test_networks_and_models_of_ones_own(register_both, names, tmp_path):
     assert type(builder.load(params)) is TinyModel
 
 
-def test_a_network_of_ones_own_trains(tmp_path):
+def test_a_registered_network_trains(tmp_path):
     class Builder(TinyBuilder):
         def load(self, params):
             self.factor = params["factor"]  # a private key
@@ -130,7 +130,7 @@ def test_a_network_of_ones_own_trains(tmp_path):
     assert type(agent.model.a2c_network) is TinyNetwork and agent.network.network_builder.factor == 3
 
 
-def test_building_does_not_write_into_the_users_registry():
+def test_building_does_not_change_the_user_registries():
     register_network("tiny", TinyBuilder)
     ModelBuilder()
     assert list(model_builder.NETWORK_REGISTRY) == ["tiny"] and model_builder.MODEL_REGISTRY == {}
@@ -139,7 +139,7 @@ def test_building_does_not_write_into_the_users_registry():
 # --- Runner ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_runner_has_what_scripts_use():
+def test_the_runner_has_the_methods_of_rl_games():
     runner = Runner()
     for name in ("load", "load_config", "run", "run_train", "run_play", "create_player", "reset"):
         assert callable(getattr(runner, name))
@@ -174,13 +174,13 @@ def test_run_trains_then_plays(tmp_path):
     assert result.games == 100 and result.mean_steps == pytest.approx(5.0, abs=1.0)
 
 
-def test_neither_flag_trains(tmp_path):
+def test_run_trains_without_flags(tmp_path):
     runner = Runner()
     runner.load({"params": toy_params(train_dir=str(tmp_path), max_epochs=1)})
     assert type(runner.run({"vec_env": ToyEnv()})) is A2CAgent
 
 
-def test_create_player_restores_what_was_trained(tmp_path):
+def test_a_player_restores_the_trained_policy(tmp_path):
     runner = Runner()
     runner.load({"params": toy_params(train_dir=str(tmp_path), max_epochs=1, save_best_after=0)})
     agent = runner.run_train({"vec_env": ToyEnv()})
@@ -201,7 +201,7 @@ def test_sigma_can_be_overridden(tmp_path):
     assert agent.model.a2c_network.sigma.tolist() == pytest.approx([-1.5, -1.5], abs=1e-6)
 
 
-def test_agents_and_players_registered_from_outside(tmp_path):
+def test_registered_agents_and_players(tmp_path):
     class MyAgent(A2CAgent):
         pass
 
@@ -216,7 +216,7 @@ def test_agents_and_players_registered_from_outside(tmp_path):
     assert type(runner.create_player(vec_env=ToyEnv())) is MyPlayer
 
 
-def test_an_agent_behind_a_function_needs_a_schema_and_a_class_has_one(tmp_path):
+def test_an_agent_registered_as_a_function_needs_a_schema(tmp_path):
     class MyAgent(A2CAgent):
         pass
 
@@ -238,7 +238,7 @@ def test_an_agent_behind_a_function_needs_a_schema_and_a_class_has_one(tmp_path)
     assert type(runner.create_player(vec_env=ToyEnv())) is MyPlayer
 
 
-def test_an_algorithm_of_ones_own_replaces_the_built_in(tmp_path):
+def test_a_registered_algorithm_replaces_the_built_in_one(tmp_path):
     class MyAgent(A2CAgent):
         pass
 
@@ -249,16 +249,16 @@ def test_an_algorithm_of_ones_own_replaces_the_built_in(tmp_path):
 
 
 def test_environments_by_name(tmp_path):
-    made = []
+    created = []
 
     def creator(num_actors, **env_config):
-        made.append((num_actors, env_config))
+        created.append((num_actors, env_config))
         return ToyEnv(num_actors)
 
     register("toy", creator)
     runner = Runner()
     runner.load({"params": toy_params(train_dir=str(tmp_path), max_epochs=1, env_config={"wind": 3})})
     runner.run({"train": True})
-    assert made == [(8, {"seed": 0, "wind": 3})]
+    assert created == [(8, {"seed": 0, "wind": 3})]
     with pytest.raises(ValueError, match=r"no environment 'tpy'; did you mean 'toy'\? \(registered: .*toy"):
         create_vec_env("tpy", 8)

@@ -1,4 +1,4 @@
-"""AMP learns a motion from the discriminator's reward alone."""
+"""AMP learns a motion from the discriminator's reward only."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from manybody.runner import build_runner
 
 
 @pytest.mark.learning
-def test_a_point_learns_to_walk_around_a_circle(tmp_path):
-    """Within 10 % of the demonstrator, who stays at distance 1 and turns by TURN each step; nothing else pays."""
+def test_a_point_learns_to_move_along_a_circle(tmp_path):
+    """Distance and angle per step are within 10 % of the demonstrations, 1 and ``TURN``; the task reward is 0."""
     runner = build_runner()
     settings = orbit_params(max_epochs=70, lr_schedule="linear", disc_grad_penalty=1.0)
     params = runner.parse({"params": settings})

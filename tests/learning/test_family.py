@@ -1,4 +1,4 @@
-"""A number to beat for every member of the family, on tasks whose optima are known (benchmarks/family)."""
+"""Each variant of PPO reaches a threshold on a task with a known optimum (benchmarks/family)."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def params(env: Any, action: str, **settings: Any) -> dict[str, Any]:
 @pytest.mark.learning
 @pytest.mark.parametrize("heads,masked", [((8,), False), ((8,), True), ((3, 4, 6), True)])
 def test_the_best_price_is_found(heads, masked):
-    # The optimum is 1 a step. A random choice gets about 0.6: 1/2 over the mean of the best of a few.
+    # The optimum is 1 per step. A random choice has about 0.6: 1/2 divided by the mean of the best of a few.
     env = Market(64, heads, masked)
     mapping = params(
         env,
@@ -37,7 +37,7 @@ def test_the_best_price_is_found(heads, masked):
         horizon_length=16,
         minibatch_size=256,
         learning_rate=1e-2,
-        gamma=0.1,  # no choice matters for later ones
+        gamma=0.1,  # a choice does not affect later rewards
         tau=0.1,
         max_epochs=30,
         use_action_masks=masked,
@@ -49,7 +49,7 @@ def test_the_best_price_is_found(heads, masked):
 
 @pytest.mark.learning
 @pytest.mark.parametrize("rnn", ["lstm", "gru", None])
-def test_a_cue_is_recalled_with_a_memory_and_not_without(rnn):
+def test_only_a_recurrent_policy_recalls_a_cue(rnn):
     env = Recall(64, delay=4, cues=4)
     mapping = params(
         env,
@@ -68,13 +68,13 @@ def test_a_cue_is_recalled_with_a_memory_and_not_without(rnn):
         mapping["network"]["rnn"]["units"] = 32
     reward = train(DiscreteA2CAgent, env, mapping).run.mean_reward
     if rnn is None:
-        assert reward < 0.45  # guessing: 1/4; of 128 games, 0.45 is five deviations away
+        assert reward < 0.45  # guessing: 1/4; 0.45 is five standard deviations above for 128 games
     else:
         assert reward > 0.95
 
 
 @pytest.mark.learning
-def test_a_critic_that_sees_what_the_policy_does_not_helps():
+def test_a_critic_with_states_lowers_the_cost():
     def cost(central: str | None) -> float:
         env = Tide(64)
         mapping = params(
@@ -102,9 +102,9 @@ def test_a_critic_that_sees_what_the_policy_does_not_helps():
 
 @pytest.mark.learning
 @pytest.mark.parametrize("curious", [True, False])
-def test_the_treasure_is_found_by_curiosity_only(curious):
-    # A random swimmer finds it in one of 2^14 = 16384 episodes; 50 epochs are 6400, and most come after the policy has
-    # learned to stay left.
+def test_only_curiosity_finds_the_treasure(curious):
+    # A random policy finds it in one of 2^14 = 16384 episodes. 50 epochs are 6400 episodes, most of them after the
+    # policy has learned to stay left.
     env = DeepSea(32, depth=14)
     mapping = params(
         env,

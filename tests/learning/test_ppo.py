@@ -1,4 +1,4 @@
-"""PPO beats a number; equal seeds give equal runs; compiled and eager agree."""
+"""PPO reaches a threshold; equal seeds give equal runs; compiled and eager runs agree."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def toy_agent(seed=0, num_envs=8, log_sigma=0.0, **config):
 
 @pytest.mark.learning
 def test_the_toy_is_solved():
-    # Its best return is 5, that of doing nothing 5 (1 - E[sin^2] / 4) = 4.4, that of the first policy about 1.3.
+    # The best return is 5; zero actions have 5 (1 - E[sin^2] / 4) = 4.4, the initial policy about 1.3.
     agent = toy_agent(
         num_envs=32,
         log_sigma=-2.0,
@@ -30,7 +30,7 @@ def test_the_toy_is_solved():
         mini_epochs=4,
         learning_rate=3e-3,
         entropy_coef=0.0,
-        gamma=0.1,  # no action matters for later rewards
+        gamma=0.1,  # an action does not affect later rewards
         tau=0.1,
     )
     agent.train()
@@ -71,10 +71,10 @@ def test_a_gymnasium_environment_learns(tmp_path):
     agent = runner.run({"train": True})
     lines = (agent.run.folder.metrics_file).read_text().splitlines()
     assert len(lines) == 25
-    assert agent.run.mean_reward > -700  # random actions earn about -1200
+    assert agent.run.mean_reward > -700  # the return of random actions is about -1200
 
 
-# --- trace replay --------------------------------------------------------------------------------------------------
+# --- reproducibility --------------------------------------------------------------------------------------------------
 
 VARIANTS = {
     "plain": {},
@@ -94,7 +94,7 @@ def three_epochs(seed=0, **config):
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
-def test_equal_seeds_give_equal_runs_and_others_do_not(settings):
+def test_equal_seeds_give_equal_runs_and_different_seeds_do_not(settings):
     one, two, other = three_epochs(0, **settings), three_epochs(0, **settings), three_epochs(1, **settings)
     assert differences(one, two) == []
     assert "/model/a2c_network.mu.weight" in differences(one, other)
@@ -102,7 +102,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(settings):
 
 @pytest.mark.parametrize("settings", list(VARIANTS.values())[1:], ids=list(VARIANTS)[1:])
 def test_compiled_and_eager_agree(settings, monkeypatch):
-    # aot_eager traces and differentiates like the default backend, and needs no C++ compiler.
+    # aot_eager traces and differentiates like the default backend without a C++ compiler.
     compiled = []
 
     def aot_eager(function, **options):

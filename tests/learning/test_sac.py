@@ -1,4 +1,4 @@
-"""SAC learns to bring a mass to rest, nearly as well as the best linear controller."""
+"""SAC brings a point mass to rest; the result is compared with the best linear controller."""
 
 import numpy as np
 import pytest
@@ -11,17 +11,16 @@ from manybody.config import parse_params
 from manybody.envs.base import EnvSpec, Step, VecEnv
 
 STEPS = 20
-"""Length of an episode, at whose end it is cut short."""
+"""Length of an episode, which is then truncated."""
 LINEAR = -0.333
 """Mean return of the best u = -(k x + d v) within the bounds, k = 6.5 and d = 2.5, found on a grid of width 0.5.
-Doing nothing earns -20/3."""
+Zero actions have -20/3."""
 
 
 class PointMass(VecEnv):
-    """A mass at x in [-1, 1] with friction, pushed by u in [-2, 1]; a step costs x^2.
+    """A mass with friction that starts at x in [-1, 1]; the force is u in [-2, 1] and the reward -x^2.
 
-    ``v <- 0.9 v + 0.3 u``, ``x <- x + 0.3 v``, walls at +-1.5: an action shows in the cost after it, and
-    has to be undone in time.
+    ``v <- 0.9 v + 0.3 u``, ``x <- x + 0.3 v``, walls at +-1.5: the speed persists, so the policy has to brake.
     """
 
     def __init__(self, num_envs: int) -> None:
