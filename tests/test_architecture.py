@@ -1,4 +1,4 @@
-"""Check the import rules and the rules for files by reading the source."""
+"""Import rules and rules for source files."""
 
 import ast
 import functools
@@ -34,7 +34,7 @@ MAY_IMPORT = {
 TOP = {"__main__", "cli", "export", "launch", "media", "play", "runner", "train"}
 MAY_IMPORT |= {folder: {*MAY_IMPORT, *TOP} for folder in TOP}
 MAY_IMPORT["compat"] = {*MAY_IMPORT, "compat"}
-"""Folder or top-level module to those it may import. Only ``compat`` itself may import ``compat``."""
+"""Folder or top-level module, and those it may import. Only ``compat`` may import ``compat``."""
 
 NEVER = {
     "config": {"torch", "mujoco", "gymnasium", "hydra"},
@@ -46,13 +46,13 @@ NEVER = {
     "engine": {"mujoco", "gymnasium", "hydra"},
     "algos": {"mujoco", "hydra"},
 }
-"""Folder to the packages that it must not import."""
+"""Folder, and the packages that it must not import."""
 
 MAY_BUILD_ON = {"amp": {"a2c"}, "rnd": {"a2c"}}
-"""Algorithm to the other algorithms that it builds on, by their public names."""
+"""Algorithm, and the algorithms whose public names it may import."""
 
-WAITS_FOR_THE_DEVICE = {"item", "cpu", "tolist", "nonzero", "numpy"}
-HOT = {
+SYNCHRONISING = {"item", "cpu", "tolist", "nonzero", "numpy"}
+HOT_METHODS = {
     "play_steps",
     "play_steps_rnn",
     "env_step",
@@ -106,7 +106,7 @@ HOT = {
     "actor_losses",
     "clean_obs",
 }
-"""Methods under ``algos/`` that run every step or every minibatch."""
+"""Methods in ``algos/`` that run every step or every minibatch."""
 
 
 @functools.cache
@@ -116,14 +116,14 @@ def tree(name: str) -> ast.Module:
 
 @functools.cache
 def public_homes() -> dict[str, str]:
-    """Public name to the module that defines it."""
+    """Return the module that defines each public name."""
     import manybody
 
     return {name: home.partition(":")[0] for name, home in manybody._HOMES.items()}
 
 
 def executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below ``node``, except in blocks for type checkers."""
+    """Yield every node below ``node``, except in blocks for type checkers."""
     for child in ast.iter_child_nodes(node):
         if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
             yield child
@@ -132,7 +132,7 @@ def executed(node: ast.AST) -> Iterator[ast.AST]:
 
 @functools.cache
 def imports(name: str) -> tuple[str, ...]:
-    """All imports of a module, also inside functions: modules of this package in full, others by package."""
+    """Return all imports of a module, also inside functions: this package in full, others by top level."""
     found = []
     for node in executed(tree(name)):
         if isinstance(node, ast.Import):
@@ -156,7 +156,7 @@ def folder(name: str) -> str:
     return parts[1] if len(parts) > 1 else ""
 
 
-def our_imports(name: str) -> list[str]:
+def own_imports(name: str) -> list[str]:
     return [x for x in imports(name) if x.startswith("manybody.")]
 
 
@@ -171,7 +171,7 @@ def test_every_module_belongs_to_a_folder_with_a_rule():
 @pytest.mark.parametrize("name", INSIDE)
 def test_imports_point_down(name):
     allowed = MAY_IMPORT[folder(name)]
-    wrong = [x for x in our_imports(name) if folder(x) not in allowed]
+    wrong = [x for x in own_imports(name) if folder(x) not in allowed]
     assert not wrong, f"{name} imports {wrong}; {folder(name)} may import {sorted(allowed)}"
 
 
@@ -198,12 +198,12 @@ def test_algorithms_import_only_each_others_public_names(name):
         parts = module.split(".")
         return parts[2] if len(parts) > 2 and (PACKAGE / "algos" / parts[2]).is_dir() else None
 
-    mine = algorithm(name)
-    for imported in our_imports(name):
+    own = algorithm(name)
+    for imported in own_imports(name):
         other = algorithm(imported)
-        if other is None or other == mine:
+        if other is None or other == own:
             continue
-        assert other in MAY_BUILD_ON.get(mine or "", set()), f"{name} imports {imported}"
+        assert other in MAY_BUILD_ON.get(own or "", set()), f"{name} imports {imported}"
         public = (f"manybody.algos.{other}", f"manybody.algos.{other}.config")
         assert imported in public, f"{name} imports {imported}, not the public names of {other}"
 
@@ -215,7 +215,7 @@ def test_no_import_cycles():
         assert name not in path, " -> ".join((*path[path.index(name) :], name))
         if name in done or name not in MODULES:
             return
-        for imported in our_imports(name):
+        for imported in own_imports(name):
             if imported != name:
                 visit(imported, (*path, name))
         done.add(name)
@@ -249,14 +249,14 @@ def hot_code(name: str) -> Iterator[ast.AST]:
         yield tree(name)
     elif folder(name) == "algos":
         for node in ast.walk(tree(name)):
-            if isinstance(node, ast.FunctionDef) and node.name in HOT:
+            if isinstance(node, ast.FunctionDef) and node.name in HOT_METHODS:
                 yield node
 
 
 @pytest.mark.parametrize(
     "name", [name for name in INSIDE if folder(name) in ("functional", "nn", "data", "algos", "motion")]
 )
-def test_nothing_waits_for_the_device_without_saying_why(name):
+def test_every_device_synchronisation_has_a_comment(name):
     lines = MODULES[name].read_text(encoding="utf-8").splitlines()
     waits = [
         f"{MODULES[name].relative_to(ROOT)}:{node.end_lineno}: .{node.func.attr}()"
@@ -264,14 +264,14 @@ def test_nothing_waits_for_the_device_without_saying_why(name):
         for node in ast.walk(code)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and node.func.attr in WAITS_FOR_THE_DEVICE
+        and node.func.attr in SYNCHRONISING
         and "#" not in lines[(node.end_lineno or node.lineno) - 1]
     ]
     assert not waits
 
 
 def test_the_hot_methods_exist():
-    """A renamed method must not slip out of the test above."""
+    """A renamed method must be renamed in ``HOT_METHODS``, too."""
     defined = {
         node.name
         for name in INSIDE
@@ -280,7 +280,7 @@ def test_the_hot_methods_exist():
         if isinstance(node, ast.FunctionDef)
     }
     recurrent = {"play_steps_rnn"}
-    assert HOT - recurrent <= defined
+    assert HOT_METHODS - recurrent <= defined
 
 
 def run_python(code: str) -> str:
@@ -294,15 +294,15 @@ def test_importing_does_not_import_heavy_libraries(module):
     assert run_python(f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))").strip() == "[]"
 
 
-def test_importing_is_quick():
-    """In processor time, which other processes do not lengthen."""
+def test_importing_is_fast():
+    """Measure processor time, which is independent of other processes."""
     code = "import time; t = time.process_time(); import manybody; print(time.process_time() - t)"
     assert min(float(run_python(code)) for _ in range(3)) < 0.2
 
 
 @pytest.mark.slow
 def test_importing_everything_resolves_every_public_name_and_changes_no_global_setting():
-    """No flag of torch, no print option, no random state, nothing on the screen."""
+    """Importing changes no flag of torch, print option or random state, and prints nothing."""
     code = """
 import random, torch, numpy as np
 def settings():

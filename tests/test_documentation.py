@@ -1,4 +1,4 @@
-"""What the documentation says can be followed: links lead somewhere, commands are understood, pages are up to date."""
+"""The documentation is correct: links resolve, commands parse, pages are up to date."""
 
 import importlib.util
 import re
@@ -16,13 +16,13 @@ README = (ROOT / "README.md").read_text()
 
 
 def anchors(page: Path) -> set[str]:
-    """GitHub's anchors of the headings of a page."""
+    """Return GitHub's anchors for the headings of a page."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_resolve(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if link.startswith("http"):
             continue
@@ -46,17 +46,17 @@ def commands(verb: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [line for line in commands("train") if "num_env=512" not in line])
-def test_train_commands_are_understood(command, monkeypatch, tmp_path):
+def test_train_commands_parse(command, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    words = [word for word in shlex.split(command)[2:] if not word.startswith(("test=", "checkpoint="))]
+    arguments = [x for x in shlex.split(command)[2:] if not x.startswith(("test=", "checkpoint="))]
     monkeypatch.setattr(train, "launch", lambda *_: None)
     monkeypatch.setattr(sweep, "_print_table", lambda runs: None)
-    train.main(words)
+    train.main(arguments)
 
 
 @pytest.mark.parametrize("command", commands("play"))
-def test_play_commands_are_understood(command):
+def test_play_commands_parse(command):
     play.parse(shlex.split(command)[2:])
 
 
@@ -68,7 +68,7 @@ def test_python_blocks_compile():
 CONCEPTS = (ROOT / "docs" / "concepts.md").read_text()
 
 
-def test_every_tag_of_the_library_is_explained():
+def test_every_metric_is_documented():
     source = "".join(path.read_text() for path in (ROOT / "manybody" / "algos").rglob("*.py"))
     tags = set(re.findall(r'"((?:losses|info)/[a-z_0-9]+)"', source))
     tags |= {f"performance/{name}" for name in re.findall(r'"(step_[a-z_]+|rl_update_time)":', source)}
@@ -76,8 +76,8 @@ def test_every_tag_of_the_library_is_explained():
     assert [tag for tag in sorted(tags) if tag.partition("/")[2] not in CONCEPTS] == []
 
 
-def test_the_explained_names_are_keys():
-    """The first column of the table of RL Games' names holds keys of the configuration, or what is listed here."""
+def test_the_table_of_rl_games_names_lists_configuration_keys():
+    """The first column contains configuration keys, except for the names in ``others``."""
     table = CONCEPTS.split("## RL Games' names")[1].split("## ")[0]
     names = {
         name
@@ -91,7 +91,7 @@ def test_the_explained_names_are_keys():
     assert [name for name in sorted(names - others) if name.rpartition(".")[2] not in known] == []
 
 
-def test_readme_begins_with_the_commands_that_set_everything_up():
+def test_the_readme_starts_with_the_setup_commands():
     first = README.split("## ")[1]
     assert re.findall(r"^make \w+$", first, flags=re.MULTILINE) == ["make train", "make test", "make play"]
     assert re.search(r"`make test` .*about \d+ minutes", first.replace("\n", " "))

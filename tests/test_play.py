@@ -1,4 +1,4 @@
-"""``manybody play``: a run folder alone, or a checkpoint, or nothing, says what to play."""
+"""``manybody play`` with a run folder, a checkpoint or no path."""
 
 import re
 
@@ -22,7 +22,7 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs of Cartpole, ``old`` and ``new``; ``old`` was made by the command line."""
+    """A folder with two runs of Cartpole, ``old`` and ``new``."""
     folder = tmp_path_factory.mktemp("play")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -33,19 +33,19 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def at(runs, monkeypatch):
+def run_root(runs, monkeypatch):
     monkeypatch.chdir(runs)
     return runs
 
 
 @pytest.fixture
-def refused(capsys, at):
-    def refuse(*words, command=play.main):
-        before = sorted(at.rglob("*"))
+def refused(capsys, run_root):
+    def refuse(*arguments, command=play.main):
+        before = sorted(run_root.rglob("*"))
         with pytest.raises(SystemExit) as stop:
-            command(list(words))
+            command(list(arguments))
         out, err = capsys.readouterr()
-        assert stop.value.code == 2 and sorted(at.rglob("*")) == before
+        assert stop.value.code == 2 and sorted(run_root.rglob("*")) == before
         assert "Traceback" not in out + err and err.startswith("error: ")
         return err
 
@@ -53,33 +53,33 @@ def refused(capsys, at):
 
 
 def played(capsys):
-    """Which file was played, and the numbers of the last line."""
+    """Return the played file and the numbers of the last line."""
     out = capsys.readouterr().out
     file = re.search(r"^playing (.*)$", out, re.MULTILINE)[1]
     numbers = re.search(r"mean return (\S+) \+- (\S+), episode length (\S+) steps, over (\d+) games", out)
     return file, [float(number) for number in numbers.groups()]
 
 
-def test_a_folder_a_checkpoint_or_nothing(at, capsys):
-    best = at / "runs" / "old" / "nn" / "old.pth"
-    (last,) = (at / "runs" / "old" / "nn").glob("last_old_ep_2_*.pth")
-    for words, file in (
+def test_the_played_checkpoint(run_root, capsys):
+    best = run_root / "runs" / "old" / "nn" / "old.pth"
+    (last,) = (run_root / "runs" / "old" / "nn").glob("last_old_ep_2_*.pth")
+    for overrides, file in (
         (["runs/old"], best),
         (["checkpoint=runs/old"], best),
         ([str(last)], last),
-        ([], at / "runs" / "new" / "nn" / "new.pth"),
-        (["task=Cartpole"], at / "runs" / "new" / "nn" / "new.pth"),
+        ([], run_root / "runs" / "new" / "nn" / "new.pth"),
+        (["task=Cartpole"], run_root / "runs" / "new" / "nn" / "new.pth"),
     ):
-        result = play.main([*words, "games_num=3"])
+        result = play.main([*overrides, "games_num=3"])
         name, (mean, std, length, games) = played(capsys)
-        assert (at / name).resolve() == file.resolve()
+        assert (run_root / name).resolve() == file.resolve()
         assert (games, result.games) == (3, 3)
         assert (mean, std, length) == pytest.approx(
             (result.mean_reward, result.std_reward, result.mean_steps), abs=0.06
         )
 
 
-def test_one_environment_for_each_game_unless_told_otherwise(at, monkeypatch):
+def test_the_default_number_of_environments_is_that_of_the_games(run_root, monkeypatch):
     sizes = []
 
     def spy(self, vec_env=None):
@@ -92,7 +92,11 @@ def test_one_environment_for_each_game_unless_told_otherwise(at, monkeypatch):
     play.main(["runs/old", "games_num=5"])
     play.main(["runs/old", "games_num=100"])
     play.main(["runs/old", "num_envs=2", "games_num=5", "deterministic=False", "seed=9"])
-    assert sizes == [(5, True, 42, 5), (64, True, 42, 100), (2, False, 9, 5)]  # it was trained with 64
+    assert sizes == [
+        (5, True, 42, 5),
+        (64, True, 42, 100),
+        (2, False, 9, 5),
+    ]  # run_root most 64, the number of training environments
 
 
 def play_runner():
@@ -101,13 +105,13 @@ def play_runner():
     return Runner
 
 
-def test_the_same_seed_plays_the_same_games(at):
-    words = ["runs/old", "num_envs=4", "games_num=8", "deterministic=False"]
-    results = [play.main([*words, f"seed={seed}"]) for seed in (1, 1, 2)]
+def test_the_same_seed_plays_the_same_games(run_root):
+    overrides = ["runs/old", "num_envs=4", "games_num=8", "deterministic=False"]
+    results = [play.main([*overrides, f"seed={seed}"]) for seed in (1, 1, 2)]
     assert results[0] == results[1] != results[2]
 
 
-def test_through_train(at, capsys):
+def test_train_with_test_true_plays(run_root, capsys):
     result = train.main(["task=Cartpole", "test=True", "num_envs=4", "train.params.config.player.games_num=8"])
     name, numbers = played(capsys)
     assert name.endswith("new.pth") and numbers[3] == result.games == 8
@@ -123,30 +127,30 @@ def test_through_train(at, capsys):
     assert played(capsys)[0].endswith("old.pth")
 
 
-def test_what_the_command_line_says_wins_over_the_run(at):
-    """The same words through either command."""
-    words = ["task.env.episodeLength=20", "seed=5", "sigma=-30", "games_num=4", "deterministic=False"]
+def test_overrides_take_precedence_over_the_run(run_root):
+    """``play`` and ``train test=True`` accept the same overrides."""
+    overrides = ["task.env.episodeLength=20", "seed=5", "sigma=-30", "games_num=4", "deterministic=False"]
     results = [
-        play.main(["runs/old", *words]),
-        train.main(["task=Cartpole", "test=True", "checkpoint=runs/old", *words, "max_iterations=2"]),
-        play.main(["runs/old", *words[:2], "games_num=4"]),  # exp(-30) is no deviation at all
+        play.main(["runs/old", *overrides]),
+        train.main(["task=Cartpole", "test=True", "checkpoint=runs/old", *overrides, "max_iterations=2"]),
+        play.main(["runs/old", *overrides[:2], "games_num=4"]),  # sigma exp(-30) is practically zero
     ]
     assert results[0] == results[1] and results[0].mean_steps <= 20
     assert results[0].mean_reward == pytest.approx(results[2].mean_reward)
-    assert play.main(["runs/old", *words[:2], "games_num=4", "deterministic=False"]) != results[0]
+    assert play.main(["runs/old", *overrides[:2], "games_num=4", "deterministic=False"]) != results[0]
 
 
-def test_a_checkpoint_without_its_run_is_played_by_what_the_command_line_says(at, tmp_path, refused):
-    (tmp_path / "some.pth").write_bytes((at / "runs" / "old" / "nn" / "old.pth").read_bytes())
+def test_a_checkpoint_outside_a_run_folder_needs_a_task(run_root, tmp_path, refused):
+    (tmp_path / "some.pth").write_bytes((run_root / "runs" / "old" / "nn" / "old.pth").read_bytes())
     assert "so it is unknown what was trained" in refused(str(tmp_path / "some.pth"))
     assert play.main([str(tmp_path / "some.pth"), "task=Cartpole", "games_num=2"]).games == 2
 
 
-def test_a_file_says_what_a_checkpoint_without_its_run_plays(at, tmp_path, refused):
-    """Written ``--file X`` or ``--file=X``, before or after the path, as with ``manybody train``."""
+def test_a_checkpoint_outside_a_run_folder_is_played_with_a_file(run_root, tmp_path, refused):
+    """``--file X`` and ``--file=X`` work before and after the path, as with ``manybody train``."""
     checkpoint, file = str(tmp_path / "some.pth"), str(tmp_path / "cartpole.yaml")
-    (tmp_path / "some.pth").write_bytes((at / "runs" / "old" / "nn" / "old.pth").read_bytes())
-    params = yaml.safe_load((at / "runs" / "old" / "config.yaml").read_text())["train"]["params"]
+    (tmp_path / "some.pth").write_bytes((run_root / "runs" / "old" / "nn" / "old.pth").read_bytes())
+    params = yaml.safe_load((run_root / "runs" / "old" / "config.yaml").read_text())["train"]["params"]
     params["config"]["env_name"] = "Cartpole"
     (tmp_path / "cartpole.yaml").write_text(yaml.safe_dump({"params": params}))
     games = ["games_num=2", "seed=3"]
@@ -157,11 +161,11 @@ def test_a_file_says_what_a_checkpoint_without_its_run_plays(at, tmp_path, refus
         train.main([f"--file={file}", "test=True", f"checkpoint={checkpoint}", *games]),
     ]
     assert results[0].games == 2 and all(result == results[0] for result in results)
-    for words in ([checkpoint, f"--fil={file}"], [checkpoint, "--fil", file]):
-        assert "--fil: unknown option; did you mean '--file'?" in refused(*words)
+    for overrides in ([checkpoint, f"--fil={file}"], [checkpoint, "--fil", file]):
+        assert "--fil: unknown option; did you mean '--file'?" in refused(*overrides)
     assert "--fil: unknown option; did you mean '--file'?" in refused(f"--fil={file}", command=train.main)
-    for words in (["--file"], ["--file="], ["--file", "--video"]):
-        assert "--file: got" in refused(*words) and "expected the path" in refused(*words, command=train.main)
+    for overrides in (["--file"], ["--file="], ["--file", "--video"]):
+        assert "--file: got" in refused(*overrides) and "expected the path" in refused(*overrides, command=train.main)
     assert f"--file: got {file}, b.yaml; expected one file" in refused("--file", file, "--file=b.yaml")
     assert "no such file" in refused("--file=none.yaml", checkpoint)
 
@@ -177,7 +181,7 @@ WRONG = {
     "unknown": (["game_num=3"], "game_num: unknown key; did you mean 'games_num'?"),
     "text for a number": (["num_envs=many"], "num_envs: got 'many'; expected a whole number"),
     "true for a number": (["games_num=True"], "games_num: got True; expected a whole number"),
-    "zero": (["games_num=0"], "games_num: got 0; expected a number of at least 1"),
+    "zero": (["games_num=0"], "games_num: got 0; expected a number of run_root least 1"),
     "negative": (["seed=-2"], "seed: got -2; expected"),
     "number for true": (["deterministic=7"], "deterministic: got 7; expected true or false"),
     "not YAML": (["games_num=[1"], "games_num: got '[1'"),
@@ -191,7 +195,7 @@ WRONG = {
         "is a run of task=Cartpole with a2c_continuous; leave this out",
     ),
     "several": (["a=1", "num_envs=0", "train.params.config.gama=1", "sigma=x"], "4 problems"),
-    "what acts in training": (
+    "settings of training": (
         [
             "runs/old",
             "max_iterations=9",
@@ -204,37 +208,37 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("words,told", WRONG.values(), ids=WRONG)
-def test_wrong_words_are_told(refused, words, told):
-    assert told in refused(*words)
+@pytest.mark.parametrize("arguments,message", WRONG.values(), ids=WRONG)
+def test_wrong_arguments_are_refused(refused, arguments, message):
+    assert message in refused(*arguments)
 
 
-def test_the_same_through_train(refused):
+def test_train_with_test_true_refuses_wrong_arguments(refused):
     assert "no run of Ant" in refused("task=Ant", "test=True", command=train.main)
     assert "does not exist" in refused("test=True", "checkpoint=runs/none", command=train.main)
 
 
-def test_damaged_runs_are_told(refused, at, tmp_path):
+def test_damaged_runs_are_refused(refused, run_root, tmp_path):
     import shutil
 
-    run = at / "runs" / "old"
+    run = run_root / "runs" / "old"
     shutil.copytree(run, tmp_path / "run")
     broken = tmp_path / "run"
     best = broken / "nn" / "old.pth"
     best.write_bytes(best.read_bytes()[:-1])
     (last,) = broken.glob("nn/last_*.pth")
     assert f"use checkpoint='{last}'" in refused(str(best))
-    assert play.main([str(broken), "games_num=1"]).games == 1  # the folder still has an intact one
+    assert play.main([str(broken), "games_num=1"]).games == 1  # the folder still has an intact checkpoint
     (broken / "config.yaml").write_text("a: [1\n")
     assert "config.yaml:2" in refused(str(broken)) or "not valid YAML" in refused(str(broken))
     (broken / "config.yaml").write_text("a: 1\n")
     assert "config.yaml" in refused(str(broken))
     (broken / "config.yaml").unlink()
-    assert "expected an intact checkpoint" in refused(str(best))  # which says more than the missing record
+    assert "expected an intact checkpoint" in refused(str(best))  # reported before the missing configuration
     assert "so it is unknown what was trained; give the whole run folder" in refused(str(broken))
 
 
-def test_a_run_made_through_runner_plays_too(tmp_path, monkeypatch):
+def test_a_run_of_the_runner_is_played(tmp_path, monkeypatch):
     from manybody.runner import Runner
 
     runner = Runner()
@@ -245,7 +249,7 @@ def test_a_run_made_through_runner_plays_too(tmp_path, monkeypatch):
         play.play_run(str(agent.run.folder.path), ["gamesnum=3"])
 
 
-def test_playing_uses_the_policy_that_was_saved(at):
+def test_the_player_has_the_saved_weights(run_root):
     from manybody.engine.checkpoint import load_checkpoint
     from manybody.engine.run_folder import RunFolder
 

@@ -1,4 +1,4 @@
-"""A run from the outside: when it stops, what it writes, prints and tells."""
+"""The behaviour of a run: stop rules, files, observers, metrics and printed lines."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_max_frames(tmp_path, capsys):
 
 def test_score_to_win(tmp_path, capsys):
     agent = train(tmp_path, score_to_win=-1000, max_epochs=9)
-    assert agent.epoch_num == 1  # every environment ends an episode of five steps within the first eight
+    assert agent.epoch_num == 1  # every environment finishes an episode of five steps within the first eight
     assert "Maximum reward achieved. Network won!" in capsys.readouterr().out
     assert len(files(agent)) == 1
 
@@ -73,85 +73,85 @@ def test_stop_fn(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["nowhere:stop", "toy_env:nothing"])
-def test_a_stop_fn_that_does_not_exist_is_refused_before_anything_is_written(tmp_path, path):
+def test_an_unknown_stop_fn_is_refused_before_any_file_is_written(tmp_path, path):
     with pytest.raises(ConfigError, match=f"params.config.stop_fn.*{path}"):
         train(tmp_path, stop_fn=path)
     assert not (tmp_path / "runs").exists()
 
 
-# --- what is saved when --------------------------------------------------------------------------------------------
+# --- checkpoints ---------------------------------------------------------------------------------------------------
 
 
-def test_saving_needs_no_finished_episode(tmp_path, capsys):
+def test_checkpoints_are_saved_before_any_episode_ends(tmp_path, capsys):
     agent = train(tmp_path, ToyEnv(length=1000), max_epochs=3, save_frequency=2, save_best_after=0)
     assert files(agent) == ["last_Toy_ep_2_rew_none.pth", "last_Toy_ep_3_rew_none.pth"]
     assert "WARNING: Max epochs reached before any env terminated at least once" in capsys.readouterr().out
 
 
-def test_the_best_policy_is_saved_from_save_best_after_on(tmp_path):
+def test_the_best_policy_is_saved_after_save_best_after_epochs(tmp_path):
     class Watch(AlgoObserver):
         def __init__(self):
-            self.there = []
+            self.best_exists = []
 
         def after_init(self, algo):
             self.algo = algo
 
         def after_print_stats(self, *_):
-            self.there.append(self.algo.run.folder.best() is not None)
+            self.best_exists.append(self.algo.run.folder.best() is not None)
 
     watch = Watch()
     agent = train(tmp_path, observer=watch, max_epochs=5, save_best_after=3)
-    assert watch.there == [False, False, False, True, True]  # after_print_stats comes before saving
+    assert watch.best_exists == [False, False, False, True, True]  # after_print_stats comes before saving
     best = load_checkpoint(agent.run.folder.nn / "Toy.pth")
     assert best["last_mean_rewards"] == max(line["rewards/step"] for line in metrics(agent)[2:])
 
 
 @pytest.mark.parametrize(("keep", "kept"), [({}, 7), ({"keep_checkpoints": "None"}, 7), ({"keep_checkpoints": 2}, 2)])
-def test_periodic_checkpoints_stay_unless_their_number_is_given(tmp_path, keep, kept):
+def test_keep_checkpoints_limits_the_periodic_checkpoints(tmp_path, keep, kept):
     agent = train(tmp_path, max_epochs=7, save_frequency=1, **keep)
     epochs = sorted(int(re.search(r"_ep_(\d+)_", name)[1]) for name in files(agent) if name.startswith("last_"))
     assert epochs == list(range(8 - kept, 8))  # up to epoch 7
 
 
-def test_the_number_of_periodic_checkpoints_is_a_whole_one(tmp_path):
+def test_keep_checkpoints_must_be_positive(tmp_path):
     with pytest.raises(ConfigError, match=r"keep_checkpoints: got 0"):
         train(tmp_path, keep_checkpoints=0)
 
 
-def test_episodes_start_anew_every_so_many_epochs(tmp_path):
+def test_epochs_between_resets(tmp_path):
     env = ToyEnv()
     train(tmp_path, env, max_epochs=5, epochs_between_resets=2)
-    assert env.calls.count("reset") == 3  # at the start, and before the epochs 3 and 5
+    assert env.calls.count("reset") == 3  # at the start and before epochs 3 and 5
     assert env.calls.index("reset", 1) == 1 + 2 * 8
 
 
-def test_the_run_folder_alone_says_everything(tmp_path):
+def test_the_recorded_configuration_is_complete(tmp_path):
     agent = train(tmp_path, max_epochs=1)
     folder = RunFolder.open(tmp_path / "runs" / "toy")
-    again = Runner()
+    reloaded = Runner()
     import yaml
 
-    again.load(yaml.safe_load(folder.config_file.read_text()))
-    assert again.params == agent.params
+    reloaded.load(yaml.safe_load(folder.config_file.read_text()))
+    assert reloaded.params == agent.params
 
 
 # --- arguments ----------------------------------------------------------------------------------------------------
 
 
-def test_sigma_overrides_the_deviation(tmp_path):
+def test_the_argument_sigma_overrides_the_parameter(tmp_path):
     runner = load(tmp_path, max_epochs=1, learning_rate=1e-9, max_lr=1e-9, min_lr=1e-9)
     agent = runner.run({"train": True, "vec_env": ToyEnv(), "sigma": "-2.5"})
     assert agent.model.a2c_network.sigma.tolist() == pytest.approx([-2.5, -2.5])
 
 
-def test_playing_takes_a_folder_too(tmp_path):
+def test_playing_accepts_a_run_folder(tmp_path):
     folder = train(tmp_path, max_epochs=1).run.folder.path
     runner = load(tmp_path, player={"games_num": 3})
     result = runner.run({"play": True, "checkpoint": folder, "vec_env": ToyEnv()})
     assert result.games == 3
 
 
-def test_stop_fn_may_be_the_function_itself(tmp_path):
+def test_stop_fn_may_be_a_function(tmp_path):
     import yaml
 
     agent = train(tmp_path, stop_fn=stop_at_two, max_epochs=9)
@@ -189,7 +189,7 @@ class Recorder(AlgoObserver):
         self.calls.append(("after_print_stats", frame, epoch_num, total_time > 0))
 
 
-def test_observers_are_told_everything_once(tmp_path):
+def test_observers_are_called_once_per_event(tmp_path):
     recorder = Recorder()
     agent = train(tmp_path, observer=recorder, max_epochs=2)
     agent.clear_stats()
@@ -199,13 +199,13 @@ def test_observers_are_told_everything_once(tmp_path):
     assert recorder.calls[0] == ("before_init", "run", "Toy", "toy")
     assert recorder.calls[1] == ("after_init", True)
     assert recorder.calls[11] == ("after_print_stats", BATCH, 1, True)
-    # Environment i starts in step i % 5 of its episode of five: in the first step 4 ends, in the fifth 0 and 5.
+    # Environment i starts at step i % 5 of its episode of five: environment 4 ends in step 1, 0 and 5 in step 5.
     assert recorder.calls[2][2] == [i == 4 for i in range(8)]
     assert recorder.calls[6][2] == [i in (0, 5) for i in range(8)]
 
 
-class Talkative(ToyEnv):
-    """Reports what Isaac-style tasks report."""
+class ReportingEnv(ToyEnv):
+    """Report extras like tasks of Isaac Gym."""
 
     def step(self, actions):
         step = super().step(actions)
@@ -220,29 +220,29 @@ class Talkative(ToyEnv):
 
 
 @pytest.mark.parametrize("make", [DefaultAlgoObserver, IsaacAlgoObserver, AlgoObserver])
-def test_what_environments_report_is_logged_whichever_observer_there_is(tmp_path, make):
-    (line,) = metrics(train(tmp_path, Talkative(), MultiObserver([make(), Recorder()]), max_epochs=1))
+def test_extras_are_logged_with_every_observer(tmp_path, make):
+    (line,) = metrics(train(tmp_path, ReportingEnv(), MultiObserver([make(), Recorder()]), max_epochs=1))
     assert line["row/frame"] == line["row/iter"] == line["row/time"] == 3.5  # the mean of 0 to 7
     assert line["lost/frame"] == 8 * 3  # a count, in each of eight steps
     assert line["Episode/height"] == 3.0  # the mean of 2 and 4
     assert line["level/frame"] == line["level/iter"] == line["level/time"] == 7.0
-    # Within eight steps every environment ends an episode; environments 4, 3, 2 and 7, whose first ones end in the
-    # steps 0, 1, 2 and 2, end a second one five steps later.
+    # Within eight steps, every environment finishes an episode. Environments 4, 3, 2 and 7 finish their first one in
+    # steps 0, 1, 2 and 2, and a second one five steps later.
     assert line["scores/mean"] == line["scores/iter"] == line["scores/time"]
     ends = [*range(8), 4, 3, 2, 7]
     assert line["scores/mean"] == pytest.approx(sum(ends) / len(ends))
 
 
-def test_soft_actor_critic_logs_what_environments_report(tmp_path):
+def test_sac_logs_extras(tmp_path):
     params = sac_params(train_dir=str(tmp_path), full_experiment_name="sac", max_epochs=1)
     runner = Runner(AlgoObserver())
     runner.load({"params": params})
-    (line,) = metrics(runner.run({"train": True, "vec_env": Talkative()}))
+    (line,) = metrics(runner.run({"train": True, "vec_env": ReportingEnv()}))
     assert (line["row/frame"], line["lost/frame"], line["Episode/height"]) == (3.5, 4 * 3, 3.0)  # four steps
 
 
-def test_scores_survive_a_resume_bit_for_bit(make_agent):
-    agent, resumed = make_agent(env=Talkative(), max_epochs=1), make_agent(env=Talkative())
+def test_resume_keeps_the_scores(make_agent):
+    agent, resumed = make_agent(env=ReportingEnv(), max_epochs=1), make_agent(env=ReportingEnv())
     agent.train()
     resumed.set_full_state_weights(agent.get_full_state_weights())
     scores = agent.extras_metrics.state_dict()
@@ -259,10 +259,10 @@ TAGS = (
     | {f"info/{tag}" for tag in ("last_lr", "lr_mul", "e_clip", "kl", "epochs", "entropy_coef")}
     | {f"{tag}/{x}" for tag in ("rewards", "shaped_rewards", "episode_lengths") for x in ("step", "iter", "time")}
 )
-"""RL Games' tags of ``a2c_continuous``, and ``info/entropy_coef``, which it does not have."""
+"""RL Games' tags of ``a2c_continuous``, and ``info/entropy_coef``."""
 
 
-def test_the_tags_are_rl_games_own(tmp_path):
+def test_the_tags_are_those_of_rl_games(tmp_path):
     agent = train(tmp_path, max_epochs=2)
     for epoch, line in enumerate(metrics(agent), 1):
         assert set(line) == TAGS | {"epoch", "frame", "time"}
@@ -272,14 +272,14 @@ def test_the_tags_are_rl_games_own(tmp_path):
         assert line["episode_lengths/step"] <= EPISODE
 
 
-def test_no_return_is_written_before_an_episode_has_ended(tmp_path):
+def test_no_return_is_logged_before_an_episode_ends(tmp_path):
     (line,) = metrics(train(tmp_path, ToyEnv(length=1000), max_epochs=1))
     assert set(line) - {"epoch", "frame", "time"} == {
         tag for tag in TAGS if "reward" not in tag and "episode" not in tag
     }
 
 
-def test_further_tags_for_value_heads_and_diagnostics(tmp_path):
+def test_tags_of_value_heads_and_diagnostics(tmp_path):
     agent = train(tmp_path, ToyEnv(value_size=2), max_epochs=1, use_diagnostics=True)
     (line,) = metrics(agent)
     heads = {f"rewards1/{x}" for x in ("step", "iter", "time")}
@@ -287,7 +287,7 @@ def test_further_tags_for_value_heads_and_diagnostics(tmp_path):
     assert set(line) - TAGS - {"epoch", "frame", "time"} == heads | {f"diagnostics/{tag}" for tag in diagnostics}
 
 
-def test_tensorboard_has_rl_games_axes(tmp_path):
+def test_tensorboard_steps_are_those_of_rl_games(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     agent = train(tmp_path, max_epochs=2)
@@ -300,7 +300,7 @@ def test_tensorboard_has_rl_games_axes(tmp_path):
     assert [event.value for event in events.Scalars("info/epochs")] == [1.0, 2.0]
 
 
-def test_the_lines_that_scripts_parse(tmp_path, capsys):
+def test_printed_lines_are_those_of_rl_games(tmp_path, capsys):
     train(tmp_path, max_epochs=2, max_frames=1000, print_stats=True, save_best_after=0)
     out = capsys.readouterr().out
     assert f"self.seed = 0\nrun folder: {tmp_path}/runs/toy\nStarted to train\n" in out
@@ -312,7 +312,7 @@ def test_the_lines_that_scripts_parse(tmp_path, capsys):
     assert out.splitlines()[-2] == "MAX EPOCHS NUM!"
 
 
-def test_the_limits_of_the_fps_line_are_left_out_where_there_are_none(tmp_path, capsys):
+def test_the_fps_line_without_limits(tmp_path, capsys):
     train(tmp_path, stop_fn="toy_env:stop_at_two", print_stats=True)
     assert re.search(r"epoch: 2 frames: 128$", capsys.readouterr().out, re.MULTILINE)
 
@@ -320,7 +320,7 @@ def test_the_limits_of_the_fps_line_are_left_out_where_there_are_none(tmp_path, 
 # --- parameters that may change --------------------------------------------------------------------------------------
 
 
-def test_parameters_are_read_and_changed_by_their_key(tmp_path):
+def test_get_param_and_set_param(tmp_path):
     agent = train(tmp_path, max_epochs=1, lr_schedule="constant")
     old = {
         "learning_rate": 1e-3,
@@ -357,9 +357,9 @@ def test_the_configuration_names_the_observer(tmp_path, name, kind):
     runner = build_runner()
     runner.load({"params": toy_params(algo_observer=name)})
     assert type(runner.algo_observer) is kind
-    given = AlgoObserver()
+    observer = AlgoObserver()
     with pytest.warns(ConfigWarning, match="algo_observer: has no effect: the runner has an observer already"):
-        assert load(tmp_path, given, algo_observer=name).algo_observer is given
+        assert load(tmp_path, observer, algo_observer=name).algo_observer is observer
 
 
 def test_the_configuration_names_the_type_of_the_environments(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""``manybody train`` up to the first epoch: what is composed, what is refused, and how."""
+"""``manybody train``: overrides, errors, resuming, exit codes and results."""
 
 import signal
 
@@ -22,12 +22,12 @@ SMALL = [
 # --- checkpoints ---------------------------------------------------------------------------------------------------
 
 
-def test_bad_checkpoints_are_refused_and_the_previous_good_one_is_offered(refused, tmp_path):
+def test_a_damaged_checkpoint_is_refused_and_an_intact_one_is_offered(refused, tmp_path):
     agent = train.main([*SMALL, "experiment=a", "train.params.config.save_frequency=1", "max_iterations=2"])
     old, new = sorted(agent.run.folder.nn.iterdir(), key=lambda file: file.stat().st_mtime_ns)
     agent.run.folder.close()
     assert "_ep_2_" in new.name
-    assert "missing a2c_network" in refused("task=Ant", f"checkpoint={old}")  # another task's
+    assert "missing a2c_network" in refused("task=Ant", f"checkpoint={old}")  # a checkpoint of another task
     new.write_bytes(new.read_bytes()[:-1000])
     err = refused(*SMALL, f"checkpoint={new}")
     assert f"{new}: file: got" in err and f"use checkpoint='{old}'" in err
@@ -36,17 +36,17 @@ def test_bad_checkpoints_are_refused_and_the_previous_good_one_is_offered(refuse
     assert "holds no intact checkpoint" in refused(*SMALL, "checkpoint=runs/a")
 
 
-def test_a_folder_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(tmp_path):
-    words = [*SMALL, "experiment=a", "train.params.config.save_frequency=1", "max_iterations=3"]
-    agent = train.main(words)
+def test_resume_skips_a_damaged_newest_checkpoint(tmp_path):
+    overrides = [*SMALL, "experiment=a", "train.params.config.save_frequency=1", "max_iterations=3"]
+    agent = train.main(overrides)
     newest = agent.run.folder.newest()
     newest.write_bytes(newest.read_bytes()[:-1000])
     agent.run.folder.close()
     again = train.main(["checkpoint=runs/a"])
-    assert again.epoch_num == 3 and load_checkpoint(newest)["epoch"] == 3  # made again
+    assert again.epoch_num == 3 and load_checkpoint(newest)["epoch"] == 3  # written again
 
 
-def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(tmp_path, capsys):
+def test_resume_applies_overrides_to_the_recorded_configuration(tmp_path, capsys):
     first = train.main([*SMALL, "experiment=a", "seed=3", "train.params.config.gamma=0.97"])
     first.run.folder.close()
     second = train.main(["checkpoint=runs/a", "max_iterations=2"])
@@ -58,7 +58,7 @@ def test_a_run_folder_goes_on_under_its_own_configuration_and_the_given_changes(
     third.run.folder.close()
     capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
-        train.main(["checkpoint=runs/a"])  # what was changed stays changed
+        train.main(["checkpoint=runs/a"])  # earlier overrides are recorded
     assert stop.value.code == 2
     assert "max_iterations: got 3; expected more than 3, the epoch at which" in capsys.readouterr().err
     fourth = train.main(["checkpoint=runs/a", "max_iterations=4"])
@@ -75,52 +75,52 @@ def test_a_run_folder_of_another_task_is_refused(refused, tmp_path):
     assert "numenvs: unknown key" in refused("checkpoint=runs/a", "numenvs=3")
 
 
-def test_a_checkpoint_file_is_gone_on_from_in_a_new_run(tmp_path):
+def test_a_checkpoint_file_is_resumed_in_a_new_run(tmp_path):
     first = train.main([*SMALL, "experiment=a"])
     second = train.main([*SMALL, "experiment=b", "max_iterations=2", f"checkpoint={first.run.folder.newest()}"])
     assert second.epoch_num == 2 and second.run.folder.path == tmp_path / "runs" / "b"
     assert not list(first.run.folder.nn.glob("*_ep_2_*"))
 
 
-# --- how it ends -----------------------------------------------------------------------------------------------------
+# --- exit codes ------------------------------------------------------------------------------------------------------
 
 
-def test_the_guard_ends_training_with_exit_code_3_and_a_checkpoint(tmp_path, capsys):
-    words = [
+def test_the_guard_stops_training_with_exit_code_3_and_a_checkpoint(tmp_path, capsys):
+    overrides = [
         "train.params.config.env_name=faulty",
         "train.params.config.guard=abort",
         "experiment=a",
         "max_iterations=9",
     ]
     with pytest.raises(SystemExit) as stop:
-        train.main([*SMALL, *words])
+        train.main([*SMALL, *overrides])
     err = capsys.readouterr().err
     assert stop.value.code == 3 and "Traceback" not in err
-    # fault: step 20 of the run in environment 3; rollouts of 16 steps, so step 4 of the second one
+    # the fault is in step 20 of environment 3: step 4 of the second rollout of 16
     assert err.startswith("error: training stopped: NaN, infinite") and "obs of environment 3 at step 4" in err
     (file,) = (tmp_path / "runs" / "a" / "nn").iterdir()
     assert f"The last good weights are in {file}" in err and load_checkpoint(file)["epoch"] == 2
 
 
 def test_an_interrupted_run_reports_its_results_and_the_command_that_resumes_it(tmp_path, capsys):
-    words = ["train.params.config.stop_fn=toy_env:interrupt_in_the_first_epoch", "max_iterations=5"]
+    overrides = ["train.params.config.stop_fn=toy_env:interrupt_in_the_first_epoch", "max_iterations=5"]
     with pytest.raises(SystemExit) as stop:
-        train.main([*SMALL, *words, "experiment=a b", "video=True"])
+        train.main([*SMALL, *overrides, "experiment=a b", "video=True"])
     folder = tmp_path / "runs" / "a b"
-    (last,) = (folder / "nn").iterdir()  # stopped after the second epoch
+    (last,) = (folder / "nn").iterdir()  # training stops after the second epoch
     assert stop.value.code == 130 and "_ep_2_" in last.name
     assert capsys.readouterr().out.splitlines()[-5:] == [
         f"run folder:      {folder}",
         f"last checkpoint: {last}",
         f"resume it:       manybody train 'checkpoint={folder}'",
         f"play it again:   manybody play '{folder}'",
-        f"learning curve:  {folder / 'curve.png'}",  # last: it takes a second or two to draw
+        f"learning curve:  {folder / 'curve.png'}",  # printed last because drawing takes time
     ]
     assert not list((folder / "videos").iterdir())
     assert train.main([f"checkpoint={folder}", "train.params.config.stop_fn=None", "max_iterations=3"]).epoch_num == 3
 
 
-def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
+def test_an_interruption_while_building_prints_no_traceback(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -130,49 +130,49 @@ def test_an_interruption_while_building_is_no_traceback(monkeypatch, capsys):
     assert stop.value.code == 130 and capsys.readouterr().err.endswith("error: interrupted\n")
 
 
-# --- the rest of the command -----------------------------------------------------------------------------------------
+# --- other options ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def of_a_file(tmp_path):
-    """A run ``runs/a`` of one epoch, made with ``--file rl.yaml``."""
+def file_run(tmp_path):
+    """The folder of a run ``runs/a`` of one epoch, trained with ``--file rl.yaml``."""
     (tmp_path / "rl.yaml").write_text(yaml.safe_dump({"params": toy_params() | {"torch_threads": 1}}))
-    words = ["max_iterations=1", "experiment=a", "seed=9", "params.config.tau=0.9"]
-    agent = train.main(["--file", "rl.yaml", *words])
+    overrides = ["max_iterations=1", "experiment=a", "seed=9", "params.config.tau=0.9"]
+    agent = train.main(["--file", "rl.yaml", *overrides])
     assert (agent.epoch_num, agent.params.seed) == (1, 9)
     return agent.run.folder
 
 
-def test_a_run_of_a_file_goes_on_with_the_file_or_without(of_a_file, refused):
+def test_a_run_of_a_file_is_resumed_with_and_without_the_file(file_run, refused):
     assert "max_epochs: got 1; expected more than 1, the epoch at" in refused("checkpoint=runs/a")
     assert "max_iterations: got 1" in refused("--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=1")
     second = train.main(["checkpoint=runs/a", "max_iterations=2", "params.config.gamma=0.9"])
     third = train.main(["--file", "rl.yaml", "checkpoint=runs/a", "max_iterations=3"])
     for epochs, agent in ((2, second), (3, third)):
-        assert agent.epoch_num == epochs and agent.run.folder.path == of_a_file.path
+        assert agent.epoch_num == epochs and agent.run.folder.path == file_run.path
         assert (agent.params.seed, agent.tau, agent.gamma) == (9, 0.9, 0.9)
-    recorded = yaml.safe_load(of_a_file.config_file.read_text())
+    recorded = yaml.safe_load(file_run.config_file.read_text())
     assert recorded["params"]["config"]["max_epochs"] == 3 and recorded["task_name"] == "toy"
 
 
-def test_a_run_of_a_file_is_played_with_the_file_or_without(of_a_file, refused):
-    before = sorted(of_a_file.path.rglob("*"))
-    for words in (["checkpoint=runs/a"], ["--file", "rl.yaml", "checkpoint=runs/a"], ["--file", "rl.yaml"]):
-        result = train.main([*words, "test=True", "games_num=3", "seed=4"])
+def test_a_run_of_a_file_is_played_with_and_without_the_file(file_run, refused):
+    before = sorted(file_run.path.rglob("*"))
+    for overrides in (["checkpoint=runs/a"], ["--file", "rl.yaml", "checkpoint=runs/a"], ["--file", "rl.yaml"]):
+        result = train.main([*overrides, "test=True", "games_num=3", "seed=4"])
         assert result.games == 3
-    assert sorted(of_a_file.path.rglob("*")) == before
+    assert sorted(file_run.path.rglob("*")) == before
     err = refused("--file", "rl.yaml", "checkpoint=runs/a", "test=True", "params.config.gamma=0.5")
     assert "params.config.gamma: only affects training" in err
     assert "task=Ant: " in refused("checkpoint=runs/a", "test=True", "task=Ant")
 
 
-def test_another_file_cannot_go_on_in_a_run(of_a_file, refused, tmp_path):
+def test_resuming_a_run_with_another_file_is_refused(file_run, refused, tmp_path):
     (tmp_path / "other.yaml").write_text(yaml.safe_dump({"params": toy_params(env_name="faulty")}))
     err = refused("--file", "other.yaml", "checkpoint=runs/a")
     assert "--file: other.yaml: " in err and "runs/a is a run of toy with a2c_continuous" in err
 
 
-def test_sigma_is_about_one_launch(tmp_path):
+def test_sigma_is_not_recorded(tmp_path):
     train.main([*SMALL, "experiment=a", "sigma=-1"])
     (file,) = (tmp_path / "runs" / "a" / "nn").iterdir()
     saved = load_checkpoint(file)["model"]["a2c_network.sigma"]
@@ -181,15 +181,15 @@ def test_sigma_is_about_one_launch(tmp_path):
     assert float(saved) != -1 and torch.equal(again.model.a2c_network.sigma, saved)
 
 
-def test_keys_of_isaac_gym_that_change_nothing_are_told_once(tmp_path, capsys):
-    words = ["pipeline=gpu", "graphics_device_id=0", "wandb_activate=False", "pbt=no_pbt", "headless=False"]
-    assert train.main([*SMALL, *words, "experiment=é a=1"]).run.folder.path.name == "é a=1"
+def test_keys_of_isaac_gym_without_effect_are_reported_once(tmp_path, capsys):
+    overrides = ["pipeline=gpu", "graphics_device_id=0", "wandb_activate=False", "pbt=no_pbt", "headless=False"]
+    assert train.main([*SMALL, *overrides, "experiment=é a=1"]).run.folder.path.name == "é a=1"
     err = capsys.readouterr().err
-    for word in words:
+    for word in overrides:
         assert err.count(f"warning: {word.partition('=')[0]}: has no effect: ") == 1
 
 
-def test_multirun_trains_every_combination_after_checking_all(tmp_path, refused):
+def test_multirun_validates_all_combinations_before_training(tmp_path, refused):
     jobs = "train.params.config.learning_rate=1e-3,2e-3"
     assert "params.config.gamma: got 7" in refused("--multirun", *SMALL, jobs, "train.params.config.gamma=0.9,7")
     agents = train.main(["--multirun", *SMALL, jobs, "train.params.config.lr_schedule=constant"])
@@ -218,15 +218,15 @@ def test_the_saved_configuration_is_the_resolved_tree(tmp_path):
     assert saved["train"]["params"]["seed"] == agent.params.seed == 5
 
 
-def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path, capsys, monkeypatch):
+def test_the_summary_is_printed_before_the_video_is_recorded(tmp_path, capsys, monkeypatch):
     from manybody.media import policy_video
 
     job = train.prepare([*SMALL, "experiment=a", "video=True", "video.seconds=2.5"])
     agent = job.start()
-    before_film = []
+    printed_before = []
 
-    def film(player, path, seconds, camera):
-        before_film.append(capsys.readouterr().out)
+    def record(player, path, seconds, camera):
+        printed_before.append(capsys.readouterr().out)
         assert (player.env.num_envs, path.parent, seconds, camera) == (
             1,
             agent.run.folder.videos,
@@ -235,27 +235,27 @@ def test_where_everything_lies_is_on_the_screen_before_the_film_begins(tmp_path,
         )
         return path
 
-    monkeypatch.setattr(policy_video, "record_video", film)
+    monkeypatch.setattr(policy_video, "record_video", record)
     show_results(job.runner, job.run, agent.run.folder)
-    (summary,) = before_film
+    (summary,) = printed_before
     assert all(line in summary for line in ("run folder: ", "last checkpoint: ", "play it again: "))
     assert "curve.png" in summary and agent.run.folder.curve_file.is_file()
     assert capsys.readouterr().out.startswith("video: ")
 
-    def broken(*_):
+    def fail(*_):
         raise RuntimeError("no disk")
 
-    monkeypatch.setattr(policy_video, "record_video", broken)
+    monkeypatch.setattr(policy_video, "record_video", fail)
     show_results(job.runner, job.run, agent.run.folder)
     assert capsys.readouterr().err == "warning: no video: RuntimeError: no disk\n"
 
 
-def test_ctrl_c_before_the_film_skips_it(tmp_path, capsys, monkeypatch):
+def test_ctrl_c_before_the_video_skips_it(tmp_path, capsys, monkeypatch):
     from manybody.media import learning_curve, policy_video
 
     job = train.prepare([*SMALL, "experiment=a", "video=True"])
     agent = job.start()
     monkeypatch.setattr(learning_curve, "draw_curve", lambda _: signal.raise_signal(signal.SIGINT))
-    monkeypatch.setattr(policy_video, "record_video", lambda *_: pytest.fail("filmed"))
+    monkeypatch.setattr(policy_video, "record_video", lambda *_: pytest.fail("recorded a video"))
     show_results(job.runner, job.run, agent.run.folder)
     assert "play it again" in capsys.readouterr().out

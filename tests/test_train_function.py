@@ -1,4 +1,4 @@
-"""``manybody.train(...)``: training from Python, with what the command line leaves behind."""
+"""``manybody.train(...)``: training from Python, with the files of the command line."""
 
 import pytest
 import torch
@@ -21,29 +21,29 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_run_from_python_is_the_run_of_the_command_line(folder):
+def test_a_run_from_python_equals_a_run_of_the_command_line(folder):
     from manybody.train import main
 
     agent = manybody.train("Cartpole", *MINI, **SMALL, experiment="a")
-    words = [f"{key}={value}" for key, value in SMALL.items()]
-    other = main(["task=Cartpole", *MINI, *words, "experiment=b"])
+    overrides = [f"{key}={value}" for key, value in SMALL.items()]
+    other = main(["task=Cartpole", *MINI, *overrides, "experiment=b"])
     assert all(torch.equal(x, y) for x, y in zip(agent.model.parameters(), other.model.parameters(), strict=True))
-    left = [sorted(p.name.replace("_a_", "_b_") for p in (folder / "runs" / run).glob("*")) for run in "ab"]
-    assert left[0] == left[1] and {"curve.png", "config.yaml", "metrics.jsonl"} <= set(left[0])
+    files = [sorted(p.name.replace("_a_", "_b_") for p in (folder / "runs" / run).glob("*")) for run in "ab"]
+    assert files[0] == files[1] and {"curve.png", "config.yaml", "metrics.jsonl"} <= set(files[0])
 
 
-def test_a_class_is_trained_and_its_run_names_it():
+def test_a_task_class_is_trained_and_recorded():
     agent = manybody.train(Cartpole, *MINI, **SMALL)
     assert type(agent.vec_env) is Cartpole
     assert "task_name: manybody.tasks.cartpole:Cartpole" in agent.run.folder.config_file.read_text()
 
 
-def test_what_is_wrong_is_raised_not_printed():
+def test_errors_are_raised():
     with pytest.raises(ConfigError, match="num_env: unknown key; did you mean 'num_envs'"):
         manybody.train("Cartpole", num_env=3)
 
 
-def test_values_are_passed_as_they_would_be_typed():
+def test_values_are_formatted_as_hydra_overrides():
     from manybody.train import _override_value
 
     assert _override_value({"units": [32, 16], "d2rl": False, "x": None}) == "{units:[32,16],d2rl:False,x:null}"

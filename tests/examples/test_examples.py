@@ -1,4 +1,4 @@
-"""Every example runs, briefly, and does what its first line says."""
+"""Every example runs for a few epochs and does what its docstring says."""
 
 import importlib.util
 import json
@@ -20,7 +20,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_registered(monkeypatch):
+def _restore_registries(monkeypatch):
     monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
     before = dict(NETWORK_REGISTRY)
     yield
@@ -37,29 +37,29 @@ def example(name: str) -> ModuleType:
 
 
 def test_ppo_in_one_file_learns():
-    # An untrained policy keeps the pole up for some 20 steps of reward below 1.
+    # An untrained policy balances the pole for about 20 steps with rewards below 1.
     assert example("ppo_one_file").train(epochs=30, num_envs=128, goal=60.0) >= 60.0
 
 
-def test_ppo_in_one_file_uses_foundations_only():
+def test_ppo_in_one_file_imports_only_base_packages():
     text = (EXAMPLES / "ppo_one_file.py").read_text()
     folders = {line.split()[1].split(".")[1] for line in text.splitlines() if line.startswith("from manybody.")}
     assert folders <= {"functional", "nn", "data", "envs", "tasks"}
 
 
-def test_the_arm_of_the_custom_task_learns_to_reach(tmp_path):
+def test_the_arm_of_the_custom_task_learns(tmp_path):
     agent = example("custom_task").train(epochs=30, num_envs=64, train_dir=str(tmp_path))
-    # An arm that stays where it starts gets some 100 x exp(-10 x 0.15) = 22.
+    # The return of an arm that does not move is about 100 x exp(-10 x 0.15) = 22.
     assert agent.run.mean_reward > 32.0
     assert agent.run.folder.newest().is_file()
     first, *_, last = map(json.loads, agent.run.folder.metrics_file.read_text().splitlines())
     assert {"distance/frame", "unstable_envs/frame"} <= set(first)
     assert last["Episode/reward_near"] > 0 > last["Episode/reward_effort"]
-    # Episodes last 100 steps, an epoch 20: none has ended in the first. They end nearer than they are on average.
+    # Episodes have 100 steps and epochs 20: none ends in the first. The final distance is below the average.
     assert "Episode/final_distance" not in first and 0 < last["Episode/final_distance"] < last["distance/frame"]
 
 
-def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():
+def test_the_fingertip_of_the_custom_task_agrees_with_mujoco():
     import mujoco
 
     module = example("custom_task")
@@ -67,15 +67,15 @@ def test_the_fingertip_of_the_custom_task_is_where_mujoco_says():
     data = mujoco.MjData(model)
     data.qpos[:2] = 0.3, -1.1
     mujoco.mj_forward(model, data)
-    tip = 2 * data.geom(2).xpos - data.body(2).xpos  # the centre of the lower link lies halfway from the elbow
+    tip = 2 * data.geom(2).xpos - data.body(2).xpos  # the centre of the lower link is halfway from the elbow
     expected = torch.tensor(tip[:2], dtype=torch.float32)
     assert torch.allclose(module.fingertip(torch.tensor([[0.3, -1.1]]))[0], expected, atol=1e-6)
 
 
-def test_the_custom_agent_looks_one_step_ahead(tmp_path):
+def test_the_custom_agent_adds_next_observations(tmp_path):
     agent = example("custom_agent").train(epochs=1, num_envs=4, target_speed=1.0, train_dir=str(tmp_path))
     agent.rows, agent.horizon_length = 1, 4
-    # Steps 0 1 | 2 3, the second episode beginning at 2: 1 follows 0, 3 follows 2; 1 and 3 are last and stay.
+    # Steps 0 1 | 2 3, where an episode starts at 2: 1 follows 0 and 3 follows 2; 1 and 3 are last steps and repeat.
     rollout = {
         "obses": torch.arange(4.0).unsqueeze(1),
         "dones": torch.tensor([1, 0, 1, 0], dtype=torch.uint8),
@@ -86,7 +86,7 @@ def test_the_custom_agent_looks_one_step_ahead(tmp_path):
 def test_the_custom_agent_shapes_rewards(tmp_path):
     agent = example("custom_agent").train(epochs=1, num_envs=4, target_speed=1.0, train_dir=str(tmp_path))
     rollout = {"true_objective": torch.tensor([[3.0, 0.5]]), "rewards": torch.zeros(1, 2, 1)}
-    # 2 and 0.5 m/s off, times Ant's reward scale 0.01
+    # errors of 2 and 0.5 m/s, times Ant's reward scale 0.01
     assert agent.shape_rewards(rollout).flatten().tolist() == pytest.approx([-0.02, -0.005])
 
 
@@ -95,7 +95,7 @@ def test_the_custom_agents_loss_is_logged(tmp_path):
     assert '"losses/smoothness"' in agent.run.folder.metrics_file.read_text()
 
 
-def test_the_custom_agents_key_is_checked(tmp_path):
+def test_the_custom_agents_key_is_validated(tmp_path):
     from manybody.config import ConfigError
 
     with pytest.raises(ConfigError, match="target_speed"):
@@ -110,11 +110,11 @@ def test_the_custom_network_is_built_from_its_own_keys(tmp_path):
     assert len(network.trunk) == 1 + 3 + 1  # the first layer, the blocks, the last activation
 
 
-@pytest.mark.parametrize("of", ["manybody", "rl_games"])
-def test_an_agent_and_a_network_of_ones_own_train_together(of, tmp_path):
-    """Also where the network is written for RL Games' interface and returns a plain tuple."""
+@pytest.mark.parametrize("interface", ["manybody", "rl_games"])
+def test_a_custom_agent_and_a_custom_network_train_together(interface, tmp_path):
+    """With RL Games' interface, the network returns a plain tuple."""
     agents, networks = example("custom_agent"), example("custom_network")
-    if of == "rl_games":
+    if interface == "rl_games":
         from manybody.compat.rl_games.algos_torch.network_builder import NetworkBuilder
 
         class Network(networks.ResidualNetwork, NetworkBuilder.BaseNetwork):
@@ -171,7 +171,7 @@ def test_the_rl_games_file_trains(tmp_path):
     assert runner.run({"train": True}).epoch_num == 1
 
 
-def test_connect_four_learns_from_its_past_selves(tmp_path, monkeypatch):
+def test_connect_four_learns_from_self_play(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Random moves against random moves win about half of the games.
     assert example("connect_four").main(epochs=10, num_envs=64) > 0.7

@@ -1,4 +1,4 @@
-"""RL Games 1.6.5 beside manybody: the same configuration, weights and data on both sides."""
+"""Fixtures that create agents of RL Games 1.6.5 and of manybody with the same configuration, weights and data."""
 
 import contextlib
 import copy
@@ -14,7 +14,7 @@ from toy import ToyEnv, toy_params
 
 @pytest.fixture(scope="session", autouse=True)
 def _rl_games() -> None:
-    """RL Games changes torch's print options and compiler limits when it is imported: once, and undone."""
+    """Import RL Games once and restore torch's print options, which the import changes."""
     options = copy.copy(torch._tensor_str.PRINT_OPTS)
     with contextlib.redirect_stdout(io.StringIO()):
         import rl_games.torch_runner  # noqa: F401
@@ -22,7 +22,7 @@ def _rl_games() -> None:
 
 
 class RlGamesToy:
-    """The toy environment as RL Games' ``IVecEnv``: four values, time-outs in the last one."""
+    """The toy environment as RL Games' ``IVecEnv``: ``step`` returns four values with time-outs in the infos."""
 
     def __init__(self, env: ToyEnv) -> None:
         self.env = env
@@ -49,12 +49,12 @@ class RlGamesToy:
 
 @pytest.fixture
 def rl_games_toy() -> type[RlGamesToy]:
-    """The class itself, for agents that take environments of RL Games' kind."""
+    """The class ``RlGamesToy``."""
     return RlGamesToy
 
 
 def rl_games_network(network: dict[str, Any]) -> dict[str, Any]:
-    """The section as RL Games takes it, which has no notion of default settings."""
+    """Return the section with the keys that RL Games requires."""
     return {"normalization": None, **copy.deepcopy(network)}
 
 
@@ -86,7 +86,7 @@ def make_theirs(tmp_path: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def make_both(make_agent: Callable[..., Any], make_theirs: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
-    """``ours, theirs = make_both(**config)``: both agents, equal weights, environments reset."""
+    """``ours, theirs = make_both(**config)``: both agents with equal weights and reset environments."""
 
     def make(env: Callable[[], ToyEnv] = ToyEnv, **config: Any) -> tuple[Any, Any]:
         ours, theirs = make_agent(env=env(), **config), make_theirs(env=env(), **config)
@@ -101,7 +101,7 @@ def make_both(make_agent: Callable[..., Any], make_theirs: Callable[..., Any]) -
 
 @pytest.fixture
 def largest_difference() -> Callable[[Any, Any], float]:
-    """``largest_difference(ours, theirs)``: over all parameters and statistics of two models."""
+    """``largest_difference(ours, theirs)``: the largest difference of any parameter or statistic of two models."""
 
     def measure(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
         state, other = ours.state_dict(), theirs.state_dict()
@@ -113,7 +113,7 @@ def largest_difference() -> Callable[[Any, Any], float]:
 
 @pytest.fixture
 def random_batch() -> Callable[..., dict[str, Any]]:
-    """``random_batch(agent)``: a rollout of 64 samples as ``play_steps`` of either agent would return it."""
+    """``random_batch(agent)``: a random rollout of 64 samples, like the result of ``play_steps`` of either agent."""
 
     def make(agent: Any, seed: int = 0) -> dict[str, Any]:
         draw = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Agents that clients inherit from, beside RL Games 1.6.5's own: the same rollouts, the same weights after them."""
+"""The compatibility package's agents and those of RL Games 1.6.5 reach the same weights from the same rollouts."""
 
 import contextlib
 import copy
@@ -15,7 +15,7 @@ from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
 
 @pytest.fixture
 def make_client(tmp_path, rl_games_toy):
-    """``make_client(**config)``: the agent of ``compat`` on eight toy environments."""
+    """``make_client(**config)``: the compatibility package's agent on eight toy environments."""
 
     def make(**config):
         params = copy.deepcopy(toy_params(**config))
@@ -35,7 +35,7 @@ def make_client(tmp_path, rl_games_toy):
 
 CASES = [
     {"mini_epochs": 1, "normalize_input": True},
-    {"mini_epochs": 3, "normalize_input": False},  # with it, 1.6.5 counts each sample three times
+    {"mini_epochs": 3, "normalize_input": False},  # otherwise 1.6.5 counts each sample three times
     {"mini_epochs": 3, "normalize_input": False, "schedule_type": "standard", "use_smooth_clamp": True},
     {
         "mini_epochs": 2,
@@ -49,7 +49,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("config", CASES)
-def test_three_epochs_from_the_same_weights(config, make_client, make_theirs, largest_difference):
+def test_three_epochs_of_training_are_equal(config, make_client, make_theirs, largest_difference):
     agents = make_client(**config), make_theirs(**config)
     agents[1].model.load_state_dict(agents[0].model.state_dict())
     for agent in agents:
@@ -64,7 +64,7 @@ def test_three_epochs_from_the_same_weights(config, make_client, make_theirs, la
     assert agents[0].game_rewards.get_mean() == pytest.approx(agents[1].game_rewards.get_mean(), rel=1e-5)
 
 
-def test_each_rollout_enters_the_statistics_once(make_client):
+def test_each_rollout_updates_the_statistics_once(make_client):
     agent = make_client(mini_epochs=3, normalize_input=True)
     agent.init_tensors()
     agent.obs = agent.env_reset()
@@ -73,26 +73,26 @@ def test_each_rollout_enters_the_statistics_once(make_client):
     assert agent.model.running_mean_std.count == 1 + 64  # 8 environments, 8 steps
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_the_observer_is_told_of_each_epoch_once(own, make_client):
-    """A subclass may write statistics by itself, and call RL Games' method for the rest."""
+@pytest.mark.parametrize("subclass", [False, True])
+def test_the_observer_is_called_once_per_epoch(subclass, make_client):
+    """A subclass may override ``write_stats`` and call the base method."""
     agent, epochs = make_client(max_epochs=3), []
     agent.algo_observer.after_print_stats = lambda frame, epoch, seconds: epochs.append(epoch)
-    if own:
+    if subclass:
 
-        class Own(A2CAgent):
+        class WritesStats(A2CAgent):
             def write_stats(self, *stats):
                 super().write_stats(*stats)
 
-        agent.__class__ = Own
+        agent.__class__ = WritesStats
     with contextlib.redirect_stdout(io.StringIO()):
         assert agent.train()[1] == 3
     assert epochs == [1, 2, 3]
 
 
 @pytest.mark.parametrize("kind", ["discrete", "lstm", "central value"])
-def test_two_epochs_of_other_kinds(kind, tmp_path, largest_difference):
-    """The whole loop on a client's environment: CartPole, the same seeds on both sides."""
+def test_two_epochs_of_other_kinds_are_equal(kind, tmp_path, largest_difference):
+    """Train on CartPole with the same seeds."""
     from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as Theirs
     from rl_games.common.algo_observer import DefaultAlgoObserver as TheirObserver
     from rl_games.common.tr_helpers import DefaultRewardsShaper as TheirShaper
@@ -101,7 +101,7 @@ def test_two_epochs_of_other_kinds(kind, tmp_path, largest_difference):
     from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
 
     class CartPoles:
-        """Four of them as RL Games' environments, with what a central value sees."""
+        """Four CartPoles as RL Games' environments, with states for a central value."""
 
         def __init__(self):
             self.envs = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="sync")

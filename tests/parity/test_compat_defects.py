@@ -1,4 +1,4 @@
-"""RL Games' defects in agents that inherit from its classes: what is mended for them too, and what stays its way."""
+"""Defects of RL Games in agents that inherit from its classes: which are fixed and which behaviour is kept."""
 
 import contextlib
 import copy
@@ -15,13 +15,13 @@ from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
 from manybody.config import ConfigError
 
 
-class Mine(A2CAgent):
-    """A client's: adds nothing."""
+class ClientAgent(A2CAgent):
+    """A client's subclass without changes."""
 
 
 @pytest.fixture
 def make(tmp_path, rl_games_toy):
-    """``make(**config)``: an agent of a client's on eight toy environments, ready for an epoch."""
+    """``make(**config)``: a ``ClientAgent`` on eight toy environments, ready for an epoch."""
 
     def build(env=None, **config):
         params = copy.deepcopy(toy_params(**config))
@@ -31,7 +31,7 @@ def make(tmp_path, rl_games_toy):
         params["config"] |= {"train_dir": str(tmp_path)}
         torch.manual_seed(0)
         with contextlib.redirect_stdout(io.StringIO()):
-            agent = Mine("run", params)
+            agent = ClientAgent("run", params)
         agent.init_tensors()
         agent.obs = agent.env_reset()
         return agent
@@ -47,24 +47,24 @@ def epochs(agent, number):
     return agent
 
 
-def test_a_schedule_by_frames_falls(make):
-    # 64 frames an epoch of 640; in the second one 64 are done: 1e-6 + (1e-3 - 1e-6) x 0.9.
+def test_a_linear_schedule_by_frames_lowers_the_rate(make):
+    # 64 of 640 frames per epoch. The second epoch starts at 64 frames: 1e-6 + (1e-3 - 1e-6) x 0.9.
     agent = epochs(make(lr_schedule="linear", max_frames=640), 2)
     assert agent.last_lr == pytest.approx(9.001e-4)
 
 
-def test_standard_epoch_changes_the_rate_once_an_epoch(make):
+def test_standard_epoch_changes_the_rate_once_per_epoch(make):
     agent = epochs(make(schedule_type="standard_epoch", kl_threshold=1e-6), 1)
     assert agent.last_lr == pytest.approx(1e-3 / 1.5)
 
 
-def test_limits_of_the_rate_act(make):
-    # Such a threshold only ever lowers the rate of 1e-3: by 1.1 with each of the epoch's minibatches, down to 9.5e-4.
+def test_limits_of_the_learning_rate_apply(make):
+    # This threshold lowers the rate of 1e-3 in every minibatch by a factor of 1.1, down to 9.5e-4.
     limits = {"min_lr": 9.5e-4, "lr_multiplier": 1.1, "lr_schedule": "adaptive", "kl_threshold": 1e-9}
     assert epochs(make(**limits), 1).last_lr == pytest.approx(9.5e-4)
 
 
-def test_a_resumed_agent_goes_on_with_its_rate_and_its_best_return(make):
+def test_resume_keeps_the_learning_rate_and_the_best_return(make):
     adaptive = {"lr_schedule": "adaptive", "kl_threshold": 1e-6}
     first = epochs(make(**adaptive), 1)
     first.last_mean_rewards = 1e6
@@ -84,11 +84,11 @@ def test_a_resumed_agent_goes_on_with_its_rate_and_its_best_return(make):
             "num_actors": 3,
             "minibatch_size": 5,
             "env": ToyEnv(3),
-        },  # 15 is no multiple of 4
+        },  # 15 is not a multiple of 4
     ],
     ids=["no bounds loss", "moving advantages", "any batch"],
 )
-def test_what_crashed_learns(make, config):
+def test_settings_that_crash_rl_games_train(make, config):
     agent = make(**config)
     before = torch.nn.utils.parameters_to_vector(agent.model.parameters()).clone()
     epochs(agent, 1)
@@ -102,7 +102,7 @@ def test_unknown_schedules_are_refused(make, key):
         make(**{key: "sometimes"})
 
 
-def test_unknown_keys_are_the_clients_to_read(make):
+def test_unknown_keys_stay_in_the_configuration(make):
     assert make(lerning_rate="3e-4").config["lerning_rate"] == "3e-4"
 
 
@@ -111,10 +111,10 @@ def test_the_divergence_of_equal_policies_is_zero():
     assert torch_ext.policy_kl(mu, sigma, mu, sigma) == 0.0
 
 
-def test_a_truncated_episode_is_worth_the_state_before_its_end(make):
-    """RL Games' way: its environments show no last observation. Compare test_rl_games_defects.py."""
+def test_a_truncated_episode_bootstraps_from_the_state_before_its_end(make):
+    """As in RL Games, whose environments have no final observation. Compare test_rl_games_defects.py."""
     agent = make()
-    row = 1 * 8 + 3  # environment 1 begins at step 1 of 5: its step 3 is its last
+    row = 1 * 8 + 3  # environment 1 starts at step 1 of 5: its step 3 is the last
     torch.manual_seed(7)
     with torch.no_grad():
         batch = agent.play_steps()
@@ -123,18 +123,18 @@ def test_a_truncated_episode_is_worth_the_state_before_its_end(make):
     assert batch["returns"][row].item() == pytest.approx(reward + 0.99 * batch["values"][row].item(), rel=1e-4)
 
 
-def test_a_broken_reward_stays_out_of_the_weights(make):
-    class Broken(ToyEnv):
+def test_an_infinite_reward_does_not_reach_the_weights(make):
+    class InfiniteReward(ToyEnv):
         def step(self, actions):
             step = super().step(actions)
             step.reward[3] = float("inf")
             return step
 
-    agent = epochs(make(env=Broken()), 2)
+    agent = epochs(make(env=InfiniteReward()), 2)
     assert all(parameter.isfinite().all() for parameter in agent.model.parameters())
 
 
-def test_updates_that_are_not_finite_are_left_out_and_counted(make):
+def test_non_finite_updates_are_skipped_and_counted(make):
     agent = make(normalize_value=False, critic_coef=1e38)  # the loss overflows
     before = torch.nn.utils.parameters_to_vector(agent.model.parameters()).clone()
     epochs(agent, 1)

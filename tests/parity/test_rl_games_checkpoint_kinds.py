@@ -1,4 +1,4 @@
-"""Checkpoints of RL Games 1.6.5 here, and ours there: every kind of model acts and goes on as before."""
+"""Every kind of model acts and resumes equally from a checkpoint of RL Games 1.6.5, and after export to RL Games."""
 
 import contextlib
 import io
@@ -20,7 +20,7 @@ def kind(request):
 
 
 def assert_same_actions(ours, theirs):
-    """Over 1,000 observations; what is said of them differs, so that the comparison can fail."""
+    """Compare the actions for 1,000 observations, which differ, so that the comparison can fail."""
     for one, other in zip(ours, theirs, strict=True):
         assert one.shape == other.shape and one.shape[:2] == (STEPS, N) and STEPS * N == 1000
         assert (one.double() - other.double()).abs().max().item() <= 1e-5
@@ -28,11 +28,11 @@ def assert_same_actions(ours, theirs):
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_its_checkpoint_plays_here(kind, tmp_path, compiled):
+def test_a_player_restores_an_rl_games_checkpoint(kind, tmp_path, compiled):
     theirs = kind.their_agent(tmp_path)
     file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
     expected = kind.actions(kind.their_player(file), ours=False)
-    if compiled:  # the names in the file change, nothing else
+    if compiled:  # only the names in the file change
         theirs.model = torch.compile(theirs.model)
         if kind.central:
             theirs.central_value_net.model = torch.compile(theirs.central_value_net.model)
@@ -47,7 +47,7 @@ def test_its_checkpoint_plays_here(kind, tmp_path, compiled):
 
 
 def trained(kind, tmp_path):
-    """Our agent after an epoch and a disturbance, its checkpoint, and the one for RL Games."""
+    """Return an agent after two epochs with changed weights, its checkpoint, and the one exported to RL Games."""
     agent = kind.our_agent()
     agent.start_training()
     for _ in range(2):
@@ -64,21 +64,21 @@ def trained(kind, tmp_path):
     return agent, str(tmp_path / "ours.pth"), str(tmp_path / "theirs.pth")
 
 
-def test_our_checkpoint_plays_there(kind, tmp_path):
+def test_rl_games_player_restores_an_exported_checkpoint(kind, tmp_path):
     _, file, exported = trained(kind, tmp_path)
     expected = kind.actions(kind.our_player(file), ours=True)
     assert_same_actions(kind.actions(kind.their_player(exported), ours=False), expected)
 
 
-def assert_same_learners(ours, theirs, besides=()):
-    """Weights, statistics and moments, bit for bit."""
+def assert_same_learners(ours, theirs, ignored=()):
+    """Compare weights, statistics and moments, bit for bit."""
     for one, other in zip(*(models(agent) for agent in (ours, theirs)), strict=True):
         assert sorted(one.state_dict()) == sorted(other.state_dict())
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
     mine, its = optimizers(ours), optimizers(theirs)
     assert sorted(mine) == sorted(its)
-    for name in mine.keys() - set(besides):
+    for name in mine.keys() - set(ignored):
         pairs = list(zip(moments(mine[name]), moments(its[name]), strict=True))
         assert pairs and all(torch.equal(*pair) for pair in pairs), name
 
@@ -88,11 +88,11 @@ def models(agent):
     return [agent.model, *([central.model] if hasattr(central, "model") else [])]
 
 
-def test_training_goes_on_here(kind, tmp_path):
+def test_training_resumes_from_an_rl_games_checkpoint(kind, tmp_path):
     theirs = kind.their_agent(tmp_path)
     file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
     ours = kind.our_agent(checkpoint=file)
-    # 1.6.5 does not save SAC's temperature: its moments would be those of another one.
+    # 1.6.5 does not save SAC's temperature, so its moments are not restored.
     assert_same_learners(ours, theirs, ("log_alpha_optimizer",))
     assert (ours.epoch_num, ours.frame) == (12, 3456)
     ours.start_training()
@@ -101,7 +101,7 @@ def test_training_goes_on_here(kind, tmp_path):
     assert ours.epoch_num == 13 and int(ours.guard.counters()["guard/skipped_updates"]) == 0
 
 
-def test_training_goes_on_there(kind, tmp_path):
+def test_rl_games_resumes_from_an_exported_checkpoint(kind, tmp_path):
     ours, _, exported = trained(kind, tmp_path)
     theirs = kind.their_agent(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -114,11 +114,11 @@ def test_training_goes_on_there(kind, tmp_path):
         learn(optimizer)
 
 
-def test_the_keys_are_those_that_it_writes(kind, tmp_path):
+def test_an_exported_checkpoint_has_the_keys_of_rl_games(kind, tmp_path):
     _, _, exported = trained(kind, tmp_path)
     written = torch.load(exported, weights_only=True)
     its = kind.their_agent(tmp_path).get_full_state_weights()
-    more = {"log_alpha", "last_mean_rewards"} if kind.name == "sac" else set()  # of 2.0, and read by 1.6.5
+    more = {"log_alpha", "last_mean_rewards"} if kind.name == "sac" else set()  # written by 2.0 and read by 1.6.5
     assert written.keys() == its.keys() | more
     again = as_rl_games(load_checkpoint(exported))
     assert again.keys() == written.keys()
@@ -127,8 +127,8 @@ def test_the_keys_are_those_that_it_writes(kind, tmp_path):
         assert names[0] == names[1] == names[2]
 
 
-def test_its_player_of_sac_does_not_scale_actions(tmp_path, monkeypatch):
-    """Bounds of +-2: its agent and both of ours act in them, its player as if they were +-1."""
+def test_the_sac_player_of_rl_games_does_not_scale_actions(tmp_path, monkeypatch):
+    """With bounds of +-2, RL Games' agent and this library scale the actions; RL Games' player leaves them in +-1."""
     wide = spaces.Box(-2.0, 2.0, (2,), np.float32)
     monkeypatch.setitem(toy_family.ACTION_SPACES, "box", wide)
     kind = Kind("sac")

@@ -1,4 +1,4 @@
-"""Files that cannot be RL Games checkpoints for this policy: refused at once, in words, and nothing in them runs."""
+"""Invalid checkpoints of RL Games are refused quickly with a clear message, and no code in them runs."""
 
 import builtins
 import io
@@ -27,16 +27,16 @@ def kind():
 
 @pytest.fixture
 def good(kind, tmp_path):
-    """A file that RL Games wrote."""
+    """The path of a checkpoint that RL Games saved."""
     return kind.save_theirs(kind.their_agent(tmp_path), tmp_path / "good.pth")
 
 
 def refused(call, path):
-    """The error of ``call(path)``: one with file, field and both values, within a second."""
-    begin = time.perf_counter()
+    """Return the error of ``call(path)``; assert that it names file, field and both values, within a second."""
+    start = time.perf_counter()
     with pytest.raises(CheckpointError) as caught:
         call(str(path))
-    assert time.perf_counter() - begin < 1.0
+    assert time.perf_counter() - start < 1.0
     error = caught.value
     assert str(error).startswith(f"{path}: {error.field}: got {error.given}; expected {error.expected}.")
     return error
@@ -66,7 +66,7 @@ def attacks(canary):
 
 @pytest.mark.parametrize("name", attacks(""))
 @pytest.mark.parametrize("where", ["model", "optimizer", "last_mean_rewards", "env_state"])
-def test_nothing_in_a_checkpoint_runs(good, tmp_path, name, where):
+def test_no_code_in_a_checkpoint_runs(good, tmp_path, name, where):
     canary = tmp_path / "canary"
     state = torch.load(good, weights_only=False)
     evil = attacks(canary)[name]
@@ -77,12 +77,12 @@ def test_nothing_in_a_checkpoint_runs(good, tmp_path, name, where):
         assert (error.field, error.expected) == ("file", "an intact checkpoint (PyTorch archive, format 1)")
         assert error.given.startswith("the code ")
     assert not canary.exists() and not (tmp_path / "out.pth").exists()
-    torch.load(tmp_path / "evil.pth", weights_only=False)  # the attack is one
+    torch.load(tmp_path / "evil.pth", weights_only=False)  # the attack works in torch.load
     assert canary.exists() or canary.with_name("canary.npy").exists()
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_bare_pickles_are_refused_unread(tmp_path, protocol):
+def test_bare_pickles_are_refused_without_loading(tmp_path, protocol):
     canary = tmp_path / "canary"
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps({"model": Evil(os.system, f"touch {canary}")}, protocol))
@@ -94,7 +94,7 @@ def test_bare_pickles_are_refused_unread(tmp_path, protocol):
 
 
 def with_pickle(good, path, pickled):
-    """The archive ``good`` with another data.pkl."""
+    """Copy the archive ``good`` to ``path`` with another data.pkl."""
     with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as new:
         for entry in old.infolist():
             content = pickled if entry.filename.endswith("/data.pkl") else old.read(entry)
@@ -105,19 +105,19 @@ def with_pickle(good, path, pickled):
 
 
 @pytest.mark.parametrize("protocol", [2, 4, 5])
-def test_archives_with_a_pickle_of_code(good, tmp_path, protocol):
+def test_archives_whose_pickle_calls_functions_are_refused(good, tmp_path, protocol):
     canary = tmp_path / "canary"
     pickled = pickle.dumps({"model": {"x": Evil(os.system, f"touch {canary}")}}, protocol)
     refused(load_checkpoint, with_pickle(good, tmp_path / "evil.pth", pickled))
-    # By the stack instead of by name, which protocol 2 cannot do and a forger can.
+    # STACK_GLOBAL does not belong to protocol 2, but a forged file can contain it.
     by_stack = b"\x80\x02\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R."
     assert [op.name for op, _, _ in pickletools.genops(by_stack)][3] == "STACK_GLOBAL"
     refused(load_checkpoint, with_pickle(good, tmp_path / "evil.pth", by_stack))
     assert not canary.exists()
 
 
-def test_huge_sizes(good, tmp_path):
-    """A tensor that claims 10^12 elements, and an array that would be as large."""
+def test_huge_sizes_are_refused(good, tmp_path):
+    """Tensors, arrays and lists of 10^12 elements."""
     size = 10**12
     for evil in (
         Evil(torch.zeros, size),
@@ -130,7 +130,7 @@ def test_huge_sizes(good, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.9, 0.99, 0.9999])
-def test_truncated_files(good, tmp_path, kept):
+def test_truncated_files_are_refused(good, tmp_path, kept):
     whole = Path(good).read_bytes()
     path = tmp_path / "alone" / "cut.pth"
     path.parent.mkdir()
@@ -138,12 +138,12 @@ def test_truncated_files(good, tmp_path, kept):
     error = refused(load_checkpoint, path)
     expected = {0.0: "an empty file", 0.001: "an archive without its end (cut off?)"}
     assert error.field == "file" and error.given == expected.get(kept, expected[0.001])
-    beside = tmp_path / "cut.pth"  # with the whole one beside it, which is offered
-    beside.write_bytes(path.read_bytes())
-    assert "good.pth" in refused(load_checkpoint, beside).advice
+    neighbour = tmp_path / "cut.pth"  # the message offers the intact checkpoint in the same folder
+    neighbour.write_bytes(path.read_bytes())
+    assert "good.pth" in refused(load_checkpoint, neighbour).advice
 
 
-def test_another_size_of_network(good, kind):
+def test_a_network_of_another_size_is_refused(good, kind):
     kind.params["network"]["mlp"]["units"] = [8, 4]
     message = str(refused(kind.our_player, good))
     assert ": model: got " in message and " differing parameters; expected those of this task's network" in message
@@ -152,7 +152,7 @@ def test_another_size_of_network(good, kind):
     refused(lambda path: kind.our_agent(checkpoint=path), good)
 
 
-def test_another_algorithm(good, tmp_path):
+def test_a_checkpoint_of_another_algorithm_is_refused(good, tmp_path):
     sac, discrete, central = Kind("sac"), Kind("discrete"), Kind("central value")
     error = refused(sac.our_player, good)
     assert (error.given, error.expected) == (
@@ -177,7 +177,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("key", WRONG)
-def test_wrong_values_of_a_key(good, tmp_path, kind, key):
+def test_wrong_values_of_a_key_are_refused(good, tmp_path, kind, key):
     state = load_checkpoint(good)
     for value in WRONG[key]:
         torch.save(state | {key: value}, tmp_path / "wrong.pth")
@@ -185,7 +185,7 @@ def test_wrong_values_of_a_key(good, tmp_path, kind, key):
         assert error.field == ("manybody_format" if key == "model" else key)
 
 
-def test_a_wrong_learning_rate(good, tmp_path, kind):
+def test_a_wrong_learning_rate_is_refused(good, tmp_path, kind):
     for rate in (float("nan"), float("inf"), -1e-3, "fast"):
         state = load_checkpoint(good)
         state["optimizer"]["param_groups"][0]["lr"] = rate
@@ -193,28 +193,28 @@ def test_a_wrong_learning_rate(good, tmp_path, kind):
         assert "lr" in refused(lambda path: kind.our_agent(checkpoint=path), tmp_path / "wrong.pth").field
 
 
-def test_moments_that_do_not_fit_start_anew(good, kind, capsys):
-    """Shapes of another layout, numbers that are none, another number of parameters: weights alone are taken."""
+def test_moments_that_do_not_fit_restart(good, kind, capsys):
+    """With wrong shapes, invalid values or another number of parameters, only the weights are restored."""
 
-    def spoilt(spoil):
+    def restore_with(change):
         state = load_checkpoint(good)
-        spoil(state["optimizer"])
+        change(state["optimizer"])
         agent = kind.our_agent()
         agent.set_full_state_weights(state, path="file")
         assert not agent.optimizer.state and "episodes and the optimiser's moments restart" in capsys.readouterr().err
         return agent
 
-    spoilt(lambda optimizer: optimizer["state"][0].update(exp_avg=torch.zeros(7)))
-    spoilt(lambda optimizer: optimizer["state"][1]["exp_avg_sq"].fill_(-1.0))
-    spoilt(lambda optimizer: optimizer["state"][2]["exp_avg"].fill_(torch.nan))
-    spoilt(lambda optimizer: optimizer["state"][0].pop("step"))
-    spoilt(lambda optimizer: optimizer["param_groups"][0]["params"].pop())
-    spoilt(lambda optimizer: optimizer["param_groups"][0].update(params=[[0]] * 9))
-    spoilt(lambda optimizer: optimizer.update(state=3))
-    assert spoilt(lambda optimizer: optimizer.pop("param_groups")).last_lr.item() == pytest.approx(1e-3)
+    restore_with(lambda optimizer: optimizer["state"][0].update(exp_avg=torch.zeros(7)))
+    restore_with(lambda optimizer: optimizer["state"][1]["exp_avg_sq"].fill_(-1.0))
+    restore_with(lambda optimizer: optimizer["state"][2]["exp_avg"].fill_(torch.nan))
+    restore_with(lambda optimizer: optimizer["state"][0].pop("step"))
+    restore_with(lambda optimizer: optimizer["param_groups"][0]["params"].pop())
+    restore_with(lambda optimizer: optimizer["param_groups"][0].update(params=[[0]] * 9))
+    restore_with(lambda optimizer: optimizer.update(state=3))
+    assert restore_with(lambda optimizer: optimizer.pop("param_groups")).last_lr.item() == pytest.approx(1e-3)
 
 
-def test_names_of_a_file_do_not_reach_the_terminal_raw(good, tmp_path, kind):
+def test_names_from_a_file_are_escaped_in_messages(good, tmp_path, kind):
     state = load_checkpoint(good)
     torch.save({"model": state["model"] | {"\x1b[2Jx": torch.zeros(1)}}, tmp_path / "wrong.pth")
     message = str(refused(kind.our_player, tmp_path / "wrong.pth"))
@@ -223,13 +223,13 @@ def test_names_of_a_file_do_not_reach_the_terminal_raw(good, tmp_path, kind):
     assert len(str(refused(kind.our_player, tmp_path / "wrong.pth")).splitlines()) == 42
 
 
-def test_compiled_and_other_names_must_not_become_one(good, tmp_path):
+def test_equal_names_after_removing_the_compile_prefix_are_refused(good, tmp_path):
     model = load_checkpoint(good)["model"]
     torch.save({"model": model | {f"_orig_mod.{name}": x for name, x in model.items()}}, tmp_path / "two.pth")
     assert "parameters of one name" in refused(load_checkpoint, tmp_path / "two.pth").given
 
 
-def test_what_cannot_be_exported(good):
+def test_states_that_cannot_be_exported_are_refused(good):
     state = load_checkpoint(good)
     for changed, field in (
         ({"algo": "rnd_continuous"}, "algo"),

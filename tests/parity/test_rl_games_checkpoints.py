@@ -1,4 +1,4 @@
-"""Files that RL Games 1.6.5 wrote are played and trained on."""
+"""Checkpoints of RL Games 1.6.5 and older versions are restored for playing and for training."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from manybody.launch.rl_games_checkpoint import as_ours
 
 @pytest.fixture
 def saved(make_theirs, tmp_path):
-    """RL Games' agent after three epochs, and the file that it saved."""
+    """RL Games' agent after three epochs, and the path of its checkpoint."""
     theirs = make_theirs()
     theirs.init_tensors()
     theirs.obs = theirs.env_reset()
@@ -31,7 +31,7 @@ def saved(make_theirs, tmp_path):
     return theirs, str(tmp_path / "theirs.pth")
 
 
-def test_a_player_acts_as_it_did_there(saved):
+def test_a_restored_player_acts_like_the_rl_games_agent(saved):
     theirs, file = saved
     player = PpoPlayerContinuous(parse_params(toy_params()), vec_env=ToyEnv())
     player.restore(file)
@@ -43,7 +43,7 @@ def test_a_player_acts_as_it_did_there(saved):
     torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-6)
 
 
-def test_training_goes_on_from_it(saved, make_agent, largest_difference):
+def test_training_resumes_from_an_rl_games_checkpoint(saved, make_agent, largest_difference):
     theirs, file = saved
     ours = make_agent(learning_rate=9e-9)
     ours.restore(file)
@@ -60,12 +60,12 @@ STATISTICS = ("running_mean", "running_var", "count")
 
 
 def older(state):
-    """``state`` as RL Games 1.1 wrote it: normalisers beside the model, plain step counts, no frames."""
+    """Convert ``state`` to the format of RL Games 1.1: normalisers outside the model, integer steps, no frames."""
     model, old = state["model"], {**state, "model": {}}
     for key, home in (("running_mean_std", "running_mean_std"), ("reward_mean_std", "value_mean_std")):
         old[key] = {name: model[f"{home}.{name}"] for name in STATISTICS}
-    beside = ("running_mean_std.", "value_mean_std.")
-    old["model"] = {name: value for name, value in model.items() if not name.startswith(beside)}
+    prefixes = ("running_mean_std.", "value_mean_std.")
+    old["model"] = {name: value for name, value in model.items() if not name.startswith(prefixes)}
     for entry in old["optimizer"]["state"].values():
         entry["step"] = int(entry["step"])
     old["last_mean_rewards"] = np.float32(2.5)
@@ -73,14 +73,14 @@ def older(state):
     if "assymetric_vf_nets" in old:
         nets = old["assymetric_vf_nets"]
         old["assymetric_vf_mean_std"] = {name: nets.pop(f"model.running_mean_std.{name}") for name in STATISTICS}
-        for name in STATISTICS:  # 1.1's central value had its statistics beside its model, too
+        for name in STATISTICS:  # in 1.1, the statistics of the central value are outside its model, too
             nets[f"value_mean_std.{name}"] = nets.pop(f"model.value_mean_std.{name}")
         del old["assymetric_vf_optimizer"]
     return old
 
 
 @pytest.mark.parametrize("name", ["continuous", "discrete", "central value"])
-def test_files_of_older_versions(tmp_path, name, capsys):
+def test_files_of_older_versions_are_restored(tmp_path, name, capsys):
     kind = Kind(name)
     theirs = kind.their_agent(tmp_path)
     file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
@@ -102,7 +102,7 @@ def test_files_of_older_versions(tmp_path, name, capsys):
     assert sorted(as_ours(tmp_path / "older.pth")["model"]) == sorted(ours.model.state_dict())
 
 
-def test_a_file_from_a_gpu_with_numbers_of_numpy(tmp_path):
+def test_a_file_from_a_gpu_with_numpy_scalars(tmp_path):
     kind = Kind("lstm")
     theirs = kind.their_agent(tmp_path)
     state = theirs.get_full_state_weights()
@@ -113,7 +113,7 @@ def test_a_file_from_a_gpu_with_numbers_of_numpy(tmp_path):
         for entry in old.infolist():
             content = old.read(entry)
             if entry.filename.endswith("/data.pkl"):
-                assert content.count(b"X\x03\0\0\0cpu") == 1  # told once, then referred to
+                assert content.count(b"X\x03\0\0\0cpu") == 1  # stored once, then referenced
                 content = content.replace(b"X\x03\0\0\0cpu", b"X\x06\0\0\0cuda:0")
             new.writestr(zipfile.ZipInfo(entry.filename), content)
         for entry in new.infolist():
@@ -126,7 +126,7 @@ def test_a_file_from_a_gpu_with_numbers_of_numpy(tmp_path):
 
 
 def test_moments_follow_their_parameters_by_name(tmp_path):
-    """A file whose parameters stand in another order than ours."""
+    """The parameters of the file are in another order than those of the model."""
     kind = Kind("continuous")
     theirs = kind.their_agent(tmp_path)
     state = theirs.get_full_state_weights()
@@ -141,7 +141,7 @@ def test_moments_follow_their_parameters_by_name(tmp_path):
         assert torch.equal(one, other)
 
 
-def test_environments_of_its_protocol_get_their_state_back(saved, make_agent):
+def test_only_environments_of_rl_games_protocol_receive_the_saved_state(saved, make_agent):
     class Curriculum(ToyEnv):
         restores_exactly = False
 
@@ -149,12 +149,12 @@ def test_environments_of_its_protocol_get_their_state_back(saved, make_agent):
     env = Curriculum()
     make_agent(env=env).set_full_state_weights(theirs.get_full_state_weights() | {"env_state": {"steps": env.rows}})
     assert torch.equal(env.steps, env.rows)
-    own = ToyEnv()  # of this library: what another simulator wrote means nothing to it
+    own = ToyEnv()  # an environment of this library ignores the state of another simulator
     make_agent(env=own).set_full_state_weights(theirs.get_full_state_weights() | {"env_state": {"steps": None}})
 
 
-def test_the_next_update_is_the_one_that_would_have_followed(make_theirs, make_agent, largest_difference):
-    """Weights, statistics, learning rate and moments together: one more step of Adam on equal gradients."""
+def test_the_next_update_after_a_restore_is_equal(make_theirs, make_agent, largest_difference):
+    """One step of Adam with equal gradients depends on weights, statistics, learning rate and moments."""
     theirs = make_theirs()
     theirs.init_tensors()
     theirs.obs = theirs.env_reset()

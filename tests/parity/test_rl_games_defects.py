@@ -1,7 +1,7 @@
-"""What RL Games 1.6.5 gets wrong, what it does, and our answer.
+"""Defects of RL Games 1.6.5: its behaviour and that of this library.
 
-Tested elsewhere: keys that do not exist and ``lr_schedule: fixed`` in ``tests/config``; files that run
-code, and files destroyed by a kill, in ``tests/engine/checkpoint/test_checkpoint.py``.
+Other files test unknown keys and ``lr_schedule: fixed`` (``tests/config``), and files that run code or that a kill
+destroyed (``tests/engine/checkpoint/test_checkpoint.py``).
 """
 
 import contextlib
@@ -27,15 +27,15 @@ def train_epochs(agent, number):
 
 
 def clone(state):
-    """A checkpoint as a file would keep it: nothing shared with the agent that wrote it."""
+    """Save and load ``state``, so that it shares nothing with its agent."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     buffer.seek(0)
     return torch.load(buffer, weights_only=False)
 
 
-def test_each_rollout_enters_the_observation_statistics_once(make_both):
-    # 1 at the start and 64 samples: 65. Theirs take in every one of 3 mini-epochs: 1 + 3 * 64.
+def test_each_rollout_updates_the_observation_statistics_once(make_both):
+    # The initial 1 and 64 samples: 65. RL Games updates them in each of 3 mini-epochs: 1 + 3 * 64.
     ours, theirs = make_both(mini_epochs=3)
     for agent in (ours, theirs):
         train_epochs(agent, 1)
@@ -45,13 +45,13 @@ def test_each_rollout_enters_the_observation_statistics_once(make_both):
     assert ours.model.running_mean_std.count.item() == 1 + 3 * 64
 
 
-def test_a_resumed_run_goes_on_with_its_learning_rate(make_both):
+def test_resume_keeps_the_learning_rate(make_both):
     ours, theirs = make_both(entropy_coef=0.02, lr_schedule="adaptive", kl_threshold=1e-6)
     rates = []
     for agent in (ours, theirs):
         train_epochs(agent, 1)
         rates.append(float(agent.last_lr))
-    assert max(rates) < 1e-3  # such a threshold only ever lowers the rate of 1e-3
+    assert max(rates) < 1e-3  # this threshold lowers the rate of 1e-3 in every minibatch
     state, their_state = clone(ours.get_full_state_weights()), clone(theirs.get_full_state_weights())
     resumed, theirs_resumed = make_both(entropy_coef=0.02, lr_schedule="adaptive", kl_threshold=1e-6)
     resumed.set_full_state_weights(state)
@@ -61,7 +61,7 @@ def test_a_resumed_run_goes_on_with_its_learning_rate(make_both):
     assert theirs_resumed.last_lr == 1e-3 and theirs_resumed.optimizer.param_groups[0]["lr"] < 1e-3
 
 
-def test_the_best_reward_survives_a_resume(make_agent, tmp_path):
+def test_resume_keeps_the_best_reward(make_agent, tmp_path):
     from manybody.algos.a2c import A2CAgent
 
     def training(**settings):
@@ -78,10 +78,10 @@ def test_the_best_reward_survives_a_resume(make_agent, tmp_path):
     second.set_full_state_weights(state)
     second.train()
     assert second.epoch_num == 3 and second.last_mean_rewards == 1e6
-    assert not (folder.nn / "Toy.pth").exists()  # one epoch of less than 1e6 is not the best
+    assert not (folder.nn / "Toy.pth").exists()  # the reward of the last epoch is below 1e6
 
 
-def test_standard_epoch_changes_the_rate_once_an_epoch(make_both):
+def test_standard_epoch_changes_the_rate_once_per_epoch(make_both):
     ours, theirs = make_both(schedule_type="standard_epoch", kl_threshold=1e-6)
     for agent in (ours, theirs):
         train_epochs(agent, 1)
@@ -89,8 +89,8 @@ def test_standard_epoch_changes_the_rate_once_an_epoch(make_both):
     assert theirs.last_lr == 1e-3
 
 
-def test_a_policy_that_has_not_changed_has_no_divergence():
-    """Theirs is -0.046 for AMP's 28 actions: below any threshold, so that an adaptive rate only rises."""
+def test_the_divergence_of_an_unchanged_policy_is_zero():
+    """In RL Games it is -0.046 for AMP's 28 actions, below any threshold, so an adaptive rate only rises."""
     from rl_games.algos_torch.torch_ext import policy_kl as theirs
 
     mu, sigma = torch.zeros(4, 28), torch.full((4, 28), math.exp(-2.9))
@@ -105,12 +105,12 @@ def test_a_policy_that_has_not_changed_has_no_divergence():
 def test_an_unknown_schedule_is_refused_with_the_known_ones(key, value, known, make_theirs):
     with pytest.raises(ConfigError, match=known):
         parse_params(toy_params(**{key: value}))
-    make_theirs(**{key: value})  # goes through
+    make_theirs(**{key: value})  # not refused
 
 
 def test_linear_by_frames_anneals(make_both):
-    # 64 frames an epoch of 640. The schedule acts in the epoch's own updates, before its frames are counted:
-    # in the second epoch 64 are behind it. 1e-6 + (1e-3 - 1e-6) * 0.9.
+    # 64 of 640 frames per epoch. An epoch's updates use the frames counted before it, 64 in the second epoch:
+    # 1e-6 + (1e-3 - 1e-6) * 0.9.
     ours, theirs = make_both(lr_schedule="linear", max_frames=640)
     for agent in (ours, theirs):
         train_epochs(agent, 2)
@@ -118,11 +118,10 @@ def test_linear_by_frames_anneals(make_both):
     assert theirs.last_lr == pytest.approx(1e-3)
 
 
-def test_a_truncated_episode_is_worth_its_last_observation(make_both):
+def test_a_truncated_episode_bootstraps_from_its_final_observation(make_both):
     ours, theirs = make_both()
-    # Environment 1 starts at step 1 of 5: its step 3 is the fourth, and truncated. Its return is all that is
-    # left: reward + gamma V, of the last observation (step 5 of the episode) in ours, of the state before
-    # it in theirs.
+    # Environment 1 starts at step 1 of 5: its step 3 is truncated. The return of that step is reward + gamma V. This
+    # library takes V of the final observation (step 5 of the episode), RL Games of the state before it.
     row = 1 * 8 + 3
     env = ToyEnv()
     env.steps = torch.full((8,), 5)
@@ -140,7 +139,7 @@ def test_a_truncated_episode_is_worth_its_last_observation(make_both):
 
 
 def test_continuous_a2c_acts_and_learns(make_agent):
-    """Theirs cannot act: its ``entropy`` is unbound; and when training it calls the values ``value``."""
+    """In RL Games, acting fails because ``entropy`` is unbound, and training returns the values as ``value``."""
     from rl_games.algos_torch.model_builder import ModelBuilder as Theirs
 
     network = toy_params()["network"]
@@ -153,7 +152,7 @@ def test_continuous_a2c_acts_and_learns(make_agent):
     ours = model_builder.ModelBuilder().load(parse_params(mapping)).build(dict(build))
     obs = torch.randn(5, 3)
     acted = ours({"is_train": False, "obs": obs})
-    # The network's spread is the deviation: softplus(1) = log(1 + e).
+    # The network's second output is the standard deviation: softplus(1) = log(1 + e).
     torch.testing.assert_close(acted["sigmas"], torch.full((5, 2), float(np.log1p(np.e))))
     assert ours({"is_train": True, "obs": obs, "prev_actions": acted["actions"]})["values"].shape == (5, 1)
 
@@ -164,7 +163,7 @@ def test_continuous_a2c_acts_and_learns(make_agent):
 
 
 @pytest.mark.parametrize("kind", ["bound", "regularisation"])
-def test_no_bounds_loss(make_both, kind):
+def test_training_without_bounds_loss(make_both, kind):
     ours, theirs = make_both(bounds_loss_coef=None, bound_loss_type=kind)
     ours.update_epoch()
     assert ours.train_epoch().scalars["losses/bounds_loss"].item() == 0.0
@@ -172,8 +171,8 @@ def test_no_bounds_loss(make_both, kind):
         train_epochs(theirs, 1)
 
 
-def test_a_batch_need_not_be_divisible_by_a_sequence_length(make_agent, make_theirs):
-    config = {"horizon_length": 5, "num_actors": 3, "minibatch_size": 5}  # 15 is no multiple of 4
+def test_the_batch_size_need_not_be_a_multiple_of_the_sequence_length(make_agent, make_theirs):
+    config = {"horizon_length": 5, "num_actors": 3, "minibatch_size": 5}  # 15 is not a multiple of 4
     agent = make_agent(env=ToyEnv(3), **config)
     agent.start_training()
     train_epochs(agent, 1)
@@ -181,7 +180,7 @@ def test_a_batch_need_not_be_divisible_by_a_sequence_length(make_agent, make_the
         make_theirs(env=ToyEnv(3), **config)
 
 
-def test_max_steps_is_max_frames(make_theirs):
+def test_max_steps_is_renamed_to_max_frames(make_theirs):
     with pytest.warns(ConfigWarning, match="max_steps"):
         params = parse_params(toy_params(max_steps=1000))
     assert params.config.max_frames == 1000
@@ -189,7 +188,7 @@ def test_max_steps_is_max_frames(make_theirs):
         make_theirs(max_steps=1000)
 
 
-def test_normalization_acts_in_an_mlp(make_agent, make_theirs):
+def test_normalization_applies_to_an_mlp(make_agent, make_theirs):
     network = {"normalization": "layer_norm"}
     norms = [
         sum(isinstance(module, torch.nn.LayerNorm) for module in agent.model.modules())
@@ -198,7 +197,7 @@ def test_normalization_acts_in_an_mlp(make_agent, make_theirs):
     assert norms == [2, 0]
 
 
-def test_zero_is_a_seed():
+def test_seed_zero_is_used():
     from rl_games.common.algo_observer import DefaultAlgoObserver
     from rl_games.torch_runner import Runner as Theirs
 
@@ -218,7 +217,7 @@ def test_zero_is_a_seed():
     assert torch.initial_seed() == 1
 
 
-def test_periodic_saves_need_no_finished_episode(tmp_path):
+def test_periodic_checkpoints_are_saved_before_any_episode_ends(tmp_path):
     from manybody.algos.a2c import A2CAgent
 
     folder = RunFolder.create(tmp_path, "run")
@@ -228,15 +227,15 @@ def test_periodic_saves_need_no_finished_episode(tmp_path):
     assert names == [f"last_Toy_ep_{epoch}_rew_none.pth" for epoch in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
-def test_a_broken_reward_stays_out_of_the_weights(make_both, broken):
-    class Broken(ToyEnv):
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_a_non_finite_reward_does_not_reach_the_weights(make_both, reward):
+    class NonFiniteReward(ToyEnv):
         def step(self, actions):
             step = super().step(actions)
-            step.reward[3] = broken
+            step.reward[3] = reward
             return step
 
-    ours, theirs = make_both(env=Broken)
+    ours, theirs = make_both(env=NonFiniteReward)
     train_epochs(ours, 2)
     assert all(parameter.isfinite().all() for parameter in ours.model.parameters())
     with contextlib.suppress(RuntimeError):  # "normal expects all elements of std >= 0.0"
@@ -244,8 +243,8 @@ def test_a_broken_reward_stays_out_of_the_weights(make_both, broken):
     assert not all(parameter.isfinite().all() for parameter in theirs.model.parameters())
 
 
-def test_three_epochs_a_resume_and_three_more_equal_six(make_both, largest_difference):
-    """Bit for bit; theirs forgets observation, running episodes, learning rate and random numbers."""
+def test_a_run_resumed_after_three_epochs_equals_an_uninterrupted_run(make_both, largest_difference):
+    """Bit for bit. RL Games loses the observation, running episodes, learning rate and random state."""
     differences = []
     for side in (0, 1):
         straight = make_both()[side]
@@ -265,16 +264,16 @@ def test_three_epochs_a_resume_and_three_more_equal_six(make_both, largest_diffe
     assert differences[1] > 1e-3
 
 
-def test_a_registration_of_ones_own_replaces_a_built_in_name(monkeypatch):
+def test_a_user_registration_replaces_a_built_in_name(monkeypatch):
     from rl_games.algos_torch import model_builder as theirs
 
-    class Mine(A2CBuilder):
+    class CustomBuilder(A2CBuilder):
         pass
 
     monkeypatch.setattr(model_builder, "NETWORK_REGISTRY", {})
-    model_builder.register_network("actor_critic", Mine)
-    assert isinstance(model_builder.NetworkBuilder().create("actor_critic"), Mine)
+    model_builder.register_network("actor_critic", CustomBuilder)
+    assert isinstance(model_builder.NetworkBuilder().create("actor_critic"), CustomBuilder)
 
     monkeypatch.setattr(theirs, "NETWORK_REGISTRY", {})
-    theirs.register_network("actor_critic", Mine)
-    assert not isinstance(theirs.NetworkBuilder().network_factory.create("actor_critic"), Mine)
+    theirs.register_network("actor_critic", CustomBuilder)
+    assert not isinstance(theirs.NetworkBuilder().network_factory.create("actor_critic"), CustomBuilder)

@@ -1,7 +1,7 @@
-"""One epoch of learning from one rollout, ours and RL Games' 1.6.5: discrete, recurrent, central value.
+"""One epoch from one rollout equals that of RL Games 1.6.5: discrete, recurrent, central value.
 
-Our agent plays; both learn from what it brought. Rates are constant, since the two measure the divergence of discrete
-policies differently (exactly here, by squared differences of log-probabilities there).
+This library's agent collects the rollout for both. Learning rates are constant, because the two libraries compute the
+divergence of discrete policies differently (RL Games: squared differences of log-probabilities).
 """
 
 import contextlib
@@ -89,17 +89,17 @@ def largest_difference(ours: Any, theirs: Any) -> float:
 @pytest.mark.parametrize("central", [None, "mlp", "lstm"])
 @pytest.mark.parametrize("rnn", [None, "lstm", "gru"])
 @pytest.mark.parametrize(
-    ("action", "masks"),  # RL Games splits masks equally between heads, so that one head has to do
+    ("action", "masks"),  # RL Games splits masks equally between heads: only one head is tested
     [("box", False), ("discrete", False), ("discrete", True), ("tuple", False)],
 )
-def test_one_epoch_moves_every_weight_alike(action, rnn, central, masks, tmp_path):
+def test_one_epoch_changes_every_weight_equally(action, rnn, central, masks, tmp_path):
     config: dict[str, Any] = {"normalize_value": True, "mini_epochs": 3, "max_epochs": 10}
     if action == "box":
-        config |= {"bounds_loss_coef": 0.01}  # None crashes there
+        config |= {"bounds_loss_coef": 0.01}  # RL Games crashes with None
     else:
         config |= {"use_action_masks": masks}
     mapping = family_params(action, rnn=rnn, central=central, **config)
-    if central is not None:  # RL Games takes the statistics three times a rollout
+    if central is not None:  # RL Games updates the statistics three times per rollout
         mapping["config"]["central_value_config"]["normalize_input"] = False
     torch.manual_seed(0)
     agent_class = A2CAgent if action == "box" else DiscreteA2CAgent

@@ -1,4 +1,4 @@
-"""Function by function, numbers equal to RL Games 1.6.5."""
+"""Each function returns the numbers of RL Games 1.6.5."""
 
 import itertools
 
@@ -63,7 +63,7 @@ def test_policy_kl(draw):
     mu, old_mu = torch.randn(2, 500, 3, generator=draw)
     sigma, old_sigma = (0.3 * torch.randn(2, 500, 3, generator=draw)).exp()
     expected = policy_kl(mu, sigma, old_mu, old_sigma, reduce=False)
-    # Theirs with its 1e-5 beside the deviations; where those are small: test_rl_games_defects.py.
+    # RL Games adds 1e-5 to the standard deviations; for small ones, see test_rl_games_defects.py.
     torch.testing.assert_close(policy.policy_kl(mu, sigma, old_mu, old_sigma), expected, atol=1e-3, rtol=1e-3)
 
 
@@ -92,10 +92,10 @@ def test_running_mean_std(draw, insize, options):
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
-def test_an_image_counts_its_pixels():
-    """RL Games counts a batch of images as so many samples, whatever their size; each pixel is one here.
+def test_each_pixel_of_an_image_is_a_sample():
+    """RL Games counts each image as one sample; this library counts each pixel.
 
-    So the first batch outweighs the arbitrary start, mean 0 and variance 1, as it does without images.
+    So the first batch outweighs the initial statistics, mean 0 and variance 1, as it does for vectors.
     """
     from rl_games.algos_torch.running_mean_std import RunningMeanStd as Theirs
 
@@ -107,7 +107,7 @@ def test_an_image_counts_its_pixels():
     assert theirs.running_mean.item() == pytest.approx(4.0)
 
 
-def test_value_normalizer_turned_back(draw):
+def test_denormalised_values(draw):
     from rl_games.algos_torch.running_mean_std import RunningMeanStd as Theirs
 
     ours, theirs = RunningMeanStd((1,)), Theirs((1,))
@@ -181,7 +181,7 @@ def test_mean_list(draw):
 
 
 def test_variance_scaling(draw):
-    """The same deviation. Theirs cuts at +-2 whatever it is, which cuts nothing; ours at two of them."""
+    """The standard deviations are equal. RL Games truncates at +-2, this library at two standard deviations."""
     from rl_games.algos_torch.torch_ext import variance_scaling_initializer
 
     from manybody.nn.layers import variance_scaling

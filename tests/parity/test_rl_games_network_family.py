@@ -1,4 +1,4 @@
-"""Convolutional, recurrent, discrete and residual networks beside RL Games 1.6.5: equal weights, equal outputs."""
+"""Convolutional, recurrent, discrete and residual networks have the outputs of RL Games 1.6.5 for equal weights."""
 
 import contextlib
 import copy
@@ -40,7 +40,7 @@ def cnn(kind="conv2d", **keys):
 
 
 def build_both(input_shape, space="discrete", resnet=False, value_size=1, **keys):
-    """Our network and theirs from one section, theirs with our weights."""
+    """Build both networks from one section with equal weights."""
     from rl_games.algos_torch import network_builder as rl_games
 
     block, actions_num = SPACES[space]
@@ -68,7 +68,7 @@ def build_both(input_shape, space="discrete", resnet=False, value_size=1, **keys
 
 
 def assert_equal_outputs(ours, theirs):
-    """Head by head: tuples, lists and single tensors alike."""
+    """Compare the outputs of two networks recursively."""
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
         if isinstance(one, tuple):
@@ -80,7 +80,7 @@ def assert_equal_outputs(ours, theirs):
 
 
 def act(network, obs, **keys):
-    """With resets, without the state after the last step: ours has none then."""
+    """Run a network; with resets, drop the final state, which this library does not return."""
     out = network({"obs": obs.clone(), "is_train": False, **keys})
     return out if keys.get("dones") is None else (*out[:-1], None)
 
@@ -97,7 +97,7 @@ def test_heads(space, separate):
 @pytest.mark.parametrize("kind", ["conv2d", "conv2d_flatten", "conv2d_spatial_softargmax", "coord_conv2d"])
 @pytest.mark.parametrize("separate", [False, True])
 def test_convolutions_of_images(kind, normalization, separate):
-    # RL Games normalises convolutions, but not hidden layers: none here.
+    # RL Games normalises convolutions but not hidden layers, so there are none here.
     keys = {"mlp": {"units": [], "activation": "elu", "initializer": {"name": "default"}}}
     ours, theirs = build_both(IMAGE, separate=separate, cnn=cnn(kind), normalization=normalization, **keys)
     obs = torch.rand(6, *IMAGE)
@@ -181,7 +181,7 @@ def test_resnet(space, rnn):
 
 
 def test_resets_with_one_sequence():
-    """Theirs forgets the resets of a batch that is one sequence; ours gives the same for any number of sequences."""
+    """RL Games ignores the resets in a batch of one sequence; this library handles any number of sequences."""
     ours, theirs = build_both((3,), rnn={"name": "lstm", "units": 7, "layers": 1})
     states = tuple(torch.randn(1, S, 7) for _ in range(2))
     obs, dones = torch.randn(S, L, 3), torch.zeros(S, L)
@@ -194,8 +194,8 @@ def test_resets_with_one_sequence():
         assert torch.allclose(whole, alone, atol=1e-5) == agrees
 
 
-def test_soft_argmax_of_an_image_that_is_not_square():
-    """Theirs mixes the axes; ours finds the one bright pixel."""
+def test_soft_argmax_of_a_non_square_image():
+    """RL Games swaps the axes; this library finds the bright pixel."""
     from rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax as Theirs
 
     from manybody.nn.cnn import SpatialSoftArgmax
@@ -206,8 +206,8 @@ def test_soft_argmax_of_an_image_that_is_not_square():
     assert Theirs(normalize=True)(image).tolist() != [[1.0, -0.5]]
 
 
-def test_layer_norm_after_convolutions_treats_every_observation_alone():
-    """Theirs takes its moments over the batch, so that one observation changes what is said about another."""
+def test_layer_norm_after_convolutions_normalises_each_observation():
+    """RL Games normalises over the batch, so that one observation affects the output for another."""
     from rl_games.algos_torch.torch_ext import LayerNorm2d as Theirs
 
     from manybody.nn.cnn import build_cnn

@@ -1,4 +1,4 @@
-"""Networks and models from one configuration: equal parameter names, equal outputs, checkpoints that load."""
+"""Networks and models from one configuration have the parameter names and outputs of RL Games 1.6.5."""
 
 import copy
 
@@ -39,7 +39,7 @@ VARIANTS = {
 
 
 def mapping(separate=False, normalization=None, value_activation="None", **keys):
-    """``params`` of the toy with these network keys, wherever they stand."""
+    """Return the toy's ``params`` with these network keys in their sections."""
     params = toy_params()
     network = params["network"]
     network |= {"separate": separate, "normalization": normalization, "value_activation": value_activation}
@@ -57,7 +57,7 @@ def build_theirs(params, build):
 
 @pytest.fixture
 def build_both():
-    """Our model and theirs, theirs with our weights, statistics filled in on both."""
+    """Build both models with equal weights and statistics."""
 
     def build(value_size=1, **keys):
         params, config = mapping(**keys), {**BUILD, "value_size": value_size}
@@ -80,7 +80,7 @@ def test_parameter_names_and_shapes_are_equal(variant, build_both):
     assert {name: value.shape for name, value in ours.state_dict().items()} == {
         name: value.shape for name, value in theirs.state_dict().items()
     }
-    # The optimiser's state goes by the order of the parameters.
+    # The optimiser's state depends on the order of the parameters.
     assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
 
 
@@ -95,7 +95,7 @@ def test_training_outputs_are_equal(variant, training, build_both):
     result = ours({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
     expected = theirs({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
     for name in ("prev_neglogp", "values", "entropy", "mus", "sigmas"):
-        # Where sigma is small, a log-probability is a sum of terms around 1,000: ten roundings of float32 are 1.2e-6.
+        # With a small sigma, a log-probability sums terms around 1,000: ten roundings of float32 are 1.2e-6.
         rtol = 2e-6 if name == "prev_neglogp" else 1e-6
         torch.testing.assert_close(result[name], expected[name], atol=1e-6, rtol=rtol)
     assert set(result) == set(expected)

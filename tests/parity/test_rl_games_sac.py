@@ -1,4 +1,4 @@
-"""SAC beside RL Games 1.6.5: equal weights, batches and random numbers give equal updates; its files load."""
+"""SAC and RL Games 1.6.5: equal weights, batches and random numbers give equal updates; its checkpoints load."""
 
 import contextlib
 import copy
@@ -43,7 +43,7 @@ def make_their_sac(tmp_path):
         torch.manual_seed(0)
         with contextlib.redirect_stdout(io.StringIO()):
             agent = TheirAgent("run", params)
-        agent.model.eval()  # its statistics would take in every sampled batch
+        agent.model.eval()  # otherwise every sampled batch updates its statistics
         return agent
 
     return make
@@ -65,7 +65,7 @@ def random_batch(seed):
 
 
 def feed(agent, ours, batch):
-    """Let the agent's replay buffer give ``batch`` in its own form; actions in [-1, 1] are in both."""
+    """Make the agent's replay buffer return ``batch`` in the form of its library, with actions in [-1, 1]."""
     obs, action, reward, next_obs, done = batch
     if ours:
         one = ReplayBatch(obs, action, reward, next_obs, 0.9 * ~done, torch.ones(32, dtype=torch.bool))
@@ -87,8 +87,8 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
-def test_ten_updates(make_their_sac, largest_difference, settings):
-    """Ours act within +-2, theirs within +-1, where their critics see the actions that ours see anywhere."""
+def test_ten_updates_are_equal(make_their_sac, largest_difference, settings):
+    """RL Games' actions are within +-1, so that its critics receive the same actions as this library's."""
     from manybody.engine.metrics import EpochMeans
 
     ours, theirs = make_ours(**settings), make_their_sac(bound=1.0, **settings)
@@ -108,8 +108,8 @@ def test_ten_updates(make_their_sac, largest_difference, settings):
     assert moved > 5e-3  # the comparison can fail
 
 
-def test_losses(make_their_sac):
-    """Their critics see actions within +-2: what we export is converted."""
+def test_losses_of_exported_critics_are_equal(make_their_sac):
+    """RL Games' critics receive actions within +-2; the export converts the critics."""
     ours, theirs = make_ours(), make_their_sac()
     theirs.set_weights(as_rl_games({"algo": "sac", **ours.learner_state()}))
     obs, action, reward, next_obs, done = random_batch(3)
@@ -121,8 +121,8 @@ def test_losses(make_their_sac):
     torch.testing.assert_close(torch.stack(mine).detach(), torch.stack(other))
 
 
-def test_its_target_critics_are_no_copies(make_their_sac):
-    """Defect 7: RL Games draws the weights of the copies anew; ours are copies (tests/algos/sac/test_agent.py)."""
+def test_the_target_critics_of_rl_games_are_not_copies(make_their_sac):
+    """RL Games initialises the targets independently; this library copies them (tests/algos/sac/test_agent.py)."""
     network = {"mlp": {"units": [16], "activation": "relu", "initializer": {"name": "orthogonal_initializer"}}}
     net = make_their_sac(network).model.sac_network
     assert not torch.equal(net.critic.Q1[0].weight, net.critic_target.Q1[0].weight)
@@ -138,7 +138,7 @@ def saved(make_their_sac, tmp_path):
     return theirs, str(tmp_path / "theirs.pth")
 
 
-def test_its_files_play(saved):
+def test_a_player_restores_an_rl_games_checkpoint(saved):
     theirs, file = saved
     player = SACPlayer(parse_params(sac_params()), vec_env=ToyEnv())
     player.restore(file)
@@ -148,11 +148,11 @@ def test_its_files_play(saved):
         torch.testing.assert_close(player.get_action({"obs": obs}, is_deterministic=True), expected)
 
 
-def test_training_goes_on_from_its_files(saved, largest_difference, capsys):
+def test_training_resumes_from_an_rl_games_checkpoint(saved, largest_difference, capsys):
     theirs, file = saved
     ours = SACAgent("run", parse_params(sac_params(max_epochs=9)), vec_env=ToyEnv(), checkpoint=file)
-    told = capsys.readouterr().err
-    assert told.count("the critics are converted to actions in [-1, 1]") == 1
+    stderr = capsys.readouterr().err
+    assert stderr.count("the critics are converted to actions in [-1, 1]") == 1
     assert largest_difference(ours.model.sac_network.actor, theirs.model.sac_network.actor) == 0.0
     obs, action, *_ = random_batch(0)
     for part in ("critic", "critic_target"):
@@ -163,7 +163,7 @@ def test_training_goes_on_from_its_files(saved, largest_difference, capsys):
     assert ours.epoch_num == 9 and ours.update_counter == 1  # after 64 transitions: 2 epochs of 4 steps of 8
 
 
-def test_the_temperature_of_version_2_is_taken_over(saved):
+def test_the_temperature_of_a_version_2_checkpoint_is_restored(saved):
     theirs, _ = saved
     ours = make_ours()
     state = theirs.get_full_state_weights() | {"log_alpha": torch.tensor([-3.0])}

@@ -1,4 +1,4 @@
-"""A whole epoch on both sides: data, mini-epochs of minibatches, losses, clipping, Adam, schedule."""
+"""A whole epoch equals that of RL Games 1.6.5: minibatches, losses, clipping, Adam and learning-rate schedule."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def without_sizes(config):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_one_update_from_one_rollout_moves_every_weight_alike(
+def test_one_epoch_from_one_rollout_changes_every_weight_equally(
     variant, make_agent, make_theirs, random_batch, largest_difference
 ):
     config = {"normalize_input": False, **VARIANTS[variant]}
@@ -54,10 +54,9 @@ def test_one_update_from_one_rollout_moves_every_weight_alike(
 
 @pytest.mark.parametrize("mini_epochs", [1, 2, 3])
 def test_with_normalised_observations(mini_epochs, make_agent, make_theirs, random_batch, largest_difference):
-    """Defect 1 of RL Games 1.6.5 stands aside: its ``set_train`` is kept from re-enabling the statistics.
+    """A patched ``set_train`` of RL Games updates the statistics in the first mini-epoch only, like this library.
 
-    It intends to update them in the first mini-epoch alone, as ours does; what it really does is tested in
-    ``test_rl_games_defects.py``.
+    ``test_rl_games_defects.py`` tests the unpatched behaviour.
     """
     config = {"normalize_input": True, "mini_epochs": mini_epochs}
     ours, theirs = make_agent(**config), make_theirs(**config)
@@ -81,7 +80,7 @@ def test_with_normalised_observations(mini_epochs, make_agent, make_theirs, rand
     assert largest_difference(ours.model, theirs.model) <= 1e-6
 
 
-def test_what_an_update_reports(make_agent, make_theirs, random_batch):
+def test_metrics_of_an_epoch_are_equal(make_agent, make_theirs, random_batch):
     config = {"normalize_input": False, "mini_epochs": 3}
     ours, theirs = make_agent(**config), make_theirs(**config)
     theirs.model.load_state_dict(ours.model.state_dict())
@@ -104,8 +103,8 @@ def test_what_an_update_reports(make_agent, make_theirs, random_batch):
         assert scalars[tag].item() == pytest.approx(expected, rel=1e-4, abs=1e-6), tag
 
 
-def test_the_rollout(make_both):
-    """The same seed, environments that only terminate: everything ``play_steps`` returns is equal."""
+def test_rollouts_are_equal(make_both):
+    """With one seed and environments that only terminate, ``play_steps`` returns equal values."""
 
     class Terminating(ToyEnv):
         def step(self, actions):
@@ -127,7 +126,7 @@ def test_the_rollout(make_both):
 
 
 def test_time_outs_without_a_final_observation(make_both):
-    """Where the environment cannot tell the last observation, V(s_t) stands in for it, as in RL Games."""
+    """Without a final observation, a truncated step bootstraps from V(s_t), as in RL Games."""
     ours, theirs = make_both(env=lambda: ToyEnv(gives_final_obs=False))
     returns = []
     for agent in (ours, theirs):
@@ -137,8 +136,8 @@ def test_time_outs_without_a_final_observation(make_both):
     torch.testing.assert_close(returns[0], returns[1], atol=1e-5, rtol=1e-5)
 
 
-def test_five_epochs_from_one_seed(make_both, largest_difference):
-    """The whole loop side by side. Rounding grows from epoch to epoch, hence the wider tolerance."""
+def test_five_epochs_from_one_seed_are_equal(make_both, largest_difference):
+    """Rounding errors grow from epoch to epoch, hence the larger tolerance."""
     ours, theirs = make_both(
         env=lambda: ToyEnv(gives_final_obs=False), normalize_input=False, mini_epochs=3, learning_rate=3e-4
     )

@@ -1,4 +1,4 @@
-"""Whatever users put together trains and plays, resumes exactly, or is refused with a sentence that says why."""
+"""Combinations of spaces, networks and settings train, play and resume exactly, or are refused with a reason."""
 
 import dataclasses
 from pathlib import Path
@@ -72,34 +72,34 @@ def combinations() -> st.SearchStrategy[dict[str, Any]]:
     phases=[Phase.generate],
 )
 @given(combinations())
-def test_every_combination_trains_and_plays(picked: dict[str, Any]) -> None:
-    action = picked["action"]
-    config = dict(picked["config"])
-    if picked["masks"] and action != "box":
+def test_every_combination_trains_and_plays(combination: dict[str, Any]) -> None:
+    action = combination["action"]
+    config = dict(combination["config"])
+    if combination["masks"] and action != "box":
         config["use_action_masks"] = True
     mapping = family_params(
         action,
-        picked["observation"],
-        picked["rnn"],
-        picked["central"],
-        {"separate": picked["separate"]},
+        combination["observation"],
+        combination["rnn"],
+        combination["central"],
+        {"separate": combination["separate"]},
         **config,
     )
-    if picked["rnn"] is not None:
-        mapping["network"]["rnn"] |= {**picked["rnn_keys"], "layers": picked["layers"]}
-    env = FamilyEnv(action, picked["observation"], agents=picked["agents"])
+    if combination["rnn"] is not None:
+        mapping["network"]["rnn"] |= {**combination["rnn_keys"], "layers": combination["layers"]}
+    env = FamilyEnv(action, combination["observation"], agents=combination["agents"])
     try:
         agent = make_agent(mapping, env)
-    except ConfigError as refusal:  # an identity has no width of its own
-        assert picked["rnn"] == "identity" and "the width of the input, for 'identity'" in str(refusal)
+    except ConfigError as refusal:  # an identity layer keeps the width of its input
+        assert combination["rnn"] == "identity" and "the width of the input, for 'identity'" in str(refusal)
         return
     before = {name: value.clone() for name, value in agent.model.named_parameters()}
     agent.train()
-    assert agent.epoch_num == 2 and agent.frame == 2 * 8 * 4 * picked["agents"]
+    assert agent.epoch_num == 2 and agent.frame == 2 * 8 * 4 * combination["agents"]
     assert all(value.isfinite().all() for value in agent.model.state_dict().values())
     assert any((value != before[name]).any() for name, value in agent.model.named_parameters())
-    assert agent.game_lengths.mean == pytest.approx(6.0, abs=3.0)  # the first ones began in the middle
-    player_env = FamilyEnv(action, picked["observation"], agents=picked["agents"])
+    assert agent.game_lengths.mean == pytest.approx(6.0, abs=3.0)  # the first episodes are shorter
+    player_env = FamilyEnv(action, combination["observation"], agents=combination["agents"])
     player = PLAYERS[mapping["algo"]["name"]](parse_params(mapping), vec_env=player_env)
     player.model.load_state_dict(agent.model.state_dict())
     player.games_num = 8
@@ -112,13 +112,13 @@ def test_every_combination_trains_and_plays(picked: dict[str, Any]) -> None:
 @pytest.mark.parametrize("rnn", [None, "lstm", "gru"])
 @pytest.mark.parametrize("action", list(ACTION_SPACES))
 @pytest.mark.parametrize("minibatch_size", [32, 4])
-def test_log_probabilities_recomputed_in_training_equal_those_of_collecting(action, rnn, minibatch_size):
-    """Episodes end inside the sequences of four; with M = 4 a minibatch is one sequence."""
+def test_log_probabilities_in_training_equal_those_of_the_rollout(action, rnn, minibatch_size):
+    """Episodes end within the sequences of four steps; with ``minibatch_size`` 4, a minibatch is one sequence."""
     mapping = family_params(action, rnn=rnn, minibatch_size=minibatch_size)
     agent = make_agent(mapping, FamilyEnv(action))
     agent.start_training()
     batch = agent.play_steps()
-    assert batch["dones"].sum() > 4  # more ends than the beginning itself
+    assert batch["dones"].sum() > 4  # more than the four initial flags
     agent.prepare_dataset(batch)
     for minibatch in agent.dataset:
         with torch.no_grad():
@@ -144,7 +144,7 @@ def test_log_probabilities_recomputed_in_training_equal_those_of_collecting(acti
     ],
 )
 @pytest.mark.parametrize("agents", [1, 2])
-def test_a_resumed_run_is_the_same_run(tmp_path: Path, action, rnn, central, config, agents):
+def test_a_resumed_run_equals_an_uninterrupted_run(tmp_path: Path, action, rnn, central, config, agents):
     from manybody.engine.run_folder import RunFolder
 
     def run(name: str, epochs: int, checkpoint: str | None = None) -> Any:
@@ -168,28 +168,28 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path, action, rnn, central, con
         torch.testing.assert_close(resumed[part], state[part], rtol=0, atol=0)
 
 
-def refusal(mapping: dict[str, Any], env: FamilyEnv) -> str:
+def error_message(mapping: dict[str, Any], env: FamilyEnv) -> str:
     with pytest.raises((ConfigError, EnvError)) as refused:
         make_agent(mapping, env)
     return str(refused.value)
 
 
-def test_what_does_not_fit_together_is_refused_with_a_reason():
-    assert "expected 'a2c_discrete'" in refusal(family_params("box"), FamilyEnv("discrete"))
-    assert "expected 'a2c_continuous'" in refusal(family_params("discrete"), FamilyEnv("box"))
+def test_incompatible_settings_are_refused_with_a_reason():
+    assert "expected 'a2c_discrete'" in error_message(family_params("box"), FamilyEnv("discrete"))
+    assert "expected 'a2c_continuous'" in error_message(family_params("discrete"), FamilyEnv("box"))
     wrong_model = family_params("multi_discrete") | {"model": {"name": "discrete_a2c"}}
-    assert "expected 'multi_discrete_a2c'" in refusal(wrong_model, FamilyEnv("multi_discrete"))
-    assert "no state_space" in refusal(family_params(central="mlp"), FamilyEnv(states=False))
-    assert "seq_length: got 3; expected a divisor of horizon_length (8)" in refusal(
+    assert "expected 'multi_discrete_a2c'" in error_message(wrong_model, FamilyEnv("multi_discrete"))
+    assert "no state_space" in error_message(family_params(central="mlp"), FamilyEnv(states=False))
+    assert "seq_length: got 3; expected a divisor of horizon_length (8)" in error_message(
         family_params(rnn="lstm", seq_length=3), FamilyEnv()
     )
-    trap = family_params(central="mlp")
-    del trap["config"]["central_value_config"]["network"]["central_value"]
-    trap["config"]["central_value_config"]["network"]["space"] = {"discrete": None}
-    assert "central_value: missing; expected true" in refusal(trap, FamilyEnv())
+    missing_flag = family_params(central="mlp")
+    del missing_flag["config"]["central_value_config"]["network"]["central_value"]
+    missing_flag["config"]["central_value_config"]["network"]["space"] = {"discrete": None}
+    assert "central_value: missing; expected true" in error_message(missing_flag, FamilyEnv())
 
 
-def test_masks_that_are_wanted_must_come(monkeypatch):
+def test_masks_of_a_wrong_shape_are_refused(monkeypatch):
     env = FamilyEnv()
     monkeypatch.setattr(FamilyEnv, "_masks", lambda self: torch.ones(4, 2, dtype=torch.bool))
     agent = make_agent(family_params(use_action_masks=True), env)
@@ -200,18 +200,18 @@ def test_masks_that_are_wanted_must_come(monkeypatch):
         agent.train()
 
 
-def test_a_row_with_nothing_allowed_is_an_error_that_names_it():
+def test_a_row_without_an_allowed_action_is_refused_by_its_number():
     agent = make_agent(family_params(use_action_masks=True), FamilyEnv(blocked=3))
     env = agent.vec_env
     with pytest.raises(EnvError, match="environment 'family': action_masks of row 1 allow no action at all"):
         agent.train()
-    assert env.steps[1] == 3 and env.forbidden_choices == 0  # no action was sent where none is allowed
+    assert env.steps[1] == 3 and env.forbidden_choices == 0  # the environment received no forbidden action
 
 
-def test_actions_without_bounds_are_not_mapped_to_them():
+def test_unbounded_actions_are_not_rescaled():
     env = FamilyEnv(action="box")
     env.spec = dataclasses.replace(env.spec, action_space=spaces.Box(-1.0, np.inf, (2,), np.float32))
-    assert "clip_actions: got True, which maps [-1, 1] to the range" in refusal(family_params("box"), env)
+    assert "clip_actions: got True, which maps [-1, 1] to the range" in error_message(family_params("box"), env)
     agent = make_agent(family_params("box", clip_actions=False, max_epochs=1), env)
     agent.train()
     assert agent.epoch_num == 1
@@ -223,8 +223,8 @@ def test_unused_masks_are_reported(capsys):
         assert ("reports allowed actions, but use_action_masks is False" in capsys.readouterr().err) is reported
 
 
-class BrokenStates(FamilyEnv):
-    """What its critic sees of environment 1 is NaN."""
+class NonFiniteStates(FamilyEnv):
+    """The states of environment 1 are NaN."""
 
     def step(self, actions):
         step = super().step(actions)
@@ -232,13 +232,13 @@ class BrokenStates(FamilyEnv):
         return step
 
 
-def test_broken_states_are_named(capsys):
-    make_agent(family_params(central="mlp", max_epochs=1), BrokenStates()).train()
+def test_non_finite_states_are_reported(capsys):
+    make_agent(family_params(central="mlp", max_epochs=1), NonFiniteStates()).train()
     assert "states of environment 1 at step 0" in capsys.readouterr().err
 
 
 def test_the_central_value_measures_and_keeps_its_precision(monkeypatch):
-    """Its network is another one than the policy's, and so is what pays."""
+    """The precision is chosen for the central value's network, independently of the policy's."""
     mapping = family_params(central="mlp")
     mapping["config"]["central_value_config"]["mixed_precision"] = True
     monkeypatch.setattr(precision, "has_bf16", lambda device: True)
@@ -253,8 +253,8 @@ def test_the_central_value_measures_and_keeps_its_precision(monkeypatch):
     assert other.central_value.mixed_precision and not other.mixed_precision
 
 
-def test_an_rl_games_checkpoint_brings_its_critic():
-    """Also a file without one is refused, before training as on loading."""
+def test_an_rl_games_checkpoint_restores_the_central_value():
+    """A file without a central value is refused, both by the check before training and on loading."""
     mapping = family_params(central="mlp", normalize_input=True)
     theirs = make_agent(mapping, FamilyEnv())
     for parameter in theirs.central_value.parameters():
@@ -272,22 +272,22 @@ def test_an_rl_games_checkpoint_brings_its_critic():
             load(file, "theirs.pth")
 
 
-def test_a_central_network_is_checked_like_any_other():
+def test_the_network_of_a_central_value_is_validated():
     mapping = family_params(central="mlp")
     mapping["config"]["central_value_config"]["network"]["mlp"]["unit"] = [3]
     with pytest.raises(ConfigError, match=r"params\.config\.central_value_config\.network\.mlp\.unit"):
         parse_params(mapping)
 
 
-def test_a_value_shared_by_a_team_learns_the_mean_of_its_agents_returns():
-    """Two agents with returns 1 and 3 at every step: the central target is 2, once per environment."""
+def test_the_central_target_is_the_mean_return_of_the_agents():
+    """With returns 1 and 3 of two agents at every step, the central target is 2, once per environment."""
     agent = make_agent(family_params(central="mlp"), FamilyEnv(agents=2))
     agent.start_training()
     returns = torch.tensor([1.0, 3.0]).repeat_interleave(8).repeat(4).unsqueeze(1)  # env-major: 4 x 2 x 8 steps
     assert torch.equal(agent.central_value._team_mean(returns), torch.full((32, 1), 2.0))
 
 
-def test_a_player_too_refuses_a_row_with_nothing_allowed():
+def test_a_player_refuses_a_row_without_an_allowed_action():
     params = parse_params(family_params(use_action_masks=True))
     player = PpoPlayerDiscrete(params, vec_env=FamilyEnv(blocked=3))
     with pytest.raises(EnvError, match="action_masks of row 1 allow no action at all"):
@@ -302,17 +302,17 @@ def test_a_row_that_is_terminated_and_truncated_is_terminated():
     assert clean.terminated.tolist() == both.tolist() and not clean.truncated.any()
 
 
-def test_a_mask_that_is_missing_in_a_step_is_refused_there(monkeypatch):
-    """Masks come in the observations of the first reset alone; the policy must not act without them."""
+def test_a_step_without_masks_is_refused(monkeypatch):
+    """The environment reports masks only on reset; the policy must not act without them."""
     env = FamilyEnv()
     step = env.step
 
-    def quiet(actions):
+    def step_without_masks(actions):
         outcome = step(actions)
         obs = {key: value for key, value in outcome.obs.items() if key != "action_masks"}
         return outcome._replace(obs=obs)
 
-    monkeypatch.setattr(env, "step", quiet)
+    monkeypatch.setattr(env, "step", step_without_masks)
     agent = make_agent(family_params(use_action_masks=True), env)
     with pytest.raises(EnvError, match=r"environment 'family': step\(\) action_masks: got none; expected \(4, 3\)"):
         agent.train()

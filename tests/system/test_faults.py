@@ -1,4 +1,4 @@
-"""Numbers that break while training: the weights stay finite, the message says where, the run is worth the same."""
+"""Non-finite values during training: the weights stay finite, the message names the place, the return is unaffected."""
 
 import json
 import re
@@ -16,11 +16,11 @@ from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
 
 HORIZON, ENVS = 8, 8  # of toy_params; an episode has five steps
-BROKEN = [float("nan"), float("inf"), float("-inf"), 1e38]
+NON_FINITE = [float("nan"), float("inf"), float("-inf"), 1e38]
 
 
-class Finite(AlgoObserver):
-    """Looks at the weights after every epoch, before the guard has judged and after it has."""
+class FiniteWeights(AlgoObserver):
+    """Record whether the weights are finite after every epoch, before and after the guard acts."""
 
     def after_init(self, algo):
         self.algo, self.seen = algo, []
@@ -38,7 +38,7 @@ def build(*faults, folder=None, env=None, log_sigma=0.0, **config):
     mapping["network"]["space"]["continuous"]["sigma_init"]["val"] = log_sigma
     params = parse_params(mapping)
     make = None if folder is None else lambda: RunFolder.create(folder, "Toy", "toy")
-    return A2CAgent("run", params, vec_env=env or FaultyEnv(*faults), observer=Finite(), folder=make)
+    return A2CAgent("run", params, vec_env=env or FaultyEnv(*faults), observer=FiniteWeights(), folder=make)
 
 
 def train(*faults, **config):
@@ -48,14 +48,14 @@ def train(*faults, **config):
     return agent
 
 
-# --- F4: what the environment says -------------------------------------------------------------------------------
+# --- non-finite values from the environment -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("value", NON_FINITE)
 @pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
-def test_quarantine_names_the_place_and_trains_on(capsys, key, value):
-    # Environment 3 is odd (its episodes are truncated, so their last observation counts) and starts in step 3 of 5:
-    # its episodes end with the steps 1, 6, 11, 16, 21, ... of the run. Step 21 is step 5 of the third rollout of 8.
+def test_quarantine_reports_the_place_and_training_continues(capsys, key, value):
+    # Environment 3 is odd (truncated, so the final observation is used) and starts at step 3 of 5: its episodes end
+    # with steps 1, 6, 11, 16, 21, ... of the run. Step 21 is step 5 of the third rollout of 8.
     agent = train(Fault(key, value, row=3, first=21, last=21))
     err = capsys.readouterr().err
     assert re.findall(r"epoch (\d+)", err) == ["3"]
@@ -63,18 +63,18 @@ def test_quarantine_names_the_place_and_trains_on(capsys, key, value):
     assert agent.epoch_num == 5
 
 
-@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("value", NON_FINITE)
 @pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
-def test_quarantine_outlives_an_environment_that_stays_broken(capsys, key, value):
+def test_quarantine_continues_with_an_environment_that_stays_non_finite(capsys, key, value):
     agent = train(Fault(key, value, first=0, last=10**9), save_best_after=0)
     assert len(re.findall(r"epoch \d+: NaN, infinite", capsys.readouterr().err)) == 5
     assert torch.isfinite(agent.game_rewards.mean).all() and agent.game_rewards.mean.abs() < 100
 
 
-def worth(*faults):
-    """The mean return after 40 epochs, of 5."""
-    # sigma = exp(-2) at the start: in an action space twice as wide as [-1, 1] it costs 4 exp(-4) = 0.07 a step.
-    # gamma: no action of the toy matters for later rewards, so that 40 epochs are enough to learn it.
+def mean_return(*faults):
+    """Train for 40 epochs and return the mean return; the maximum is 5."""
+    # The initial sigma exp(-2) costs 4 exp(-4) = 0.07 per step in an action space twice as wide as [-1, 1].
+    # Actions of the toy do not affect later rewards, so a small gamma learns it in 40 epochs.
     sizes = {
         "num_actors": 32,
         "minibatch_size": 128,
@@ -89,23 +89,23 @@ def worth(*faults):
 
 @pytest.fixture(scope="module")
 def clean():
-    return worth()
+    return mean_return()
 
 
 @pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
-def test_quarantined_once_the_run_is_worth_as_much(clean, key):
-    assert clean > 4.9  # there is something to lose
-    assert worth(Fault(key, float("nan"), row=3, first=21, last=21)) == pytest.approx(clean, rel=0.01)
+def test_one_quarantined_row_does_not_change_the_final_return(clean, key):
+    assert clean > 4.9  # the policy is trained
+    assert mean_return(Fault(key, float("nan"), row=3, first=21, last=21)) == pytest.approx(clean, rel=0.01)
 
 
-def test_everything_broken_at_once_in_every_environment(capsys):
+def test_training_continues_when_every_value_is_non_finite(capsys):
     faults = [Fault(key, float("nan"), row, 9, 12) for key in ("obs", "reward", "final_obs") for row in range(ENVS)]
     agent = train(*faults)
     assert "obs of environment 0 at step 1 (32 such rows)" in capsys.readouterr().err  # 8 environments, 4 steps
     assert agent.epoch_num == 5
 
 
-def test_skip_leaves_the_weights_of_that_epoch_alone(capsys):
+def test_skip_leaves_the_weights_unchanged_in_that_epoch(capsys):
     agent = build(Fault("reward", float("nan"), row=3, first=9, last=9), guard="skip", max_epochs=1)
     agent.train()
     before = [value.clone() for value in agent.model.parameters()]
@@ -133,12 +133,12 @@ def test_two_rollbacks_return_to_the_same_optimiser(capsys):
     agent.train()
     moment = agent.optimizer.state_dict()["state"][0]["exp_avg"].clone()
     agent.max_epochs = 3
-    agent.train()  # the first rollback must not let the optimiser write into what the second one needs
+    agent.train()  # the optimiser must not modify the saved state after the first rollback
     assert capsys.readouterr().err.count("returned to the last good weights") == 2
     assert torch.equal(agent.optimizer.state_dict()["state"][0]["exp_avg"], moment)
 
 
-@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("value", NON_FINITE)
 @pytest.mark.parametrize("key", ["obs", "reward", "final_obs"])
 def test_abort_saves_the_last_good_weights_and_names_the_file(tmp_path, key, value):
     agent = build(Fault(key, value, row=3, first=21, last=21), guard="abort", folder=tmp_path)
@@ -149,17 +149,17 @@ def test_abort_saves_the_last_good_weights_and_names_the_file(tmp_path, key, val
     assert all_finite(load_checkpoint(file)["model"])
 
 
-# --- broken weights ------------------------------------------------------------------------------------------------
+# --- non-finite weights --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("value", NON_FINITE)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_weights_broken_from_outside_are_given_up(capsys, policy, value):
+def test_non_finite_weights_are_restored(capsys, policy, value):
     agent = build(guard=policy, max_epochs=1, save_best_after=0)
     agent.train()
     good = {name: tensor.clone() for name, tensor in agent.model.state_dict().items()}
     agent.max_epochs = 20
-    agent.run.begin_epoch = lambda: break_once(agent, value)
+    agent.run.begin_epoch = lambda: overwrite_once(agent, value)
     if policy == "abort":
         with pytest.raises(TrainingAbortedError, match="action of environment 0 at step 0"):
             agent.train()
@@ -169,24 +169,24 @@ def test_weights_broken_from_outside_are_given_up(capsys, policy, value):
         wait = 1 if policy == "rollback" else MAX_STUCK_EPOCHS
         assert f"epoch {1 + wait}: NaN, infinite" in (err := capsys.readouterr().err)
         assert "action of environment 0 at step 0" in err and "returned to the last good weights" in err
-        assert f"epoch {2 + wait}:" not in err  # and all is well
-        assert not torch.equal(good["a2c_network.mu.weight"], agent.model.a2c_network.mu.weight)  # it learns on
+        assert f"epoch {2 + wait}:" not in err  # no further report
+        assert not torch.equal(good["a2c_network.mu.weight"], agent.model.a2c_network.mu.weight)  # training continues
     assert all_finite(agent.model.state_dict())
 
 
-def break_once(agent, value):
+def overwrite_once(agent, value):
     if agent.epoch_num == 1:
         with torch.no_grad():
             agent.model.a2c_network.mu.weight[0, 0] = value
             agent.model.a2c_network.mu.bias[0] = value
 
 
-# --- F5: the update itself -----------------------------------------------------------------------------------------
+# --- non-finite updates --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mixed_precision", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("policy", ["quarantine", "skip", "rollback"])
-def test_an_absurd_learning_rate_is_noticed_in_the_next_minibatch_and_never_the_best(
+def test_a_divergent_update_is_detected_in_the_next_minibatch_and_not_saved_as_best(
     tmp_path, capsys, policy, mixed_precision
 ):
     config = {"learning_rate": 1e6, "lr_schedule": "constant", "guard": policy, "save_best_after": 0}
@@ -195,12 +195,12 @@ def test_an_absurd_learning_rate_is_noticed_in_the_next_minibatch_and_never_the_
     updates = 2 * 64 // 32  # two mini-epochs of two minibatches
     assert f"epoch 1: NaN, infinite or above 1e+15: loss or gradient in {updates - 1} minibatches" in err
     files = sorted(file.name for file in (tmp_path / "toy" / "nn").iterdir())
-    assert len(files) == 1 and files[0].startswith("last_Toy_ep_5_")  # no Toy.pth, although every return was a best
+    assert len(files) == 1 and files[0].startswith("last_Toy_ep_5_")  # no Toy.pth, although every return improved
     assert all_finite(load_checkpoint(tmp_path / "toy" / "nn" / files[0])["model"])
     assert agent.last_mean_rewards == float("-inf")
 
 
-def test_an_absurd_learning_rate_ends_training_when_rolling_back_does_not_help(tmp_path):
+def test_repeated_rollbacks_abort_the_training(tmp_path):
     agent = build(learning_rate=1e6, lr_schedule="constant", guard="rollback", max_epochs=50, folder=tmp_path)
     before = [value.clone() for value in agent.model.parameters()]
     with pytest.raises(TrainingAbortedError, match="Lower learning_rate"):
@@ -211,7 +211,7 @@ def test_an_absurd_learning_rate_ends_training_when_rolling_back_does_not_help(t
     assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
 
 
-def test_abort_leaves_the_weights_from_before_the_absurd_update(tmp_path):
+def test_abort_saves_the_weights_from_before_the_divergent_update(tmp_path):
     agent = build(learning_rate=1e6, lr_schedule="constant", guard="abort", folder=tmp_path)
     before = {name: value.clone() for name, value in agent.model.named_parameters()}
     with pytest.raises(TrainingAbortedError, match="loss or gradient"):
@@ -222,7 +222,7 @@ def test_abort_leaves_the_weights_from_before_the_absurd_update(tmp_path):
 
 
 class Overflow(A2CAgent):
-    """Its loss overflows in one minibatch of epoch 2."""
+    """The loss overflows in one minibatch of epoch 2."""
 
     value = float("inf")
 
@@ -231,28 +231,28 @@ class Overflow(A2CAgent):
         return losses | ({"loss": losses["loss"] * self.value} if self.minibatches == 6 else {})
 
 
-@pytest.mark.parametrize("value", BROKEN)
-def test_one_overflowing_loss_costs_one_minibatch(capsys, value):
+@pytest.mark.parametrize("value", NON_FINITE)
+def test_an_overflowing_loss_skips_one_minibatch(capsys, value):
     torch.manual_seed(0)
     params = parse_params(toy_params(max_epochs=3))
-    agent = type("Agent", (Overflow,), {"value": value})("run", params, vec_env=FaultyEnv(), observer=Finite())
+    agent = type("Agent", (Overflow,), {"value": value})("run", params, vec_env=FaultyEnv(), observer=FiniteWeights())
     agent.train()
     err = capsys.readouterr().err
     assert "epoch 2: NaN, infinite or above 1e+15: loss or gradient in 1 minibatches, which were skipped" in err
     assert err.count("epoch") == 1 and all(agent.algo_observer.seen)
-    assert agent.optimizer.state_dict()["state"][0]["step"] == 3 * 4 - 1  # three epochs of four, one left out
+    assert agent.optimizer.state_dict()["state"][0]["step"] == 3 * 4 - 1  # three epochs of four updates, one skipped
 
 
-def test_large_rewards_are_learned_from():
+def test_large_finite_rewards_are_used():
     agent = train(*[Fault("reward", 1e12, row, 0, 10**9) for row in range(ENVS)], normalize_value=True)
     assert float(agent.game_rewards.mean / agent.game_lengths.mean) == pytest.approx(1e12, rel=1e-4)
 
 
-# --- F3: the disk ----------------------------------------------------------------------------------------------------
+# --- failures of the disk --------------------------------------------------------------------------------------------
 
 
-class Vandal(Finite):
-    """After epoch 2 there is a file where the checkpoints were; after epoch 4 there is nothing."""
+class ReplacesFolder(FiniteWeights):
+    """Replace the checkpoint folder by a file after epoch 2 and delete the file after epoch 4."""
 
     def after_print_stats(self, frame, epoch_num, total_time):
         super().after_print_stats()
@@ -264,11 +264,11 @@ class Vandal(Finite):
             nn.unlink()
 
 
-def test_a_folder_that_goes_and_comes_back_costs_one_warning_and_the_checkpoints_in_between(tmp_path, capsys):
+def test_a_checkpoint_folder_that_is_missing_for_a_while_costs_one_warning(tmp_path, capsys):
     torch.manual_seed(0)
     params = parse_params(toy_params(max_epochs=6, save_frequency=1))
     folder = RunFolder.create(tmp_path, "Toy", "toy")
-    agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=Vandal(), folder=lambda: folder)
+    agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=ReplacesFolder(), folder=lambda: folder)
     agent.train()
     err = capsys.readouterr().err
     assert err.count("could not save") == 1 and "Training continues" in err
@@ -277,8 +277,8 @@ def test_a_folder_that_goes_and_comes_back_costs_one_warning_and_the_checkpoints
     assert len(folder.metrics_file.read_text().splitlines()) == 6
 
 
-def test_training_outlives_its_run_folder(tmp_path, capsys):
-    class Burglar(Finite):
+def test_training_continues_without_its_run_folder(tmp_path, capsys):
+    class DeletesRun(FiniteWeights):
         def after_print_stats(self, frame, epoch_num, total_time):
             if epoch_num == 2:
                 shutil.rmtree(tmp_path / "toy")
@@ -286,36 +286,36 @@ def test_training_outlives_its_run_folder(tmp_path, capsys):
 
     params = parse_params(toy_params(max_epochs=6, save_frequency=1, save_best_after=0))
     folder = RunFolder.create(tmp_path, "Toy", "toy")
-    agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=Burglar(), folder=lambda: folder)
+    agent = A2CAgent("run", params, vec_env=FaultyEnv(), observer=DeletesRun(), folder=lambda: folder)
     agent.train()
     err = capsys.readouterr().err
     assert agent.epoch_num == 6
-    assert err.count("could not save") == 2 and "there is no checkpoint" in err  # at once, and at the end
+    assert err.count("could not save") == 2 and "there is no checkpoint" in err  # after epoch 3 and at the end
     assert err.count("metrics.jsonl: cannot write") == 1
 
 
-# --- what is left when something breaks for good -----------------------------------------------------------------
+# --- errors that end the training --------------------------------------------------------------------------------
 
 
-class Broken(FaultyEnv):
-    """Raises in its 20th step: the fourth of the third rollout of eight."""
+class RaisingEnv(FaultyEnv):
+    """Raise an error in step 20: the fourth step of the third rollout of eight."""
 
-    taken = 0
+    steps_taken = 0
 
     def __init__(self, error):
         super().__init__()
         self.error = error
 
     def step(self, actions):
-        self.taken += 1
-        if self.taken == 20:
+        self.steps_taken += 1
+        if self.steps_taken == 20:
             raise self.error("the simulator is gone")
         return super().step(actions)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, SystemExit])  # a window that is closed exits
-def test_an_environment_that_raises_costs_its_epoch_only(tmp_path, capsys, error):
-    agent = build(env=Broken(error), folder=tmp_path)
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])  # closing a viewer window raises SystemExit
+def test_an_error_in_the_environment_loses_only_the_current_epoch(tmp_path, capsys, error):
+    agent = build(env=RaisingEnv(error), folder=tmp_path)
     learned = []
     agent.run.begin_epoch = lambda: learned.append(
         {name: value.clone() for name, value in agent.model.state_dict().items()}
@@ -328,12 +328,12 @@ def test_an_environment_that_raises_costs_its_epoch_only(tmp_path, capsys, error
     state = load_checkpoint(file)
     assert state["epoch"] == 2
     assert all(torch.equal(state["model"][name], value) for name, value in learned[2].items())
-    resumed = A2CAgent("run", agent.params, vec_env=FaultyEnv(), observer=Finite(), checkpoint=str(file))
+    resumed = A2CAgent("run", agent.params, vec_env=FaultyEnv(), observer=FiniteWeights(), checkpoint=str(file))
     resumed.train()  # five epochs, as configured
     assert resumed.epoch_num == 5
 
 
-def test_a_best_policy_that_could_not_be_written_does_not_count_as_saved(tmp_path, monkeypatch):
+def test_an_unsaved_best_policy_does_not_update_the_best_reward(tmp_path, monkeypatch):
     agent = build(folder=tmp_path, save_best_after=0, max_epochs=2)
     monkeypatch.setattr(agent.run.checkpoints, "save", lambda *args: False)
     agent.train()

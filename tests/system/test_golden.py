@@ -1,11 +1,11 @@
-"""Stored traces: after three epochs the parameters are what they were when the traces were recorded.
+"""Stored traces: the parameters after three epochs equal the recorded ones.
 
-A refactoring must not move them. A change that is meant to move them records new ones and says so in its commit:
+A refactoring must not change them. A change that is meant to do so records new traces and says so in its commit:
 
     python tests/system/test_golden.py
 
-Each parameter is stored as its sum and its norm, not as a hash: the last digits of a matrix product depend on the
-processor. A change of any formula, of an order of random numbers or of a default moves them by far more.
+The file stores the sum and the norm of each parameter instead of a hash, because the last digits of a matrix product
+depend on the processor. A change of a formula, a default or the order of random numbers changes them by far more.
 """
 
 import json
@@ -23,7 +23,7 @@ EPOCHS = 3
 
 
 def trace(case):
-    """Sum and norm of every parameter and statistic of the model, by name."""
+    """Return sum and norm of every parameter and statistic of the model by name."""
     make, params = CASES[case]
     runner = build_runner()
     runner.load({"params": {**params, "torch_threads": 1, "config": {**params["config"], "max_epochs": EPOCHS}}})
@@ -33,8 +33,8 @@ def trace(case):
     return {name: [float(value.sum()), float(value.norm())] for name, value in sorted(state.items())}
 
 
-def moved(stored, now):
-    """The names whose sum or norm is another: by more than a millionth of the norm, or 1e-6 where that is small."""
+def changed(stored, now):
+    """Return the names whose sum or norm differs by more than 2e-6 of the norm, or 2e-6 if the norm is below 1."""
     return [
         name
         for name in stored.keys() | now.keys()
@@ -48,18 +48,18 @@ def moved(stored, now):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_three_epochs_end_where_they_did(case):
-    assert moved(json.loads(FILE.read_text())[case], trace(case)) == []
+def test_three_epochs_equal_the_stored_trace(case):
+    assert changed(json.loads(FILE.read_text())[case], trace(case)) == []
 
 
-def test_another_learning_rate_ends_elsewhere():
-    """What a trace cannot tell apart it does not hold: a learning rate that is 1 % higher moves every layer."""
+def test_another_learning_rate_changes_the_trace():
+    """The traces are sensitive enough to detect a learning rate that is 1 % higher."""
     make, params = CASES["continuous"]
     higher = {**params, "config": {**params["config"], "learning_rate": 1.01e-3, "lr_schedule": "constant"}}
     steady = {**params, "config": {**params["config"], "lr_schedule": "constant"}}
     CASES["higher"], CASES["steady"] = (make, higher), (make, steady)
     try:
-        assert {"a2c_network.mu.weight", "a2c_network.value.weight"} <= set(moved(trace("steady"), trace("higher")))
+        assert {"a2c_network.mu.weight", "a2c_network.value.weight"} <= set(changed(trace("steady"), trace("higher")))
     finally:
         del CASES["higher"], CASES["steady"]
 

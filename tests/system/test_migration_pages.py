@@ -1,4 +1,4 @@
-"""The pages about moving here: their programs run, their names and keys exist."""
+"""The migration pages: their programs run, and their names and keys exist."""
 
 import importlib
 import json
@@ -28,7 +28,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def section(page, title):
-    """What stands below a heading, up to the next one of its level or above."""
+    """Return the text below a heading, up to the next heading of the same or a higher level."""
     level = title.split(" ")[0]
     found = re.search(rf"^{re.escape(title)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, title
@@ -36,7 +36,7 @@ def section(page, title):
 
 
 def rows(text):
-    """Cells of the tables in ``text``, without their heads."""
+    """Return the cells of the tables in ``text``, without the header rows."""
     table = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in text.splitlines()
@@ -47,19 +47,19 @@ def rows(text):
 
 
 def code(text):
-    """What stands between backticks."""
+    """Return the strings between backticks."""
     return re.findall(r"`([^`]+)`", text)
 
 
 def program(page, name):
-    """The Python block whose first line is ``# name``."""
+    """Return the Python block whose first line is ``# name``."""
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     return next(block for block in blocks if block.startswith(f"# {name}\n"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where all programs for RL Games have run unchanged, one after the other in one process."""
+    """The folder in which all programs for RL Games have run unchanged, one after another in one process."""
     folder = tmp_path_factory.mktemp("moving")
     for name in ("my.yaml", "rl_games_cartpole.yaml"):
         (folder / name).write_text(SETTINGS)
@@ -71,8 +71,8 @@ def folder(tmp_path_factory):
     (folder / "all.py").write_text(
         "import runpy\n" + "".join(f"runpy.run_path({str(path)!r}, run_name='__main__')\n" for path in scripts)
     )
-    words = [sys.executable, "-m", "manybody.compat", "all.py"]
-    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    command = [sys.executable, "-m", "manybody.compat", "all.py"]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -90,26 +90,26 @@ def tags(folder, run):
     return {tag: [event.value for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def test_the_agent_writes_what_it_adds(folder):
+def test_the_custom_agent_logs_its_statistics(folder):
     # 32 environments x 16 steps, three times.
     assert checkpoint(folder, "centred")["frame"] == 3 * 32 * 16
     distances = tags(folder, "centred")["centre/distance"]
     assert len(distances) == 3 and all(0.0 < distance < 5.0 for distance in distances)
 
 
-def test_the_network_is_what_learns(folder):
+def test_the_custom_network_is_trained(folder):
     weights = checkpoint(folder, "gated")["model"]
-    # It starts with a bias of 2 and learns.
+    # The bias starts at 2 and changes.
     bias = weights["a2c_network.gate.bias"]
     assert bias.shape == (4,) and 0.0 < (bias - 2.0).abs().max() < 0.5
 
 
-def test_the_script_like_isaac_labs_tells_its_episodes(folder):
+def test_the_isaac_lab_script_logs_its_episodes(folder):
     assert len(tags(folder, "lab")["Episode/distance"]) == 3
     assert checkpoint(folder, "lab")["model"]["running_mean_std.running_mean"].shape == (1,)
 
 
-def test_the_agent_moved_to_hooks(tmp_path, monkeypatch):
+def test_the_agent_rewritten_with_hooks_trains(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("my.yaml").write_text(SETTINGS)
     Path("moved_agent.py").write_text(program(PAGE, "moved_agent.py"))
@@ -118,9 +118,9 @@ def test_the_agent_moved_to_hooks(tmp_path, monkeypatch):
     assert last["epoch"] == 3 and 0.0 < last["losses/distance"] < 5.0
 
 
-def test_an_environment_of_rsl_rls_kind(monkeypatch):
-    class Theirs:
-        """Row 0 runs out of time in every step, row 1 fails."""
+def test_an_environment_with_the_interface_of_rsl_rl(monkeypatch):
+    class RslEnv:
+        """Row 0 is truncated in every step, row 1 terminates."""
 
         num_actions, device = 2, "cpu"
 
@@ -136,7 +136,7 @@ def test_an_environment_of_rsl_rls_kind(monkeypatch):
             return self.get_observations(), actions.sum(dim=1), done, extras
 
     monkeypatch.delitem(_creators, "mine", raising=False)
-    exec(compile(program(OTHERS, "rsl_env.py"), "rsl_env.py", "exec"), {"make_env": Theirs})
+    exec(compile(program(OTHERS, "rsl_env.py"), "rsl_env.py", "exec"), {"make_env": RslEnv})
     env = create_vec_env("mine", 3)
     del _creators["mine"]
     assert {name: part.shape[1] for name, part in env.reset().items()} == {"obs": 3, "states": 5}
@@ -146,8 +146,8 @@ def test_an_environment_of_rsl_rls_kind(monkeypatch):
     assert step.terminated.tolist() == [False, True, False]
 
 
-def found(path):
-    """What a dotted path names: a module's attribute."""
+def resolve(path):
+    """Return the attribute of a module that a dotted path names."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
@@ -156,16 +156,16 @@ MOVED = rows(section(PAGE, "## Moving to manybody's names").split("A hook replac
 
 
 @pytest.mark.parametrize(("theirs", "ours"), MOVED, ids=[cells[0][1:40] for cells in MOVED])
-def test_imports_exist_on_both_sides(theirs, ours):
+def test_imports_of_the_table_exist(theirs, ours):
     for path in code(theirs):
-        assert found(f"manybody.compat.rl_games.{path}"), path
+        assert resolve(f"manybody.compat.rl_games.{path}"), path
     assert code(ours)
     for path in code(ours):
         if path.startswith("manybody."):
-            assert found(path.removesuffix("()")), path
+            assert resolve(path.removesuffix("()")), path
 
 
-def test_what_is_said_not_to_be_there_is_not():
+def test_modules_listed_as_missing_do_not_exist():
     listed = next(cells[0] for cells in rows(section(PAGE, "## In one line")) if "wrappers" in cells[0])
     packages = [path.removeprefix("rl_games.") for path in code(listed)]
     paths = []
@@ -186,11 +186,11 @@ KEYS |= {
 }
 WORDS = """num_mini_batches init_std vf_coef async sync constant linear adaptive isaaclab mjlab run runner
 terminated truncated algo network manybody task policy""".split()  # noqa: SIM905
-"""In the right columns too, but no keys of configurations."""
+"""Other code in the right columns, which is not a configuration key."""
 
 
 @pytest.mark.parametrize("title", ["## rsl_rl", "## Stable-Baselines3"])
-def test_our_keys_of_the_tables_exist(title):
+def test_configuration_keys_of_the_tables_exist(title):
     named = [word for cells in rows(section(OTHERS, title)) for word in code(cells[1])]
     keys = {re.split(r"[:.]", word.removeprefix("network."))[0] for word in named}
     keys = {key for key in keys if re.fullmatch(r"[a-z_]+", key)} - set(WORDS)
@@ -198,7 +198,7 @@ def test_our_keys_of_the_tables_exist(title):
     assert keys - KEYS == set()
 
 
-def test_the_tasks_of_isaac_gym_envs_are_there():
+def test_the_page_lists_every_task():
     cells = next(cells for cells in rows(section(OTHERS, "## IsaacGymEnvs")) if cells[0] == "tasks")
     files = {path.stem for path in (ROOT / "manybody" / "cfg" / "task").glob("*.yaml")}
     assert set(code(cells[1])) == files

@@ -1,4 +1,4 @@
-"""Every public name works in a process in which nothing else of the library was imported before."""
+"""Each public name works in a process that has not imported anything else of the library."""
 
 import os
 import subprocess
@@ -39,14 +39,14 @@ USES = {
     "train": "assert callable(train)",
     "__version__": "assert __version__[0].isdigit()",
 }
-"""Name to what is done with it first."""
+"""Each public name and its first use."""
 ALONE = ("ModelBuilder", "register_model", "register_network")
-"""Names whose use registers or looks up; the others share a process where they have one home."""
+"""Names that use a registry, each tested in its own process; the other names share one process per module."""
 
 FORKS = """
 import os, sys
-import gymnasium, hydra, mujoco, numpy, omegaconf, torch, yaml  # seconds, once
-import manybody.config  # data alone; it takes as long as all the rest of manybody
+import gymnasium, hydra, mujoco, numpy, omegaconf, torch, yaml  # import these once, which takes seconds
+import manybody.config  # only schemas; it takes as long as the rest of manybody
 ours = {name.split(".")[1] for name in sys.modules if name.startswith("manybody.")}
 assert ours <= {"config", "registry"}, ours
 torch.set_num_threads(1)
@@ -66,8 +66,8 @@ print("all")
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is not there")
-def test_each_alone():
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="requires os.fork")
+def test_each_public_name_works_alone():
     assert USES.keys() == set(manybody.__all__)
     uses = {}
     for name, code in USES.items():

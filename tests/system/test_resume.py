@@ -1,4 +1,4 @@
-"""A run that was stopped and went on is the run that was never stopped: bit for bit, on the CPU."""
+"""A run that was stopped and resumed equals an uninterrupted run, bit for bit on the CPU."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from manybody.runner import Runner
 N = 2
 """Epochs before and after the interruption."""
 CLOCK = ["/elapsed"]
-"""What may differ: seconds."""
+"""Paths of the state that may differ."""
 
 
 def train(config, observer=None, **args):
@@ -32,7 +32,7 @@ def checkpoint(agent, epoch):
 
 
 def lines(folder):
-    """metrics.jsonl, without what depends on the clock."""
+    """Return the lines of metrics.jsonl without the values that depend on the clock."""
     parsed = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in line.items() if k != "time" and not k.startswith("performance/")} for line in parsed]
 
@@ -41,7 +41,7 @@ VARIANTS = {
     "adaptive per minibatch": ("Cartpole", {}),
     "adaptive per epoch": ("Cartpole", {"schedule_type": "standard_epoch", "kl_threshold": 1e-4}),
     "linear": ("Cartpole", {"lr_schedule": "linear", "schedule_entropy": True, "entropy_coef": 0.01}),
-    "everything that draws or remembers": (
+    "random order and moving statistics": (
         "Cartpole",
         {
             "value_bootstrap": True,
@@ -58,17 +58,17 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("task,settings", VARIANTS.values(), ids=VARIANTS)
-def test_2n_epochs_are_n_and_n_again(tmp_path, task, settings):
+def test_a_resumed_run_equals_an_uninterrupted_run(tmp_path, task, settings):
     config = task_params(task, 64, tmp_path, max_epochs=2 * N, save_frequency=N, **settings)
     whole = train(config)
-    torch.rand(7)  # whatever happens in between does not matter
+    torch.rand(7)  # the random state is restored from the checkpoint
     resumed = train(config, checkpoint=checkpoint(whole, N))
     assert resumed.epoch_num == whole.epoch_num == 2 * N
     assert resumed.frame == 2 * N * 64 * whole.horizon_length
     final = [load_checkpoint(checkpoint(agent, 2 * N)) for agent in (whole, resumed)]
     assert differences(*final) == CLOCK
     half = load_checkpoint(checkpoint(whole, N))
-    moved = differences(half, final[0])  # the comparison can fail: everything moves on from N to 2N
+    changed = differences(half, final[0])  # the comparison can fail: these parts change from epoch N to 2N
     for part in (
         "/model/a2c_network.sigma",
         "/optimizer/state/0/exp_avg",
@@ -77,13 +77,13 @@ def test_2n_epochs_are_n_and_n_again(tmp_path, task, settings):
         "/interaction/obs/obs",
         "/env_state/generator",
     ):
-        assert part in moved
+        assert part in changed
     assert lines(resumed.run.folder.path) == lines(whole.run.folder.path)[N:]
 
 
 @pytest.mark.parametrize("used", [True, False], ids=["bf16", "fp32"])
-def test_a_resumed_run_takes_the_precision_that_was_saved(tmp_path, monkeypatch, used):
-    """Although a measurement would now say the opposite."""
+def test_resume_keeps_the_precision(tmp_path, monkeypatch, used):
+    """A new measurement would choose the other precision."""
 
     def measured(speed):
         monkeypatch.setattr(precision, "bf16_speed", lambda *_: speed)
@@ -101,7 +101,7 @@ def test_a_resumed_run_takes_the_precision_that_was_saved(tmp_path, monkeypatch,
     assert train(config).mixed_precision is not used  # a new run measures
 
 
-def test_a_run_folder_goes_on_in_place(tmp_path):
+def test_a_run_folder_is_resumed_in_place(tmp_path):
     whole = train(task_params("Cartpole", 64, tmp_path, max_epochs=2 * N, save_best_after=0))
     half = train(task_params("Cartpole", 64, tmp_path, max_epochs=N, save_best_after=0))
     folder = half.run.folder.path
@@ -115,7 +115,7 @@ def test_a_run_folder_goes_on_in_place(tmp_path):
     assert resumed.last_mean_rewards == whole.last_mean_rewards > float("-inf")
 
 
-def test_epochs_after_the_checkpoint_are_done_again_and_stand_once_in_the_metrics(tmp_path):
+def test_repeated_epochs_appear_once_in_the_metrics(tmp_path):
     config = task_params("Cartpole", 64, tmp_path, max_epochs=3, save_frequency=2)
     killed = train(config)
     before = lines(killed.run.folder.path)
@@ -126,7 +126,7 @@ def test_epochs_after_the_checkpoint_are_done_again_and_stand_once_in_the_metric
     assert [line["epoch"] for line in before] == [1, 2, 3]
 
 
-def test_another_number_of_environments_goes_on_with_a_warning(tmp_path, capsys):
+def test_resume_with_another_number_of_environments_warns(tmp_path, capsys):
     first = train(task_params("Cartpole", 64, tmp_path, max_epochs=N))
     capsys.readouterr()
     more = train(task_params("Cartpole", 32, tmp_path, max_epochs=N + 1), checkpoint=checkpoint(first, N))
@@ -135,7 +135,7 @@ def test_another_number_of_environments_goes_on_with_a_warning(tmp_path, capsys)
     assert more.frame == N * 64 * 16 + 32 * 16
 
 
-def test_the_best_return_is_not_forgotten(tmp_path):
+def test_resume_keeps_the_best_return(tmp_path):
     config = task_params("Cartpole", 64, tmp_path, max_epochs=2, save_best_after=0)
     agent = train(config)
     state = load_checkpoint(checkpoint(agent, 2))
@@ -147,18 +147,18 @@ def test_the_best_return_is_not_forgotten(tmp_path):
     runner = Runner()
     runner.load(config)
 
-    class Boast(AlgoObserver):
-        """The run so far was better than anything that follows."""
+    class SetBestReturn(AlgoObserver):
+        """Store a best return in the checkpoint that later epochs do not reach."""
 
         def before_init(self, *_):
             from manybody.engine.checkpoint import save_checkpoint
 
             save_checkpoint(checkpoint(agent, 2), {**state, "last_mean_rewards": 1e6})
 
-    runner.algo_observer = Boast()
+    runner.algo_observer = SetBestReturn()
     resumed = runner.run({"train": True, "checkpoint": agent.run.folder.path})
     assert resumed.last_mean_rewards == 1e6
-    assert best.stat().st_mtime_ns == written  # nothing that is worse took its place
+    assert best.stat().st_mtime_ns == written  # no worse policy replaced the file
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_the_best_return_is_not_forgotten(tmp_path):
         ),
     ],
 )
-def test_a_run_that_is_over_is_refused_before_anything_is_made(tmp_path, limit, expected):
+def test_resuming_a_finished_run_is_refused_before_any_file_is_written(tmp_path, limit, expected):
     agent = train(task_params("Cartpole", 64, tmp_path / "runs", max_epochs=2))  # 2 x 64 x 16 frames
     agent.run.folder.close()
     before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
@@ -193,7 +193,7 @@ def test_a_run_that_is_over_is_refused_before_anything_is_made(tmp_path, limit, 
     assert resumed.epoch_num == 3
 
 
-def test_a_checkpoint_of_before_episodes_were_counted_resumes(tmp_path):
+def test_a_checkpoint_without_episode_counts_resumes(tmp_path):
     config = task_params("Cartpole", 64, tmp_path, max_epochs=3, save_best_after=0, save_frequency=2)
     agent = train(config)
     state = load_checkpoint(checkpoint(agent, 2))
@@ -203,7 +203,7 @@ def test_a_checkpoint_of_before_episodes_were_counted_resumes(tmp_path):
     assert resumed.epoch_num == 3 and resumed.run.mean_reward == agent.run.mean_reward
 
 
-def test_without_the_counters_training_starts_at_zero_with_the_weights(tmp_path):
+def test_restore_without_the_epoch_restores_the_weights_only(tmp_path):
     config = task_params("Cartpole", 64, tmp_path, max_epochs=2)
     agent = train(config)
     runner = Runner()
@@ -214,7 +214,7 @@ def test_without_the_counters_training_starts_at_zero_with_the_weights(tmp_path)
     assert differences(fresh.get_weights(), agent.get_weights()) == []
 
 
-def test_an_rl_games_checkpoint_is_gone_on_from(tmp_path, capsys):
+def test_training_resumes_from_an_rl_games_checkpoint(tmp_path, capsys):
     config = task_params("Cartpole", 64, tmp_path, max_epochs=5)
     runner = Runner()
     runner.load(config)
@@ -234,11 +234,13 @@ def test_an_rl_games_checkpoint_is_gone_on_from(tmp_path, capsys):
     agent = train(config, checkpoint=file)
     assert "an RL Games checkpoint" in capsys.readouterr().err
     assert (agent.epoch_num, agent.frame) == (5, 4096 + 64 * 16)
-    assert lines(agent.run.folder.path)[0]["info/last_lr"] < 3e-4  # from 1.25e-4, not from the file's 3e-4
+    assert (
+        lines(agent.run.folder.path)[0]["info/last_lr"] < 3e-4
+    )  # starts at the checkpoint's 1.25e-4, not at the configured 3e-4
 
 
 @pytest.mark.parametrize("part", ["model", "optimizer", "schedule", "epoch", "rng", "statistics", "interaction"])
-def test_a_checkpoint_without_a_part_is_refused_before_anything_is_written(tmp_path, part):
+def test_an_incomplete_checkpoint_is_refused_before_any_file_is_written(tmp_path, part):
     from manybody.engine.checkpoint import CheckpointError, save_checkpoint
 
     config = task_params("Cartpole", 64, tmp_path / "runs", max_epochs=3)
@@ -254,8 +256,8 @@ def test_a_checkpoint_without_a_part_is_refused_before_anything_is_written(tmp_p
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_learning_rate_that_was_changed_counts_from_the_checkpoint_on(tmp_path):
-    """One that was left alone goes on where its schedule had taken it."""
+def test_a_changed_learning_rate_applies_from_the_checkpoint(tmp_path):
+    """An unchanged learning rate continues from the value in the checkpoint."""
     settings = {"lr_schedule": "constant", "learning_rate": 1e-4}
     agent = train(task_params("Cartpole", 8, tmp_path, **settings, max_epochs=N))
     file = str(checkpoint(agent, N))
@@ -265,8 +267,8 @@ def test_a_learning_rate_that_was_changed_counts_from_the_checkpoint_on(tmp_path
         assert resumed.last_lr.item() == resumed.optimizer.lr.item() == pytest.approx(expected)
 
 
-def test_training_and_going_on_in_one_process(tmp_path):
-    """The folder is free again when ``train`` returns, and the best return is not forgotten."""
+def test_training_and_resuming_in_one_process(tmp_path):
+    """``train`` releases the run folder when it returns, and resuming keeps the best return."""
     agent = train(task_params("Cartpole", 8, tmp_path, max_epochs=N))
     agent.run.best_seen = 123.0
     agent.run.save_last()

@@ -1,4 +1,4 @@
-"""Runs the cases of ``second_device_cases.py`` in a process that knows a second device from its start."""
+"""Run ``second_device_cases.py`` in a process that registers the second device before any backward pass."""
 
 import os
 import subprocess

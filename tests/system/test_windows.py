@@ -1,4 +1,4 @@
-"""What Windows lacks is not needed: the command trains in a Python without it."""
+"""The command trains without the modules and functions that Windows lacks."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ assert stop.requested == signal.SIGTERM and stop.exit_code == 143
 """
 
 
-def test_a_run_without_what_windows_lacks(tmp_path):
+def test_a_run_without_unix_modules(tmp_path):
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "SIGTERM: stopping after this epoch" in done.stderr
