@@ -2,15 +2,15 @@
 
     python benchmarks/against_rl_games.py [--task Ant] [--epochs 10] [--rounds 1] [--threads 2] [key=value]
 
-Each round trains four times, each in a process of its own, so that a change in the machine's mood meets both
-sides: manybody, RL Games with torch.compile (its default), manybody, RL Games without. The first epochs
-(--warm-up) do not count. Both sides have the same task, hyper-parameters, seed, torch threads and physics
-threads. Further overrides are those of `manybody train` and hold for both sides.
+Each round trains four times, each time in a separate process: manybody, RL Games with torch.compile (its default),
+manybody, RL Games without torch.compile. The alternation spreads changes of the machine's load over both libraries.
+The first epochs (--warm-up) are not measured. Both libraries use the same task, hyper-parameters, seed, torch threads
+and physics threads. Additional overrides are those of `manybody train` and apply to both.
 
-What is measured: `total` is the wall clock from epoch to epoch, logging included; physics, inference and
-learning are each library's own stopwatches around the environment's step, the rest of the rollout, and the
-update. RL Games has a null observer and tensors throughout (see rl_games_ant.py); manybody runs as
-`manybody train` runs it. The ratio is to the faster of RL Games' two ways.
+`total` is the wall-clock time from epoch to epoch, including logging. Physics, inference and learning are the times
+that each library measures for the environment's step, the rest of the rollout, and the update. RL Games has an empty
+observer and uses tensors throughout (see rl_games_ant.py); manybody runs as in `manybody train`. The ratio is
+relative to the faster variant of RL Games.
 """
 
 import argparse
@@ -32,11 +32,11 @@ OURS, COMPILED, PLAIN = "manybody", "RL Games 1.6.5, torch.compile", "RL Games 1
 ROUND = (OURS, COMPILED, OURS, PLAIN)
 COLUMNS = ("physics", "inference", "learning", "total")
 BUSY = 0.3
-"""Load per core above which the figures are not worth keeping."""
+"""Load per core above which a warning is printed."""
 
 
 def train_manybody(overrides: list[str], threads: int, seconds_limit: float) -> None:
-    """What `manybody train` does, without the video at the end."""
+    """Train like `manybody train`, without the video at the end."""
     torch.set_num_threads(threads)
     cfg = compose(overrides)
     runner = build_runner(MultiObserver([IsaacAlgoObserver(), Recorder(seconds_limit)]))
@@ -45,23 +45,23 @@ def train_manybody(overrides: list[str], threads: int, seconds_limit: float) -> 
 
 
 def command(side: str, overrides: list[str], options: argparse.Namespace) -> list[str]:
-    """The child process of one training."""
+    """Return the command of the child process for one training run."""
     here = Path(__file__).parent
     limits = ["--threads", str(options.threads), "--seconds-limit", str(options.seconds_limit)]
     if side == OURS:
         return [sys.executable, str(here / "against_rl_games.py"), "--only-manybody", *limits, *overrides]
-    how = "--compile" if side == COMPILED else "--no-compile"
-    return [sys.executable, str(here / "rl_games_ant.py"), how, *limits, *overrides]
+    flag = "--compile" if side == COMPILED else "--no-compile"
+    return [sys.executable, str(here / "rl_games_ant.py"), flag, *limits, *overrides]
 
 
 def measure(side: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Train once in a process of its own.
+    """Train once in a separate process.
 
     Returns:
         Frames/s by the names in ``COLUMNS``, ``memory`` in MiB and ``epochs`` measured.
 
     Raises:
-        SystemExit: the training failed, or left no epoch after the warm-up; with the end of its output.
+        SystemExit: the training failed or had no epoch after the warm-up; the message contains the end of its output.
     """
     overrides = [
         f"task={options.task}",
@@ -85,8 +85,8 @@ def measure(side: str, folder: Path, options: argparse.Namespace) -> dict[str, f
     frames = np.diff(metrics["frame"], prepend=0.0)[counted]
     if not len(frames):
         raise SystemExit(
-            f"{side}: {len(metrics['frame'])} epochs trained, the first {options.warm_up} do not count: "
-            "give more --epochs or a longer --seconds-limit"
+            f"{side}: {len(metrics['frame'])} epochs trained; expected more than {options.warm_up}, the warm-up. "
+            "Increase --epochs or --seconds-limit"
         )
     seconds = {
         "physics": metrics["performance/step_time"],
@@ -99,7 +99,7 @@ def measure(side: str, folder: Path, options: argparse.Namespace) -> dict[str, f
 
 
 def row(side: str, results: list[dict[str, float]]) -> list[str]:
-    """Mean and, of several trainings, lowest and highest."""
+    """Return a row with the mean and, for several runs, the lowest and highest value."""
     cells = []
     for name in COLUMNS:
         values = [result[name] for result in results]
@@ -109,12 +109,12 @@ def row(side: str, results: list[dict[str, float]]) -> list[str]:
 
 
 def report(results: dict[str, list[dict[str, float]]]) -> str:
-    """The table, with the ratio to the faster of RL Games' two ways."""
+    """Return the table with the ratio to the faster variant of RL Games."""
     means = {side: {name: np.mean([r[name] for r in runs]) for name in COLUMNS} for side, runs in results.items()}
-    rival = max((COMPILED, PLAIN), key=lambda side: means[side]["total"])
-    ratios = [f"{means[OURS][name] / means[rival][name]:.2f}" for name in COLUMNS]
+    reference = max((COMPILED, PLAIN), key=lambda side: means[side]["total"])
+    ratios = [f"{means[OURS][name] / means[reference][name]:.2f}" for name in COLUMNS]
     rows = [row(side, runs) for side, runs in results.items()]
-    rows.append([f"manybody / {rival}", *ratios, ""])
+    rows.append([f"manybody / {reference}", *ratios, ""])
     return table(["frames/s", *COLUMNS, "peak MiB"], rows)
 
 
@@ -122,12 +122,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for manybody train, for both sides: num_envs=1024 seed=1 ...")
     parser.add_argument("--task", default="Ant")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of one training, warm-up included")
-    parser.add_argument("--warm-up", type=int, default=3, help="first epochs, which do not count")
-    parser.add_argument("--rounds", type=int, default=1, help="rounds of four trainings")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs per run, including the warm-up")
+    parser.add_argument("--warm-up", type=int, default=3, help="first epochs, which are not measured")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of four runs")
     parser.add_argument("--threads", type=int, default=cores(), help="threads of torch and of physics")
     parser.add_argument(
-        "--seconds-limit", type=float, default=float("inf"), help="of one training: no epoch begins later"
+        "--seconds-limit", type=float, default=float("inf"), help="time limit of one run; no epoch starts later"
     )
     parser.add_argument("--only-manybody", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args()
@@ -136,7 +136,7 @@ def main() -> None:
         return
     print(f"{machine()}\n{options.threads} threads; python {' '.join(map(str, sys.argv))}")
     if os.getloadavg()[0] > BUSY * cores():
-        print("WARNING: other programs are running; do not publish these figures")
+        print("WARNING: other programs are running; these figures are not reliable")
     results: dict[str, list[dict[str, float]]] = {OURS: [], COMPILED: [], PLAIN: []}
     with tempfile.TemporaryDirectory() as runs:
         for number, side in enumerate(ROUND * options.rounds):

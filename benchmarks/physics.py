@@ -1,11 +1,11 @@
-"""Environment steps per second of the physics alone, of the physics inside task steps, and of whole task steps.
+"""Environment steps per second: physics alone, physics inside task steps, and whole task steps.
 
     python benchmarks/physics.py Ant Humanoid [--num-envs 4096] [--seconds 6]
 
-Random actions, uniform in [-1, 1]. Physics alone: nothing runs between two steps but the reset of robots that lie below
-the task's terminationHeight, outside the clock. Rates are steps over seconds of the whole measurement, with the
-median step's and those of the slowest and fastest tenth. Measure on a machine that does nothing else: one busy core
-of two halves the figures.
+Actions are random, uniform in [-1, 1]. For physics alone, the only other work is the reset of robots below the task's
+terminationHeight, which is not timed. A rate is the number of steps divided by the total time; the table adds the
+rates of the median step and of the slowest and fastest tenth. Measure on an idle machine: one busy core of two halves
+the rates.
 """
 
 import argparse
@@ -19,25 +19,25 @@ from manybody.tasks import TASKS, make
 from manybody.tasks.base import MujocoTask
 
 WARM_UP_STEPS = 50
-"""Steps after which the environments have spread over their episodes' beginnings."""
+"""Number of first steps that are not measured, until the environments are in different steps of their episodes."""
 
 
 def random_actions(task: MujocoTask) -> torch.Tensor:
-    """Twenty batches (20, N, A)."""
+    """Return twenty batches of actions (20, N, A)."""
     return 2 * torch.rand(20, task.num_envs, task.num_actions) - 1
 
 
 def physics_alone(task: MujocoTask, seconds: float) -> np.ndarray:
-    """Seconds of each physics step."""
+    """Return the seconds of each physics step."""
     actions = random_actions(task)
     substeps = task.cfg.sim.substeps * task.cfg.env.controlFrequencyInv
     height = getattr(task.cfg.env, "terminationHeight", None)
     times: list[float] = []
     while len(times) < WARM_UP_STEPS or sum(times[WARM_UP_STEPS:]) < seconds:
         task.pre_physics_step(actions[len(times) % len(actions)])
-        began = time.perf_counter()
+        start = time.perf_counter()
         task.sim.step(substeps)
-        times.append(time.perf_counter() - began)
+        times.append(time.perf_counter() - start)
         ended = ~task.sim.finite
         if height is not None:
             ended |= task.sim.qpos[:, 2] < height
@@ -46,22 +46,22 @@ def physics_alone(task: MujocoTask, seconds: float) -> np.ndarray:
 
 
 def inside_task(task: MujocoTask, seconds: float) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of each step's physics, and of each whole step."""
+    """Return the seconds of the physics in each step, and of each whole step."""
     actions = random_actions(task)
     physics: list[float] = []
     step_physics = task.sim.step
 
     def timed(substeps: int) -> None:
-        began = time.perf_counter()
+        start = time.perf_counter()
         step_physics(substeps)
-        physics.append(time.perf_counter() - began)
+        physics.append(time.perf_counter() - start)
 
     task.sim.step = timed
     whole: list[float] = []
     while len(whole) < WARM_UP_STEPS or sum(whole[WARM_UP_STEPS:]) < seconds:
-        began = time.perf_counter()
+        start = time.perf_counter()
         task.step(actions[len(whole) % len(actions)])
-        whole.append(time.perf_counter() - began)
+        whole.append(time.perf_counter() - start)
     return np.array(physics[WARM_UP_STEPS:]), np.array(whole[WARM_UP_STEPS:])
 
 
@@ -72,7 +72,7 @@ def rate(num_envs: int, times: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="*", default=["Ant", "Humanoid"], help=f"of {', '.join(TASKS)}")
+    parser.add_argument("tasks", nargs="*", default=["Ant", "Humanoid"], help=f"tasks: {', '.join(TASKS)}")
     parser.add_argument("--num-envs", type=int, default=4096)
     parser.add_argument("--seconds", type=float, default=6.0, help="measured time per task")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What a benchmark records beside its numbers (machine, versions, peak memory), and a limit of time."""
+"""Machine, versions, peak memory and a time limit for benchmarks."""
 
 import os
 import platform
@@ -16,18 +16,18 @@ MEMORY = "performance/peak_memory"
 
 
 def machine() -> str:
-    """The CPU, its usable cores, the load before the measurement, and the versions that matter."""
+    """Return the CPU, its usable cores, the load before the measurement, and the versions of packages."""
     load = os.getloadavg()[0]
     return f"{_cpu()}, {cores()} cores, load {load:.2f} before; {versions()}; {time.strftime('%Y-%m-%d')}"
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def versions() -> str:
-    """Python and the packages that decide speed."""
+    """Return the versions of Python and of the packages in ``PACKAGES``."""
     found = [f"Python {platform.python_version()}"]
     for name in PACKAGES:
         try:
@@ -38,12 +38,12 @@ def versions() -> str:
 
 
 def mebibytes(maxrss: int) -> float:
-    """``ru_maxrss`` in MiB; Linux counts in KiB, macOS in bytes. Never less than the parent process had."""
+    """Convert ``ru_maxrss`` to MiB; its unit is KiB on Linux and bytes on macOS. It includes the parent's peak."""
     return maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A markdown table; the first column is left-aligned, the others right-aligned."""
+    """Return a markdown table; the first column is left-aligned, the others right-aligned."""
     widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
 
     def line(cells: list[str]) -> str:
@@ -63,10 +63,10 @@ def _cpu() -> str:
 
 
 class Recorder(AlgoObserver):
-    """Logs peak memory with every epoch and ends training when its time is over. Serves both libraries.
+    """Log the peak memory of every epoch and stop training at a time limit; works with both libraries.
 
     Args:
-        seconds_limit: training ends with the first epoch that ends later than this after the agent was built.
+        seconds_limit: training stops after the first epoch that ends later than this after the agent was built.
     """
 
     def __init__(self, seconds_limit: float = float("inf")) -> None:
@@ -75,10 +75,10 @@ class Recorder(AlgoObserver):
     def after_init(self, algo: Any) -> None:
         """Start the clock."""
         self.algo = algo
-        self.began = time.perf_counter()
+        self.start = time.perf_counter()
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Log, and make this epoch the last one if it is late."""
+        """Log the peak memory; make this epoch the last one after the time limit."""
         self.algo.writer.add_scalar(MEMORY, mebibytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss), frame)
-        if time.perf_counter() - self.began > self.seconds_limit:
+        if time.perf_counter() - self.start > self.seconds_limit:
             self.algo.max_epochs = epoch_num

@@ -1,17 +1,16 @@
-"""RL Games 1.6.5 on this project's own tasks, with this project's hyper-parameters, on the CPU.
+"""Train RL Games 1.6.5 on this project's tasks and hyper-parameters, on the CPU.
 
     python benchmarks/rl_games_ant.py task=Ant num_envs=4096 seed=1 [--no-compile] [--threads 2]
 
-The overrides are those of `manybody train`, and the hyper-parameters are what they compose
-(cfg/train/AntPPO.yaml). RL Games makes its own run folder and checkpoints; beside them this writes
-`config.yaml` and a `metrics.jsonl` as manybody does, so that benchmarks/summary.py and manybody.media.learning_curve
-read both. To be fair to RL Games:
+The overrides are those of `manybody train`; they compose the hyper-parameters (cfg/train/AntPPO.yaml). RL Games
+creates its run folder and checkpoints. This script adds `config.yaml` and `metrics.jsonl` in manybody's format, so
+that benchmarks/summary.py and manybody.media.learning_curve read both. For a fair comparison:
 
-* observations, rewards and actions stay torch tensors, so that it copies nothing to numpy and back;
-* its observer does nothing but write the line (its default one walks over finished episodes in Python);
-* `frame` counts the frames trained *with* the epoch. Its own TensorBoard files lag one epoch behind.
+* observations, rewards and actions stay torch tensors, so that nothing is copied to numpy and back;
+* the observer only writes the metrics (RL Games' default observer iterates over finished episodes in Python);
+* `frame` includes the frames of the epoch. RL Games' TensorBoard files lag one epoch behind.
 
-torch.compile, which 1.6.5 has on by default, needs a C++ compiler.
+torch.compile, which 1.6.5 enables by default, needs a C++ compiler.
 """
 
 import argparse
@@ -34,40 +33,40 @@ from manybody.envs.base import Obs, VecEnv
 from manybody.envs.registration import create_vec_env
 
 ENV_NAME = "rlgpu"
-"""What the training files of the tasks, and :func:`manybody.train.prepare`, call the environments."""
+"""``env_name`` in the training files of the tasks."""
 TAGS = ("losses/a_loss", "losses/c_loss", "losses/entropy", "info/last_lr", "info/kl")
-"""What a learning curve draws beside returns and speed."""
+"""Tags that a learning curve draws in addition to returns and speed."""
 
 
 class RLGamesVecEnv(IVecEnv):
-    """A :class:`~manybody.envs.base.VecEnv` as RL Games wants it: ``step`` gives four things, all tensors."""
+    """A :class:`~manybody.envs.base.VecEnv` with RL Games' interface: ``step`` returns four values, all tensors."""
 
     def __init__(self, env: VecEnv) -> None:
         self.env = env
 
     def reset(self) -> Obs:
-        """First observations: ``{'obs': (N, O)}``."""
+        """Return the first observations, ``{'obs': (N, O)}``."""
         return self.env.reset()
 
     def step(self, actions: Tensor) -> tuple[Obs, Tensor, Tensor, dict[str, Any]]:
-        """Observations, rewards (N,), dones (N,) bool, and which of them ran out of time.
+        """Return observations, rewards (N,), dones (N,) bool, and the truncated rows as ``time_outs``.
 
-        RL Games has no place for the last observation of a truncated episode; it bootstraps from the value of
-        the state before the step.
+        RL Games does not use the final observation of a truncated episode; it bootstraps from the value of the
+        state before the step.
         """
         step = self.env.step(actions)
         return step.obs, step.reward, step.done, {"time_outs": step.truncated}
 
     def get_env_info(self) -> dict[str, Any]:
-        """Spaces and sizes."""
+        """Return spaces and sizes."""
         return self.env.get_env_info()
 
 
 class MetricsObserver(Recorder):
-    """Writes ``config.yaml``, and one line an epoch into ``metrics.jsonl``, with manybody's keys.
+    """Write ``config.yaml``, and one line per epoch to ``metrics.jsonl``, with manybody's keys.
 
     Args:
-        record: what ``config.yaml`` is to hold.
+        record: the content of ``config.yaml``.
         seconds_limit: see :class:`Recorder`.
     """
 
@@ -77,7 +76,7 @@ class MetricsObserver(Recorder):
         self.scalars: dict[str, float] = {}
 
     def after_init(self, algo: Any) -> None:
-        """Listen to what RL Games writes, and start the clock."""
+        """Record what RL Games logs, and start the clock."""
         super().after_init(algo)
         folder = Path(algo.experiment_dir)
         self.file = folder / "metrics.jsonl"
@@ -91,12 +90,12 @@ class MetricsObserver(Recorder):
         algo.writer.add_scalar = add_scalar
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Write the line. Returns are read from the agent, which writes them too late for it."""
+        """Write the line. Returns are read from the agent, which logs them after this call."""
         super().after_print_stats(frame, epoch_num, total_time)
         algo = self.algo
-        # What else was heard is of the epoch before: RL Games writes it after this call.
+        # The other recorded tags are those of the previous epoch: RL Games logs them after this call.
         tags = {tag: x for tag, x in self.scalars.items() if tag in TAGS or tag.startswith("performance/")}
-        line = {"epoch": epoch_num, "frame": algo.frame, "time": time.perf_counter() - self.began, **tags}
+        line = {"epoch": epoch_num, "frame": algo.frame, "time": time.perf_counter() - self.start, **tags}
         if algo.game_rewards.current_size > 0:
             line["rewards/step"] = float(np.ravel(algo.game_rewards.get_mean())[0])
             line["episode_lengths/step"] = float(np.ravel(algo.game_lengths.get_mean())[0])
@@ -105,7 +104,7 @@ class MetricsObserver(Recorder):
 
 
 def train(cfg: dict[str, Any], torch_compile: bool, threads: int, seconds_limit: float) -> Path:
-    """Train what a composed configuration tree describes; the ``metrics.jsonl``."""
+    """Train with a composed configuration tree and return the path of ``metrics.jsonl``."""
     register_env(
         ENV_NAME,
         lambda num_actors, seed=0, **_: make(
@@ -136,7 +135,9 @@ def main() -> None:
         "--compile", action=argparse.BooleanOptionalAction, default=True, help="RL Games' torch_compile"
     )
     parser.add_argument("--threads", type=int, default=cores(), help="threads of torch (intra-op)")
-    parser.add_argument("--seconds-limit", type=float, default=float("inf"), help="end with the first epoch after this")
+    parser.add_argument(
+        "--seconds-limit", type=float, default=float("inf"), help="stop after the first epoch that ends later"
+    )
     options = parser.parse_intermixed_args()
     file = train(compose(options.overrides), options.compile, options.threads, options.seconds_limit)
     print(f"metrics: {file}")

@@ -1,15 +1,15 @@
-"""SAC on Gymnasium's Pendulum-v1 and HalfCheetah-v5: trains, then measures the last policy over 100 episodes.
+"""Train SAC on Gymnasium's Pendulum-v1 or HalfCheetah-v5 and evaluate the last policy over 100 episodes.
 
     python benchmarks/sac.py Pendulum-v1                            20,000 frames; bar: a mean of at least -160
     python benchmarks/sac.py HalfCheetah-v5 --seconds-limit 36000   1,000,000 frames; bar: at least 10,000
 
-HalfCheetah has the hyper-parameters that RL Games 1.6.5 ships for HalfCheetah-v4 (configs/mujoco/
-sac_halfcheetah_envpool.yaml: 32 environments, one gradient step per frame), for which its documentation publishes
-11,140 +- 665 over three seeds. It needs gymnasium[mujoco]. Pendulum has one environment, one gradient step per frame
-and small networks.
+HalfCheetah uses the hyper-parameters of RL Games 1.6.5 for HalfCheetah-v4 (configs/mujoco/
+sac_halfcheetah_envpool.yaml: 32 environments, one gradient step per frame); its documentation reports 11,140 +- 665
+over three seeds. This needs gymnasium[mujoco]. Pendulum uses one environment, one gradient step per frame and small
+networks.
 
-The run folder keeps checkpoints, metrics.jsonl and the learning curve, curve.png. A run that its time limit has ended
-goes on with --checkpoint <run folder>.
+The run folder contains checkpoints, metrics.jsonl and the learning curve, curve.png. --checkpoint <run folder> resumes
+a run that its time limit stopped.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from manybody.media.learning_curve import plot_curve
 from manybody.runner import Runner
 
 GAMES = 100
-"""Episodes that the policy is measured over."""
+"""Number of evaluation episodes."""
 BARS = {"Pendulum-v1": -160.0, "HalfCheetah-v5": 10_000.0}
 SETTINGS: dict[str, dict[str, Any]] = {
     "Pendulum-v1": {
@@ -66,12 +66,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def params(env_name: str, seed: int, train_dir: str) -> dict[str, Any]:
-    """What ``Runner.load`` takes."""
+    """Return the argument of ``Runner.load``."""
     settings = SETTINGS[env_name]
     return {
         "params": {
             "seed": seed,
-            "torch_threads": 1,  # the networks are small: a second thread costs more than it gives
+            "torch_threads": 1,  # a second thread does not speed up small networks
             "algo": {"name": "sac"},
             "model": {"name": "soft_actor_critic"},
             "network": {
@@ -85,7 +85,7 @@ def params(env_name: str, seed: int, train_dir: str) -> dict[str, Any]:
                 "gamma": 0.99,
                 "critic_tau": 0.005,
                 "batch_size": 256,
-                "save_best_after": 1_000_000,  # the last policy is measured, not the luckiest one
+                "save_best_after": 1_000_000,  # only the last policy is evaluated
                 "train_dir": train_dir,
                 "player": {"games_num": GAMES},
                 **settings["config"],
@@ -98,17 +98,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("env_name", choices=SETTINGS)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds-limit", type=float, default=float("inf"), help="no epoch begins later")
+    parser.add_argument("--seconds-limit", type=float, default=float("inf"), help="no epoch starts later")
     parser.add_argument("--train-dir", default="runs")
-    parser.add_argument("--checkpoint", help="run folder to go on in")
+    parser.add_argument("--checkpoint", help="run folder to resume")
     options = parser.parse_args()
     print(f"{machine()}\npython {' '.join(sys.argv)}")
     config = params(options.env_name, options.seed, options.train_dir)
     runner = Runner(MultiObserver([DefaultAlgoObserver(), Recorder(options.seconds_limit)]))
     runner.load(config)
-    began = time.perf_counter()
+    start = time.perf_counter()
     agent = runner.run({"train": True, "checkpoint": options.checkpoint})
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     folder = Path(agent.run.folder.path)
     player = runner.create_player(agent.vec_env)
     player.restore(str(agent.run.folder.newest()))

@@ -1,11 +1,10 @@
-"""When runs reached a return, and what they had reached at given frames, from their metrics.jsonl.
+"""Summarise runs from their metrics.jsonl: when they reached a return, and their returns at certain frames.
 
     python benchmarks/summary.py runs/Ant_1 runs/Ant_2 runs/Ant_3 --reward 3000
 
-One row a run, and one with the mean and the spread. Seconds count from the start of the first epoch; add what
-benchmarks/startup.py measures to have the time from typing the command. Returns are the mean of the last 100
-finished episodes, as logged. A mark counts as reached from 99 % of it: 500 epochs of Ant are 32.8 M frames,
-not 33 M.
+The table has one row per run, and one with mean, lowest and highest value. Seconds start with the first epoch; add the
+time that benchmarks/startup.py measures for the time since the command. Returns are the logged means of the last 100
+finished episodes. A mark counts as reached at 99 % of its frames: 500 epochs of Ant are 32.8 M frames, not 33 M.
 """
 
 import argparse
@@ -19,13 +18,13 @@ from recording import MEMORY, table
 from manybody.media.learning_curve import RETURN, read_metrics
 
 MARKS = (9.4e6, 16e6, 33e6)
-"""Frames at which RL Games' returns on a comparable Ant are known."""
+"""Frames for which RL Games' returns on a comparable Ant are known."""
 NEARLY = 0.99
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What one run reached; NaN where it did not get there or nothing was recorded."""
+    """The results of one run; NaN for values that were not reached or not recorded."""
 
     name: str
     seed: str
@@ -42,8 +41,8 @@ def summarise(run: Path, reward: float, marks: tuple[float, ...]) -> Summary:
     """Read a run folder or its metrics file.
 
     Raises:
-        FileNotFoundError, ValueError: no metrics, or damaged ones.
-        SystemExit: no episode ended in the whole run.
+        FileNotFoundError, ValueError: the metrics are missing or damaged.
+        SystemExit: no episode ended in the run.
     """
     metrics = read_metrics(run)
     known = np.isfinite(metrics.get(RETURN, np.empty(0)))
@@ -73,7 +72,7 @@ def _seed(run: Path) -> str:
 
 
 def report(runs: list[Summary], reward: float, marks: tuple[float, ...]) -> str:
-    """The table."""
+    """Return the table."""
     columns = ["run", "seed", f"s to {reward:,.0f}", f"M frames to {reward:,.0f}"]
     columns += [f"at {mark / 1e6:g} M" for mark in marks] + ["final", "M frames"]
     numbers = [
@@ -104,7 +103,7 @@ def _cell(value: float, places: int) -> str:
 
 
 def _spread(values: tuple[float, ...], places: int) -> str:
-    """A mean over some of the runs only would flatter them."""
+    """Return mean, lowest and highest value; only the number of runs if some did not reach the value."""
     if not np.isfinite(values).all():
         return f"{np.isfinite(values).sum()} of {len(values)} runs"
     mean, low, high = (_cell(float(pick(values)), places) for pick in (np.mean, min, max))

@@ -33,19 +33,19 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture
-def run_root(runs, monkeypatch):
+def run_parent(runs, monkeypatch):
     monkeypatch.chdir(runs)
     return runs
 
 
 @pytest.fixture
-def refused(capsys, run_root):
+def refused(capsys, run_parent):
     def refuse(*arguments, command=play.main):
-        before = sorted(run_root.rglob("*"))
+        before = sorted(run_parent.rglob("*"))
         with pytest.raises(SystemExit) as stop:
             command(list(arguments))
         out, err = capsys.readouterr()
-        assert stop.value.code == 2 and sorted(run_root.rglob("*")) == before
+        assert stop.value.code == 2 and sorted(run_parent.rglob("*")) == before
         assert "Traceback" not in out + err and err.startswith("error: ")
         return err
 
@@ -60,26 +60,26 @@ def played(capsys):
     return file, [float(number) for number in numbers.groups()]
 
 
-def test_the_played_checkpoint(run_root, capsys):
-    best = run_root / "runs" / "old" / "nn" / "old.pth"
-    (last,) = (run_root / "runs" / "old" / "nn").glob("last_old_ep_2_*.pth")
+def test_the_played_checkpoint(run_parent, capsys):
+    best = run_parent / "runs" / "old" / "nn" / "old.pth"
+    (last,) = (run_parent / "runs" / "old" / "nn").glob("last_old_ep_2_*.pth")
     for overrides, file in (
         (["runs/old"], best),
         (["checkpoint=runs/old"], best),
         ([str(last)], last),
-        ([], run_root / "runs" / "new" / "nn" / "new.pth"),
-        (["task=Cartpole"], run_root / "runs" / "new" / "nn" / "new.pth"),
+        ([], run_parent / "runs" / "new" / "nn" / "new.pth"),
+        (["task=Cartpole"], run_parent / "runs" / "new" / "nn" / "new.pth"),
     ):
         result = play.main([*overrides, "games_num=3"])
         name, (mean, std, length, games) = played(capsys)
-        assert (run_root / name).resolve() == file.resolve()
+        assert (run_parent / name).resolve() == file.resolve()
         assert (games, result.games) == (3, 3)
         assert (mean, std, length) == pytest.approx(
             (result.mean_reward, result.std_reward, result.mean_steps), abs=0.06
         )
 
 
-def test_the_default_number_of_environments_is_that_of_the_games(run_root, monkeypatch):
+def test_the_default_number_of_environments_is_that_of_the_games(run_parent, monkeypatch):
     sizes = []
 
     def spy(self, vec_env=None):
@@ -92,11 +92,8 @@ def test_the_default_number_of_environments_is_that_of_the_games(run_root, monke
     play.main(["runs/old", "games_num=5"])
     play.main(["runs/old", "games_num=100"])
     play.main(["runs/old", "num_envs=2", "games_num=5", "deterministic=False", "seed=9"])
-    assert sizes == [
-        (5, True, 42, 5),
-        (64, True, 42, 100),
-        (2, False, 9, 5),
-    ]  # run_root most 64, the number of training environments
+    # At most 64 environments, as in training.
+    assert sizes == [(5, True, 42, 5), (64, True, 42, 100), (2, False, 9, 5)]
 
 
 def play_runner():
@@ -105,13 +102,13 @@ def play_runner():
     return Runner
 
 
-def test_the_same_seed_plays_the_same_games(run_root):
+def test_the_same_seed_plays_the_same_games(run_parent):
     overrides = ["runs/old", "num_envs=4", "games_num=8", "deterministic=False"]
     results = [play.main([*overrides, f"seed={seed}"]) for seed in (1, 1, 2)]
     assert results[0] == results[1] != results[2]
 
 
-def test_train_with_test_true_plays(run_root, capsys):
+def test_train_with_test_true_plays(run_parent, capsys):
     result = train.main(["task=Cartpole", "test=True", "num_envs=4", "train.params.config.player.games_num=8"])
     name, numbers = played(capsys)
     assert name.endswith("new.pth") and numbers[3] == result.games == 8
@@ -127,7 +124,7 @@ def test_train_with_test_true_plays(run_root, capsys):
     assert played(capsys)[0].endswith("old.pth")
 
 
-def test_overrides_take_precedence_over_the_run(run_root):
+def test_overrides_take_precedence_over_the_run(run_parent):
     """``play`` and ``train test=True`` accept the same overrides."""
     overrides = ["task.env.episodeLength=20", "seed=5", "sigma=-30", "games_num=4", "deterministic=False"]
     results = [
@@ -140,17 +137,17 @@ def test_overrides_take_precedence_over_the_run(run_root):
     assert play.main(["runs/old", *overrides[:2], "games_num=4", "deterministic=False"]) != results[0]
 
 
-def test_a_checkpoint_outside_a_run_folder_needs_a_task(run_root, tmp_path, refused):
-    (tmp_path / "some.pth").write_bytes((run_root / "runs" / "old" / "nn" / "old.pth").read_bytes())
+def test_a_checkpoint_outside_a_run_folder_needs_a_task(run_parent, tmp_path, refused):
+    (tmp_path / "some.pth").write_bytes((run_parent / "runs" / "old" / "nn" / "old.pth").read_bytes())
     assert "so it is unknown what was trained" in refused(str(tmp_path / "some.pth"))
     assert play.main([str(tmp_path / "some.pth"), "task=Cartpole", "games_num=2"]).games == 2
 
 
-def test_a_checkpoint_outside_a_run_folder_is_played_with_a_file(run_root, tmp_path, refused):
+def test_a_checkpoint_outside_a_run_folder_is_played_with_a_file(run_parent, tmp_path, refused):
     """``--file X`` and ``--file=X`` work before and after the path, as with ``manybody train``."""
     checkpoint, file = str(tmp_path / "some.pth"), str(tmp_path / "cartpole.yaml")
-    (tmp_path / "some.pth").write_bytes((run_root / "runs" / "old" / "nn" / "old.pth").read_bytes())
-    params = yaml.safe_load((run_root / "runs" / "old" / "config.yaml").read_text())["train"]["params"]
+    (tmp_path / "some.pth").write_bytes((run_parent / "runs" / "old" / "nn" / "old.pth").read_bytes())
+    params = yaml.safe_load((run_parent / "runs" / "old" / "config.yaml").read_text())["train"]["params"]
     params["config"]["env_name"] = "Cartpole"
     (tmp_path / "cartpole.yaml").write_text(yaml.safe_dump({"params": params}))
     games = ["games_num=2", "seed=3"]
@@ -181,7 +178,7 @@ WRONG = {
     "unknown": (["game_num=3"], "game_num: unknown key; did you mean 'games_num'?"),
     "text for a number": (["num_envs=many"], "num_envs: got 'many'; expected a whole number"),
     "true for a number": (["games_num=True"], "games_num: got True; expected a whole number"),
-    "zero": (["games_num=0"], "games_num: got 0; expected a number of run_root least 1"),
+    "zero": (["games_num=0"], "games_num: got 0; expected a number of at least 1"),
     "negative": (["seed=-2"], "seed: got -2; expected"),
     "number for true": (["deterministic=7"], "deterministic: got 7; expected true or false"),
     "not YAML": (["games_num=[1"], "games_num: got '[1'"),
@@ -218,10 +215,10 @@ def test_train_with_test_true_refuses_wrong_arguments(refused):
     assert "does not exist" in refused("test=True", "checkpoint=runs/none", command=train.main)
 
 
-def test_damaged_runs_are_refused(refused, run_root, tmp_path):
+def test_damaged_runs_are_refused(refused, run_parent, tmp_path):
     import shutil
 
-    run = run_root / "runs" / "old"
+    run = run_parent / "runs" / "old"
     shutil.copytree(run, tmp_path / "run")
     broken = tmp_path / "run"
     best = broken / "nn" / "old.pth"
@@ -249,7 +246,7 @@ def test_a_run_of_the_runner_is_played(tmp_path, monkeypatch):
         play.play_run(str(agent.run.folder.path), ["gamesnum=3"])
 
 
-def test_the_player_has_the_saved_weights(run_root):
+def test_the_player_has_the_saved_weights(run_parent):
     from manybody.engine.checkpoint import load_checkpoint
     from manybody.engine.run_folder import RunFolder
 

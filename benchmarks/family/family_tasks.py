@@ -1,5 +1,6 @@
-"""Small tasks with known optima, stepped in one batch of tensors: what a memory, a mask, a critic that sees more and
-curiosity are good for. Importing this registers their names as ``env_name``: Recall, Market, DeepSea, Tide.
+"""Small batched tasks with known optima that need a recurrent policy, masks, a central value or curiosity.
+
+Importing this module registers them as ``env_name``: Recall, Market, DeepSea, Tide.
 """
 
 from abc import abstractmethod
@@ -16,13 +17,13 @@ from manybody.envs.registration import register
 
 
 class Batched(VecEnv):
-    """N episodes side by side, each of ``length`` steps, at whose end they are over (or, with ``timeout``, cut short).
+    """N parallel episodes of ``length`` steps, then terminated, or truncated if ``timeout`` is set.
 
     Args:
         num_envs: N.
         spec: sizes and spaces.
         length: steps of an episode.
-        seed: of everything that is drawn.
+        seed: seed of all random numbers.
     """
 
     timeout = False
@@ -37,22 +38,22 @@ class Batched(VecEnv):
 
     @abstractmethod
     def begin(self) -> dict[str, Tensor]:
-        """The state (N, ...) that episodes begin with."""
+        """Return the initial state (N, ...) of episodes."""
 
     @abstractmethod
     def observe(self) -> Obs:
-        """What there is to see."""
+        """Return the observations of the current state."""
 
     @abstractmethod
     def act(self, actions: Tensor) -> Tensor:
-        """Change ``state`` and give the rewards (N,); ``steps`` counts those before this one."""
+        """Update ``state`` and return the rewards (N,); ``steps`` is the number of earlier steps."""
 
     def rand(self, *shape: int) -> Tensor:
-        """Uniform on [0, 1)."""
+        """Draw numbers uniformly from [0, 1)."""
         return torch.rand(shape, generator=self.generator)
 
     def draw(self, choices: int) -> Tensor:
-        """(N,) whole numbers below ``choices``."""
+        """Draw (N,) integers below ``choices``."""
         return torch.randint(choices, (self.num_envs,), generator=self.generator)
 
     def reset(self) -> Obs:
@@ -76,14 +77,14 @@ class Batched(VecEnv):
 
 
 def numbers(size: int) -> spaces.Box:
-    """Any vector of ``size``."""
+    """Return the space of vectors with ``size`` entries."""
     return spaces.Box(-np.inf, np.inf, (size,), np.float32)
 
 
 class Recall(Batched):
-    """One of ``cues`` is shown, then nothing for ``delay`` steps, then it has to be named: 1 if right.
+    """One of ``cues`` is observed, then nothing for ``delay`` steps; naming the cue in the last step has reward 1.
 
-    Without a memory nothing better than 1 / cues is possible.
+    A policy without a recurrent state cannot exceed 1 / cues on average.
     """
 
     def __init__(self, num_envs: int, delay: int = 4, cues: int = 4, seed: int = 0) -> None:
@@ -96,7 +97,7 @@ class Recall(Batched):
         return {"cue": self.draw(self.cues)}
 
     def observe(self) -> Obs:
-        """The cue at first; a one in the last entry when it is to be named."""
+        """Return the cue in the first step, and a one in the last entry when the agent has to name it."""
         shown = torch.nn.functional.one_hot(self.state["cue"], self.cues) * (self.steps == 0).unsqueeze(1)
         asked = (self.steps == self.length - 1).unsqueeze(1)
         return {"obs": torch.cat([shown, asked], dim=1).float()}
@@ -107,10 +108,10 @@ class Recall(Batched):
 
 
 class Market(Batched):
-    """In every head one of several goods with prices in [0, 1] is sold; ``masked``, three tenths of them may not be.
+    """Each head sells one of several goods with prices in [0, 1]; if ``masked``, 30 % of them are forbidden.
 
-    A step pays the price of what was sold over the best allowed price, averaged over heads: the optimum is 1 a step,
-    and so ``length`` an episode. What is forbidden is in the mask only, not in the observation.
+    The reward of a step is the price of the sold good over the best allowed price, averaged over heads: the optimum is
+    1 per step and ``length`` per episode. Only the mask contains the forbidden goods, not the observation.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Market(Batched):
         self.heads, self.masked = tuple(heads), masked
         self.offsets = torch.tensor([0, *np.cumsum(self.heads)[:-1]])
         self.taken, self.forbidden_taken = 0, 0
-        """Choices made, and how many of them were forbidden."""
+        """Numbers of all choices and of forbidden choices."""
         action = spaces.Discrete(heads[0]) if len(self.heads) == 1 else spaces.MultiDiscrete(list(heads))
         super().__init__(num_envs, EnvSpec(numbers(sum(self.heads)), action), length, seed)
 
@@ -141,7 +142,7 @@ class Market(Batched):
         return {"prices": prices, "allowed": torch.cat(allowed, dim=1)}
 
     def observe(self) -> Obs:
-        """Prices, and the mask."""
+        """Return prices and mask."""
         masks = {"action_masks": self.state["allowed"]} if self.masked else {}
         return {"obs": self.state["prices"], **masks}
 
@@ -157,22 +158,22 @@ class Market(Batched):
         self.forbidden_taken += int((~allowed.gather(1, chosen)).sum())
         heads = prices.where(allowed, 0.0).split(self.heads, 1)
         best = torch.stack([head.amax(dim=1) for head in heads], dim=1)
-        paid = prices.where(allowed, 0.0).gather(1, chosen) / best
+        relative = prices.where(allowed, 0.0).gather(1, chosen) / best
         self.state = self._offer()
-        return paid.mean(dim=1)
+        return relative.mean(dim=1)
 
 
 class DeepSea(Batched):
-    """Osband et al. 2020 (arXiv 1908.03568): a diver sinks one row a step and has to swim right in every one.
+    """Osband et al. 2020 (arXiv 1908.03568): the diver sinks one row per step and has to move right in every step.
 
-    A step to the right costs 0.01 / depth, the treasure in the last corner pays 1: the optimum is 0.99, a random
-    swimmer finds it in one of 2^depth episodes, and what it learns before is to stay left. In half of the cells
-    the two actions are swapped, so that no habit leads there.
+    A step to the right costs 0.01 / depth; the treasure in the last corner has reward 1: the optimum is 0.99. A random
+    policy finds it in one of 2^depth episodes and learns to stay left before. The two actions are swapped in half of
+    the cells, so that no constant action leads to the treasure.
     """
 
     def __init__(self, num_envs: int, depth: int = 16, seed: int = 0) -> None:
         self.depth = depth
-        map_generator = torch.Generator().manual_seed(0)  # the sea is the same for every seed
+        map_generator = torch.Generator().manual_seed(0)  # the map is the same for every seed
         self.right = torch.randint(2, (depth, depth), generator=map_generator)
         spec = EnvSpec(spaces.Box(0.0, 1.0, (depth * depth,), np.float32), spaces.Discrete(2))
         super().__init__(num_envs, spec, depth, seed)
@@ -182,7 +183,7 @@ class DeepSea(Batched):
         return {"column": torch.zeros(self.num_envs, dtype=torch.long)}
 
     def observe(self) -> Obs:
-        """Where the diver is, one of depth x depth; below the ground, nowhere."""
+        """Return the diver's cell as a one-hot vector of depth x depth; zeros after the last row."""
         place = torch.zeros(self.num_envs, self.depth * self.depth)
         row = self.steps.clamp_max(self.depth - 1)
         place[self.rows, row * self.depth + self.state["column"]] = (self.steps < self.depth).float()
@@ -198,11 +199,11 @@ class DeepSea(Batched):
 
 
 class Tide(Batched):
-    """A boat is to be kept at 0; a step costs the squared distance and pays the price of fish, which the critic knows.
+    """Keep a boat at 0. The reward is a price, which only the critic observes, minus the squared distance.
 
-    ``v <- 0.9 v + 0.1 u``, ``x <- x + v`` with the force u in [-1, 1]; the policy sees x and v. The price is that of
-    the episode, uniform on +-``price``, and has nothing to do with what the boat does: a critic that does not know it
-    takes luck for skill.
+    ``v <- 0.9 v + 0.1 u``, ``x <- x + v`` with the force u in [-1, 1]; the policy observes x and v. The price is
+    constant in an episode, uniform on +-``price``, and independent of the actions: without it, a critic attributes the
+    price to the actions.
     """
 
     timeout = True
@@ -210,7 +211,7 @@ class Tide(Batched):
     def __init__(self, num_envs: int, price: float = 4.0, length: int = 32, seed: int = 0) -> None:
         self.price = price
         self.cost = 1.0
-        """Squared distance, averaged over all boats and about the last hundred steps: what the fish do not blur."""
+        """Squared distance without the price, averaged over all boats and about the last hundred steps."""
         action = spaces.Box(-1.0, 1.0, (1,), np.float32)
         super().__init__(num_envs, EnvSpec(numbers(2), action, state_space=numbers(3)), length, seed)
 
@@ -220,7 +221,7 @@ class Tide(Batched):
         return {"x": x, "v": torch.zeros(self.num_envs), "price": self.price * price}
 
     def observe(self) -> Obs:
-        """Position and velocity; for the critic the price too."""
+        """Return position and velocity; for the critic, also the price."""
         seen = torch.stack([self.state["x"], self.state["v"]], dim=1)
         return {"obs": seen, "states": torch.cat([seen, self.state["price"].unsqueeze(1)], dim=1)}
 

@@ -1,4 +1,4 @@
-"""RL Games 1.6.5 on this project's environments, with this project's configurations."""
+"""Train RL Games 1.6.5 on this project's environments with this project's configurations."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from manybody.envs.base import Obs, VecEnv
 
 
 class MaskedVecEnv(RLGamesVecEnv):
-    """Beside what its base does: masks where RL Games asks for them, and no observations of type bool."""
+    """Add action masks for RL Games, and convert observations of type bool."""
 
     def reset(self) -> Obs:
         """See :class:`RLGamesVecEnv`."""
@@ -24,11 +24,11 @@ class MaskedVecEnv(RLGamesVecEnv):
         return without_masks(obs), *rest
 
     def get_action_masks(self) -> np.ndarray:
-        """(N, A) bool."""
+        """Return the masks (N, A) bool."""
         return self.env.get_action_masks().numpy()
 
     def get_env_info(self) -> dict[str, Any]:
-        """See :class:`RLGamesVecEnv`; RL Games has no storage for bool."""
+        """See :class:`RLGamesVecEnv`; RL Games cannot store bool."""
         info = super().get_env_info()
         space = info["observation_space"]
         if space.dtype == bool:
@@ -37,13 +37,13 @@ class MaskedVecEnv(RLGamesVecEnv):
 
 
 def without_masks(obs: Obs) -> Obs:
-    """An observation as RL Games takes it; the tensor alone unless there are states."""
+    """Return an observation in RL Games' form: only the tensor if there are no states."""
     kept = {key: value for key, value in obs.items() if key != "action_masks"}
     return kept if "states" in kept else kept["obs"]  # type: ignore[return-value]
 
 
 def train(params: dict[str, Any], env: VecEnv, observer: Any) -> None:
-    """Train what ``params`` describe in ``env``."""
+    """Train RL Games with ``params`` in ``env``."""
     config = params["config"]
     vecenv.register("FAMILY", lambda config_name, num_actors, **kwargs: MaskedVecEnv(env))
     env_configurations.register(config["env_name"], {"vecenv_type": "FAMILY", "env_creator": None})
@@ -51,4 +51,4 @@ def train(params: dict[str, Any], env: VecEnv, observer: Any) -> None:
     runner = Runner(observer)
     runner.load({"params": params})
     runner.run({"train": True, "play": False})
-    observer.algo.writer.close()  # its thread would outlive the process's pipes
+    observer.algo.writer.close()  # stop the writer's thread before the process closes its pipes

@@ -1,4 +1,4 @@
-"""What each row of the table trains: RL Games' keys, one mapping for both libraries."""
+"""The training settings of each row of the table, in RL Games' keys, for both libraries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,33 +9,33 @@ ELU = {"activation": "elu", "initializer": {"name": "default"}}
 
 @dataclass(frozen=True)
 class Variant:
-    """One thing that is trained.
+    """One training setup.
 
-    A run ends when ``max_frames`` are over, or earlier when the mean return of the last games reaches ``stop``.
+    A run ends after ``max_frames``, or earlier when the mean return of the last games reaches ``stop``.
     """
 
     name: str
     params: Mapping[str, Any]
     best: float = 1.0
-    """Return that the result is divided by: the optimum where it is known."""
+    """The result is divided by this return: the optimum if it is known."""
     stop: float | None = None
     peer: bool = True
-    """RL Games 1.6.5 can train this."""
+    """Whether RL Games 1.6.5 can train this."""
     measure: str = ""
-    """Attribute of the environment to report instead of the mean return: a cost."""
+    """Attribute of the environment that is reported instead of the mean return: a cost."""
     mark: float | None = None
-    """The frames at which that cost fell below this are reported too."""
+    """Threshold of the cost; the number of frames until it is reached is reported, too."""
 
 
 def params(kind: str, env_name: str, units: list[int], network: Mapping[str, Any], **config: Any) -> dict[str, Any]:
-    """What stands below ``params``.
+    """Return the section ``params``.
 
     Args:
         kind: ``continuous``, ``discrete`` or ``multi_discrete``.
         env_name: the environment.
         units: hidden layers.
-        network: further keys of ``network``.
-        config: keys of ``config`` that differ from those here.
+        network: additional keys of ``network``.
+        config: keys of ``config`` that override the values below.
     """
     continuous = {
         "mu_activation": "None",
@@ -85,7 +85,7 @@ def params(kind: str, env_name: str, units: list[int], network: Mapping[str, Any
 
 
 def cartpole(**network: Any) -> dict[str, Any]:
-    """CartPole-v1 without velocities, the same for every ``network``."""
+    """CartPole-v1 without velocities; ``network`` overrides keys of that section."""
     return params(
         "discrete",
         "CartPole-v1",
@@ -104,7 +104,7 @@ def cartpole(**network: Any) -> dict[str, Any]:
 
 
 def market(heads: list[int]) -> dict[str, Any]:
-    """A million choices among masked goods."""
+    """Market with masks; a million choices."""
     return params(
         "discrete" if len(heads) == 1 else "multi_discrete",
         "Market",
@@ -112,7 +112,7 @@ def market(heads: list[int]) -> dict[str, Any]:
         {},
         horizon_length=16,
         minibatch_size=256,
-        gamma=0.1,  # no choice matters for later ones
+        gamma=0.1,  # a choice does not affect later rewards
         tau=0.1,
         entropy_coef=0.0,
         use_action_masks=True,
@@ -122,7 +122,7 @@ def market(heads: list[int]) -> dict[str, Any]:
 
 
 def central_value(units: list[int], **config: Any) -> dict[str, Any]:
-    """What stands below ``central_value_config``; ``config`` adds to it."""
+    """Return the section ``central_value_config`` with additional keys."""
     return {
         "network": {"name": "actor_critic", "central_value": True, "mlp": {"units": units, **ELU}},
         "normalize_input": True,
@@ -156,7 +156,7 @@ def tide(central: bool) -> dict[str, Any]:
 
 
 def spread(central: bool) -> dict[str, Any]:
-    """Three agents that are to cover three landmarks, with one policy; with a critic that sees the whole state."""
+    """Three agents with one policy cover three landmarks; if ``central``, a critic observes the whole state."""
     learning = {"minibatch_size": 1600, "mini_epochs": 8, "learning_rate": 7e-4}
     critic = central_value([128, 128], **learning)
     return params(
@@ -174,7 +174,7 @@ def spread(central: bool) -> dict[str, Any]:
 
 
 def deep_sea(curious: bool) -> dict[str, Any]:
-    """Twenty rows of sea."""
+    """DeepSea with twenty rows."""
     mapping = params(
         "discrete",
         "DeepSea",
@@ -193,7 +193,7 @@ def deep_sea(curious: bool) -> dict[str, Any]:
 
 
 def image(env_name: str, convs: list[list[int]], permute: bool, units: list[int], **config: Any) -> dict[str, Any]:
-    """Convolutions of [filters, kernel_size, strides], then hidden layers."""
+    """An image task; each convolution is [filters, kernel_size, strides], followed by hidden layers."""
     keys = ("filters", "kernel_size", "strides")
     cnn = {
         "type": "conv2d",
@@ -211,7 +211,7 @@ def image(env_name: str, convs: list[list[int]], permute: bool, units: list[int]
 
 
 def mujoco(env_name: str, units: list[int], initializer: Mapping[str, Any], **config: Any) -> dict[str, Any]:
-    """EnvPool's MuJoCo tasks with what RL Games 1.6.5 ships for them (configs/mujoco/*_envpool.yaml, for -v4)."""
+    """EnvPool's MuJoCo tasks with the settings of RL Games 1.6.5 (configs/mujoco/*_envpool.yaml, for -v4)."""
     return params(
         "continuous",
         f"envpool:{env_name}",
@@ -314,10 +314,10 @@ ROWS: Mapping[str, tuple[Variant, ...]] = {
         Variant("DeepSea, depth 20, PPO", deep_sea(False), stop=0.9),
     ),
 }
-"""By the name of the command."""
+"""The variants of each row, by the name on the command line."""
 
 
 def shortened(variant: Variant, frames: int) -> Variant:
-    """The same with another budget of frames, for trying things out."""
+    """Return the variant with another number of frames."""
     config = {**variant.params["config"], "max_frames": frames}
     return replace(variant, params={**variant.params, "config": config})

@@ -1,20 +1,20 @@
-"""One row of the table of the algorithm family: manybody, and RL Games 1.6.5 on the same task with the same keys.
+"""Measure one row of the table: manybody and RL Games 1.6.5 on the same task with the same keys.
 
     python benchmarks/family/run.py cartpole                  bar: a mean return of 475 in 60 s
     python benchmarks/family/run.py memory                    bar: LSTM 400, MLP below 150
     python benchmarks/family/run.py masks                     bar: 98 % of the optimum, no forbidden choice in 10^6
     python benchmarks/family/run.py breakout                  bar: 10 after 5 M frames
-    python benchmarks/family/run.py pong                      for machines that can afford it
+    python benchmarks/family/run.py pong                      takes long
     python benchmarks/family/run.py halfcheetah --seeds 1 2 3 bar: RL Games' return after 10 M frames
     python benchmarks/family/run.py ant --seeds 1             bar: RL Games' return after 5 M frames
     python benchmarks/family/run.py asymmetric --picture asymmetric.png      bar: faster with the central value
     python benchmarks/family/run.py exploration               bar: solved with RND, not without
 
-The settings are in rows.py, the tasks in family_tasks.py. Every training runs in a process of its own, on --threads
-threads. A run ends where its row says, or earlier with the first epoch in which the mean return of the last hundred
-games has reached the row's goal; frames and seconds (from the start of the first epoch) are those of that end. The
-result is that mean return, of the policy that explores. RL Games gets tensors, and no torch.compile, whose compilation
-takes longer than most of these trainings. With --results, an interrupted table goes on with what is missing.
+The settings are in rows.py, the tasks in family_tasks.py. Each run is a separate process with --threads threads. It
+ends after the row's number of frames, or earlier when the mean return of the last hundred games reaches the row's
+goal. The table reports the frames and seconds (from the start of the first epoch) at that point, and the mean return
+of the exploring policy. RL Games uses tensors and no torch.compile, because compilation takes longer than most of
+these runs. With --results, an interrupted table continues with the missing runs.
 """
 
 import argparse
@@ -46,11 +46,11 @@ __all__ = ["family_tasks"]  # its import registers the tasks
 
 
 class Meter(AlgoObserver):
-    """Follows a training of either library, and ends it when its goal is reached.
+    """Record a run of either library, and stop it when it reaches the goal.
 
     Args:
-        variant: what is trained.
-        env: its environment.
+        variant: the training setup.
+        env: the environment.
     """
 
     def __init__(self, variant: Variant, env: VecEnv) -> None:
@@ -60,22 +60,22 @@ class Meter(AlgoObserver):
 
     def after_init(self, algo: Any) -> None:
         """Start the clock."""
-        self.algo, self.began = algo, time.perf_counter()
+        self.algo, self.start = algo, time.perf_counter()
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Note where training stands."""
+        """Record frames, seconds and result."""
         meter, variant = self.algo.game_rewards, self.variant
         games = int(meter.current_size)
         value = float(meter.mean.reshape(-1)[0]) / variant.best if games else float("nan")
         if variant.measure:
             value = getattr(self.env, variant.measure)
-        self.curve.append((int(self.algo.frame), time.perf_counter() - self.began, value))
+        self.curve.append((int(self.algo.frame), time.perf_counter() - self.start, value))
         if variant.stop is not None and games >= 100 and value >= variant.stop:
             self.algo.max_epochs = epoch_num
 
 
-def train_ours(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
-    """With manybody."""
+def train_manybody(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
+    """Train with manybody."""
     from manybody.runner import Runner
 
     runner = Runner(meter)
@@ -83,15 +83,15 @@ def train_ours(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
     runner.run({"train": True, "vec_env": env})
 
 
-def train_theirs(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
-    """With RL Games."""
+def train_rl_games(params: dict[str, Any], env: VecEnv, meter: Meter) -> None:
+    """Train with RL Games."""
     from peer import train
 
     train(params, env, meter)
 
 
 def train(side: str, variant: Variant, seed: int, threads: int) -> dict[str, Any]:
-    """One training, in this process: the last point of the curve, the curve, and what else the table says."""
+    """Train once in this process and return the result, the curve and the other columns of the table."""
     torch.set_num_threads(threads)
     config = dict(variant.params["config"])
     env_config = {"seed": seed, **config.pop("env_config", {})}
@@ -100,7 +100,7 @@ def train(side: str, variant: Variant, seed: int, threads: int) -> dict[str, Any
     with tempfile.TemporaryDirectory() as runs, contextlib.redirect_stdout(io.StringIO()):
         config |= {"train_dir": runs}
         params = {"seed": seed, "torch_threads": threads, **variant.params, "config": config}
-        (train_ours if side == "manybody" else train_theirs)(params, env, meter)
+        (train_manybody if side == "manybody" else train_rl_games)(params, env, meter)
     frames, seconds, result = meter.curve[-1]
     forbidden = getattr(env, "forbidden_taken", None)
     return {
@@ -113,15 +113,15 @@ def train(side: str, variant: Variant, seed: int, threads: int) -> dict[str, Any
     }
 
 
-def apart(side: str, variant: Variant, seed: int, threads: int, results: Path | None) -> dict[str, Any]:
-    """:func:`train` in a process of its own, or what ``results`` know of the same training; they keep what is new."""
-    what = {"variant": repr(variant), "side": side, "seed": seed, "threads": threads}
+def train_in_process(side: str, variant: Variant, seed: int, threads: int, results: Path | None) -> dict[str, Any]:
+    """Call :func:`train` in a separate process, or return the same run from ``results``; append new runs to it."""
+    key = {"variant": repr(variant), "side": side, "seed": seed, "threads": threads}
     for line in results.read_text().splitlines() if results and results.exists() else ():
         known = json.loads(line)
-        if {name: known[name] for name in what} == what:
+        if {name: known[name] for name in key} == key:
             return known
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        run = pool.submit(train, side, variant, seed, threads).result() | what
+        run = pool.submit(train, side, variant, seed, threads).result() | key
     if results:
         with results.open("a") as file:
             file.write(json.dumps(run) + "\n")
@@ -129,13 +129,13 @@ def apart(side: str, variant: Variant, seed: int, threads: int, results: Path | 
 
 
 def spread(values: list[float], places: int) -> str:
-    """The mean and, of several, the lowest and the highest."""
+    """Return the mean and, for several values, the lowest and the highest."""
     limits = f" ({min(values):,.{places}f} .. {max(values):,.{places}f})" if len(values) > 1 else ""
     return f"{np.mean(values):,.{places}f}{limits}"
 
 
 def row(variant: Variant, side: str, runs: list[dict[str, Any]]) -> list[str]:
-    """Of the table."""
+    """Return a row of the table."""
     results = spread([run["result"] for run in runs], 3) + runs[0]["forbidden"]
     if variant.mark is not None:
         marked = [run["marked"] for run in runs if np.isfinite(run["marked"])]
@@ -151,7 +151,7 @@ def row(variant: Variant, side: str, runs: list[dict[str, Any]]) -> list[str]:
 
 
 def draw(curves: dict[str, list[list[tuple[int, float, float]]]], picture: Path, measure: str) -> None:
-    """All curves over frames, one colour a variant."""
+    """Draw all curves over frames, one colour per variant and library."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -171,11 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--threads", type=int, default=1, help="of torch")
-    parser.add_argument("--max-frames", type=int, help="another budget, for trying things out")
-    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="RL Games too")
-    parser.add_argument("--results", type=Path, help="keep every training there; those it knows are not repeated")
-    parser.add_argument("--picture", type=Path, help="draw the curves of all runs there")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
+    parser.add_argument("--max-frames", type=int, help="override the number of frames")
+    parser.add_argument("--peer", action=argparse.BooleanOptionalAction, default=True, help="also train RL Games")
+    parser.add_argument("--results", type=Path, help="file to which runs are appended; runs in it are not repeated")
+    parser.add_argument("--picture", type=Path, help="file for the curves of all runs")
     options = parser.parse_args()
     print(f"{machine()}\npython {' '.join(sys.argv)}", flush=True)
     rows, curves = [], {}
@@ -185,7 +185,7 @@ def main() -> None:
         sides = ["manybody", "RL Games 1.6.5"] if options.peer and variant.peer else ["manybody"]
         both: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
         for seed, side in itertools.product(options.seeds, sides):
-            both[side].append(apart(side, variant, seed, options.threads, options.results))
+            both[side].append(train_in_process(side, variant, seed, options.threads, options.results))
         for side, runs in both.items():
             rows.append(row(variant, side, runs))
             curves[f"{variant.name.partition(':')[0]}: {side}"] = [run["curve"] for run in runs]

@@ -234,9 +234,8 @@ def test_training_resumes_from_an_rl_games_checkpoint(tmp_path, capsys):
     agent = train(config, checkpoint=file)
     assert "an RL Games checkpoint" in capsys.readouterr().err
     assert (agent.epoch_num, agent.frame) == (5, 4096 + 64 * 16)
-    assert (
-        lines(agent.run.folder.path)[0]["info/last_lr"] < 3e-4
-    )  # starts at the checkpoint's 1.25e-4, not at the configured 3e-4
+    # The schedule starts at the checkpoint's 1.25e-4, not at the configured 3e-4.
+    assert lines(agent.run.folder.path)[0]["info/last_lr"] < 3e-4
 
 
 @pytest.mark.parametrize("part", ["model", "optimizer", "schedule", "epoch", "rng", "statistics", "interaction"])
