@@ -15,6 +15,7 @@ from typing_extensions import override
 from manybody.algos.session import Session
 from manybody.algos.spaces import observation_shape
 from manybody.config import ConfigError, Params, Problem
+from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
 from manybody.config.tables import table
 from manybody.data.tree import tree_map
@@ -109,13 +110,15 @@ class EnvAlgorithm(BaseAlgorithm):
     PARAMS: ClassVar[dict[str, str]] = {}
     """Settings that may change during training: configuration key to attribute."""
 
+    config: AlgorithmConfig
+    """The algorithm's settings."""
     run: Session
     """Logging, checkpoints and stop rules of this training."""
 
     def __init__(
         self,
         base_name: str,
-        params: Params,
+        params: Params[AlgorithmConfig],
         *,
         vec_env: VecEnv | None = None,
         observer: AlgoObserver | None = None,
@@ -152,7 +155,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.value_bootstrap: bool = config.value_bootstrap
         self.games_to_track: int = config.games_to_track
         self.mixed_precision = False  # decided when the model and the checkpoint are known
-        self.rewards_shaper = RewardsShaper.from_config(config.reward_shaper)
+        self.rewards_shaper = RewardsShaper.from_config({**config.reward_shaper})
         self.network = self.load_recipe(params)
         self.model: Any = None
         self.guard = Guard(config.guard, self.rows, self.ppo_device)

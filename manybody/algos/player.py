@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from manybody.config import Params
+from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
 from manybody.data.tree import tree_map
 from manybody.engine.console import say
@@ -37,7 +38,9 @@ class BasePlayer(ABC):
         vec_env: environments to use; by default those that ``config.env_name`` names.
     """
 
-    def __init__(self, params: Params, *, vec_env: VecEnv | None = None) -> None:
+    config: AlgorithmConfig
+
+    def __init__(self, params: Params[AlgorithmConfig], *, vec_env: VecEnv | None = None) -> None:
         require_schema(params, type(self))
         self.params = params
         self.config = config = params.config

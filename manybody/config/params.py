@@ -37,7 +37,7 @@ def _whole_below(value: Any, limit: int, what: str) -> int:
     raise expected(what)
 
 
-ConfigT = TypeVar("ConfigT", default=Any)
+ConfigT = TypeVar("ConfigT", default=Any, covariant=True)
 """The schema of an algorithm's settings."""
 
 

@@ -24,8 +24,9 @@ class ContinuousA2CBase(OnPolicyAgent):
     """Actions are real vectors: Gaussian policies over a Box."""
 
     Config = PPOConfig
+    config: PPOConfig
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         self.clip_actions: bool = self.config.clip_actions
         self.bounds_loss_coef = self.config.bounds_loss_coef
@@ -82,7 +83,7 @@ class ContinuousA2CBase(OnPolicyAgent):
 class A2CAgent(ContinuousA2CBase):
     """``a2c_continuous``: PPO with real-valued actions; for the arguments see ``EnvAlgorithm``."""
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         self.build_learner()
         self.open_run()
@@ -96,8 +97,9 @@ class DiscreteA2CBase(OnPolicyAgent):
     """
 
     Config = DiscretePPOConfig
+    config: DiscretePPOConfig
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[DiscretePPOConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         self.use_action_masks: bool = self.config.use_action_masks
         space = self.env_info["action_space"]
@@ -193,7 +195,7 @@ class DiscreteA2CBase(OnPolicyAgent):
 class DiscreteA2CAgent(DiscreteA2CBase):
     """``a2c_discrete``: PPO with discrete actions; for the arguments see ``EnvAlgorithm``."""
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[DiscretePPOConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         self.build_learner()
         self.open_run()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValueTrain
+from manybody.algos.a2c.config import OnPolicyConfig
 from manybody.algos.a2c.rollout import A2CBase
 from manybody.algos.a2c.self_play import SelfPlayManager
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch, TrainResult
@@ -61,7 +62,7 @@ class OnPolicyAgent(A2CBase):
     """Weight of :meth:`bounds_loss`."""
     self_play: SelfPlayManager | None = None
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[OnPolicyConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.normalize_value: bool = config.normalize_value
@@ -82,6 +83,7 @@ class OnPolicyAgent(A2CBase):
     def _make_scheduler(self) -> RLScheduler:
         config = self.config
         if config.lr_schedule == "adaptive":
+            assert config.kl_threshold is not None  # a rule of the configuration
             return AdaptiveScheduler(config.kl_threshold, config.min_lr, config.max_lr, config.lr_multiplier)
         if config.lr_schedule == "linear":
             return LinearScheduler(

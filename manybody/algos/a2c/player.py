@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c.agent import actions_num, check_masks, refuse_blocked
+from manybody.algos.a2c.config import OnPolicyConfig, PPOConfig
 from manybody.algos.player import BasePlayer
 from manybody.algos.spaces import observation_shape
 from manybody.config import Params
@@ -26,7 +27,9 @@ from manybody.nn.distributions import Categorical, joined
 class PpoPlayer(BasePlayer):
     """The network of an on-policy agent, its recurrent state and its checkpoints."""
 
-    def __init__(self, params: Params, **parts: Any) -> None:
+    config: OnPolicyConfig
+
+    def __init__(self, params: Params[OnPolicyConfig], **parts: Any) -> None:
         super().__init__(params, **parts)
         self.network = ModelBuilder().load(params)
         self.model = self.network.build(self.build_config()).to(self.device).eval()
@@ -88,7 +91,9 @@ class PpoPlayer(BasePlayer):
 class PpoPlayerContinuous(PpoPlayer):
     """Plays ``a2c_continuous`` checkpoints, with the same action mapping as in training."""
 
-    def __init__(self, params: Params, **parts: Any) -> None:
+    config: PPOConfig
+
+    def __init__(self, params: Params[PPOConfig], **parts: Any) -> None:
         super().__init__(params, **parts)
         space = self.env_info["action_space"]
         self.clip_actions: bool = self.config.clip_actions

@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValueTrain
+from manybody.algos.a2c.config import OnPolicyConfig
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.algos.base import EnvAlgorithm
 from manybody.algos.spaces import observation_fields
@@ -36,6 +37,7 @@ class A2CBase(EnvAlgorithm):
     For the arguments see :class:`EnvAlgorithm`.
     """
 
+    config: OnPolicyConfig
     is_rnn = False
     """Whether the policy is recurrent."""
     seq_length = 1
@@ -43,7 +45,7 @@ class A2CBase(EnvAlgorithm):
     central_value: CentralValueTrain | None = None
     """A critic that sees ``obs['states']``, or None: the policy's value head is the critic."""
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[OnPolicyConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.horizon_length: int = config.horizon_length

@@ -41,6 +41,7 @@ class AMPAgent(A2CAgent):
     """
 
     Config = AMPConfig
+    config: AMPConfig
 
     def build_learner(self) -> None:
         """Build the model, the optimiser and the buffers of motions.

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from manybody.algos.a2c import PpoPlayerContinuous
 from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, imitated, with_statistics
+from manybody.algos.amp.config import AMPConfig
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step
@@ -23,6 +24,7 @@ TRIALS = 32
 class AMPPlayerContinuous(PpoPlayerContinuous):
     """Plays ``amp_continuous`` checkpoints."""
 
+    config: AMPConfig
     style: Tensor
     """() sum of the mean style rewards of all steps."""
     steps: int

@@ -30,6 +30,8 @@ class CuriousBase(OnPolicyAgent):
         ConfigError: the network has no curiosity.
     """
 
+    config: RNDPPOConfig | RNDDiscretePPOConfig
+
     @override
     def build_learner(self) -> None:
         super().build_learner()
@@ -139,9 +141,11 @@ class RNDAgent(CuriousBase, A2CAgent):
     """``rnd_continuous``: PPO with curiosity and real-valued actions."""
 
     Config = RNDPPOConfig
+    config: RNDPPOConfig
 
 
 class RNDDiscreteAgent(CuriousBase, DiscreteA2CAgent):
     """``rnd_discrete``: PPO with curiosity and discrete actions."""
 
     Config = RNDDiscretePPOConfig
+    config: RNDDiscretePPOConfig

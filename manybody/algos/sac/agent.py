@@ -60,13 +60,14 @@ class SACAgent(EnvAlgorithm):
     """
 
     Config = SACConfig
+    config: SACConfig
     PARAMS: ClassVar[dict[str, str]] = {
         "gamma": "gamma",
         "critic_tau": "critic_tau",
         "target_entropy_coef": "target_entropy_coef",
     }
 
-    def __init__(self, base_name: str, params: Params, **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[SACConfig], **parts: Any) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)

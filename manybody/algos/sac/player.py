@@ -7,6 +7,7 @@ from typing_extensions import override
 
 from manybody.algos.player import BasePlayer
 from manybody.algos.sac.checkpoint import model_state
+from manybody.algos.sac.config import SACConfig
 from manybody.algos.sac.models import action_bounds, build_config
 from manybody.config import Params
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint
@@ -18,7 +19,7 @@ from manybody.model_builder import ModelBuilder
 class SACPlayer(BasePlayer):
     """Plays ``sac`` checkpoints, also those of RL Games, with the same action mapping as in training."""
 
-    def __init__(self, params: Params, **parts: Any) -> None:
+    def __init__(self, params: Params[SACConfig], **parts: Any) -> None:
         super().__init__(params, **parts)
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.device)
         self.network = ModelBuilder().load(params)
