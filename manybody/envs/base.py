@@ -12,13 +12,13 @@ from torch import Tensor
 from manybody.config.errors import ManybodyError
 
 Obs = dict[str, Tensor | dict[str, Tensor]]
-"""What there is to see, by kind:
+"""An observation:
 
 ``obs``: (N, *shape), or such a tensor per key for a ``Dict`` space; uint8 where the space is, float32 otherwise.
     The policy sees it.
 ``states``: (num_envs, S), or a tensor per key; only the critic sees it. Absent without ``EnvSpec.state_space``.
 ``action_masks``: (N, sum of head sizes) bool, true where an action is allowed. Absent where all always are, or
-    where ``VecEnv.get_action_masks`` gives them.
+    where ``VecEnv.get_action_masks`` returns them.
 """
 
 
@@ -29,13 +29,13 @@ class EnvError(ManybodyError, ValueError):
 class Step(NamedTuple):
     """The outcome of one action in each of N rows: every agent of every environment, environment by environment.
 
-    ``terminated`` and ``truncated`` are two words: a terminated episode has no future, a truncated one was only
-    cut short and its last state still has a value. Environments reset themselves in the same step: where an
-    episode ended, ``obs`` already shows the new episode and ``final_obs`` the true last observation of the old one.
+    A terminated episode has no future; a truncated one was cut short and its last state still has a value.
+    Environments reset themselves in the same step: where an episode ended, ``obs`` already shows the new episode and
+    ``final_obs`` the true last observation of the old one.
     """
 
     obs: Obs
-    """What to act on next, on the environment's device."""
+    """The observation to act on next, on the environment's device."""
     reward: Tensor
     """(N,) float32, or (N, V) with V value heads."""
     terminated: Tensor
@@ -43,30 +43,23 @@ class Step(NamedTuple):
     truncated: Tensor
     """(N,) bool: time ran out. Never true where ``terminated`` is."""
     final_obs: Obs | None
-    """As ``obs`` but for ``action_masks``, which the end of an episode has no use for: rows of ended episodes hold
-    their last observation, the other rows are unspecified. None if the environment does not provide them."""
+    """As ``obs``, without ``action_masks``: rows of ended episodes hold their last observation, the other rows are
+    unspecified. None if the environment does not provide them."""
     extras: dict[str, Any]
-    """What else the environment reports, by name. Observers receive it as it is; numbers become metrics:
+    """Metrics and what else the environment reports, by name; observers receive it unchanged.
 
-    - (N,) numbers or bools: averaged over the rows and the steps of the epoch (of bools: a share).
-    - () whole numbers (an ``int`` or an integer tensor): a count, summed over the steps of the epoch.
-    - () other numbers, and bools: averaged over the steps of the epoch.
-    - ``episode``: a mapping of (N,); the value of a row counts when its episode ends in this step. Averaged over the
-      episodes that ended in the epoch. Numbers () and vectors of other lengths are averaged over what was reported.
-    - ``log``: as ``episode`` (Isaac Lab's and mjlab's name).
+    - (N,) numbers or bools, and () numbers: averaged over the epoch. () whole numbers: summed, as a count.
+    - ``episode``, or ``log``: a mapping of (N,); the value of a row counts when its episode ends in this step. Numbers
+      () and vectors of other lengths are averaged over what was reported.
     - ``scores``, or ``battle_won``: (N,), averaged over the latest ``games_to_track`` finished episodes.
 
     ``_<key>`` (N,) bool marks the rows of ``<key>`` that hold a value, as in Gymnasium's infos; without it all do.
-    Rows that are not finite are left out. Further mappings are flattened: ``a: {b: ...}`` is ``a/b``. A key that cannot
-    be logged (text, tensors with more axes) is named in a warning, once in a run.
-
-    Tags: ``Episode/<key>`` for ``episode`` and ``log``, ``scores/{mean,iter,time}``, ``<key>/{frame,iter,time}`` for
-    all others. Agents may read more of it: ``amp_obs`` (N, D) for imitation.
+    Non-finite rows are left out; ``a: {b: ...}`` is ``a/b``. Agents may read more: ``amp_obs`` (N, D) for imitation.
     """
 
     @property
     def done(self) -> Tensor:
-        """(N,) bool: an episode ended, for whichever reason."""
+        """(N,) bool: an episode ended, for either reason."""
         return self.terminated | self.truncated
 
 
@@ -75,11 +68,11 @@ class EnvSpec:
     """Sizes and spaces of one environment of the batch."""
 
     observation_space: spaces.Space
-    """What one agent sees: ``Box``, or ``Dict`` of ``Box`` (one level)."""
+    """Of one agent: ``Box``, or ``Dict`` of ``Box`` (one level)."""
     action_space: spaces.Space
-    """What one agent does: ``Box`` with one axis, ``Discrete``, ``MultiDiscrete`` or ``Tuple`` of ``Discrete``."""
+    """Of one agent: ``Box`` with one axis, ``Discrete``, ``MultiDiscrete`` or ``Tuple`` of ``Discrete``."""
     state_space: spaces.Space | None = None
-    """What the critic alone sees, where the environment is asymmetric: ``Box``, or ``Dict`` of ``Box``."""
+    """Of the critic alone, where the environment is asymmetric: ``Box``, or ``Dict`` of ``Box``."""
     num_agents: int = 1
     """Agents in one environment; all share the spaces above."""
     value_size: int = 1
@@ -123,8 +116,7 @@ class VecEnv(ABC):
 
         Args:
             actions: (N, A) float32 in the units of a ``Box``; (N,) int64 from 0 for ``Discrete``; (N, heads) int64
-                from 0 for ``MultiDiscrete`` and ``Tuple``. An action space that starts elsewhere is the
-                environment's own affair.
+                from 0 for ``MultiDiscrete`` and ``Tuple``, even if the space starts at another number.
         """
 
     def stagger_episodes(self) -> Tensor | None:
@@ -133,7 +125,7 @@ class VecEnv(ABC):
         Training calls it after it has reset all environments; playing never does. The default changes nothing.
 
         Returns:
-            (N,) bool: whose episode is shorter than others. None: no one's.
+            (N,) bool: which rows' episodes are shorter than others. None: none.
         """
         return None
 
@@ -149,17 +141,17 @@ class VecEnv(ABC):
         """Called once an epoch with the frames trained so far, for curricula."""
 
     def set_opponent(self, act: Callable[[Obs, Tensor], Tensor]) -> bool:
-        """Self-play: take ``act(obs, mask)``, which moves for the other side, and answer True.
+        """Self-play: let ``act(obs, mask)`` move for the other side, and return True; by default there is none.
 
-        ``act`` gives the actions (N, ...) of the opponents in the environments ``mask`` (N,) bool, from ``obs``
-        (N, ...) as they see it. The default answers False: there is no other side.
+        ``act`` returns the actions (N, ...) of the opponents in the environments ``mask`` (N,) bool, from ``obs``
+        (N, ...) as they see it.
         """
         return False
 
     def set_weights(self, indices: list[int], weights: Mapping[str, Any]) -> bool:
         """Self-play in RL Games' protocol: the opponents of these environments play with ``weights``.
 
-        The default answers False: there is no other side.
+        Returns False if there is no other side, as by default.
         """
         return False
 
@@ -168,7 +160,7 @@ class VecEnv(ABC):
         return None
 
     def set_env_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``get_env_state`` returned."""
+        """Resume from what ``get_env_state`` returned."""
 
     def close(self) -> None:
         """Release threads, windows and processes."""

@@ -1,4 +1,4 @@
-"""RL Games' environment protocol: what speaks it becomes a :class:`VecEnv`."""
+"""RL Games' environment protocol, and its objects as a :class:`VecEnv`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing_extensions import override
 from manybody.data.tree import leaves
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.envs.infos import in_tensors, of_copies
-from manybody.envs.spaces import check_spaces, describe, flags, gymnasium_space, numbers, observation_tensors
+from manybody.envs.spaces import describe, flags, gymnasium_space, numbers, observation_tensors
 
 
 class IVecEnv(ABC):
@@ -41,7 +41,7 @@ class IVecEnv(ABC):
         return 1
 
     def has_action_masks(self) -> bool:
-        """Whether :meth:`get_action_masks` gives any."""
+        """Whether :meth:`get_action_masks` returns masks."""
         return False
 
     def get_action_masks(self) -> Any:
@@ -52,10 +52,10 @@ class IVecEnv(ABC):
         """Start from this seed at the next reset."""
 
     def set_train_info(self, env_frames: int, *args: Any, **kwargs: Any) -> None:
-        """Told once an epoch how many frames were trained, for curricula."""
+        """Called once an epoch with the frames trained so far, for curricula."""
 
     def get_env_state(self) -> Any:
-        """What outlives episodes and belongs into a checkpoint."""
+        """State that outlives episodes, for checkpoints."""
         return None
 
     def set_env_state(self, env_state: Any) -> None:
@@ -66,44 +66,41 @@ class RLGamesVecEnv(VecEnv):
     """An object of RL Games' protocol as a :class:`VecEnv`; it need not inherit from :class:`IVecEnv`.
 
     The protocol has no last observation of an ended episode, so ``final_obs`` is None. A row is truncated where it is
-    done and its ``time_outs`` is set; that it also terminated cannot be expressed. Actions arrive as
-    tensors if the first observation was one, as arrays otherwise. Attributes that a ``VecEnv`` does not have
-    (``reset_done``, ``set_weights``, the simulation ``env``) are those of the object.
+    done and its ``time_outs`` is set; that it also terminated cannot be expressed. Actions are tensors if the first
+    observation was one, arrays otherwise. Attributes that a ``VecEnv`` does not have (``reset_done``, ``set_weights``,
+    the simulation ``env``) are those of the object.
 
     Args:
         ivecenv: the object.
         num_actors: environments in it.
-        env_name: what messages call it.
+        env_name: the environments in messages.
 
     Raises:
-        EnvError: its ``get_env_info`` lacks a space, or a learner cannot work with it.
+        EnvError: the object lacks a method, or its ``get_env_info`` a space.
     """
 
     restores_exactly = False
 
     def __init__(self, ivecenv: Any, num_actors: int, env_name: str = "") -> None:
         self.ivecenv = ivecenv
-        self.env_name = env_name or type(ivecenv).__name__
-        missing = [name for name in ("step", "reset", "get_env_info") if not hasattr(ivecenv, name)]
-        if missing:
+        kind = type(ivecenv).__name__
+        self.env_name = env_name or kind
+        if missing := [name for name in ("step", "reset", "get_env_info") if not hasattr(ivecenv, name)]:
             raise EnvError(
-                f"{self.env_name}: its vecenv is {type(ivecenv).__name__}, without {', '.join(missing)}; expected a "
-                "manybody.VecEnv or RL Games' IVecEnv"
+                f"{self.env_name}: vecenv: got {kind}, without {', '.join(missing)}; expected a manybody.VecEnv or RL "
+                "Games' IVecEnv"
             )
         info = ivecenv.get_env_info()
-        if not isinstance(info, Mapping):
-            raise EnvError(f"{self.env_name}: get_env_info() gave {describe(info)}; expected a dict of its spaces")
-        for key in ("observation_space", "action_space"):
-            if key not in info:
-                raise EnvError(f"{self.env_name}: get_env_info() gave {sorted(info)}; expected a {key!r} too")
-        observation_space, action_space = map(gymnasium_space, (info["observation_space"], info["action_space"]))
-        check_spaces(self.env_name, observation_space, action_space)
-        state_space = info.get("state_space")
+        if not isinstance(info, Mapping) or {"observation_space", "action_space"} - set(info):
+            raise EnvError(
+                f"{self.env_name}: get_env_info(): got {describe(info)}; expected 'observation_space', 'action_space'"
+            )
         self.num_envs = num_actors
-        self.device = torch.device("cpu")  # where the first observation turns out to be
+        self.device = torch.device("cpu")  # until the first observation shows where its tensors are
+        state_space = info.get("state_space")
         self.spec = EnvSpec(
-            observation_space,
-            action_space,
+            gymnasium_space(info["observation_space"]),
+            gymnasium_space(info["action_space"]),
             None if state_space is None else gymnasium_space(state_space),
             info.get("agents", 1),
             info.get("value_size", 1),
@@ -115,13 +112,6 @@ class RLGamesVecEnv(VecEnv):
             raise AttributeError(name)
         return getattr(self.ivecenv, name)
 
-    def set_weights(self, indices: list[int], weights: Any) -> bool:
-        """See :class:`VecEnv`; False when the object has no such method."""
-        forward = getattr(self.ivecenv, "set_weights", None)
-        if forward is not None:
-            forward(indices, weights)
-        return forward is not None
-
     @override
     def reset(self) -> Obs:
         obs = self.ivecenv.reset()
@@ -130,22 +120,17 @@ class RLGamesVecEnv(VecEnv):
         self.device = first.device if isinstance(first, Tensor) else torch.device("cpu")
         return self._obs("reset()", obs)
 
+    @override
     def step(self, actions: Tensor) -> Step:
-        """See :class:`VecEnv`.
-
-        Raises:
-            EnvError: it did not return four things, or what they hold is wrong.
-        """
         result = self.ivecenv.step(actions if self._tensors else actions.numpy())
         where = f"{self.env_name}: step()"
         if not isinstance(result, tuple | list) or len(result) != 4:
-            given = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
-            raise EnvError(f"{where} gave {given}; expected obs, rewards, dones, infos")
+            got = f"{len(result)} values" if isinstance(result, tuple | list) else describe(result)
+            raise EnvError(f"{where}: got {got}; expected obs, rewards, dones, infos")
         obs, rewards, dones, infos = result
-        rows = self.num_envs * self.spec.num_agents
-        done = flags(f"{where} dones", dones, rows).to(self.device)
-        extras, cut_short = self._infos(where, infos, rows)
-        truncated = torch.zeros_like(done) if cut_short is None else done & cut_short
+        done = flags(f"{where} dones", dones, self.num_envs * self.spec.num_agents).to(self.device)
+        extras, time_outs = self._extras(where, infos)
+        truncated = torch.zeros_like(done) if time_outs is None else done & time_outs
         reward = numbers(f"{where} rewards", rewards, torch.float32).to(self.device)
         return Step(self._obs("step()", obs), reward, done & ~truncated, truncated, None, extras)
 
@@ -158,43 +143,50 @@ class RLGamesVecEnv(VecEnv):
             parts["states"] = observation_tensors(self.spec.state_space, obs["states"], f"{where} 'states'")
         return parts
 
-    def _infos(self, where: str, infos: Any, rows: int) -> tuple[dict[str, Any], Tensor | None]:
-        """Infos as extras, and (N,) bool, which episodes were truncated, if known."""
+    def _extras(self, where: str, infos: Any) -> tuple[dict[str, Any], Tensor | None]:
+        """Extras, and (N,) bool, which episodes were truncated, if known."""
+        rows = size = self.num_envs * self.spec.num_agents
         if isinstance(infos, Mapping):
-            extras, size = in_tensors(infos, self.device), rows
-        elif isinstance(infos, list | tuple | np.ndarray) and all(isinstance(x, Mapping) for x in infos):
+            extras = in_tensors(infos, self.device)
+        elif isinstance(infos, list | tuple | np.ndarray) and all(isinstance(info, Mapping) for info in infos):
             extras, size = of_copies([*infos], self.device), len(infos)
         else:
             return {}, None
         for key in ("time_outs", "TimeLimit.truncated"):
             if key in extras:
                 extras.pop(f"_{key}", None)  # rows without it hold False
-                cut_short = flags(f"{where} infos[{key!r}]", extras.pop(key), size).to(self.device)
-                return extras, cut_short.repeat_interleave(rows // size)
+                time_outs = flags(f"{where} infos[{key!r}]", extras.pop(key), size).to(self.device)
+                return extras, time_outs.repeat_interleave(rows // size)
         return extras, None
 
     @override
     def get_action_masks(self) -> Tensor | None:
-        masks = self.ivecenv.get_action_masks() if hasattr(self.ivecenv, "get_action_masks") else None
+        masks = self._optional("get_action_masks")
         if masks is None:
             return None
         return numbers(f"{self.env_name}: get_action_masks()", masks, torch.bool).to(self.device)
 
     @override
+    def set_weights(self, indices: list[int], weights: Mapping[str, Any]) -> bool:
+        self._optional("set_weights", indices, weights)
+        return hasattr(self.ivecenv, "set_weights")
+
+    @override
     def set_train_info(self, frame: int, agent: Any) -> None:
-        if hasattr(self.ivecenv, "set_train_info"):
-            self.ivecenv.set_train_info(frame, agent)
+        self._optional("set_train_info", frame, agent)
 
     @override
-    def get_env_state(self) -> Any:
-        return self.ivecenv.get_env_state() if hasattr(self.ivecenv, "get_env_state") else None
+    def get_env_state(self) -> Mapping[str, Any] | None:
+        return self._optional("get_env_state")
 
     @override
-    def set_env_state(self, state: Any) -> None:
-        if hasattr(self.ivecenv, "set_env_state"):
-            self.ivecenv.set_env_state(state)
+    def set_env_state(self, state: Mapping[str, Any]) -> None:
+        self._optional("set_env_state", state)
 
+    @override
     def close(self) -> None:
-        """Close it, if it can be closed."""
-        if hasattr(self.ivecenv, "close"):
-            self.ivecenv.close()
+        self._optional("close")
+
+    def _optional(self, method: str, *args: object) -> Any:
+        """The result of a method that the object need not have."""
+        return getattr(self.ivecenv, method)(*args) if hasattr(self.ivecenv, method) else None

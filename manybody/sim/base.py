@@ -27,23 +27,17 @@ class Simulation(Protocol):
     """(N, nv) float32, generalised velocities: m/s, rad/s."""
     sensordata: Tensor
     """(N, ns) float32. Describes the state *before* the last substep's integration (as MuJoCo's ``mj_step``
-    leaves it), and is zero from a reset until the next step. What must agree with ``qpos`` is computed from
-    ``qpos``.
-    """
+    leaves it), and is zero from a reset until the next step."""
     ctrl: Tensor
     """(N, nu) float32, actuator controls, written by the task before ``step``."""
     finite: Tensor
     """(N,) bool: physics of the environment stayed finite and within bounds in the last ``step``."""
 
     def step(self, substeps: int) -> None:
-        """Hold ``ctrl`` and advance every environment by ``substeps`` time steps of ``model.opt.timestep``
-        seconds.
-        """
+        """Hold ``ctrl`` and advance every environment by ``substeps`` time steps of ``model.opt.timestep`` seconds."""
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
-        """Where ``mask`` (N,) bool is true, restart from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time
-        0.
-        """
+        """Where ``mask`` (N,) bool is true, restart from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time 0."""
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the exact integration state (float64, warm start included), for ``set_state``."""
@@ -66,19 +60,19 @@ def make_simulation(
 
     Args:
         model: the compiled model, with ``opt.timestep`` and ``opt.gravity`` already set.
-        num_envs: number of environments N.
-        device: where the physics runs; ``'cpu'`` is the only backend.
+        num_envs: N.
+        device: ``'cpu'`` is the only backend.
         num_threads: worker threads of the CPU backend; None takes every core that the process may use.
 
     Raises:
         ValueError: no backend for that device, or ``num_envs`` below 1.
     """
     if num_envs < 1:
-        raise ValueError(f"num_envs: got {num_envs}, expected at least 1")
+        raise ValueError(f"num_envs: got {num_envs}; expected at least 1")
     if str(device) != "cpu":
         raise ValueError(
-            f"sim_device: got '{device}', but physics runs on 'cpu' only; use sim_device=cpu "
-            "(the learner may still run on another device: rl_device)"
+            f"sim_device: got '{device}'; expected 'cpu', where all physics runs. The learner may run on another "
+            "device (rl_device)"
         )
     from manybody.sim.mujoco_cpu import MujocoCpu
 

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.sim import mujoco
+from manybody.sim.base import Simulation
 
 MAX_SPEED = 500.0
-"""m/s or rad/s. A motor of 15 N m against the Ant's joint damping ends at 150 rad/s; beyond 500 the
-integration has diverged.
-"""
+"""m/s or rad/s, beyond which the integration has diverged. The Ant's motors reach 150 rad/s against joint damping."""
 MAX_POSITION = 1.0e6
-"""m or rad. float32 resolves 6 cm there; see MAX_SPEED."""
+"""m or rad, likewise. float32 resolves 6 cm there."""
 
 _IN_THE_BATCH = ("_batch", "_rows", "_qpos", "_qvel", "_ctrl", "_warnings", "_sensordata")
-"""What lives in MuJoCo's memory and goes with it."""
+"""Attributes in MuJoCo's memory, released together."""
 
 _DIVERGED = [
     mujoco.mjtWarning.mjWARN_BADQPOS.value,
@@ -28,22 +28,20 @@ _DIVERGED = [
 ]
 
 _STOPPED_CLOCK = ctypes.CFUNCTYPE(ctypes.c_double)(("PyFloat_GetMin", ctypes.pythonapi))
-"""What MuJoCo asks for the time. It reads a clock some thirty times a step to fill ``MjData.timer``, a tenth of the
-Ant's step, and has no switch for it; a C function of the right kind that needs no lock and always answers the same
-is one. A clock that somebody else has set stays.
-"""
+"""MuJoCo's clock: a C function that needs no lock and always returns the same. MuJoCo would read a real clock thirty
+times a step to fill ``MjData.timer``, a tenth of the Ant's step, and has no switch for it."""
 
 
-class MujocoCpu:
+class MujocoCpu(Simulation):
     """``Simulation`` on ``mujoco.batch.Batch``, a persistent thread pool inside MuJoCo.
 
     Each environment is one row of float64 integration state (``mjSTATE_INTEGRATION``: time, qpos, qvel,
-    activations, solver warm start, controls, applied forces), so a saved row is everything there is.
-    ``mujoco.rollout``, the other batched interface of MuJoCo, takes a warm start but does not hand one back.
+    activations, solver warm start, controls, applied forces), so a saved row is the complete state.
+    ``mujoco.rollout``, the other batched interface of MuJoCo, does not return the warm start.
 
-    An environment whose state turns NaN, infinite or larger than 1e10 is reset to ``qpos0`` by MuJoCo itself
-    in the middle of the step, and only a warning counter shows it. Here that environment is false in ``finite``;
-    the others are untouched, since rows share nothing.
+    MuJoCo itself resets an environment whose state turns NaN, infinite or larger than 1e10 to ``qpos0`` in the middle
+    of the step, and only a warning counter shows it. Here that environment is false in ``finite``; the others are
+    untouched.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int | None = None) -> None:
@@ -51,10 +49,9 @@ class MujocoCpu:
         self.num_envs = num_envs
         self.device = torch.device("cpu")
         self.num_threads = min(num_threads or _usable_cores(), num_envs)
-        # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` carries the
-        # news.
-        mujoco.set_mju_user_warning(_ignore_warning)
-        if mujoco.get_mjcb_time() is None:
+        # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` reports the same.
+        mujoco.set_mju_user_warning(lambda message: None)
+        if mujoco.get_mjcb_time() is None:  # nobody else has set a clock
             mujoco.set_mjcb_time(_STOPPED_CLOCK)
         self._batch = Batch(model, num_envs, self.num_threads)
         self._rows = torch.from_numpy(self._batch.state)  # (N, nstate) float64, shared with MuJoCo
@@ -70,8 +67,8 @@ class MujocoCpu:
         self.finite = torch.ones(num_envs, dtype=torch.bool)
         self._pristine = self._rows[0].clone()
 
+    @override
     def step(self, substeps: int) -> None:
-        """See ``Simulation.step``."""
         self._ctrl.copy_(self.ctrl)
         self._warnings.zero_()
         self._batch.step(nstep=substeps)
@@ -83,8 +80,8 @@ class MujocoCpu:
         bounded = (self.qvel.abs() <= MAX_SPEED).all(dim=1) & (self.qpos.abs() <= MAX_POSITION).all(dim=1)
         torch.logical_and(bounded, ~diverged, out=self.finite)
 
+    @override
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
-        """See ``Simulation.reset``. ``sensordata`` of the reset environments is zero until the next step."""
         for name, values, wanted in (("qpos", qpos, self.qpos), ("qvel", qvel, self.qvel)):
             if values.shape != wanted.shape:
                 raise ValueError(
@@ -103,33 +100,31 @@ class MujocoCpu:
         self.sensordata[mask] = 0.0
         self.finite[mask] = True
 
+    @override
     def state(self) -> dict[str, Tensor]:
-        """See ``Simulation.state``."""
         return {
             "rows": self._rows.clone(),
             "sensordata": self.sensordata.clone(),
             "finite": self.finite.clone(),
         }
 
+    @override
     def set_state(self, state: dict[str, Tensor]) -> None:
-        """See ``Simulation.set_state``."""
         mine = {"rows": self._rows, "sensordata": self.sensordata, "finite": self.finite}
         for name, target in mine.items():
             if name not in state or state[name].shape != target.shape:
                 given = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
                 raise ValueError(
-                    f"simulator state '{name}': got {given}, expected shape {tuple(target.shape)}; "
-                    "it was saved with another model or another number of environments"
+                    f"simulator state '{name}': got {given}; expected shape {tuple(target.shape)}. "
+                    "It was saved with another model or another number of environments"
                 )
         for name, target in mine.items():
             target.copy_(state[name])
         self._refresh()
 
+    @override
     def close(self) -> None:
-        """See ``Simulation.close``: the threads end with the last view of the batch. Closing twice is
-        harmless.
-        """
-        for name in _IN_THE_BATCH:
+        for name in _IN_THE_BATCH:  # the threads end with the last view of the batch
             self.__dict__.pop(name, None)
 
     def __getattr__(self, name: str) -> Any:
@@ -145,7 +140,3 @@ class MujocoCpu:
 
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _ignore_warning(message: str) -> None:
-    """Swallow MuJoCo's warning text."""
