@@ -1,7 +1,8 @@
 """PettingZoo's parallel environments as a multi-agent :class:`VecEnv`."""
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ from manybody.envs.spaces import (
     observation_tensors,
     without_mask,
 )
-from manybody.envs.validation import check_tuple, check_value, one_number
+from manybody.envs.validation import LAYOUTS, check_tuple, check_value, layout_of, one_number
 
 RESET = ("observations", "infos")
 STEP = ("observations", "rewards", "terminations", "truncations", "infos")
@@ -72,6 +73,7 @@ class PettingZooEnv(VecEnv):
         if self._masked:
             firsts = [np.arange(size) == 0 for size in head_sizes(action_space)]
             self._absent = {"observation": self._absent, "action_mask": np.concatenate(firsts)}
+        self._passed: deque[object] = deque(maxlen=LAYOUTS)
         self._seed = seed
 
     def _shared(self, space_of: Callable[[str], spaces.Space], what: str) -> spaces.Space:
@@ -87,17 +89,15 @@ class PettingZooEnv(VecEnv):
     @override
     def reset(self) -> Obs:
         seen = [self._reset(index) for index in range(self.num_envs)]
-        for index, observations in enumerate(seen):
-            self._check("reset()", index, [observations], self.envs[index].agents, finite=True)
         self._seed = None
         return self._obs("reset()", seen)
 
-    def _reset(self, index: int) -> Any:
+    def _reset(self, index: int) -> Mapping[str, Any]:
         """The first observations of environment ``index``, by agent."""
         env = self.envs[index]
         result = env.reset() if self._seed is None else env.reset(seed=self._seed + index)
         check_tuple(f"{self.env_name}: reset()", result, RESET)
-        return result[0]
+        return self._observations("reset()", index, result[0])
 
     @override
     def step(self, actions: Tensor) -> Step:
@@ -108,24 +108,20 @@ class PettingZooEnv(VecEnv):
         seen, ended, infos_by_row = [], [], []
         for index, env in enumerate(self.envs):
             row_of = dict(zip(self.agents, range(index * size, (index + 1) * size), strict=True))
-            acting = list(env.agents)
-            result = env.step({agent: rows[row_of[agent]] for agent in acting})
+            result = env.step({agent: rows[row_of[agent]] for agent in env.agents})
             check_tuple(f"{self.env_name}: step()", result, STEP)
-            observations, rewards, terminations, truncations, infos = result
-            seen.append(observations)
-            try:
-                infos_by_row += [infos.get(agent) for agent in self.agents]
-                for agent, value in rewards.items():
-                    reward[row_of[agent]] = one_number(f"{self.env_name}: step() rewards of {agent!r}", value)
-                if not env.agents:
-                    ended.append(index)
-                    for agent, row in row_of.items():
-                        terminal = bool(terminations.get(agent, False))
-                        truncated[row] = bool(truncations.get(agent, False)) and not terminal
-                        terminated[row] = ~truncated[row]
-            except (AttributeError, KeyError, TypeError, ValueError):
-                self._check("step()", index, result, acting)
-                raise
+            observations, rewards, terminations, truncations, infos = map(self._by_agent, STEP, result)
+            infos_by_row += [infos.get(agent) for agent in self.agents]
+            for agent, value in rewards.items():
+                reward[row_of[agent]] = self._number("rewards", agent, value)
+            if not env.agents:
+                ended.append(index)
+                for agent, row in row_of.items():
+                    cut_short = self._number("truncations", agent, truncations.get(agent, False))
+                    terminal = self._number("terminations", agent, terminations.get(agent, False))
+                    truncated[row] = bool(cut_short) and not terminal
+                    terminated[row] = ~truncated[row]
+            seen.append(self._observations("step()", index, observations))
         last = self._obs("step()", seen, ended)
         for index in ended:
             seen[index] = self._reset(index)
@@ -133,47 +129,49 @@ class PettingZooEnv(VecEnv):
         final_obs = {key: value for key, value in last.items() if key != "action_masks"}
         return Step(obs, reward, terminated, truncated, final_obs, of_copies(infos_by_row, self.device))
 
-    def _check(self, call: str, index: int, result: Sequence[Any], agents: Iterable[str], finite: bool = False) -> None:
-        """Check what environment ``index`` returned, of :data:`STEP` as much as there is.
+    def _number(self, what: str, agent: str, value: object) -> float:
+        return one_number(f"{self.env_name}: step() {what} of {agent!r}", value)
 
-        In a step only when reading the result has failed: it would cost more than the rest.
+    def _by_agent(self, what: str, given: object, call: str = "step()") -> Mapping[str, Any]:
+        """``given``, whose keys are names of agents.
 
         Raises:
-            EnvError: what is wrong with it.
+            EnvError: they are not.
         """
-        for what, given in zip(STEP, result, strict=False):
-            where = f"{self.env_name}: {call} {what}"
-            if not isinstance(given, Mapping):
-                raise EnvError(f"{where}: got {describe(given)}; expected a dict by agent")
-            if unknown := sorted(set(given) - set(self.agents)):
-                raise EnvError(f"{where}: got one of {unknown[0]!r}; expected only {self.agents}")
-            if what == "observations" and (missing := sorted(set(agents) - set(given))):
-                raise EnvError(f"{where}: got none of {missing[0]!r}; expected one of each agent that acts")
-            for agent, value in given.items():
-                if what == "observations":
-                    space = self.envs[index].observation_space(agent)
-                    check_value(f"{where} of {agent!r} in environment {index}", value, space, finite)
-                elif what != "infos":
-                    one_number(f"{where} of {agent!r}", value)
+        if not isinstance(given, Mapping):
+            raise EnvError(f"{self.env_name}: {call} {what}: got {describe(given)}; expected a dict by agent")
+        if unknown := sorted(set(given) - set(self.agents)):
+            raise EnvError(f"{self.env_name}: {call} {what}: got one of {unknown[0]!r}; expected only {self.agents}")
+        return given
 
-    def _obs(self, call: str, seen: list[dict[str, Any]], ended: Sequence[int] = ()) -> Obs:
+    def _observations(self, call: str, index: int, given: object) -> Mapping[str, Any]:
+        """The observations ``given`` by environment ``index``, checked; a layout that has passed before is right.
+
+        Raises:
+            EnvError: one is missing or does not match the space.
+        """
+        observations, env = self._by_agent("observations", given, call), self.envs[index]
+        where = f"{self.env_name}: {call} observations"
+        if missing := sorted(set(env.agents) - set(observations)):
+            raise EnvError(f"{where}: got none of {missing[0]!r}; expected one of each agent that acts")
+        for agent, value in observations.items():
+            if (layout := layout_of(value)) not in self._passed:
+                check_value(f"{where} of {agent!r} in environment {index}", value, env.observation_space(agent))
+                self._passed.append(layout)
+        return observations
+
+    def _obs(self, call: str, seen: Sequence[Mapping[str, Any]], ended: Sequence[int] = ()) -> Obs:
         """The observations of all agents; in environments that have ``ended``, their last observations."""
-        try:
-            rows = [
-                observations[agent] if agent in (observations if index in ended else env.agents) else self._absent
-                for index, (env, observations) in enumerate(zip(self.envs, seen, strict=True))
-                for agent in self.agents
-            ]
-            masks = [row["action_mask"] for row in rows] if self._masked else []
-            values = [row["observation"] for row in rows] if self._masked else rows
-            empty: Any = create_empty_array(self._space, n=len(rows))
-            batch = concatenate(self._space, values, empty)
-        except (KeyError, TypeError, ValueError):
-            for index, observations in enumerate(seen):
-                self._check(call, index, [observations], () if index in ended else self.envs[index].agents)
-            raise
-        obs: Obs = {"obs": observation_tensors(self._space, batch)}
+        rows = [
+            observations[agent] if agent in (observations if index in ended else env.agents) else self._absent
+            for index, (env, observations) in enumerate(zip(self.envs, seen, strict=True))
+            for agent in self.agents
+        ]
+        values = [row["observation"] for row in rows] if self._masked else rows
+        empty: Any = create_empty_array(self._space, n=len(rows))
+        obs: Obs = {"obs": observation_tensors(self._space, concatenate(self._space, values, empty))}
         if self._masked:
+            masks = [row["action_mask"] for row in rows]
             obs["action_masks"] = action_masks(masks, f"{self.env_name}: {call} action_mask")
         if self.spec.state_space is not None:
             states = [env.state() for env in self.envs]
