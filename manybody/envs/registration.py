@@ -9,9 +9,10 @@ from typing import Any
 
 from manybody.envs.base import EnvError, VecEnv
 from manybody.envs.env_configurations import configurations
+from manybody.envs.spaces import check_spaces
 
-EnvCreator = Callable[..., VecEnv]
-"""``creator(num_actors, **env_config)`` makes the environments."""
+EnvCreator = Callable[..., Any]
+"""``creator(num_actors, **env_config)`` makes a :class:`VecEnv` or a Gymnasium vector environment."""
 
 LIBRARIES = {
     "envpool": ("id", "manybody.envs.envpool:EnvPoolEnv"),
@@ -27,14 +28,14 @@ _creators: dict[str, EnvCreator] = {}
 def register(name: str, creator: EnvCreator) -> None:
     """Make ``env_name: <name>`` build with ``creator(num_actors, **env_config)``; a later registration wins.
 
-    ``env_config`` are the keys of the configuration's section of that name, and ``seed``. What comes back is a
+    ``env_config`` are the keys of the configuration's section of that name, and ``seed``. It returns a
     :class:`VecEnv` of ``num_actors`` environments, or a Gymnasium vector environment.
     """
     _creators[name] = creator
 
 
-def creator_of(name: str) -> Callable[..., Any] | None:
-    """What makes the environments registered as ``name``, or None."""
+def creator_of(name: str) -> EnvCreator | None:
+    """The creator registered as ``name``, or None."""
     return _creators.get(name)
 
 
@@ -44,7 +45,7 @@ def registered() -> list[str]:
 
 
 def check_env_name(env_name: str) -> None:
-    """Check that somebody may know ``env_name``; of a name with a colon, that turns out when it is made.
+    """Check that ``env_name`` is known; a name with a colon is only checked when its environments are made.
 
     Raises:
         EnvError: the name is unknown; lists the registered ones.
@@ -57,9 +58,10 @@ def check_env_name(env_name: str) -> None:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if env_name == "rlgpu":
         hint = "; IsaacGymEnvs calls every task so: write the task's name instead"
-    known = ", ".join(registered())
-    prefixed = "; ".join(f"'{prefix}:<{kind}>'" for prefix, (kind, _) in LIBRARIES.items())
-    raise EnvError(f"env_name: no environment {env_name!r}{hint} (registered: {known}; Gymnasium's ids; {prefixed})")
+    known = "; ".join(
+        [", ".join(registered()), "Gymnasium's ids", *(f"'{name}:<{kind}>'" for name, (kind, _) in LIBRARIES.items())]
+    )
+    raise EnvError(f"env_name: no environment {env_name!r}{hint} (registered: {known})")
 
 
 def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
@@ -78,22 +80,23 @@ def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
 
 
 def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
-    """Make ``env_name`` build as ``vecenv_type`` from now on; False: it is registered, and its creator makes it."""
+    """Make ``env_name`` build as ``vecenv_type`` from now on; return False if it has a registered creator."""
     from manybody.envs.vecenv import vecenv_config
 
     if env_name in _creators:
         return False
     known = configurations.get(env_name, {})
-    copies = vecenv_type == "RAY" and "env_creator" not in known  # of what Gymnasium has, as without a type
+    copies = vecenv_type == "RAY" and "env_creator" not in known  # of a Gymnasium id, as without a type
     if vecenv_type in vecenv_config and not copies:
         configurations[env_name] = {**known, "vecenv_type": vecenv_type}
     return True
 
 
 def _gymnasium_has(env_name: str) -> bool:
-    """Whether Gymnasium knows the id, after packages that announce its namespace (MinAtar) have registered their own.
+    """Whether Gymnasium knows the id.
 
-    Gymnasium 1 no longer loads such plugins (entry points ``gymnasium.envs``) on its own.
+    Packages that announce its namespace (MinAtar's entry points ``gymnasium.envs``) register theirs first; Gymnasium 1
+    no longer loads them itself.
     """
     import gymnasium
 
@@ -108,65 +111,58 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
     """Create the environments of a configuration.
 
     The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
-    ``envpool:`` (an EnvPool id), ``pettingzoo:`` (a module with a ``parallel_env``), ``isaaclab:`` and ``mjlab:`` (a
-    task's id); Gymnasium's ids, also ``module:id``.
+    of :data:`LIBRARIES`; Gymnasium's ids, also ``module:id``.
 
     Args:
-        env_name: who makes them.
+        env_name: the name.
         num_actors: number of environments.
-        env_config: arguments of whoever makes it. ``seed`` is that of the first environment; None: not seeded.
+        env_config: arguments of the creator. ``seed`` is that of the first environment; None: not seeded.
 
     Raises:
-        EnvError: nobody knows the name, or the environment cannot be made.
+        EnvError: the name is unknown, the environment cannot be made, or learners cannot work with its spaces.
     """
-    from manybody.envs.spaces import check_spaces
-
     check_env_name(env_name)
-    env = _make(env_name, num_actors, env_config)
+    prefix, _, name = env_name.partition(":")
+    if env_name in _creators:
+        env = _created(env_name, num_actors, env_config)
+    elif env_name in configurations:
+        from manybody.envs import vecenv
+
+        if env_config.get("seed", 0) is None:  # as in RL Games
+            del env_config["seed"]
+        env = vecenv.create_vec_env(env_name, num_actors, **env_config)
+    elif prefix in LIBRARIES:
+        if not name:
+            raise EnvError(f"env_name: got {env_name!r}; expected a name after the colon")
+        env = pkgutil.resolve_name(LIBRARIES[prefix][1])(name, num_actors, **env_config)
+    else:
+        from manybody.envs.gymnasium import GymnasiumEnv
+
+        env = GymnasiumEnv(env_name, num_actors, **env_config)
     check_spaces(env_name, env.spec.observation_space, env.spec.action_space)
     return env
 
 
-def _make(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
-    if env_name in _creators:
-        return _created(env_name, num_actors, env_config)
-    if env_name in configurations:
-        from manybody.envs import vecenv
-
-        if env_config.get("seed", 0) is None:  # RL Games passes a seed on only where there is one
-            del env_config["seed"]
-        return vecenv.create_vec_env(env_name, num_actors, **env_config)
-    prefix, _, name = env_name.partition(":")
-    if prefix not in LIBRARIES:
-        from manybody.envs.gymnasium import GymnasiumEnv
-
-        return GymnasiumEnv(env_name, num_actors, **env_config)
-    if not name:
-        raise EnvError(f"env_name: got {env_name!r}; expected a name after the colon")
-    return pkgutil.resolve_name(LIBRARIES[prefix][1])(name, num_actors, **env_config)
-
-
 def _created(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecEnv:
-    """What the registered creator makes. Raises EnvError when it takes or gives something else."""
     creator = _creators[env_name]
     try:
         inspect.signature(creator).bind(num_actors, **env_config)
     except TypeError as error:
-        given = ", ".join(["num_actors", *(f"{name}={value!r}" for name, value in env_config.items())])
+        arguments = ", ".join(["num_actors", *(f"{name}={value!r}" for name, value in env_config.items())])
         raise EnvError(
-            f"env_name {env_name!r}: its creator cannot be called with ({given}): {error}; expected "
+            f"env_name {env_name!r}: its creator cannot be called with ({arguments}): {error}; expected "
             "creator(num_actors, seed=None, **env_config)"
         ) from None
     except ValueError:  # a creator written in C has no signature
         pass
-    env: Any = creator(num_actors, **env_config)
+    env = creator(num_actors, **env_config)
     if all(hasattr(env, name) for name in ("num_envs", "spec", "get_env_info", "reset", "step")):
         return env
     from gymnasium.vector import VectorEnv
 
-    if isinstance(env, VectorEnv):
-        from manybody.envs.gymnasium import WrappedVectorEnv
+    from manybody.envs.gymnasium import WrappedVectorEnv
 
+    if isinstance(env, VectorEnv):
         return WrappedVectorEnv(env, env_config.get("seed"), env_name)
     raise EnvError(
         f"env_name {env_name!r}: its creator returned {type(env).__name__}; expected a VecEnv of {num_actors} "
