@@ -22,6 +22,12 @@ Obs = dict[str, Tensor | dict[str, Tensor]]
 """
 
 
+Extras = dict[str, Any]
+"""Metrics and other values by name: ``Step.extras``."""
+EnvState = Mapping[str, Any]
+"""Tensors and plain values for a checkpoint."""
+
+
 class EnvError(ManybodyError, ValueError):
     """An environment cannot be created or used as configured."""
 
@@ -45,7 +51,7 @@ class Step(NamedTuple):
     final_obs: Obs | None
     """As ``obs``, without ``action_masks``: rows of ended episodes hold their last observation, the other rows are
     unspecified. None if the environment does not provide them."""
-    extras: dict[str, Any]
+    extras: Extras
     """Metrics and what else the environment reports, by name; observers receive it unchanged.
 
     - (N,) numbers or bools, and () numbers: averaged over the epoch. () whole numbers: summed, as a count.
@@ -137,7 +143,7 @@ class VecEnv(ABC):
         """The spec under RL Games' key names."""
         return self.spec.env_info()
 
-    def set_train_info(self, frame: int, agent: Any) -> None:
+    def set_train_info(self, frame: int, agent: object) -> None:
         """Called once an epoch with the frames trained so far, for curricula."""
 
     def set_opponent(self, act: Callable[[Obs, Tensor], Tensor]) -> bool:
@@ -148,18 +154,18 @@ class VecEnv(ABC):
         """
         return False
 
-    def set_weights(self, indices: list[int], weights: Mapping[str, Any]) -> bool:
+    def set_weights(self, indices: list[int], weights: EnvState) -> bool:
         """Self-play in RL Games' protocol: the opponents of these environments play with ``weights``.
 
         Returns False if there is no other side, as by default.
         """
         return False
 
-    def get_env_state(self) -> Mapping[str, Any] | None:
-        """Return everything needed to resume exactly from here, as tensors and plain values; None if not possible."""
+    def get_env_state(self) -> EnvState | None:
+        """Return everything needed to resume exactly from here; None if not possible."""
         return None
 
-    def set_env_state(self, state: Mapping[str, Any]) -> None:
+    def set_env_state(self, state: EnvState) -> None:
         """Resume from what ``get_env_state`` returned."""
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
-from manybody.envs.infos import of_vector_env
+from manybody.envs.infos import Infos, of_vector_env
 from manybody.envs.mask_velocity import MaskVelocityWrapper
 from manybody.envs.spaces import (
     action_masks,
@@ -34,10 +34,6 @@ from manybody.envs.spaces import (
 )
 from manybody.envs.validation import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
 
-VECTORIZATIONS: dict[str, type[SyncVectorEnv] | type[AsyncVectorEnv]] = {
-    "sync": SyncVectorEnv,
-    "async": AsyncVectorEnv,
-}
 IN_WORKER = "in a process of AsyncVectorEnv: "
 """Beginning of the note with the traceback of an error in another process."""
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -49,13 +45,12 @@ class WrappedVectorEnv(VecEnv):
     """A Gymnasium vector environment of any ``AutoresetMode``, with the contract of :class:`Step`.
 
     With ``SAME_STEP`` it resets itself and returns the last observation in its infos. With ``DISABLED`` the adapter
-    resets the environments that ended, through ``reset(options={'reset_mask': ...})``. With ``NEXT_STEP`` it does so
-    too, because the environment's own reset would take a step in which ended environments ignore their action. A
-    vector environment that ignores ``reset_mask`` works in those two modes only if all its copies end together.
+    resets the environments that ended, through ``reset(options={'reset_mask': ...})``; with ``NEXT_STEP`` too, because
+    the environment's own reset would take a step in which ended environments ignore their action.
 
     Masks of discrete actions are taken from ``infos['action_mask']``, or from an observation
-    ``{'observation': ..., 'action_mask': ...}``. All other infos become extras; where an episode ended, those of its
-    last step. It cannot save its state: a resumed run starts new episodes.
+    ``{'observation': ..., 'action_mask': ...}``. All other infos become extras. It cannot save its state: a resumed run
+    starts new episodes.
 
     Args:
         env: the vector environment; closing this closes it.
@@ -132,7 +127,9 @@ class WrappedVectorEnv(VecEnv):
     def close(self) -> None:
         self.env.close()
 
-    def _call(self, name: str, expected: tuple[str, ...], call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _call(
+        self, name: str, expected: tuple[str, ...], call: Callable[..., Any], *args: object, **kwargs: object
+    ) -> Any:
         """The results of ``call``, which ``expected`` lists. An error of an environment's own code stays as it is.
 
         Raises:
@@ -158,7 +155,7 @@ class WrappedVectorEnv(VecEnv):
         self._last_call = name
         return result
 
-    def _obs(self, call: str, observation: Any, infos: Mapping[str, Any], rows: Tensor | None = None) -> Obs:
+    def _obs(self, call: str, observation: Any, infos: Infos, rows: Tensor | None = None) -> Obs:
         """Observations with the masks of the next step, unless they come in infos and some row has none.
 
         ``rows`` (N,) bool says whose masks are in ``infos``; None: all.
@@ -176,7 +173,7 @@ class WrappedVectorEnv(VecEnv):
             "action_masks": action_masks(observation["action_mask"], f"{what}['action_mask']"),
         }
 
-    def _take_masks(self, what: str, infos: Mapping[str, Any], rows: Tensor | None) -> None:
+    def _take_masks(self, what: str, infos: Infos, rows: Tensor | None) -> None:
         """Keep the masks in ``infos``; ``_action_mask`` marks the rows that have one."""
         rows = torch.ones_like(self._held) if rows is None else rows
         self._held = self._held & ~rows
@@ -195,7 +192,7 @@ class WrappedVectorEnv(VecEnv):
             self._masks[held] = masks
             self._held[held] = True
 
-    def _last(self, obs: Obs, infos: Mapping[str, Any], done: Tensor) -> Obs | None:
+    def _last(self, obs: Obs, infos: Infos, done: Tensor) -> Obs | None:
         """Last observations of ended episodes; None if the environment does not return them."""
         if "final_obs" not in infos:
             return None
@@ -296,14 +293,9 @@ class GymnasiumEnv(WrappedVectorEnv):
 
 
 def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str) -> VectorEnv:
-    """``num_actors`` checked copies of what ``make`` returns.
-
-    Raises:
-        EnvError: an unknown ``vectorization``, or ``make`` returns no Gymnasium environment.
-    """
-    if vectorization not in VECTORIZATIONS:
-        known = " or ".join(map(repr, VECTORIZATIONS))
-        raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected {known}")
+    """``num_actors`` checked copies of what ``make`` returns; raises EnvError if that is no Gymnasium environment."""
+    if vectorization not in ("sync", "async"):
+        raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected 'sync' or 'async'")
 
     def checked_copy() -> gymnasium.Env:
         env = make()
@@ -314,16 +306,14 @@ def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization
             )
         return CheckedCopy(env, env_name, always=vectorization == "async")
 
+    kind = AsyncVectorEnv if vectorization == "async" else SyncVectorEnv
     with _signals_for_the_parent_alone():
-        return VECTORIZATIONS[vectorization]([checked_copy] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
+        return kind([checked_copy] * num_actors, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
 @contextmanager
 def _signals_for_the_parent_alone() -> Iterator[None]:
-    """Let processes that start meanwhile ignore Ctrl-C, which a terminal sends to them too, and end on SIGTERM.
-
-    Training finishes the epoch, for which it needs them.
-    """
+    """Let new processes end on SIGTERM and ignore Ctrl-C, which a terminal sends to them too, before the epoch ends."""
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
         yield
         return

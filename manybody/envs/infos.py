@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from manybody.envs.base import Extras
 from manybody.envs.spaces import numeric_array
 
-Columns = Mapping[str, Any]
+Infos = Mapping[str, Any]
 
 STEP_FIELDS = frozenset({"action_mask", "final_obs", "final_info"})
 """Keys of Gymnasium's infos that become fields of ``Step``."""
@@ -21,22 +22,18 @@ ABOUT_EPISODES = ("episode", "log")
 """Extras about episodes that ended, which belong into Gymnasium's ``final_info`` alone."""
 
 
-def columns_of(infos: Columns) -> Iterator[tuple[str, Any, Any]]:
+def columns_of(infos: Infos) -> Iterator[tuple[str, Any, Any]]:
     """Key, value and mask (None: all rows) of each column."""
     for key, value in infos.items():
         if not (isinstance(key, str) and key[:1] == "_" and key[1:] in infos):
             yield key, value, infos.get(f"_{key}")
 
 
-def of_vector_env(infos: Columns, ended: np.ndarray) -> dict[str, Any]:
-    """Infos of a Gymnasium vector environment as extras.
+def of_vector_env(infos: Infos, ended: np.ndarray) -> Extras:
+    """Infos of a Gymnasium vector environment as the extras of a step.
 
-    Where an episode ended, ``infos`` belong to the new one and ``infos['final_info']``, if it is there, to the old
-    one. The extras are those of the step, so of the old one.
-
-    Args:
-        infos: arrays by key.
-        ended: (N,) bool.
+    In the rows ``ended`` (N,) bool, ``infos`` belong to the new episode and ``infos['final_info']``, if it is there,
+    to the step.
     """
     kept = _without_step_fields(infos)
     if "final_info" in infos and ended.any():
@@ -44,17 +41,14 @@ def of_vector_env(infos: Columns, ended: np.ndarray) -> dict[str, Any]:
     return in_tensors(kept, torch.device("cpu"))
 
 
-def of_copies(infos: Sequence[Columns | None], device: torch.device) -> dict[str, Any]:
+def of_copies(infos: Sequence[Infos | None], device: torch.device) -> Extras:
     """Infos of environments or agents, one mapping each, as extras on ``device``; rows in the same order."""
     return in_tensors(_join([info or {} for info in infos]), device) if any(infos) else {}
 
 
-def in_tensors(infos: Columns, device: torch.device) -> dict[str, Any]:
-    """``infos`` with tensors on ``device``, of their own memory, in place of arrays of numbers.
-
-    Masks that hold everywhere are left out.
-    """
-    extras: dict[str, Any] = {}
+def in_tensors(infos: Infos, device: torch.device) -> Extras:
+    """``infos`` with tensors on ``device``, of their own memory, and without masks that hold everywhere."""
+    extras: Extras = {}
     for key, value, mask in columns_of(infos):
         array = value
         if isinstance(value, np.ndarray) and value.dtype == object:
@@ -72,12 +66,9 @@ def in_tensors(infos: Columns, device: torch.device) -> dict[str, Any]:
     return extras
 
 
-def by_copy(extras: Columns, count: int) -> list[dict[str, Any]]:
-    """The inverse of :func:`of_copies`: one mapping of each of ``count`` environments, in numbers of Python.
-
-    What has no row of each environment belongs to every one.
-    """
-    infos: list[dict[str, Any]] = [{} for _ in range(count)]
+def by_copy(extras: Infos, count: int) -> list[Extras]:
+    """The inverse of :func:`of_copies`, in numbers of Python; a value without a row of each belongs to all."""
+    infos: list[Extras] = [{} for _ in range(count)]
     for key, value, mask in columns_of(extras):
         rows = [True] * count if mask is None else mask.tolist()
         if isinstance(value, Mapping):
@@ -93,15 +84,12 @@ def by_copy(extras: Columns, count: int) -> list[dict[str, Any]]:
     return infos
 
 
-def of_extras(extras: Columns, count: int, rows: np.ndarray | None = None) -> dict[str, Any]:
-    """Infos of a Gymnasium vector environment from extras with a row of each of ``count`` environments.
+def of_extras(extras: Infos, count: int, rows: np.ndarray | None = None) -> Extras:
+    """Infos of a Gymnasium vector environment: those extras that have a row of each of ``count`` environments.
 
-    Args:
-        extras: tensors by key.
-        count: N.
-        rows: (N,) bool, which rows count; None: all, without what is about ended episodes.
+    ``rows`` (count,) bool limits the masks; without it, extras about ended episodes are left out.
     """
-    infos: dict[str, Any] = {}
+    infos: Extras = {}
     for key, value, mask in columns_of(extras):
         held = np.ones(count, dtype=bool) if rows is None else rows.copy()
         if isinstance(mask, Tensor):
@@ -120,13 +108,13 @@ def array_of(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().cpu().numpy())
 
 
-def _without_step_fields(infos: Columns) -> dict[str, Any]:
+def _without_step_fields(infos: Infos) -> Extras:
     return {key: value for key, value in infos.items() if str(key).removeprefix("_") not in STEP_FIELDS}
 
 
-def _join(infos: Sequence[Columns]) -> dict[str, Any]:
+def _join(infos: Sequence[Infos]) -> Extras:
     """Columns with masks, from one mapping of each row."""
-    columns: dict[str, Any] = {}
+    columns: Extras = {}
     for key in dict.fromkeys(key for info in infos for key in info):
         held = np.array([key in info for info in infos])
         values = [info.get(key) for info in infos]
@@ -138,7 +126,7 @@ def _join(infos: Sequence[Columns]) -> dict[str, Any]:
     return columns
 
 
-def _column(values: Sequence[Any], held: np.ndarray) -> np.ndarray:
+def _column(values: Sequence[object], held: np.ndarray) -> np.ndarray:
     """``values`` as one array: of numbers where those that are ``held`` are numbers of one shape, else of objects."""
     parts = [
         numeric_array(value) if isinstance(value, bool | int | float | np.generic | np.ndarray | Tensor) else None
@@ -156,10 +144,10 @@ def _column(values: Sequence[Any], held: np.ndarray) -> np.ndarray:
     return column
 
 
-def _with_ends(now: Columns, last: Columns, ended: np.ndarray) -> dict[str, Any]:
+def _with_ends(now: Infos, last: Infos, ended: np.ndarray) -> Extras:
     """Columns of ``now``, with those of ``last`` in the rows ``ended``."""
     current, previous = ({key: (value, mask) for key, value, mask in columns_of(infos)} for infos in (now, last))
-    merged: dict[str, Any] = {}
+    merged: Extras = {}
     for key in dict.fromkeys([*current, *previous]):
         new, mask = current.get(key, (None, None))
         held_new = np.full(len(ended), key in current) if mask is None else mask

@@ -15,7 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.data.tree import Tree, leaves
-from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.base import EnvError, EnvSpec, Extras, Obs, Step, VecEnv
 from manybody.envs.spaces import gymnasium_space, observation_tensors, outcome
 from manybody.envs.validation import RESET, STEP, check_tuple
 
@@ -101,14 +101,14 @@ class IsaacLabEnv(VecEnv):
             )
         return spaces.Box(-math.inf, math.inf, (sum(size for (size,) in shapes),))
 
-    def _obs(self, call: str, observation: Any) -> Obs:
+    def _obs(self, call: str, observation: Mapping[str, Any]) -> Obs:
         return {
             part: self._part(f"{self.env_name}: {call} {part!r}", groups, observation)
             for part, groups in self.groups.items()
             if groups
         }
 
-    def _part(self, what: str, groups: Sequence[str], observation: Any) -> Tree:
+    def _part(self, what: str, groups: Sequence[str], observation: Mapping[str, Any]) -> Tree:
         if missing := sorted(set(groups) - set(observation)):
             raise EnvError(f"{what}: got the groups {sorted(observation)}; expected {missing[0]!r} too")
         parts = {
@@ -122,7 +122,7 @@ class IsaacLabEnv(VecEnv):
             return parts[groups[0]]
         return torch.cat([*leaves(parts)], dim=1) if self._join else parts
 
-    def _extras(self, infos: Mapping[str, Any]) -> dict[str, Any]:
+    def _extras(self, infos: Extras) -> Extras:
         extras = {key: value for key, value in infos.items() if key not in ("log", "time_outs")}
         return {**extras, "episode": dict(infos["log"])} if "log" in infos else extras
 
@@ -155,7 +155,7 @@ def from_task(
     num_actors: int,
     seed: int | None = None,
     device: str | None = None,
-    app: Mapping[str, Any] | None = None,
+    app: Mapping[str, object] | None = None,
     **cfg: Any,
 ) -> IsaacLabEnv:
     """An Isaac Lab task by its id; Isaac Sim is started first, without a window, if this process has none.
@@ -164,12 +164,9 @@ def from_task(
         task: its id; ``module:id`` imports the module that registers it.
         num_actors: number of environments.
         seed: of the simulation; None: the seed of the task's configuration.
-        device: where it computes; None: the first GPU, without one the CPU.
+        device: of the simulation; None: the first GPU, without one the CPU.
         app: arguments of Isaac Lab's ``AppLauncher``, such as ``enable_cameras``.
-        cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration (:func:`set_fields`).
-
-    Raises:
-        EnvError: Isaac Lab is not installed or does not know the task, or an error of :class:`IsaacLabEnv`.
+        cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration.
     """
     options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}
     device = device or default_device()
@@ -213,12 +210,8 @@ def check_task(env_name: str, task: str, known: Sequence[str]) -> None:
         )
 
 
-def set_fields(cfg: Any, values: Mapping[str, Any], where: str = "env_config") -> None:
-    """Write ``values`` into a configuration of dataclasses and dictionaries, dictionaries part by part.
-
-    Raises:
-        EnvError: it has no such field.
-    """
+def set_fields(cfg: Any, values: Mapping[str, object], where: str = "env_config") -> None:
+    """Write ``values`` into a configuration of dataclasses and dictionaries, dictionaries part by part."""
     fields = cfg if isinstance(cfg, dict) else vars(cfg)
     for name, value in values.items():
         if name not in fields:

@@ -39,11 +39,8 @@ def from_task(task: str, num_actors: int, seed: int | None = None, device: str |
         task: its id; ``module:id`` imports the module that registers it.
         num_actors: number of environments.
         seed: of the simulation; None draws one.
-        device: where it computes; None: the first GPU, without one the CPU.
+        device: of the simulation; None: the first GPU, without one the CPU.
         cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration, such as ``auto_reset``.
-
-    Raises:
-        EnvError: mjlab is not installed or does not know the task, or an error of :class:`IsaacLabEnv`.
     """
     options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}
     module, _, name = task.rpartition(":")

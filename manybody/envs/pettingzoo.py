@@ -35,9 +35,8 @@ class PettingZooEnv(VecEnv):
 
     A row's episode is that of its environment. An agent that ends before the others (or has not joined yet) stays as a
     row: it observes zeros, its reward is 0, it may take only the first action of each head where actions are masked,
-    and it is ``terminated`` once, when the environment's episode ends. So a row has one return per episode, its
-    recurrent state is cleared with all others, and the value of an absent agent is learned from exact zeros;
-    SuperSuit's ``black_death`` wrapper does the same.
+    and it is ``terminated`` once, when the environment's episode ends. So a row has one return per episode, as with
+    SuperSuit's ``black_death`` wrapper.
 
     The environment's ``state()``, where it declares a ``state_space``, is the ``states`` of a central critic.
 
@@ -133,11 +132,7 @@ class PettingZooEnv(VecEnv):
         return one_number(f"{self.env_name}: step() {what} of {agent!r}", value)
 
     def _by_agent(self, what: str, given: object, call: str = "step()") -> Mapping[str, Any]:
-        """``given``, whose keys are names of agents.
-
-        Raises:
-            EnvError: they are not.
-        """
+        """``given``; raises EnvError if its keys are not names of agents."""
         if not isinstance(given, Mapping):
             raise EnvError(f"{self.env_name}: {call} {what}: got {describe(given)}; expected a dict by agent")
         if unknown := sorted(set(given) - set(self.agents)):
@@ -145,11 +140,7 @@ class PettingZooEnv(VecEnv):
         return given
 
     def _observations(self, call: str, index: int, given: object) -> Mapping[str, Any]:
-        """The observations ``given`` by environment ``index``, checked; a layout that has passed before is right.
-
-        Raises:
-            EnvError: one is missing or does not match the space.
-        """
+        """The observations ``given`` by environment ``index``; raises EnvError if one is missing or does not match."""
         observations, env = self._by_agent("observations", given, call), self.envs[index]
         where = f"{self.env_name}: {call} observations"
         if missing := sorted(set(env.agents) - set(observations)):
@@ -185,13 +176,7 @@ class PettingZooEnv(VecEnv):
 
 
 def from_module(module: str, num_actors: int, seed: int | None = None, **env_config: Any) -> PettingZooEnv:
-    """Copies of the ``parallel_env(**env_config)`` of a module, such as ``mpe2.simple_spread_v3``.
-
-    Args:
-        module: the module to import, else ``pettingzoo.<module>``.
-        num_actors: number of copies.
-        seed: of the first copy.
-        env_config: arguments of ``parallel_env``.
+    """Copies of the ``parallel_env(**env_config)`` of ``module`` or ``pettingzoo.<module>``.
 
     Raises:
         EnvError: there is no such module or it has no ``parallel_env``, or the environment cannot be used.

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.data.tree import leaves
-from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.base import EnvError, EnvSpec, EnvState, Extras, Obs, Step, VecEnv
 from manybody.envs.infos import in_tensors, of_copies
 from manybody.envs.spaces import describe, flags, gymnasium_space, numbers, observation_tensors
 
@@ -51,14 +51,14 @@ class IVecEnv(ABC):
     def seed(self, seed: int) -> None:
         """Start from this seed at the next reset."""
 
-    def set_train_info(self, env_frames: int, *args: Any, **kwargs: Any) -> None:
+    def set_train_info(self, env_frames: int, *args: object, **kwargs: object) -> None:
         """Called once an epoch with the frames trained so far, for curricula."""
 
     def get_env_state(self) -> Any:
         """State that outlives episodes, for checkpoints."""
         return None
 
-    def set_env_state(self, env_state: Any) -> None:
+    def set_env_state(self, env_state: object) -> None:
         """The inverse of :meth:`get_env_state`."""
 
 
@@ -143,7 +143,7 @@ class RLGamesVecEnv(VecEnv):
             parts["states"] = observation_tensors(self.spec.state_space, obs["states"], f"{where} 'states'")
         return parts
 
-    def _extras(self, where: str, infos: Any) -> tuple[dict[str, Any], Tensor | None]:
+    def _extras(self, where: str, infos: object) -> tuple[Extras, Tensor | None]:
         """Extras, and (N,) bool, which episodes were truncated, if known."""
         rows = size = self.num_envs * self.spec.num_agents
         if isinstance(infos, Mapping):
@@ -167,20 +167,20 @@ class RLGamesVecEnv(VecEnv):
         return numbers(f"{self.env_name}: get_action_masks()", masks, torch.bool).to(self.device)
 
     @override
-    def set_weights(self, indices: list[int], weights: Mapping[str, Any]) -> bool:
+    def set_weights(self, indices: list[int], weights: EnvState) -> bool:
         self._optional("set_weights", indices, weights)
         return hasattr(self.ivecenv, "set_weights")
 
     @override
-    def set_train_info(self, frame: int, agent: Any) -> None:
+    def set_train_info(self, frame: int, agent: object) -> None:
         self._optional("set_train_info", frame, agent)
 
     @override
-    def get_env_state(self) -> Mapping[str, Any] | None:
+    def get_env_state(self) -> EnvState | None:
         return self._optional("get_env_state")
 
     @override
-    def set_env_state(self, state: Mapping[str, Any]) -> None:
+    def set_env_state(self, state: EnvState) -> None:
         self._optional("set_env_state", state)
 
     @override

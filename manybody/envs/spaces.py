@@ -17,11 +17,7 @@ NUMPY: dict[torch.dtype, type] = {torch.uint8: np.uint8, torch.float32: np.float
 
 
 def check_spaces(env_name: str, observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """Check that learners can work with these spaces.
-
-    Raises:
-        EnvError: they cannot; names what is supported and what may help.
-    """
+    """Raise EnvError unless learners can work with these spaces."""
     parts = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
     got = f"env_name: observation space of {env_name!r}: got {observation_space}"
     if not all(isinstance(part, spaces.Box) for part in parts):
@@ -95,15 +91,10 @@ def numeric_array(value: object) -> np.ndarray | None:
 
 
 def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
-    """``value`` as a tensor of its own memory, on its device.
-
-    Args:
-        what: environment, call and part, for messages.
-        value: a tensor, an array, or what NumPy makes one of.
-        dtype: a key of :data:`NUMPY`.
+    """``value`` as a tensor of its own memory, on its device, with a dtype of :data:`NUMPY`.
 
     Raises:
-        EnvError: it holds something else than numbers, or parts of different shapes.
+        EnvError: it holds something else than numbers, or parts of different shapes; begins with ``what``.
     """
     if isinstance(value, Tensor):
         return value.to(dtype, copy=True)
@@ -118,7 +109,7 @@ def flags(what: str, value: object, rows: int) -> Tensor:
     """``value``, which may be (rows, 1), as (rows,) bool, in its own memory.
 
     Raises:
-        EnvError: no numbers, or another shape, which torch would stretch without an error where it is (1,).
+        EnvError: no numbers, or another shape; torch would stretch (1,) without an error.
     """
     tensor = numbers(what, value, torch.bool)
     if tensor.shape == (rows, 1):
@@ -131,11 +122,7 @@ def flags(what: str, value: object, rows: int) -> Tensor:
 def outcome(
     where: str, rows: int, rewards: object, terminated: object, truncated: object
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Reward float32, terminated and truncated (rows,) bool; a row that is both is terminated.
-
-    Raises:
-        EnvError: one of them holds something else than numbers, or has another shape.
-    """
+    """Reward float32, terminated and truncated (rows,) bool; a row that is both is terminated."""
     ended = flags(f"{where} terminated", terminated, rows)
     cut_short = flags(f"{where} truncated", truncated, rows) & ~ended
     return numbers(f"{where} reward", rewards, torch.float32), ended, cut_short
@@ -144,15 +131,7 @@ def outcome(
 def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Tree:
     """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
 
-    Keys that the space lacks are dropped; keys that ``value`` lacks are left for :mod:`manybody.envs.validation`.
-
-    Args:
-        space: of one row.
-        value: a tensor or array, or one for each key.
-        what: environment, call and part, for messages.
-
-    Raises:
-        EnvError: it holds something else than numbers.
+    Keys that the space lacks are dropped; :mod:`manybody.envs.validation` reports missing ones.
     """
     if isinstance(value, Mapping):
         named = space.items() if isinstance(space, spaces.Dict) else ()
@@ -161,11 +140,7 @@ def observation_tensors(space: spaces.Space, value: Any, what: str = "observatio
 
 
 def gymnasium_space(space: Any) -> spaces.Space:
-    """A space as Gymnasium's. Legacy gym's, which Isaac Lab's wrapper uses, is recognised by its class name.
-
-    Raises:
-        EnvError: no learner can work with such a space.
-    """
+    """A space as Gymnasium's. Legacy gym's, which Isaac Lab's wrapper uses, is recognised by its class name."""
     if isinstance(space, spaces.Space):
         return space
     match type(space).__name__:
@@ -183,14 +158,9 @@ def gymnasium_space(space: Any) -> spaces.Space:
 
 
 def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
-    """A learner's actions as a batch of ``space``: its dtype, counted from its own start.
+    """The actions of :meth:`VecEnv.step` as a batch of ``space``, with its dtype and start.
 
-    Args:
-        space: of one row.
-        actions: as :meth:`VecEnv.step` takes them.
-
-    Returns:
-        An array (N, ...), or for a ``Tuple`` one array (N,) per head.
+    An array (N, ...), or for a ``Tuple`` one array (N,) per head.
     """
     if isinstance(space, spaces.Tuple):
         return tuple(environment_actions(part, actions[:, k]) for k, part in enumerate(space.spaces))
@@ -199,11 +169,7 @@ def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
 
 
 def action_masks(masks: Iterable[Any], what: str = "action_mask") -> Tensor:
-    """Masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head.
-
-    Raises:
-        EnvError: they hold something else than numbers, or differ in length.
-    """
+    """Masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head."""
     if not (isinstance(masks, np.ndarray) and masks.dtype != object):
         try:
             masks = np.stack([np.concatenate([np.atleast_1d(head) for head in row]) for row in masks])

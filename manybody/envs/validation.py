@@ -29,22 +29,14 @@ STEP = ("observation", "reward", "terminated", "truncated", "info")
 
 
 class ReturnValidator:
-    """Resets and steps a :class:`VecEnv` and validates the results.
-
-    Args:
-        env_name: the environment in messages.
-    """
+    """Resets and steps a :class:`VecEnv`, which messages call ``env_name``, and validates the results."""
 
     def __init__(self, env_name: str) -> None:
         self.env_name = env_name
         self._passed: deque[object] = deque(maxlen=LAYOUTS)
 
     def reset(self, env: VecEnv) -> Obs:
-        """Reset ``env``.
-
-        Raises:
-            EnvError: the observation does not match the spec, or is not finite.
-        """
+        """Reset ``env``; raise EnvError if the observation does not match the spec or is not finite."""
         obs = env.reset()
         layout = layout_of(obs)
         if layout not in self._passed:
@@ -53,11 +45,7 @@ class ReturnValidator:
         return obs
 
     def step(self, env: VecEnv, actions: Tensor) -> Step:
-        """Step ``env``.
-
-        Raises:
-            EnvError: the result does not match the spec.
-        """
+        """Step ``env``; raise EnvError if the result does not match the spec."""
         step = env.step(actions)
         layout = (layout_of(step[:5]), type(step.extras)) if isinstance(step, Step) else object()
         if layout not in self._passed:
@@ -79,11 +67,7 @@ def layout_of(value: Any) -> object:
 
 
 def check_obs(env: VecEnv, where: str, obs: object, finite: bool = False) -> None:
-    """Check keys, shapes and dtypes of a batch of observations, and with ``finite`` its numbers.
-
-    Raises:
-        EnvError: ``obs`` does not match the spec of ``env``; the message begins with ``where``.
-    """
+    """Raise EnvError unless ``obs`` has the keys, shapes and dtypes of the spec, and with ``finite`` finite numbers."""
     spec = env.spec
     if not isinstance(obs, dict) or "obs" not in obs:
         raise EnvError(f"{where}: got {describe(obs)}; expected a dict {{'obs': ...}}")
@@ -99,12 +83,9 @@ def check_obs(env: VecEnv, where: str, obs: object, finite: bool = False) -> Non
 
 
 def check_step(env: VecEnv, where: str, step: object) -> None:
-    """Check a whole :class:`Step` as :func:`check_obs` checks its observation.
+    """Raise EnvError unless ``step`` matches the spec.
 
     A row that is both terminated and truncated is allowed; the learner counts it as terminated.
-
-    Raises:
-        EnvError: as :func:`check_obs`.
     """
     if not isinstance(step, Step):
         raise EnvError(f"{where}: got {type(step).__name__}; expected a manybody.Step")
@@ -136,11 +117,7 @@ def _check_batch(what: str, value: object, space: spaces.Space, rows: int, finit
 
 
 def _leaves(what: str, value: Any, space: spaces.Space) -> Iterator[tuple[str, Any, spaces.Space]]:
-    """Place, value and space of each part of an observation.
-
-    Raises:
-        EnvError: a key is missing.
-    """
+    """Place, value and space of each part of an observation; a missing key raises EnvError."""
     if not isinstance(space, spaces.Dict):
         yield what, value, space
         return
@@ -168,7 +145,7 @@ class CheckedCopy(gymnasium.Wrapper):
         self._env_name, self._always = env_name, always
         self._passed: deque[object] = deque(maxlen=LAYOUTS)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[Any, dict]:
         """As Gymnasium's."""
         result = self.env.reset(seed=seed, options=options)
         if self._always or not self._passed:
@@ -201,11 +178,7 @@ def check_tuple(where: str, result: object, expected: tuple[str, ...]) -> None:
 
 
 def one_number(what: str, value: object) -> bool | int | float:
-    """``value``, which may be an array or tensor with one element, as a number of Python.
-
-    Raises:
-        EnvError: it is something else.
-    """
+    """``value``, also an array or tensor with one element, as a number of Python; anything else raises EnvError."""
     if type(value) in NUMBERS:
         return value  # type: ignore[return-value]
     array = numeric_array(value)
@@ -215,13 +188,9 @@ def one_number(what: str, value: object) -> bool | int | float:
 
 
 def check_value(what: str, value: object, space: spaces.Space, finite: bool = False) -> None:
-    """Check keys, shapes and kinds of numbers of a single observation in NumPy.
+    """Raise EnvError unless a single observation has the keys and shapes of ``space``, and with ``finite`` is finite.
 
-    What NumPy casts without losing a kind (an integer for a float, float64 for float32) is right; an image of other
-    numbers than uint8 is not.
-
-    Raises:
-        EnvError: ``value`` does not match ``space``, or is not ``finite``.
+    NumPy must cast it within a kind (an integer for a float, float64 for float32); an image must be uint8.
     """
     for part, leaf, leaf_space in _leaves(what, value, space):
         array = numeric_array(leaf)

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from manybody.data.tree import tree_map
-from manybody.envs.base import Step, VecEnv
+from manybody.envs.base import Extras, Step, VecEnv
 from manybody.envs.infos import array_of, of_extras
 
 
@@ -32,7 +32,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         self.action_space = batch_space(self.single_action_space, env.num_envs)
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[Any, Extras]:
         """Start a new episode everywhere; with ``seed``, the same ones whenever the seed is the same.
 
         Raises:
@@ -48,18 +48,18 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
             self.env.seed(seed)
         return tree_map(array_of, self.env.reset()["obs"]), {}
 
-    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, Extras]:
         """Apply ``actions`` (N, A): observation (N, O), reward, terminated, truncated (N,), infos."""
         step = self.env.step(torch.as_tensor(np.asarray(actions), device=self.env.device))
         obs = tree_map(array_of, step.obs["obs"])
         reward, terminated, truncated = map(array_of, (step.reward, step.terminated, step.truncated))
         return obs, reward, terminated, truncated, self._infos(step, terminated | truncated)
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def close_extras(self, **kwargs: object) -> None:
         """Close the wrapped environment."""
         self.env.close()
 
-    def _infos(self, step: Step, done: np.ndarray) -> dict[str, Any]:
+    def _infos(self, step: Step, done: np.ndarray) -> Extras:
         infos = of_extras(step.extras, self.num_envs)
         if done.any():
             if step.final_obs is not None:
