@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 from torch import Tensor
-from typing_extensions import override
 
 from manybody.sim import mujoco
-from manybody.sim.base import Simulation
 
 MAX_SPEED = 500.0
 """m/s or rad/s, beyond which the integration has diverged. The Ant's motors reach 150 rad/s against joint damping."""
@@ -32,7 +30,7 @@ _STOPPED_CLOCK = ctypes.CFUNCTYPE(ctypes.c_double)(("PyFloat_GetMin", ctypes.pyt
 times a step to fill ``MjData.timer``, a tenth of the Ant's step, and has no switch for it."""
 
 
-class MujocoCpu(Simulation):
+class MujocoCpu:
     """``Simulation`` on ``mujoco.batch.Batch``, a persistent thread pool inside MuJoCo.
 
     Each environment is one row of float64 integration state (``mjSTATE_INTEGRATION``: time, qpos, qvel,
@@ -67,8 +65,8 @@ class MujocoCpu(Simulation):
         self.finite = torch.ones(num_envs, dtype=torch.bool)
         self._pristine = self._rows[0].clone()
 
-    @override
     def step(self, substeps: int) -> None:
+        """See ``Simulation.step``."""
         self._ctrl.copy_(self.ctrl)
         self._warnings.zero_()
         self._batch.step(nstep=substeps)
@@ -80,8 +78,8 @@ class MujocoCpu(Simulation):
         bounded = (self.qvel.abs() <= MAX_SPEED).all(dim=1) & (self.qpos.abs() <= MAX_POSITION).all(dim=1)
         torch.logical_and(bounded, ~diverged, out=self.finite)
 
-    @override
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
+        """See ``Simulation.reset``."""
         for name, values, wanted in (("qpos", qpos, self.qpos), ("qvel", qvel, self.qvel)):
             if values.shape != wanted.shape:
                 raise ValueError(
@@ -100,16 +98,16 @@ class MujocoCpu(Simulation):
         self.sensordata[mask] = 0.0
         self.finite[mask] = True
 
-    @override
     def state(self) -> dict[str, Tensor]:
+        """See ``Simulation.state``."""
         return {
             "rows": self._rows.clone(),
             "sensordata": self.sensordata.clone(),
             "finite": self.finite.clone(),
         }
 
-    @override
     def set_state(self, state: dict[str, Tensor]) -> None:
+        """See ``Simulation.set_state``."""
         mine = {"rows": self._rows, "sensordata": self.sensordata, "finite": self.finite}
         for name, target in mine.items():
             if name not in state or state[name].shape != target.shape:
@@ -122,8 +120,8 @@ class MujocoCpu(Simulation):
             target.copy_(state[name])
         self._refresh()
 
-    @override
     def close(self) -> None:
+        """See ``Simulation.close``."""
         for name in _IN_THE_BATCH:  # the threads end with the last view of the batch
             self.__dict__.pop(name, None)
 
