@@ -79,7 +79,7 @@ HOT_METHODS = {
     "deviation",
     "get_action",
     "freeze_normalizers",
-    "clip_and_step",
+    "step_optimizer",
     "_one_pass",
     "_update",
     "_store_decision",

@@ -27,6 +27,7 @@ from manybody.engine.checkpoint import (
 )
 from manybody.engine.checkpoint.parts import Attribute, Parts, Stateful, restore, state_of
 from manybody.engine.checkpoint.rl_games import policy_state
+from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.console import warn
 from manybody.engine.extras import ExtrasMetrics
@@ -405,7 +406,8 @@ class EnvAlgorithm(BaseAlgorithm):
 
     def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
         """Restore :meth:`learner_state`. Raises CheckpointError when a part is missing or does not fit."""
-        self.set_weights(state, path)
+        with named_file(path):
+            self.set_weights(state)
         restore(self.learner_parts(), state, path)
 
     def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
@@ -414,7 +416,8 @@ class EnvAlgorithm(BaseAlgorithm):
         Raises:
             CheckpointError: it does not fit.
         """
-        self.set_weights(weights, path)
+        with named_file(path):
+            self.set_weights(weights)
         check_values(weights, path, WEIGHTS)
         counter(weights, "epoch", path)
         counter(weights, "frame", path)
@@ -424,12 +427,12 @@ class EnvAlgorithm(BaseAlgorithm):
         """Return the policy alone: parameters and normalisers."""
         return {"model": self.model.state_dict()}
 
-    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
         """Restore :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
-        require(weights, "model", path)
+        require(weights, "model", "weights")
         expected = self.model.state_dict()
         state = policy_state(weights, expected)
-        check_state_dict(expected, state, path)
+        check_state_dict(expected, state, "weights")
         self.model.load_state_dict(state)
 
     def get_full_state_weights(self) -> dict[str, Any]:

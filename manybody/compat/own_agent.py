@@ -10,9 +10,9 @@ from torch import Tensor
 
 from manybody.algos import a2c
 from manybody.algos.a2c import on_policy
-from manybody.compat.agent import check_device, experiment_name, open_folder
-from manybody.compat.agent_state import NO_REWARD
+from manybody.compat.agent import SETTINGS, ChangeableSettings, check_device, experiment_name, open_folder
 from manybody.compat.environments import has_single_envs
+from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.settings import LegacyConfig, record, without_objects
@@ -20,12 +20,9 @@ from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
 from manybody.config.files import expanded
-from manybody.engine.checkpoint import load_checkpoint
-from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import VecEnv
 from manybody.envs.env_configurations import configurations
-from manybody.envs.infos import by_copy
 from manybody.envs.registration import create_vec_env
 from manybody.envs.rl_games import RLGamesVecEnv
 from manybody.model_builder import ModelBuilder
@@ -83,7 +80,8 @@ def own_parts(params: dict[str, Any]) -> dict[str, Any]:
     parts: dict[str, Any] = {"params": typed, "folder": partial(_folder, typed)}
     observer = (config.get("features") or {}).get("observer")
     if observer is not None:
-        parts["observer"] = translated(observer, config)
+        by_copy = has_single_envs(str(config.get("env_name")))
+        parts["observer"] = ClientObserver(observer, config, lambda agent: AgentView(agent, config), by_copy)
     live: Any = config.get("vec_env")
     if live is not None:
         made = live if isinstance(live, VecEnv) else RLGamesVecEnv(live, typed.config.num_actors, typed.config.env_name)
@@ -97,48 +95,6 @@ def _folder(params: Params) -> RunFolder:
     folder = open_folder(params.config.train_dir, params.config.full_experiment_name)
     record(folder, dump(params))
     return folder
-
-
-def translated(observer: Any, config: LegacyConfig) -> AlgoObserver:
-    """Wrap a client's ``observer`` for the library's agents; return the library's own unchanged."""
-    if isinstance(observer, AlgoObserver) and type(observer).__module__.startswith("manybody."):
-        return observer
-    return ClientObserver(observer, config)
-
-
-class ClientObserver(AlgoObserver):
-    """Passes row numbers, and the agent under RL Games' attributes, to a client's observer."""
-
-    logs_extras = True
-
-    def __init__(self, observer: Any, config: LegacyConfig) -> None:
-        self.observer = observer
-        self.config = config
-        self.num_agents = self.num_envs = 1
-        self.infos_by_env = has_single_envs(str(config.get("env_name")))
-
-    def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:  # noqa: D102
-        self.observer.before_init(base_name, self.config, experiment_name)
-
-    def after_init(self, algo: Any) -> None:  # noqa: D102
-        self.num_agents, self.num_envs = algo.num_agents, algo.num_actors
-        self.observer.after_init(AgentView(algo, self.config))
-
-    def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """Pass the row numbers (K, 1) of ended episodes, the first agent's of each environment."""
-        client_infos = by_copy(infos, self.num_envs) if self.infos_by_env else infos
-        self.observer.process_infos(client_infos, done_indices.nonzero()[:: self.num_agents])
-
-    def after_steps(self) -> None:  # noqa: D102
-        self.observer.after_steps()
-
-    def after_clear_stats(self) -> None:  # noqa: D102
-        clear = getattr(self.observer, "after_clear_stats", None)
-        if clear is not None:  # RL Games' own base class did not always have it
-            clear()
-
-    def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:  # noqa: D102
-        self.observer.after_print_stats(frame, epoch_num, total_time)
 
 
 class RunPaths:
@@ -205,35 +161,15 @@ class RLGamesAgent(RunPaths):
         return True
 
 
-class OnPolicyAgent(RLGamesAgent):
+class OnPolicyAgent(ChangeableSettings, RLGamesAgent):
     """:class:`RLGamesAgent` with the settings that RL Games lets observers change."""
 
-    PARAMS: ClassVar[dict[str, str]] = {
-        **on_policy.OnPolicyAgent.PARAMS,
-        **{name: name for name in ("mini_epochs_num", "grad_norm", "bounds_loss_coef")},
-    }
+    PARAMS: ClassVar[dict[str, str]] = {**on_policy.OnPolicyAgent.PARAMS, **SETTINGS}
 
     @property
     def has_central_value(self) -> bool:
         """Whether a critic sees ``obs['states']``."""
         return self.central_value is not None  # type: ignore[attr-defined]
-
-    def restore_central_value_function(self, fn: str) -> None:
-        """Load the weights of the central value from the file ``fn``."""
-        self.central_value.set_weights(load_checkpoint(fn), fn)  # type: ignore[attr-defined]
-
-    def get_param(self, param_name: str) -> Any:
-        """Return a setting by RL Games' name. Raises KeyError naming those that there are."""
-        if param_name == "kl_threshold":
-            return self.scheduler.kl_threshold  # type: ignore[attr-defined]
-        return super().get_param(param_name)  # type: ignore[misc]
-
-    def set_param(self, param_name: str, param_value: Any) -> None:
-        """Change a setting by RL Games' name. Raises KeyError naming those that there are."""
-        if param_name == "kl_threshold":
-            self.scheduler.kl_threshold = param_value  # type: ignore[attr-defined]
-        else:
-            super().set_param(param_name, param_value)  # type: ignore[misc]
 
 
 class _Continuous(OnPolicyAgent, a2c.A2CAgent):
@@ -281,7 +217,7 @@ class AgentView(RunPaths):
     @property
     def mean_rewards(self) -> float:
         """The mean return, -1e9 where no episode has ended."""
-        return max(self.agent.run.mean_reward, NO_REWARD)
+        return max(self.agent.run.mean_reward, -1e9)
 
     @property
     def batch_size_envs(self) -> int:

@@ -24,15 +24,9 @@ def compiled(function: F, how: bool | str) -> F:
     return torch.compile(function, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore[return-value]
 
 
-def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[object]:
+def autocast(device: torch.device | str, enabled: bool) -> AbstractContextManager[object]:
     """bf16 matrix products inside the context when ``enabled``; fp32 elsewhere."""
-    return torch.autocast(device.type, dtype=torch.bfloat16) if enabled else nullcontext()
-
-
-def autocast_off_cpu(device: str | torch.device, enabled: bool) -> AbstractContextManager[object]:
-    """:func:`autocast`, but float32 on a CPU, as in RL Games."""
-    device = torch.device(device)
-    return autocast(device, enabled and device.type != "cpu")
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16) if enabled else nullcontext()
 
 
 def keep_freed_memory() -> None:

@@ -16,7 +16,7 @@ from manybody.config.files import TEMPORARY
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
 from manybody.engine.checkpoint.kept import of_kind
-from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.engine.checkpoint.untrusted import CheckpointError, named_file
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.launch.interpolation import resolve_references
@@ -78,10 +78,8 @@ def import_run(
         making.config_file.write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
         checkpoint = making.nn / f"{name}.pth"
         save_checkpoint(checkpoint, of_kind("best", state))
-        try:
+        with named_file(path):
             player = load_player(runner, replace(run, start=Start(checkpoint)).with_envs(1))
-        except CheckpointError as error:
-            raise CheckpointError(path, error.field, error.given, error.expected, error.advice) from None
         if hasattr(player.env, "close"):
             player.env.close()
         if folder.is_dir():

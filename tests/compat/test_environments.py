@@ -7,7 +7,7 @@ import torch
 from gymnasium import spaces
 from toy import ToyEnv
 
-from manybody.compat.collect import _time_outs
+from manybody.compat.agent import time_outs
 from manybody.compat.environments import LegacyEnv, create_legacy_env, legacy_env
 from manybody.envs import registration
 from manybody.envs.base import EnvSpec
@@ -143,7 +143,7 @@ def test_single_environments_report_one_by_one_as_rl_games_has_it(scored):
 
 def test_values_of_single_environments_reach_the_credit_of_a_truncation(scored):
     infos = [{"time_outs": True}, {"time_outs": False}]
-    assert _time_outs(infos, 2).tolist() == [True, False]
-    assert _time_outs(infos, 4).tolist() == [True, True, False, False]
-    assert _time_outs([{}, {}], 2) is None and _time_outs([], 2) is None
-    assert _time_outs({"time_outs": 1}, 2) == 1
+    assert time_outs(infos, 2).tolist() == [True, False]
+    assert time_outs(infos, 4).tolist() == [True, True, False, False]
+    assert time_outs([{}, {}], 2) is None and time_outs([], 2) is None
+    assert time_outs({"time_outs": 1}, 2) == 1

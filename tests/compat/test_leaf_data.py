@@ -58,16 +58,6 @@ def test_minibatches(is_rnn):
     assert ours.last_range == (16, 24)
 
 
-def test_rows_in_a_new_order():
-    dataset = datasets.PPODataset(6, 3, False, False, "cpu", 1, permute=True)
-    dataset.update_values_dict({"x": torch.arange(6.0), "d": {"y": torch.arange(6.0)}, "none": None})
-    torch.manual_seed(0)
-    dataset.apply_permutation()
-    assert sorted(dataset.values_dict["x"].tolist()) == [0, 1, 2, 3, 4, 5]
-    assert torch.equal(dataset.values_dict["x"], dataset.values_dict["d"]["y"])
-    assert not torch.equal(dataset.values_dict["x"], torch.arange(6.0))
-
-
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [((24, 7, False, False, "cpu", 1), "minibatch_size 7"), ((24, 8, False, True, "cpu", 3), "seq_length 3")],

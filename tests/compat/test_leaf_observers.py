@@ -10,6 +10,7 @@ from rl_games.common import diagnostics as their_diagnostics
 from rl_games.common.interval_summary_writer import IntervalSummaryWriter as TheirWriter
 
 from manybody.algos.a2c import A2CAgent
+from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.moving_mean_std import GeneralizedMovingStats
 from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
@@ -159,12 +160,16 @@ class MultiObserver(algo_observer.AlgoObserver):
         self._call_multi("after_print_stats", frame, epoch_num, total_time)
 
 
+def agent(num_actors, agents=1):
+    return types.SimpleNamespace(**vars(algo(agents)), num_actors=num_actors)
+
+
 @pytest.mark.parametrize("done", [torch.tensor([True, False, False, True]), rows(0, 3)])
 def test_clients_are_told_rows(done):
     """Masks of this library's agents and rows of RL Games' arrive as the same thing."""
     child = RLGPUAlgoObserver()
-    observer = MultiObserver([child, algo_observer.AlgoObserver()])
-    observer.after_init(algo())
+    observer = ClientObserver(MultiObserver([child, algo_observer.AlgoObserver()]), {})
+    observer.after_init(agent(4))
     observer.process_infos({}, done)
     observer.after_clear_stats()
     assert child.seen == [0, 3]
@@ -172,8 +177,9 @@ def test_clients_are_told_rows(done):
 
 def test_one_row_for_each_environment():
     child = RLGPUAlgoObserver()
-    child.after_init(algo(agents=2))
-    child.process_infos({}, torch.tensor([False, False, True, True]))
+    observer = ClientObserver(child, {})
+    observer.after_init(agent(2, agents=2))
+    observer.process_infos({}, torch.tensor([False, False, True, True]))
     assert child.seen == [2]
 
 
@@ -196,7 +202,8 @@ def test_they_watch_an_agent_of_this_library(toy_env):
     child = RLGPUAlgoObserver()
     isaac = algo_observer.IsaacAlgoObserver()
     mapping, env = toy_env
-    observer = NativeMulti([MultiObserver([child]), isaac, algo_observer.DefaultAlgoObserver()])
+    own = (MultiObserver([child]), isaac, algo_observer.DefaultAlgoObserver())
+    observer = NativeMulti([ClientObserver(one, {}) for one in own])
     agent = A2CAgent("run", parse_params(mapping), vec_env=env, observer=observer)
     agent.init_tensors()
     agent.obs = agent.env_reset()
@@ -205,7 +212,7 @@ def test_they_watch_an_agent_of_this_library(toy_env):
     observer.after_print_stats(agent.frame, 2, 1.0)
     agent.clear_stats()
     assert child.seen
-    assert all(0 <= row < agent.num_actors for row in child.seen)
+    assert all(type(row) is int and 0 <= row < agent.num_actors for row in child.seen)
 
 
 @pytest.fixture

@@ -92,8 +92,24 @@ def test_average_meter(draw, shape):
         assert mine.current_size == len(mine) == real.current_size
         np.testing.assert_allclose(mine.get_mean(), real.get_mean(), rtol=1e-6)
         assert mine.get_mean().shape == real.get_mean().shape
-    assert list(mine.state_dict()) == list(real.state_dict()) == ["mean"]
     assert type(mine.current_size) is int
+    restored = ours.AverageMeter(1, 5)
+    restored.load_state_dict(mine.state_dict())
+    assert (restored.get_mean() == mine.get_mean()).all() and len(restored) == 5 and restored.finished == 16
+
+
+def test_average_meter_picks_rows(draw):
+    """The library's agents give all rows and a mask; the mean has the shape that RL Games' has."""
+    values = torch.randn(4, 2, generator=draw)
+    masked, picked = ours.AverageMeter(2, 5), ours.AverageMeter(2, 5)
+    masked.update(values, torch.tensor([True, False, False, True]))
+    picked.update(values[torch.tensor([[0], [3]])])
+    assert masked.current_size == 2 and (masked.get_mean() == picked.get_mean()).all()
+
+
+def test_average_meter_forgets():
+    mine = ours.AverageMeter(1, 5)
+    mine.update(torch.ones(2, 1))
     mine.clear()
     assert (len(mine), mine.get_mean().sum()) == (0, 0.0)
 

@@ -3,7 +3,7 @@ import os
 import pytest
 import torch
 
-from manybody.engine.accelerate import autocast, autocast_off_cpu, compiled, eval_mode, set_threads
+from manybody.engine.accelerate import autocast, compiled, eval_mode, set_threads
 
 CPU = torch.device("cpu")
 
@@ -30,11 +30,6 @@ def test_autocast_only_when_asked():
         assert (a @ b).dtype == torch.bfloat16
     with autocast(CPU, False):
         assert (a @ b).dtype == torch.float32
-
-
-def test_rl_games_computes_in_float32_on_a_cpu():
-    with autocast_off_cpu("cpu", True):
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
 def test_eval_mode_returns_to_what_was():

@@ -354,9 +354,7 @@ class OnPolicyAgent(A2CBase):
     def calc_gradients(self, minibatch: TrainBatch) -> TrainResult:
         """Compute losses and gradients, clip, and step the optimiser if all values are finite."""
         losses, kl, policy = self._losses(minibatch)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
-        self.clip_and_step(losses["loss"].detach())
+        self.step_optimizer(losses["loss"])
         known = ("loss", "a_loss", "c_loss", "entropy", "bounds_loss")
         extra = {name if "/" in name else f"losses/{name}": x for name, x in losses.items() if name not in known}
         return TrainResult(
@@ -372,8 +370,10 @@ class OnPolicyAgent(A2CBase):
             extra,
         )
 
-    def clip_and_step(self, loss: Tensor) -> None:
-        """Clip the gradients of ``loss`` () if ``truncate_grads``; step unless loss or gradients are non-finite."""
+    def step_optimizer(self, loss: Tensor) -> None:
+        """Compute the gradients of ``loss`` (), clip them if ``truncate_grads``, and step if all are finite."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
         max_norm = self.grad_norm if self.truncate_grads and self.grad_norm else float("inf")
         grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
         self.optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))

@@ -355,9 +355,9 @@ class SACAgent(EnvAlgorithm):
         """Return the policy; the bounds mark that the critics take actions in [-1, 1]."""
         return {**super().get_weights(), ACTION_BOUNDS: self.action_bounds}
 
-    def set_weights(self, weights: Mapping[str, Any], path: str = "weights") -> None:
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
         """Load the policy; critics that take actions in the environment's units are converted."""
-        super().set_weights({"model": model_state(weights, path)}, path)
+        super().set_weights({"model": model_state(weights, "weights")})
         if self.converts(weights):
             self.model.load_state_dict(to_unit_actions(self.model.state_dict(), self.action_bounds))
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from manybody.data.tree import tree_map
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
-from manybody.engine.checkpoint.untrusted import CheckpointError
+from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.console import warn
 
 
@@ -108,11 +108,10 @@ def restore(parts: Parts, state: Mapping[str, Any], path: str) -> None:
     """
     for key, part in parts.items():
         try:
-            part.load_state_dict(state.get(key) if _is_optional(part) else require(state, key, path))
+            with named_file(path):
+                part.load_state_dict(state.get(key) if _is_optional(part) else require(state, key, path))
         except NotRestoredError as reason:
             warn(f"{path}: {reason}")
-        except CheckpointError as error:
-            raise CheckpointError(path, error.field, error.given, error.expected, error.advice) from None
 
 
 def _is_optional(part: Stateful) -> bool:

@@ -9,7 +9,8 @@ import os
 import pickletools
 import struct
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,6 +58,15 @@ class CheckpointError(ManybodyError, RuntimeError):
             expected,
             advice,
         )
+
+
+@contextmanager
+def named_file(path: str | os.PathLike) -> Iterator[None]:
+    """Name ``path`` in errors about what was read from it."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(path, error.field, error.given, error.expected, error.advice) from None
 
 
 class _Dtype:

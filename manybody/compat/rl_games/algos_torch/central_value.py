@@ -12,8 +12,6 @@ from manybody.algos.a2c.config import CentralValueConfig
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd as RunningMeanStd
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.settings import LegacyConfig
-from manybody.data.recurrent import RecurrentStates
-from manybody.data.tree import tree_map
 from manybody.engine.guard import Guard
 
 __all__ = ["CentralValueTrain"]
@@ -38,6 +36,7 @@ class CentralValueTrain(_CentralValueTrain):
         max_epochs: end of a linear schedule.
         multi_gpu: not used; training has one process.
         zero_rnn_on_done: forget at the end of an episode.
+        guard: counts updates that are left out; of its own by default.
 
     Raises:
         ConfigError: minibatches do not divide the batch.
@@ -60,6 +59,7 @@ class CentralValueTrain(_CentralValueTrain):
         max_epochs: int,
         multi_gpu: bool,
         zero_rnn_on_done: bool,
+        guard: Guard | None = None,
     ) -> None:
         section: Any = config if isinstance(config, LegacyConfig) else LegacyConfig(config, CentralValueConfig)
         super().__init__(
@@ -75,7 +75,7 @@ class CentralValueTrain(_CentralValueTrain):
             normalize_value=normalize_value,
             max_epochs=max_epochs,
             max_frames=-1,
-            guard=Guard("quarantine", num_actors, torch.device(ppo_device)),
+            guard=guard or Guard("quarantine", num_actors, torch.device(ppo_device)),
             device=ppo_device,
         )
         self.state_shape, self.value_size, self.num_actions = state_shape, value_size, num_actions
@@ -83,20 +83,12 @@ class CentralValueTrain(_CentralValueTrain):
         self.ppo_device = ppo_device
         self.normalize_value, self.normalize_input = normalize_value, section.normalize_input
         self.is_rnn = self.model.is_rnn()
-        self.frame = self.epoch_num = 0
-        self.batch_size = horizon_length * num_actors
-        self.num_minibatches = len(self.dataset)
-        initial = self.model.get_default_rnn_state() if self.is_rnn else None
-        self.recurrent = RecurrentStates(initial, horizon_length, self.seq_length, zero_rnn_on_done, ppo_device)
+        self.init_tensors()
 
     @property
     def rnn_states(self) -> Any:
         """The recurrent state between two steps."""
         return self.recurrent.current
-
-    def update_lr(self, lr: Any) -> None:
-        """Set the learning rate of the optimiser."""
-        self.optimizer.set_lr(lr)
 
     def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
         """With ``model_stats``: the running statistics, which are part of the model too."""
@@ -108,57 +100,18 @@ class CentralValueTrain(_CentralValueTrain):
             if there and model_stats
         }
 
-    def set_stats_weights(self, weights: dict[str, Any]) -> None:
-        """Do nothing: the statistics come with the model."""
-
-    def _preproc_obs(self, obs: Any) -> Any:
-        return tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs)
-
-    def update_dataset(self, batch_dict: dict[str, Any]) -> None:
-        """Take a rollout: ``obs`` states (num_actors T, S), ``old_values`` and ``returns`` (rows T, V), ``dones``."""
-        dones = batch_dict["dones"].reshape(self.num_actors, self.num_agents, self.horizon_length)
-        self.dataset.update_values_dict(
-            {
-                "old_values": self._team_mean(batch_dict["old_values"]),
-                "returns": self._team_mean(batch_dict["returns"]),
-                "obs": self._preproc_obs(batch_dict["obs"]),
-                "dones": dones.amin(dim=1).flatten(),
-                **self.recurrent.sequences(),
-            }
-        )
-
-    def pre_step_rnn(self, n: int) -> None:
-        """Keep the state that the sequence beginning at step ``n`` starts with."""
-        self.recurrent.store(n)
-
-    def post_step_rnn(self, all_done_indices: Tensor, zero_rnn_on_done: bool = True) -> None:
-        """Forget the state of environments whose rows (K, 1) are done."""
-        if zero_rnn_on_done:
-            dones = torch.zeros(self.num_actors, device=self.ppo_device)
-            dones[all_done_indices.flatten()[:: self.num_agents] // self.num_agents] = 1.0
-            self.recurrent.forget(dones)
-
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
         """The model's."""
         answer: dict[str, Any] = self.model(input_dict)
         return answer
 
     def get_value(self, input_dict: dict[str, Any]) -> Tensor:
-        """(num_actors agents, V) in units of reward, from ``states``; the recurrent state moves on."""
+        """(rows, V) in units of reward, from ``states`` (num_actors, S); the recurrent state moves on."""
         self.eval()
-        values = self.values({"states": self._preproc_obs(input_dict["states"])})
+        with torch.no_grad():
+            values = self.values({"obs": torch.empty(0), "states": input_dict["states"]})
         self.advance()
         return values
-
-    def train_net(self) -> float:  # type: ignore[override]
-        """``mini_epochs`` passes over the rollout; the mean loss."""
-        self.epoch_num += 1
-        self.frame += self.batch_size
-        scalars = {tag: float(value) for tag, value in self.learn(self.epoch_num, self.frame).items()}
-        if self.writter is not None:
-            for tag, value in scalars.items():
-                self.writter.add_scalar(tag, value, self.frame)
-        return scalars.get("losses/cval_loss", 0.0)
 
     def calc_gradients(self, batch: dict[str, Any]) -> Tensor:
         """Loss, gradients and an optimiser step from a minibatch."""

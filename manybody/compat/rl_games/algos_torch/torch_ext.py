@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from manybody.engine import checkpoint
 from manybody.engine.console import log, say, warn
@@ -222,8 +223,10 @@ class AverageMeter(nn.Module):
         self.finished = 0
         self.register_buffer("mean", torch.zeros(in_shape, dtype=torch.float32))
 
-    def update(self, values: Tensor) -> None:
-        """Take in ``values`` (k, ...); k may be 0."""
+    def update(self, values: Tensor, mask: Tensor | None = None) -> None:
+        """Take in ``values`` (k, ...), of which k may be 0, or those rows of them where ``mask`` (k,) is true."""
+        if mask is not None:
+            values = values[mask].unsqueeze(1)  # RL Games picks rows by (k, 1) numbers
         if len(values) == 0:
             return
         self.finished += len(values)
@@ -237,6 +240,16 @@ class AverageMeter(nn.Module):
         """Forget everything."""
         self.current_size = 0
         self.mean = torch.zeros_like(self.mean)
+
+    @override
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Any]:  # type: ignore[override]
+        return {"mean": self.mean, "current_size": self.current_size, "finished": self.finished}
+
+    @override
+    def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> None:
+        self.mean = torch.as_tensor(state_dict["mean"]).to(self.mean.device)
+        self.current_size = int(state_dict["current_size"])
+        self.finished = int(state_dict["finished"])
 
     def __len__(self) -> int:
         return self.current_size

@@ -1,45 +1,21 @@
 """RL Games' observers, and the base class of its clients' own."""
 
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.engine import observers
 
 
 class AlgoObserver(observers.AlgoObserver):
-    """The null observer; subclass and override.
-
-    RL Games passes the *rows* whose episode ended, (K, 1) int64, to ``process_infos``, the library's agents a mask (N,)
-    bool. What a subclass overrides always gets rows.
-    """
-
-    logs_extras = True
+    """An observer that does nothing; ``process_infos`` gets the rows whose episode ended, (K, 1) int64."""
 
     def __init__(self) -> None:
         pass
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "process_infos" in cls.__dict__:
-            cls.process_infos = _with_rows(cls.__dict__["process_infos"])  # type: ignore[method-assign]
-
-
-def _with_rows(process_infos: Callable[..., None]) -> Callable[..., None]:
-    """``process_infos`` with the rows of ended episodes in place of a mask."""
-
-    @wraps(process_infos)
-    def with_rows(self: Any, infos: Any, done_indices: Any) -> None:
-        if isinstance(done_indices, Tensor) and done_indices.dtype == torch.bool:
-            agents = getattr(getattr(self, "algo", None), "num_agents", 1)
-            done_indices = done_indices.nonzero()[::agents]  # waits for the device, as RL Games does
-        process_infos(self, infos, done_indices)
-
-    return with_rows
 
 
 class DefaultAlgoObserver(AlgoObserver):
@@ -83,15 +59,14 @@ class DefaultAlgoObserver(AlgoObserver):
         """Write the scores, once any exist."""
         _write_scores(self.writer, self.game_scores, frame, epoch_num, total_time)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """The running score."""
-        return {"mean": self.game_scores.mean, "current_size": self.game_scores.current_size}
+        return self.game_scores.state_dict()
 
+    @override
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state_dict`."""
         if state:
-            self.game_scores.mean = torch.as_tensor(state["mean"]).to(self.game_scores.mean).reshape(1)
-            self.game_scores.current_size = int(state["current_size"])
+            self.game_scores.load_state_dict(state)
 
 
 def _score(info: Mapping[str, Any]) -> Any:

@@ -1,15 +1,17 @@
 """The batch of one epoch as minibatches, with the attributes and methods that RL Games' clients override."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from typing_extensions import override
+
+from manybody.data import minibatch
+from manybody.data.tree import tree_map
 
 
-class PPODataset(Dataset):
+class PPODataset(minibatch.PPODataset, Dataset):
     """Contiguous minibatches of a flat batch (B, ...) in env-major order.
 
     Args:
@@ -18,15 +20,13 @@ class PPODataset(Dataset):
         is_discrete: kept for clients.
         is_rnn: minibatches are whole sequences, with the state that each begins with.
         device: kept for clients.
-        seq_length: L, steps of a sequence; divides B where ``is_rnn``.
-        permute: whether :meth:`apply_permutation` draws a new order.
+        seq_length: L, steps of a sequence; divides M where ``is_rnn``.
+        permute: kept for clients.
 
     Raises:
         ValueError: a size that does not divide another; names both.
     """
 
-    values_dict: dict[str, Any]
-    """What was collected, by name: (B, ...) tensors, dictionaries of them, or None."""
     last_range: tuple[int, int]
     """First row of the minibatch read last, and the row after its end."""
 
@@ -44,49 +44,28 @@ class PPODataset(Dataset):
             raise ValueError(f"minibatch_size {minibatch_size}; expected a divisor of batch_size {batch_size}")
         if is_rnn and minibatch_size % seq_length:
             raise ValueError(f"seq_length {seq_length}; expected a divisor of minibatch_size {minibatch_size}")
+        super().__init__(batch_size, minibatch_size, seq_length=seq_length)
         self.is_rnn = is_rnn
-        self.seq_length = self.seq_len = seq_length
-        self.batch_size = batch_size
-        self.minibatch_size = minibatch_size
+        self.seq_len = seq_length
         self.device = device
-        self.length = batch_size // minibatch_size
+        self.length = len(self)
         self.is_discrete = is_discrete
         self.is_continuous = not is_discrete
         self.num_games_batch = minibatch_size // seq_length
         self.special_names = ["rnn_states"]
         self.permute = permute
 
-    def update_values_dict(self, values_dict: Any) -> None:
-        """Take the batch of a new epoch; None forgets the old one."""
-        self.values_dict = values_dict
-
-    def update_mu_sigma(self, mu: Tensor, sigma: Tensor) -> None:
+    def update_mu_sigma(self, mu: Tensor, sigma: Tensor) -> None:  # type: ignore[override]
         """Overwrite the policy stored for the minibatch read last: ``mu`` and ``sigma`` (M, A)."""
         rows = slice(*self.last_range)
         self.values_dict["mu"][rows] = mu
         self.values_dict["sigma"][rows] = sigma
 
-    def apply_permutation(self) -> None:
-        """Put the rows into a new random order, where ``permute`` is set and the network is not recurrent."""
-        if not self.permute or self.is_rnn:
-            return
-        order = torch.randperm(self.batch_size, device=self.device)
-        for name, value in self.values_dict.items():
-            if name in self.special_names or value is None:
-                continue
-            mixed = {key: x[order] for key, x in value.items()} if isinstance(value, dict) else value[order]
-            self.values_dict[name] = mixed
-
-    def _slice_data(self, data: Any, start: int, end: int) -> Any:
-        if data is None:
-            return None
-        return {key: x[start:end] for key, x in data.items()} if isinstance(data, dict) else data[start:end]
-
-    def _rows(self, start: int, end: int) -> dict[str, Any]:
-        """Rows ``start`` to ``end`` of everything that has one row per sample."""
+    def _part(self, start: int, end: int) -> dict[str, Any]:
+        """Return rows ``start`` to ``end`` of everything that has one row per sample; None where it is None."""
         self.last_range = (start, end)
         return {
-            name: self._slice_data(value, start, end)
+            name: None if value is None else tree_map(lambda x: x[start:end], value)
             for name, value in self.values_dict.items()
             if name not in self.special_names
         }
@@ -94,23 +73,18 @@ class PPODataset(Dataset):
     def _get_item_rnn(self, idx: int) -> dict[str, Any]:
         """Minibatch ``idx`` of a recurrent network; ``rnn_states`` (layers, M / L, units) each."""
         first, last = idx * self.num_games_batch, (idx + 1) * self.num_games_batch
-        batch = self._rows(first * self.seq_length, last * self.seq_length)
+        batch = self._part(first * self.seq_length, last * self.seq_length)
         batch["rnn_states"] = [state[:, first:last].contiguous() for state in self.values_dict["rnn_states"]]
         return batch
 
     def _get_item(self, idx: int) -> dict[str, Any]:
         """Minibatch ``idx`` of a feed-forward network, without what is None."""
-        batch = self._rows(idx * self.minibatch_size, (idx + 1) * self.minibatch_size)
+        batch = self._part(idx * self.minibatch_size, (idx + 1) * self.minibatch_size)
         return {name: value for name, value in batch.items() if value is not None}
 
+    @override
     def __getitem__(self, idx: int) -> dict[str, Any]:
         return self._get_item_rnn(idx) if self.is_rnn else self._get_item(idx)
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[idx] for idx in range(len(self)))
 
 
 class DatasetList(Dataset):

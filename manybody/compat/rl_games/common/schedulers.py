@@ -29,7 +29,7 @@ class RLScheduler(optim.RLScheduler):
         return new_lr, new_coef
 
 
-class IdentityScheduler(RLScheduler):
+class IdentityScheduler(RLScheduler, optim.IdentityScheduler):
     """``lr_schedule: None`` and ``constant``."""
 
 
@@ -73,3 +73,12 @@ class LinearScheduler(RLScheduler, optim.LinearScheduler):
     ) -> None:
         super().__init__(start_lr, min_lr, max_steps, use_epochs, apply_to_entropy, start_entropy_coef)
         self.min_entropy_coef = min_entropy_coef
+
+
+def for_numbers(scheduler: optim.RLScheduler) -> RLScheduler:
+    """Return a scheduler of the library as the class here that takes plain numbers too."""
+    kinds: dict[type, Any] = {optim.AdaptiveScheduler: AdaptiveScheduler, optim.LinearScheduler: LinearScheduler}
+    kind = kinds.get(type(scheduler), IdentityScheduler)
+    twin: RLScheduler = kind.__new__(kind)
+    twin.__dict__.update(scheduler.__dict__)
+    return twin
