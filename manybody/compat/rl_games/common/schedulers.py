@@ -29,7 +29,7 @@ class RLScheduler(optim.RLScheduler):
         return new_lr, new_coef
 
 
-class IdentityScheduler(RLScheduler, optim.IdentityScheduler):
+class IdentityScheduler(RLScheduler):
     """``lr_schedule: None`` and ``constant``."""
 
 
