@@ -10,12 +10,13 @@ from torch import Tensor
 
 from manybody.algos import a2c
 from manybody.algos.a2c import on_policy
-from manybody.compat.agent import SETTINGS, ChangeableSettings, check_device, experiment_name, open_folder
+from manybody.compat.agent import check_device, experiment_name, open_folder
 from manybody.compat.environments import has_single_envs
 from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.settings import LegacyConfig, record, without_objects
+from manybody.compat.state import SETTINGS, ChangeableSettings
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +16,15 @@ from typing_extensions import override
 
 from manybody.algos import a2c
 from manybody.algos.a2c.config import CentralValueConfig
-from manybody.algos.a2c.on_policy import SCHEDULED, OnPolicyAgent
+from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import TrainResult
 from manybody.compat.agent import (
-    SETTINGS,
-    ChangeableSettings,
     ClientSession,
-    cast_array,
     check_device,
     experiment_name,
     open_environments,
     open_folder,
     shape_of,
-    time_outs,
 )
 from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import central_value, torch_ext
@@ -47,19 +43,17 @@ from manybody.compat.rl_games.common.interval_summary_writer import (
     IntervalSummaryWriter as IntervalSummaryWriter,
 )
 from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm as BaseAlgorithm
+from manybody.compat.rollout import ClientRollout
+from manybody.compat.rollout import swap_and_flatten01 as swap_and_flatten01
 from manybody.compat.settings import LegacyConfig, legacy_config, plain, record, rewards_shaper, without_objects
+from manybody.compat.state import ClientState
 from manybody.compat.writer import LegacyWriter
 from manybody.config.files import expanded
-from manybody.data import rollout
-from manybody.data.tree import leaves, tree_map
 from manybody.engine.checkpoint.parts import Part, Parts
-from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
-from manybody.envs.base import EnvError, Step
 from manybody.functional import policy as policy_maths
 from manybody.functional.actions import rescale_actions
-from manybody.functional.returns import gae
 from manybody.nn.normalizer import MovingMeanStd
 
 __all__ = [
@@ -102,11 +96,6 @@ RAW = {
 """Settings that are attributes as the client wrote them, and their defaults."""
 
 
-def swap_and_flatten01(arr: Any) -> Any:
-    """(N*T, ...) from (T, N, ...), all steps of row 0 first; None of None."""
-    return None if arr is None else rollout.swap_and_flatten01(arr)
-
-
 def print_statistics(
     print_stats: bool,
     curr_frames: int,
@@ -131,7 +120,7 @@ def print_statistics(
     )
 
 
-class A2CBase(ChangeableSettings, OnPolicyAgent):
+class A2CBase(ClientState, ClientRollout):
     """The settings as attributes, environments of RL Games' protocol, and methods with RL Games' arguments.
 
     The constructor sets everything that inherited methods read, so that a client may call it alone and build its own
@@ -146,7 +135,6 @@ class A2CBase(ChangeableSettings, OnPolicyAgent):
         EnvError: unknown environment.
     """
 
-    PARAMS: ClassVar[dict[str, str]] = {**OnPolicyAgent.PARAMS, **SETTINGS}
     RESULTS = 9
     """How many values ``train_result`` has."""
 
@@ -155,19 +143,9 @@ class A2CBase(ChangeableSettings, OnPolicyAgent):
     local_rank = global_rank = rank = 0
     world_size = rank_size = 1
     hvd = states = last_rnn_indices = last_state_indices = None
-    is_tensor_obses = False
-    update_list: Any = ()
-    tensor_list: Any = ()
-    last_lr: Any
-    entropy_coef: Any
     scheduler: Any
     dataset: Any
-    experience_buffer: Any
     optimizer: Any
-    vec_env: Any
-    game_rewards: Any
-    game_shaped_rewards: Any
-    game_lengths: Any
     rewards_shaper: Any
     self_play: Any
     self_play_config: Any
@@ -308,193 +286,6 @@ class A2CBase(ChangeableSettings, OnPolicyAgent):
     def central_value_net(self, net: Any) -> None:
         self.central_value = net
 
-    # --- environments and the policy ------------------------------------------------------------------------------
-
-    def cast_obs(self, obs: Any) -> Any:
-        """An array as a tensor on the learner's device (floats as float32); a tensor as it is."""
-        self.is_tensor_obses = self.is_tensor_obses or isinstance(obs, Tensor)
-        return cast_array(obs, self.ppo_device)
-
-    def obs_to_tensors(self, obs: Any) -> dict[str, Any]:
-        """What the environment gave as ``{'obs': tensors[, 'states': tensors]}``."""
-        tensors = tree_map(self.cast_obs, obs)
-        return tensors if isinstance(obs, dict) and "obs" in obs else {"obs": tensors}
-
-    def _preproc_obs(self, obs_batch: Any) -> Any:
-        """Observations (N, O), or a dictionary of such; bytes become 0 to 1."""
-        return tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
-
-    @override
-    def preprocess_actions(self, actions: Tensor) -> Any:
-        """Sampled actions (N, A) as the environment takes them: tensors where it gives tensors."""
-        return actions if self.is_tensor_obses else actions.cpu().numpy()
-
-    def env_step(self, actions: Tensor) -> Any:
-        """Observations, rewards (N, V), dones (N,) and infos after one step with ``actions`` (N, A)."""
-        obs, rewards, dones, infos = self.vec_env.step(self.preprocess_actions(actions))
-        rewards = torch.as_tensor(rewards, device=self.ppo_device)
-        if not self.is_tensor_obses:
-            rewards = rewards.float()
-        if self.value_size == 1:
-            rewards = rewards.unsqueeze(1)
-        return self.obs_to_tensors(obs), rewards, torch.as_tensor(dones, device=self.ppo_device), infos
-
-    @override
-    def env_reset(self) -> dict[str, Any]:
-        return self.obs_to_tensors(self.vec_env.reset())
-
-    def reset_envs(self) -> None:
-        """Start new episodes everywhere."""
-        self.init_rnn_from_model()
-        self.obs = self.env_reset()
-
-    def init_current_rewards(self, batch_size: int, current_rewards_shape: tuple[int, ...]) -> None:
-        """Forget the episodes that are under way."""
-        self.current_rewards = torch.zeros(current_rewards_shape, device=self.ppo_device)
-        self.current_shaped_rewards = torch.zeros_like(self.current_rewards)
-        self.current_lengths = torch.zeros(batch_size, device=self.ppo_device)
-        self.dones = torch.ones(batch_size, dtype=torch.uint8, device=self.ppo_device)
-
-    @override
-    def init_tensors(self) -> None:
-        super().init_tensors()
-        self.update_list = ["actions", "neglogpacs", "values", *self._policy_outputs()]
-        self.tensor_list = [*self.update_list, "obses", "states", "dones"]
-        if self.central_value is not None:  # a rewritten play_steps stores them in the one place
-            self.central_value.buffer.tensor_dict["states"] = self.experience_buffer.tensor_dict["states"]
-
-    def _policy_outputs(self) -> list[str]:
-        """Return what the policy adds to a rollout besides actions."""
-        return []
-
-    @override
-    def make_experience_buffer(self) -> Any:
-        algo_info = {
-            "num_actors": self.num_actors,
-            "horizon_length": self.horizon_length,
-            "has_central_value": self.has_central_value,
-            "use_action_masks": self.use_action_masks,
-        }
-        return ExperienceBuffer(self.env_info, algo_info, self.ppo_device)
-
-    @override
-    def init_rnn_from_model(self, model: Any = None) -> None:
-        """Note whether the policy is recurrent, and forget its state; ``model`` is always the agent's."""
-        self.is_rnn = self.model.is_rnn()
-        super().init_rnn_from_model()
-
-    @property
-    def rnn_states(self) -> Any:
-        """(layers, N, units) each, the policy's state between two steps; None of a feed-forward network."""
-        return self.recurrent.current
-
-    @rnn_states.setter
-    def rnn_states(self, states: Any) -> None:
-        self.recurrent.current = states
-
-    @override
-    def get_action_values(self, obs: dict[str, Any]) -> dict[str, Any]:
-        """``actions``, ``neglogpacs``, ``values``, ``rnn_states``, ... for ``obs``."""
-        self.model.eval()
-        if self.central_value is not None:
-            self.central_value.eval()
-        with torch.no_grad():
-            return super().get_action_values({**obs, "obs": self._preproc_obs(obs["obs"])})
-
-    def get_masked_action_values(self, obs: dict[str, Any], action_masks: Any) -> dict[str, Any]:
-        """:meth:`get_action_values` among what ``action_masks`` (N, choices) allows; discrete actions only.
-
-        Raises:
-            EnvError: there are none.
-        """
-        rows = len(next(leaves(obs["obs"])))
-        if action_masks is None or len(action_masks) != rows:
-            given = "none" if action_masks is None else f"the shape {tuple(action_masks.shape)}"
-            raise EnvError(
-                f"environment '{self.config['env_name']}': get_action_masks(): got {given}; expected ({rows}, choices) "
-                "before every step, because use_action_masks is on"
-            )
-        masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.ppo_device)
-        return {**A2CBase.get_action_values(self, {**obs, "action_masks": masks}), "action_masks": masks}
-
-    @override
-    def get_values(self, obs: dict[str, Any]) -> Tensor:
-        """(N, V), units of shaped reward."""
-        if self.central_value is None:
-            values: Tensor = A2CBase.get_action_values(self, obs)["values"]
-            return values
-        with torch.no_grad():  # the policy draws no action for this
-            return self.central_value.eval().values(self._preproc_obs(obs))
-
-    def get_central_value(self, obs_dict: dict[str, Any]) -> Tensor:
-        """(N, V) of ``obs_dict['states']``; the recurrent state moves on."""
-        value: Tensor = self.central_value_net.get_value(obs_dict)
-        return value
-
-    # --- the rollout ----------------------------------------------------------------------------------------------
-
-    @override
-    def _step(self, actions: Tensor) -> Step:
-        obs, rewards, dones, infos = self.env_step(actions)
-        self._done_type = dones.dtype
-        done, shortened = dones.bool(), time_outs(infos, len(rewards))
-        truncated = torch.zeros_like(done) if shortened is None else done & self.cast_obs(shortened).to(done)
-        return Step(obs, rewards, done & ~truncated, truncated, None, infos)
-
-    @override
-    def _store_outcome(self, n: int, step: Step) -> None:
-        super()._store_outcome(n, step)
-        self.dones = self.dones.to(self._done_type)
-
-    @override
-    def _store_rewards(self, n: int, shaped: Tensor, step: Step) -> None:
-        earned = shaped + self.bootstrap(n, step) if self.value_bootstrap else shaped
-        self.experience_buffer.update_data("rewards", n, earned)
-
-    @override
-    def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
-        stored = rollout["dones"].float(), rollout["values"], rollout["rewards"]
-        return self.discount_values(self.dones.float(), last_values, *stored)
-
-    @override
-    def _finish_rollout(self, last_values: Tensor) -> Any:
-        batch: dict[str, Any] = dict(super()._finish_rollout(last_values))
-        if self.is_rnn:
-            batch["rnn_states"] = list(batch["rnn_states"])
-        return batch
-
-    def discount_values(
-        self,
-        fdones: Tensor,
-        last_extrinsic_values: Tensor,
-        mb_fdones: Tensor,
-        mb_extrinsic_values: Tensor,
-        mb_rewards: Tensor,
-    ) -> Tensor:
-        """Advantages (T, N, V) by generalised advantage estimation, as :func:`~manybody.functional.returns.gae`."""
-        return gae(mb_rewards, mb_extrinsic_values, mb_fdones, last_extrinsic_values, fdones, self.gamma, self.tau)
-
-    def discount_values_masks(
-        self,
-        fdones: Tensor,
-        last_extrinsic_values: Tensor,
-        mb_fdones: Tensor,
-        mb_extrinsic_values: Tensor,
-        mb_rewards: Tensor,
-        mb_masks: Tensor,
-    ) -> Tensor:
-        """:meth:`discount_values` where masks (T, N) leave steps out: their advantage is 0, and carries nothing."""
-        advantages = torch.zeros_like(mb_rewards)
-        following, carried = last_extrinsic_values, torch.zeros_like(last_extrinsic_values)
-        done = fdones
-        for t in reversed(range(len(mb_rewards))):
-            continues = (1.0 - done).unsqueeze(1)
-            delta = mb_rewards[t] + self.gamma * following * continues - mb_extrinsic_values[t]
-            carried = (delta + self.gamma * self.tau * continues * carried) * mb_masks[t].unsqueeze(1)
-            advantages[t] = carried
-            following, done = mb_extrinsic_values[t], mb_fdones[t]
-        return advantages
-
     # --- the epoch ------------------------------------------------------------------------------------------------
 
     @override
@@ -616,91 +407,6 @@ class A2CBase(ChangeableSettings, OnPolicyAgent):
     def update_lr(self, lr: float) -> None:  # type: ignore[override]
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-
-    # --- state ----------------------------------------------------------------------------------------------------
-
-    @override
-    def choose_precision(self, saved: Mapping[str, Any]) -> None:
-        """Do nothing: clients compute in the precision that they configure."""
-
-    @override
-    def memory_parts(self) -> Parts:
-        return {}
-
-    @override
-    def _load_schedule(self, schedule: Mapping[str, Any]) -> None:
-        changed = self._reconfigured(schedule)
-        for name, attribute in SCHEDULED.items():
-            setattr(self, attribute, float(self.config[name] if name in changed else schedule[attribute]))
-        self.update_lr(self.last_lr)
-
-    @override
-    def episode_means(self) -> dict[str, Tensor]:
-        meters = {"reward": self.game_rewards, "shaped_reward": self.game_shaped_rewards, "length": self.game_lengths}
-        means = {name: torch.as_tensor(meter.mean).reshape(-1) for name, meter in meters.items()}
-        played = self.game_rewards
-        return {
-            **{name: mean[0] for name, mean in means.items()},
-            "games": torch.as_tensor(played.current_size),
-            "finished_games": torch.as_tensor(getattr(played, "finished", float("nan"))),  # a client's has no such
-            **{f"rewards{head}": value for head, value in enumerate(means["reward"][1:], 1)},
-        }
-
-    @override
-    def get_weights(self) -> dict[str, Any]:
-        return {**self.get_stats_weights(), **super().get_weights()}
-
-    @override
-    def set_weights(self, weights: Mapping[str, Any]) -> None:
-        super().set_weights(weights)
-        self.set_stats_weights(weights)
-
-    def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
-        """Return statistics outside the model; with ``model_stats`` also those in it."""
-        state: dict[str, Any] = {}
-        if self.mixed_precision:
-            state["scaler"] = self.scaler.state_dict()
-        if self.central_value is not None:
-            state["central_val_stats"] = self.central_value_net.get_stats_weights(model_stats)
-        if model_stats and self.normalize_input:
-            state["running_mean_std"] = self.model.running_mean_std.state_dict()
-        if model_stats and self.normalize_value:
-            state["reward_mean_std"] = self.model.value_mean_std.state_dict()
-        return state
-
-    def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
-        """Restore those parts of :meth:`get_stats_weights` that lie outside the model."""
-        if self.mixed_precision and "scaler" in weights:
-            self.scaler.load_state_dict(weights["scaler"])
-
-    @override
-    def get_full_state_weights(self) -> dict[str, Any]:
-        if not hasattr(self, "dones"):
-            self.init_tensors()
-        return super().get_full_state_weights()
-
-    @override
-    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True) -> None:  # type: ignore[override]
-        super().set_full_state_weights(weights, set_epoch)
-
-    @override
-    def save(self, fn: str) -> bool:
-        """Write ``<fn>.pth``."""
-        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
-        return True
-
-    @override
-    def restore(self, fn: str, set_epoch: bool = True) -> None:
-        weights = torch_ext.load_checkpoint(fn)
-        with named_file(fn):
-            self.set_full_state_weights(weights, set_epoch)
-
-    @override
-    def clear_stats(self, clean_rewards: bool = True) -> None:
-        best = self.last_mean_rewards
-        super().clear_stats()
-        if not clean_rewards:
-            self.last_mean_rewards = best
 
 
 A2CBase.__abstractmethods__ = frozenset()  # clients inherit from it directly and define only what they call
