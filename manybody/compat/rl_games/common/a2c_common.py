@@ -143,6 +143,7 @@ class A2CBase(ClientState, ClientRollout):
     local_rank = global_rank = rank = 0
     world_size = rank_size = 1
     hvd = states = last_rnn_indices = last_state_indices = None
+    config: Any
     scheduler: Any
     dataset: Any
     optimizer: Any
@@ -414,6 +415,8 @@ A2CBase.__abstractmethods__ = frozenset()  # clients inherit from it directly an
 
 class ContinuousA2CBase(A2CBase, a2c.ContinuousA2CBase):
     """Actions are real vectors in a box."""
+
+    config: Any
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         A2CBase.__init__(self, base_name, params)
