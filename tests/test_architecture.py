@@ -76,7 +76,7 @@ HOT_METHODS = {
     "forward",
     "norm_obs",
     "denorm_value",
-    "deviation",
+    "standard_deviation",
     "get_action",
     "freeze_normalizers",
     "step_optimizer",

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from manybody.algos.model import build_arguments
 from manybody.algos.session import Session
-from manybody.algos.spaces import observation_shape
 from manybody.config import ConfigError, Params, Problem
 from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
@@ -40,6 +40,7 @@ from manybody.engine.run_folder import RunFolder
 from manybody.engine.writers import Writer
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
+from manybody.envs.spaces import actions_num, observation_shape
 from manybody.envs.validation import ReturnValidator
 from manybody.functional.reward import RewardsShaper
 from manybody.model_builder import ModelBuilder
@@ -150,6 +151,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.rows = self.num_actors * self.num_agents
         self.observation_space = self.env_info["observation_space"]
         self.obs_shape = observation_shape(self.observation_space)
+        self.actions_num: Any = actions_num(self.env_info["action_space"])
 
         self.gamma: float = config.gamma
         self.normalize_input: bool = config.normalize_input
@@ -192,6 +194,10 @@ class EnvAlgorithm(BaseAlgorithm):
     def load_recipe(self, params: Params) -> Any:
         """Return the recipe of the model, with ``build``, that ``params`` describe."""
         return ModelBuilder().load(params)
+
+    def build_config(self) -> dict[str, Any]:
+        """Return the arguments of the model's ``build``; agents with more networks add to them."""
+        return build_arguments(self.config, self.observation_space, self.actions_num, self.rows, self.value_size)
 
     def episode_means(self) -> dict[str, Tensor]:
         """Return means () over the last finished episodes, and how many these are, by name."""

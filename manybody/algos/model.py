@@ -1,6 +1,5 @@
 """``BaseModel``: turns a network's outputs into actions, log-probabilities and values."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -9,10 +8,8 @@ from torch import Tensor, nn
 from manybody.algos.network import NetworkBuilder
 from manybody.config import ConfigError, Problem
 from manybody.data.tree import Tree, tree_map
+from manybody.envs.spaces import ObsShape, observation_shape
 from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
-
-ObsShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
-"""Shape of one observation; of a dictionary of observations, by key."""
 
 
 class BaseModelNetwork(nn.Module):
@@ -78,6 +75,28 @@ class BaseModelNetwork(nn.Module):
     def get_aux_loss(self) -> dict[str, Tensor] | None:
         """Further losses of the last forward pass."""
         return getattr(self, self.NETWORK).get_aux_loss()
+
+
+def build_arguments(
+    config: Any, observation_space: Any, actions_num: int | tuple[int, ...], rows: int, value_size: int
+) -> dict[str, Any]:
+    """Return the arguments of :meth:`BaseModel.build`, the same in training and in playing.
+
+    Args:
+        config: the algorithm's settings.
+        observation_space: the environment's.
+        actions_num: A; for several heads, of each.
+        rows: N.
+        value_size: V.
+    """
+    return {
+        "actions_num": actions_num,
+        "input_shape": observation_shape(observation_space),
+        "num_seqs": rows,
+        "value_size": value_size,
+        "normalize_value": config.get("normalize_value", False),
+        "normalize_input": config.normalize_input,
+    }
 
 
 class BaseModel:

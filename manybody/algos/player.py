@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from manybody.algos.model import build_arguments
 from manybody.config import Params
 from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
@@ -15,7 +16,9 @@ from manybody.engine.console import say
 from manybody.engine.guard import PlayGuard, left_out_text
 from manybody.envs.base import Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
+from manybody.envs.spaces import actions_num
 from manybody.envs.validation import ReturnValidator
+from manybody.model_builder import ModelBuilder
 
 
 class PlayResult(NamedTuple):
@@ -51,12 +54,24 @@ class BasePlayer(ABC):
         self.env_returns = ReturnValidator(config.env_name)
         self.env_info = self.env.get_env_info()
         self.rows: int = self.env.num_envs * self.env_info["agents"]
+        self.actions_num = actions_num(self.env_info["action_space"])
+        self.network = ModelBuilder().load(params)
+        self.model = self.network.build(self.build_config()).to(self.device).eval()
         self.games_num: int = self.player_config.games_num * self.player_config.n_game_life
         self.is_deterministic: bool = self.player_config.deterministic
         self.print_stats: bool = self.player_config.print_stats
         self.max_steps = 108_000 // 4  # RL Games' limit of one game, in steps
         self.left_out = 0
         """Games of the last :meth:`run` that held non-finite values and were not counted."""
+
+    def value_heads(self) -> int:
+        """Hook: V, as in training."""
+        return self.env_info["value_size"]
+
+    def build_config(self) -> dict[str, Any]:
+        """Return the arguments of the model's ``build``, as in training."""
+        space = self.env_info["observation_space"]
+        return build_arguments(self.config, space, self.actions_num, self.rows, self.value_heads())
 
     @abstractmethod
     def restore(self, fn: str) -> None:

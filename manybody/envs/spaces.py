@@ -9,11 +9,14 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from manybody.data.tree import Tree
+from manybody.data.rollout import Field, FieldTree
+from manybody.data.tree import Tree, tree_map
 from manybody.envs.base import EnvError
 
 NUMPY: dict[torch.dtype, type] = {torch.uint8: np.uint8, torch.float32: np.float32, torch.bool: np.bool_}
 """What adapters make tensors of."""
+ObsShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+"""Shape of one observation; of a dictionary of observations, by key."""
 
 
 def check_spaces(env_name: str, observation_space: spaces.Space, action_space: spaces.Space) -> None:
@@ -39,6 +42,14 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
             f"env_name: action space of {env_name!r}: got {action_space}; expected a Box or a MultiDiscrete with "
             "one axis, a Discrete, or a Tuple of Discrete"
         )
+
+
+def actions_num(action_space: spaces.Space) -> int | tuple[int, ...]:
+    """Return A of a ``Box``, the number of choices of a ``Discrete``; of several heads, of each."""
+    if isinstance(action_space, spaces.Box):
+        return action_space.shape[0]
+    sizes = head_sizes(action_space)
+    return sizes[0] if isinstance(action_space, spaces.Discrete) else sizes
 
 
 def without_mask(space: spaces.Space) -> tuple[spaces.Space, bool]:
@@ -178,3 +189,13 @@ def action_masks(masks: Iterable[Any], what: str = "action_mask") -> Tensor:
                 f"{what}: got {describe(masks)} ({error}); expected masks (N, A), or one array per head in each row"
             ) from error
     return numbers(what, masks, torch.bool)
+
+
+def observation_shape(space: spaces.Space) -> ObsShape:
+    """Return the shape of one observation, or shapes by key."""
+    return tree_map(lambda part: part.shape, space)
+
+
+def observation_fields(space: spaces.Space) -> FieldTree:
+    """Return shape and type under which one observation is stored, or those of its parts by key."""
+    return tree_map(lambda part: Field(part.shape, observation_dtype(part)), space)

@@ -39,7 +39,6 @@ class ContinuousA2CBase(OnPolicyAgent):
                 f"takes actions {space}; expected False, which passes them on as sampled"
             )
             raise ConfigError([Problem("params.config.clip_actions", what)])
-        self.actions_num: int = space.shape[0]
         self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.ppo_device)
         self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.ppo_device)
 
@@ -104,7 +103,6 @@ class DiscreteA2CBase(OnPolicyAgent):
         self.use_action_masks: bool = self.config.use_action_masks
         space = self.env_info["action_space"]
         check_kind(params, space, (spaces.Discrete, spaces.MultiDiscrete, spaces.Tuple), "a2c_continuous")
-        self.actions_num: int | tuple[int, ...] = actions_num(space)
         model = params.model["name"]
         expected = "multi_discrete_a2c" if isinstance(self.actions_num, tuple) else "discrete_a2c"
         if model in ("discrete_a2c", "multi_discrete_a2c") and model != expected:
@@ -199,12 +197,6 @@ class DiscreteA2CAgent(DiscreteA2CBase):
         super().__init__(base_name, params, **parts)
         self.build_learner()
         self.open_run()
-
-
-def actions_num(space: Any) -> int | tuple[int, ...]:
-    """What a network's head is built from: how many choices ``space`` gives; of several heads, of each."""
-    sizes = head_sizes(space)
-    return sizes[0] if isinstance(space, spaces.Discrete) else sizes
 
 
 def check_masks(env_name: str, call: str, masks: Any, expected: tuple[int, int]) -> None:

@@ -1,6 +1,5 @@
 """Policies: how a network's outputs become actions and log-probabilities."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ class PolicyModelNetwork(BaseModelNetwork):
     """A live model that acts; subclasses say which distribution the network's outputs describe."""
 
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
-        """The M distributions that ``out``, the tuple that the network returned, begins with."""
+        """Return the M distributions that ``out``, the network's outputs, describe."""
         raise NotImplementedError
 
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
@@ -54,51 +53,38 @@ class PolicyModelNetwork(BaseModelNetwork):
         }
 
 
-class GaussianModelNetwork(PolicyModelNetwork):
-    """A live Gaussian model; subclasses define how the raw value becomes a standard deviation."""
+SMALLEST_SIGMA = 1e-3
+"""Floor of a standard deviation that the network predicts directly."""
 
-    def deviation(self, raw: Tensor) -> Tensor:
-        """Sigma (M, A) > 0 from the network's raw value (M, A)."""
-        raise NotImplementedError
+
+class LogStdModelNetwork(PolicyModelNetwork):
+    """A live Gaussian model; ``sigma = exp(raw) + min_sigma``, or as ``sigma_parametrization`` says."""
 
     @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
         mu, raw = out[:2]
-        sigma = self.deviation(raw.float()).expand_as(mu)  # networks of users may give (A,) for all rows
+        sigma = self.standard_deviation(raw.float()).expand_as(mu)  # networks of users may give (A,) for all rows
         return Gaussian(mu.float(), sigma)
 
-
-class LogStdModelNetwork(GaussianModelNetwork):
-    """``sigma = exp(raw) + min_sigma``, or as ``sigma_parametrization`` says."""
-
-    @override
-    def deviation(self, raw: Tensor) -> Tensor:
-        space = getattr(self.a2c_network, "space_config", None)
-        kind, bounds = _setting(space, "sigma_parametrization", "exp"), _setting(space, "logstd_bounds", None)
+    def standard_deviation(self, raw: Tensor) -> Tensor:
+        """Sigma (M, A) > 0 from the network's raw value (M, A)."""
+        space: Any = getattr(self.a2c_network, "space_config", None) or {}
+        kind, bounds = space.get("sigma_parametrization", "exp"), space.get("logstd_bounds")
         if kind == "exp":
             sigma = (raw if bounds is None else raw.clamp(*bounds)).exp()
         elif kind == "softplus":
             sigma = softplus(raw)
         else:
             sigma = raw.clamp_min(SMALLEST_SIGMA)
-        smallest = _setting(space, "min_sigma", 0.0)
+        smallest = space.get("min_sigma", 0.0)
         return sigma + smallest if smallest > 0 else sigma
 
 
-def _setting(space: Any, name: str, default: Any) -> Any:
-    """Return ``space``'s setting; ``space`` is a section, a mapping in networks of users, or None."""
-    return space.get(name, default) if isinstance(space, Mapping) else getattr(space, name, default)
-
-
-SMALLEST_SIGMA = 1e-3
-"""Floor of a standard deviation that the network predicts directly."""
-
-
-class DirectModelNetwork(GaussianModelNetwork):
+class DirectModelNetwork(LogStdModelNetwork):
     """The network predicts the standard deviation itself, which is kept above :data:`SMALLEST_SIGMA`."""
 
     @override
-    def deviation(self, raw: Tensor) -> Tensor:
+    def standard_deviation(self, raw: Tensor) -> Tensor:
         return raw.clamp_min(SMALLEST_SIGMA)
 
 

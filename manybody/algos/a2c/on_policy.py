@@ -56,8 +56,6 @@ class OnPolicyAgent(A2CBase):
         "mini_epochs": "mini_epochs_num",
     }
 
-    actions_num: int | tuple[int, ...]
-    """A: the size of the policy's head; for several heads, of each."""
     bounds_loss_coef: float | None = None
     """Weight of :meth:`bounds_loss`."""
     self_play: SelfPlayManager | None = None
@@ -122,17 +120,6 @@ class OnPolicyAgent(A2CBase):
         self._losses = compiled(self.forward_losses, config.torch_compile)
         if config.self_play_config is not None:
             self.self_play = SelfPlayManager(config.self_play_config, self)
-
-    def build_config(self) -> dict[str, Any]:
-        """Return the arguments of the model's ``build``; agents with more networks add to them."""
-        return {
-            "actions_num": self.actions_num,
-            "input_shape": self.obs_shape,
-            "num_seqs": self.rows,
-            "value_size": self.value_size,
-            "normalize_value": self.normalize_value,
-            "normalize_input": self.normalize_input,
-        }
 
     def _build_central_value(self) -> CentralValueTrain | None:
         section = self.config.central_value_config

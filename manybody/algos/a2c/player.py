@@ -1,6 +1,5 @@
 """Players of on-policy agents."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +7,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos.a2c.agent import actions_num, check_masks, refuse_blocked
+from manybody.algos.a2c.agent import check_masks, refuse_blocked
 from manybody.algos.a2c.config import OnPolicyConfig, PPOConfig
 from manybody.algos.player import BasePlayer
-from manybody.algos.spaces import observation_shape
 from manybody.config import Params
 from manybody.data.recurrent import States
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
@@ -20,7 +18,6 @@ from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.actions import rescale_actions
-from manybody.model_builder import ModelBuilder
 from manybody.nn.distributions import Categorical, joined
 
 
@@ -31,25 +28,7 @@ class PpoPlayer(BasePlayer):
 
     def __init__(self, params: Params[OnPolicyConfig], **parts: Any) -> None:
         super().__init__(params, **parts)
-        self.network = ModelBuilder().load(params)
-        self.model = self.network.build(self.build_config()).to(self.device).eval()
         self.states: States = None
-
-    @property
-    @abstractmethod
-    def actions_num(self) -> Any:
-        """A, or the size of each head."""
-
-    def build_config(self) -> dict[str, Any]:
-        """What the model is built from, as in training."""
-        return {
-            "actions_num": self.actions_num,
-            "input_shape": observation_shape(self.env_info["observation_space"]),
-            "num_seqs": self.rows,
-            "value_size": self.env_info["value_size"],
-            "normalize_value": self.config.normalize_value,
-            "normalize_input": self.config.normalize_input,
-        }
 
     @override
     def restore(self, fn: str) -> None:
@@ -100,11 +79,6 @@ class PpoPlayerContinuous(PpoPlayer):
         self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.device)
         self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.device)
 
-    @property
-    def actions_num(self) -> int:
-        """A."""
-        return self.env_info["action_space"].shape[0]
-
     @override
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:
         """Return the mean action or a sample."""
@@ -123,11 +97,6 @@ class PpoPlayerDiscrete(PpoPlayer):
 
     logits: Tensor | None = None
     """(N, K or sum of K): what the last actions were drawn from."""
-
-    @property
-    def actions_num(self) -> int | tuple[int, ...]:
-        """K, or the size of each head."""
-        return actions_num(self.env_info["action_space"])
 
     @override
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:

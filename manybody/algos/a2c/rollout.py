@@ -13,7 +13,6 @@ from manybody.algos.a2c.central_value import CentralValueTrain
 from manybody.algos.a2c.config import OnPolicyConfig
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.algos.base import EnvAlgorithm
-from manybody.algos.spaces import observation_fields
 from manybody.config import Params
 from manybody.data.recurrent import RecurrentStates
 from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_flatten01
@@ -21,6 +20,7 @@ from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
 from manybody.engine.checkpoint.parts import Parts, Stateful
 from manybody.envs.base import EnvError, Obs, Step
+from manybody.envs.spaces import observation_fields
 from manybody.functional.returns import gae
 
 

@@ -34,8 +34,8 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
     alive: Tensor
     """(trials,) steps until the first episode ended."""
 
+    @override
     def build_config(self) -> dict[str, Any]:
-        """As in training."""
         return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
 
     @override

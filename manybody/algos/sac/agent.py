@@ -20,9 +20,8 @@ from manybody.algos.sac.checkpoint import (
     to_unit_actions,
 )
 from manybody.algos.sac.config import SACConfig
-from manybody.algos.sac.models import action_bounds, build_config, notices
+from manybody.algos.sac.models import action_bounds, notices, with_sizes
 from manybody.algos.session import EpochMetrics
-from manybody.algos.spaces import observation_fields
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
@@ -33,6 +32,7 @@ from manybody.engine.console import warn
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam
 from manybody.envs.base import Step
+from manybody.envs.spaces import observation_fields
 from manybody.functional import soft
 from manybody.functional.actions import rescale_actions
 from manybody.functional.stats import masked_mean
@@ -73,7 +73,6 @@ class SACAgent(EnvAlgorithm):
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)
         for notice in notices(self.env_info):
             warn(notice)
-        self.actions_num: int = len(self.actions_low)
         self.batch_size: int = config.batch_size
         self.n_step: int = config.n_step
         self.critic_tau: float = config.critic_tau
@@ -100,8 +99,12 @@ class SACAgent(EnvAlgorithm):
         self._actor_losses = compiled(self.actor_losses, config.torch_compile)
         self.open_run()
 
+    @override
+    def build_config(self) -> dict[str, Any]:
+        return with_sizes(super().build_config())
+
     def _build_model(self) -> Any:
-        model = self.network.build(build_config(self.env_info, self.normalize_input, self.rows))
+        model = self.network.build(self.build_config())
         network = getattr(model, "sac_network", None)
         if not all(hasattr(network, part) for part in PARTS):
             names = f"got {self.params.model['name']!r} and {self.params.network['name']!r}"

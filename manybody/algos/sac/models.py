@@ -9,9 +9,9 @@ from torch import Tensor
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.algos.sac.networks import flat_size
-from manybody.algos.spaces import observation_shape
 from manybody.data.tree import Tree
 from manybody.envs.base import EnvError
+from manybody.envs.spaces import observation_shape
 from manybody.nn.distributions import SquashedGaussian
 
 
@@ -77,17 +77,6 @@ def notices(env_info: dict[str, Any]) -> list[str]:
     return [*said, f"sac learns from the sum of the environment's {rewards} rewards"] if rewards > 1 else said
 
 
-def build_config(env_info: dict[str, Any], normalize_input: bool, num_seqs: int) -> dict[str, Any]:
-    """What the model is built from; ``obs_dim`` and ``action_dim`` are what RL Games' own builder reads."""
-    shape = observation_shape(env_info["observation_space"])
-    (actions_num,) = env_info["action_space"].shape
-    return {
-        "actions_num": actions_num,
-        "action_dim": actions_num,
-        "obs_dim": flat_size(shape),
-        "input_shape": shape,
-        "num_seqs": num_seqs,
-        "value_size": env_info["value_size"],
-        "normalize_value": False,
-        "normalize_input": normalize_input,
-    }
+def with_sizes(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Add ``obs_dim`` and ``action_dim``, which RL Games' own builder reads, to the arguments of ``build``."""
+    return {**arguments, "action_dim": arguments["actions_num"], "obs_dim": flat_size(arguments["input_shape"])}

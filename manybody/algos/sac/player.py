@@ -8,12 +8,11 @@ from typing_extensions import override
 from manybody.algos.player import BasePlayer
 from manybody.algos.sac.checkpoint import model_state
 from manybody.algos.sac.config import SACConfig
-from manybody.algos.sac.models import action_bounds, build_config
+from manybody.algos.sac.models import action_bounds, with_sizes
 from manybody.config import Params
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint
 from manybody.envs.base import Obs
 from manybody.functional.actions import rescale_actions
-from manybody.model_builder import ModelBuilder
 
 
 class SACPlayer(BasePlayer):
@@ -22,9 +21,10 @@ class SACPlayer(BasePlayer):
     def __init__(self, params: Params[SACConfig], **parts: Any) -> None:
         super().__init__(params, **parts)
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.device)
-        self.network = ModelBuilder().load(params)
-        config = build_config(self.env_info, self.config.normalize_input, self.rows)
-        self.model = self.network.build(config).to(self.device).eval()
+
+    @override
+    def build_config(self) -> dict[str, Any]:
+        return with_sizes(super().build_config())
 
     @override
     def restore(self, fn: str) -> None:
