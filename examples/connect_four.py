@@ -1,7 +1,7 @@
-"""A game of your own: connect four, learned by playing against past selves.
+"""A custom game: connect four, learned by self-play against earlier policies.
 
-You learn how an environment with another side looks (``set_opponent``), how it says what is allowed
-(``action_masks``), and what ``self_play_config`` does. Thousands of boards are played at once, in tensors.
+This example shows an environment with an opponent (``set_opponent``), action masks (``action_masks``), and
+``self_play_config``. All boards are stepped in one batch of tensors.
 
     python examples/connect_four.py --epochs 150
 """
@@ -25,7 +25,7 @@ DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 def wins(stones: Tensor) -> Tensor:
-    """(N,) bool: four in a row somewhere in ``stones`` (N, 6, 7) bool."""
+    """Return (N,) bool: whether ``stones`` (N, 6, 7) bool have four in a row."""
     found = torch.zeros(len(stones), dtype=torch.bool, device=stones.device)
     for down, right in DIRECTIONS:
         flipped = stones.flip(2) if right < 0 else stones
@@ -38,11 +38,11 @@ def wins(stones: Tensor) -> Tensor:
 
 
 class ConnectFour(VecEnv):
-    """N boards of 6 x 7. The agent's stones are 1, the other side's -1; a full column is forbidden.
+    """N boards of 6 x 7. The agent's stones are 1, the opponent's -1; a full column is forbidden.
 
-    Observation: both sides' stones as 0 and 1, own first (2 x 6 x 7, flat). Reward: 1 for a win, -1 for a loss, 0 for a
-    draw, all at the end. Whoever lost opens the next game; after a draw, whoever did not fill the board. Without an
-    opponent the other side moves at random.
+    Observation: the stones of both sides as 0 and 1, own first (2 x 6 x 7, flat). Reward at the end of a game: 1 for a
+    win, -1 for a loss, 0 for a draw. The loser opens the next game; after a draw, the side that did not move last. The
+    default opponent moves at random.
     """
 
     def __init__(self, num_actors: int, seed: int | None = None) -> None:
@@ -58,36 +58,36 @@ class ConnectFour(VecEnv):
         return True
 
     def view(self, side: int) -> Obs:
-        """What ``side`` (1 or -1) sees, and which columns are free (N, 7)."""
+        """Return the observations of ``side`` (1 or -1) and the mask of free columns (N, 7)."""
         planes = torch.stack([self.boards == side, self.boards == -side], dim=1)
         return {"obs": planes.flatten(1).float(), "action_masks": self.boards[:, 0] == 0}
 
     def drop(self, columns: Tensor, mask: Tensor, side: int) -> None:
-        """Let a stone of ``side`` fall into ``columns`` (N,) of the boards ``mask`` (N,)."""
+        """Drop a stone of ``side`` into ``columns`` (N,) of the boards in ``mask`` (N,)."""
         games = torch.arange(self.num_envs)
         heights = (self.boards[games, :, columns] == 0).sum(dim=1) - 1  # the lowest free row
         if (heights[mask] < 0).any():
-            raise ValueError("a stone in a full column; expected an action that action_masks allows")
+            raise ValueError("action: got a full column; expected one that action_masks allows")
         self.boards[games[mask], heights[mask], columns[mask]] = side
 
     def reset(self) -> Obs:
-        """Empty boards; the agent opens."""
+        """Clear all boards; the agent opens."""
         self.boards.zero_()
         return self.view(1)
 
     def step(self, actions: Tensor) -> Step:
-        """Both sides move, unless the game is over before."""
-        everywhere = torch.ones(self.num_envs, dtype=torch.bool)
-        self.drop(actions, everywhere, 1)
+        """Play the agent's move, then the opponent's unless the game has ended."""
+        all_boards = torch.ones(self.num_envs, dtype=torch.bool)
+        self.drop(actions, all_boards, 1)
         won = wins(self.boards == 1)
         over = won | (self.boards != 0).flatten(1).all(dim=1)
         last = self.view(1)["obs"]
-        self.boards[over] = 0  # the other side opens there, and answers everywhere else
-        self.drop(self.opponent(self.view(-1), everywhere), everywhere, -1)
+        self.boards[over] = 0  # the opponent opens on these boards and answers on the others
+        self.drop(self.opponent(self.view(-1), all_boards), all_boards, -1)
         lost = wins(self.boards == -1)
         ended_now = lost | (self.boards != 0).flatten(1).all(dim=1)
         final = torch.where(over.unsqueeze(1), last, self.view(1)["obs"])
-        self.boards[ended_now] = 0  # the agent opens
+        self.boards[ended_now] = 0  # the agent opens on these boards
         reward = won.float() - lost.float()
         never = torch.zeros_like(over)
         return Step(self.view(1), reward, over | ended_now, never, {"obs": final}, {})
@@ -102,7 +102,7 @@ class ConnectFour(VecEnv):
 
 
 def random_moves(obs: Obs, mask: Tensor) -> Tensor:
-    """A free column each (N,), all equally likely."""
+    """Return a random free column (N,) per board."""
     free = obs["action_masks"]
     assert isinstance(free, Tensor)
     return torch.multinomial(free.float(), 1).squeeze(1)
@@ -113,7 +113,7 @@ def settings(epochs: int, num_envs: int, seed: int) -> dict[str, Any]:
     return {
         "params": {
             "seed": seed,
-            "torch_threads": 1,  # a network this small gains nothing from more
+            "torch_threads": 1,  # more threads do not speed up a small network
             "algo": {"name": "a2c_discrete"},
             "model": {"name": "discrete_a2c"},
             "network": {
@@ -151,7 +151,7 @@ def settings(epochs: int, num_envs: int, seed: int) -> dict[str, Any]:
 
 
 def against_random(agent: Any, games: int) -> tuple[float, float]:
-    """Share of games won and lost by the trained policy, acting by its most likely moves, against random ones."""
+    """Return the shares of games that the trained policy wins and loses against random moves, acting greedily."""
     params = agent.params.model_copy(update={"config": agent.config.model_copy(update={"self_play_config": None})})
     player = PpoPlayerDiscrete(params, vec_env=ConnectFour(agent.num_actors))
     player.model.load_state_dict(agent.model.state_dict())
@@ -163,13 +163,13 @@ def against_random(agent: Any, games: int) -> tuple[float, float]:
 
 
 def main(epochs: int = 150, num_envs: int = 256, seed: int = 1) -> float:
-    """Train and measure; the share of games won against random moves."""
+    """Train, and return the share of games won against random moves."""
     manybody.register_env("connect_four", ConnectFour)
     runner = manybody.Runner()
     runner.load(settings(epochs, num_envs, seed))
     agent = runner.run({"train": True})
     won, lost = against_random(agent, 2000)
-    print(f"against random moves: {won:.1%} won, {lost:.1%} lost; {len(agent.self_play.pool)} past selves")
+    print(f"against random moves: {won:.1%} won, {lost:.1%} lost; {len(agent.self_play.pool)} earlier policies")
     return won
 
 

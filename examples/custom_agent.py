@@ -1,14 +1,14 @@
-"""An agent of your own: PPO that keeps to a speed and acts smoothly, in four hooks and two configuration keys.
+"""A custom agent: PPO with a target speed and smooth actions, in four hooks and two configuration keys.
 
-You learn where PPO can be changed without rewriting its loop:
+This example shows the hooks that change PPO without rewriting its loop:
 
-* ``rollout_fields``: what to keep of each step besides the usual (here the speed that the task reports),
-* ``shape_rewards``: what to learn from, given the whole rollout,
-* ``extra_batch``: what every minibatch gets in addition (here the observation one step later),
-* ``extra_losses``: what to add to the loss (here the change of the mean action from one step to the next, after
+* ``rollout_fields``: additional values to store per step (here the speed that the task reports),
+* ``shape_rewards``: the rewards to learn from, computed from the whole rollout,
+* ``extra_batch``: additional entries of every minibatch (here the observation of the next step),
+* ``extra_losses``: additional terms of the loss (here the change of the mean action from one step to the next, after
   Mysore et al. 2021, arXiv 2012.06644, eq. 3).
 
-and how ``register_builder`` makes the agent an ``algo.name`` whose ``Config`` is checked like any built-in one.
+``register_builder`` registers the agent as an ``algo.name`` whose ``Config`` is validated like a built-in one.
 
     python examples/custom_agent.py --epochs 50 --target-speed 1.5
 
@@ -35,41 +35,41 @@ from manybody.engine.accelerate import eval_mode
 
 
 class PacedConfig(PPOConfig):
-    """PPO's keys and two more."""
+    """PPO's keys and two additional ones."""
 
     target_speed: Annotated[Number, Setting(ge=0)]
-    """Speed to keep, m/s; deviations cost as much as they are large."""
+    """Target speed in m/s; the reward is reduced by the absolute speed error."""
     smoothness_coef: Annotated[Number, Setting(ge=0)] = 0.01
-    """Weight of the squared change of the mean action from step to step."""
+    """Weight of the squared change of the mean action between steps."""
 
 
 class PacedAgent(manybody.A2CAgent):
-    """T steps of N environments are B = T*N samples, all steps of environment 0 first."""
+    """T steps of N environments are B = T*N samples; the steps of environment 0 come first."""
 
     Config = PacedConfig
 
     def rollout_fields(self) -> dict[str, Field]:
-        """``Step.extras['true_objective']`` (N,): Ant's and Humanoid's speed in m/s."""
+        """Store ``Step.extras['true_objective']`` (N,): the speed of Ant and Humanoid in m/s."""
         return {"true_objective": Field((), torch.float32)}
 
     def shape_rewards(self, rollout: Mapping[str, Tensor]) -> Tensor:
-        """Rewards (T, N, 1) less the deviation from the wanted speed, in the units of ``reward_shaper``."""
-        deviation = (rollout["true_objective"] - self.config.target_speed).abs()
-        return rollout["rewards"] - self.config.reward_shaper.scale_value * deviation.unsqueeze(-1)
+        """Subtract the absolute speed error from the rewards (T, N, 1), scaled like ``reward_shaper``."""
+        error = (rollout["true_objective"] - self.config.target_speed).abs()
+        return rollout["rewards"] - self.config.reward_shaper.scale_value * error.unsqueeze(-1)
 
     def extra_batch(self, rollout: RolloutBatch) -> dict[str, Tensor]:
-        """The next observation (B, O), or the same one where an episode or the rollout ends."""
+        """Add the next observation (B, O), or the same one where an episode or the rollout ends."""
         per_env = (self.rows, self.horizon_length)
         obs = rollout["obses"].unflatten(0, per_env)
-        begins = rollout["dones"].unflatten(0, per_env)[:, 1:, None].bool()
+        starts = rollout["dones"].unflatten(0, per_env)[:, 1:, None].bool()
         following = obs.clone()
-        following[:, :-1] = torch.where(begins, obs[:, :-1], obs[:, 1:])
+        following[:, :-1] = torch.where(starts, obs[:, :-1], obs[:, 1:])
         return {"next_obs": following.flatten(0, 1)}
 
     def extra_losses(self, minibatch: TrainBatch, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Adds ``losses['smoothness']``, which is logged as ``losses/smoothness``."""
+        """Add ``losses['smoothness']``, which is logged as ``losses/smoothness``."""
         obs = torch.cat([minibatch["obs"], minibatch["next_obs"]])
-        with eval_mode(self.model):  # these observations are in the running statistics already
+        with eval_mode(self.model):  # the running statistics include these observations already
             mu, _ = self.model.a2c_network.eval_actor(self.model.norm_obs(obs))
         now, later = mu.chunk(2)
         losses["smoothness"] = (now - later).square().sum(dim=1).mean()
@@ -78,13 +78,13 @@ class PacedAgent(manybody.A2CAgent):
 
 
 def register(runner: manybody.Runner) -> None:
-    """Make the agent an ``algo.name``; its policies are played like PPO's. ``import_modules`` calls this function."""
+    """Register the agent and PPO's player as ``algo.name: paced``; ``import_modules`` calls this function."""
     runner.algo_factory.register_builder("paced", lambda **kwargs: PacedAgent(**kwargs), schema=PacedAgent.Config)
     runner.player_factory.register_builder("paced", lambda **kwargs: manybody.PpoPlayerContinuous(**kwargs))
 
 
 def train(epochs: int, num_envs: int, target_speed: float, train_dir: str = "runs") -> manybody.A2CAgent:
-    """Train Ant's own configuration with another algorithm; the agent."""
+    """Train with Ant's configuration and this algorithm; return the agent."""
     runner = manybody.build_runner()
     register(runner)
     config = "train.params.config"

@@ -1,9 +1,9 @@
-"""A network of your own: residual blocks instead of a plain MLP, with two configuration keys of its own.
+"""A custom network: residual blocks instead of a plain MLP, with two additional configuration keys.
 
-You learn the three things a network owes the rest: a module that takes ``{'obs': (M, O), ...}`` and returns mean,
-spread, value and state; a :class:`NetworkBuilder` whose ``Network`` names it; and ``register_network``, which makes it
-a ``network.name``. Its section of the configuration reaches it as it was written, private keys included. (To have
-them checked, give ``register_network`` a schema, as ``custom_agent.py`` does for an agent.)
+This example shows the three parts of a custom network: a module that takes ``{'obs': (M, O), ...}`` and returns mean,
+log standard deviation, value and state; a :class:`NetworkBuilder` with this class as ``Network``; and
+``register_network``, which registers it as a ``network.name``. The network receives its section of the configuration
+unvalidated. (To validate it, pass a schema to ``register_network``, as ``custom_agent.py`` does for an agent.)
 
     python examples/custom_network.py --epochs 30 --blocks 2
 """
@@ -20,7 +20,7 @@ from manybody.algos.network import BaseNetwork, ContinuousOutput
 
 
 class ResidualBlock(nn.Module):
-    """``x + W2 elu(W1 norm(x))``, widths as given; (M, width) to (M, width)."""
+    """``x + W2 elu(W1 norm(x))``; (M, width) to (M, width)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualNetwork(BaseNetwork):
-    """Actor and critic on one residual trunk.
+    """Actor and critic with a shared residual trunk.
 
     Args:
-        params: the ``network`` section; ``width`` and ``blocks`` are this network's own keys.
+        params: the ``network`` section; ``width`` and ``blocks`` are the additional keys.
         kwargs: ``input_shape`` of one observation, ``actions_num`` (A), ``value_size`` (V).
     """
 
@@ -50,7 +50,7 @@ class ResidualNetwork(BaseNetwork):
         self.value = nn.Linear(width, kwargs.get("value_size", 1))
 
     def forward(self, input_dict: dict[str, Any]) -> ContinuousOutput:
-        """Mean (M, A), logarithm of the deviation (M, A) and value (M, V); the model does the rest."""
+        """Return mean (M, A), log standard deviation (M, A) and value (M, V)."""
         features = self.trunk(input_dict["obs"])
         mu = self.mu(features)
         return ContinuousOutput(mu, self.sigma.expand_as(mu), self.value(features), input_dict.get("rnn_states"))
@@ -66,7 +66,7 @@ manybody.register_network("residual", ResidualBuilder)
 
 
 def train(epochs: int, num_envs: int, blocks: int, train_dir: str = "runs") -> manybody.A2CAgent:
-    """Train Cartpole's own configuration with another network; the agent."""
+    """Train with Cartpole's configuration and this network; return the agent."""
     config = "train.params.config"
     tree = manybody.compose(
         [

@@ -1,7 +1,7 @@
-"""A task of your own: an arm that reaches for a point, in one file, model included.
+"""A custom task: an arm that reaches for a point, in one file including the model.
 
-You learn what a task consists of (a MuJoCo model, a configuration with defaults, four methods on whole batches of
-environments), how ``register_task`` makes it an ``env_name`` like any other, and how ``Runner`` trains it.
+This example shows the parts of a task (a MuJoCo model, a configuration with defaults, four methods on batches of
+environments), how ``register_task`` registers it as an ``env_name``, and how ``Runner`` trains it.
 
     python examples/custom_task.py --epochs 60
 
@@ -9,7 +9,7 @@ From the command line, in the folder of this file, with the settings of cfg/trai
 
     manybody train task=custom_task:Reacher num_envs=256 max_iterations=60
 
-Everything is a tensor with one row per environment: N environments, observations (N, O), actions (N, A).
+All tensors have one row per environment: observations (N, O), actions (N, A).
 """
 
 import argparse
@@ -60,7 +60,7 @@ MODEL = f"""
 
 
 class ReacherEnvConfig(EnvConfig):
-    """What can be set under ``env``: a key with a type and a default is all it takes."""
+    """The keys of ``env``, each with a type and a default."""
 
     episodeLength: int = 100  # noqa: N815 (IsaacGymEnvs' spelling)
     actionCost: float = 0.01  # noqa: N815
@@ -74,7 +74,7 @@ class ReacherConfig(TaskConfig):
 
 
 def fingertip(angles: Tensor) -> Tensor:
-    """Position (N, 2) in m of the end of the arm, from shoulder and elbow angles (N, 2) in rad."""
+    """Return the position (N, 2) in m of the end of the arm for shoulder and elbow angles (N, 2) in rad."""
     shoulder, both = angles[:, 0], angles.sum(dim=1)
     x = UPPER * shoulder.cos() + LOWER * both.cos()
     y = UPPER * shoulder.sin() + LOWER * both.sin()
@@ -82,7 +82,7 @@ def fingertip(angles: Tensor) -> Tensor:
 
 
 class Reacher(manybody.MujocoTask):
-    """10 observations: cosine and sine of both angles, both angular velocities, target, and the way to it."""
+    """10 observations: cosine and sine of both angles, both angular velocities, target, and vector to the target."""
 
     Config = ReacherConfig
     asset = MODEL
@@ -99,9 +99,9 @@ class Reacher(manybody.MujocoTask):
         return torch.cat([angles.cos(), angles.sin(), 0.1 * velocities, 5 * target, 5 * self.to_target], dim=1)
 
     def compute_reward(self) -> tuple[dict[str, Tensor], Tensor]:
-        """Near 1 at the target, near 0 far from it, less for effort; nothing ends an episode but time.
+        """Return the reward terms: 1 at the target and 0 far from it, minus the effort; no state terminates an episode.
 
-        The reward is the sum of the terms. Each term is logged by its name, ``Episode/reward_near`` and so on.
+        The reward is their sum. Each term is logged by its name: ``Episode/reward_near``, ``Episode/reward_effort``.
         """
         distance = self.to_target.norm(dim=1)
         effort = self.cfg.env.actionCost * self.actions.square().sum(dim=1)
@@ -109,29 +109,29 @@ class Reacher(manybody.MujocoTask):
         return terms, torch.zeros_like(distance, dtype=torch.bool)
 
     def reset_where(self, mask: Tensor) -> None:
-        """Any shoulder angle, any elbow angle within 2 rad; the target where such an arm would end."""
+        """Draw shoulder angles, elbow angles within 2 rad, and a target that an arm with such angles reaches."""
         shoulders, elbows = self.uniform(-math.pi, math.pi, 2), self.uniform(-2.0, 2.0, 2)
         start, goal = torch.stack([shoulders, elbows], dim=2).unbind(dim=1)
         qpos = torch.cat([start, fingertip(goal)], dim=1)
         self.sim.reset(mask, qpos, torch.zeros_like(qpos))
 
     def extras(self) -> dict[str, Any]:
-        """What appears among the metrics: in TensorBoard, in metrics.jsonl and on the screen.
+        """Return additional metrics for TensorBoard, metrics.jsonl and the screen.
 
-        A tensor (N,) is averaged over the environments and steps of an epoch. In ``episode``, the value of an
-        environment counts in the step that ends its episode, so that the metric is about the ends alone.
+        A tensor (N,) is averaged over the environments and steps of an epoch. In ``episode``, only the values of
+        environments whose episode ends in this step count.
         """
         distance = self.to_target.norm(dim=1)
         return {"distance": distance, "episode": {"final_distance": distance}}
 
 
 def params(epochs: int, num_envs: int) -> dict:
-    """An RL Games configuration; what is left out has a default (docs/configuration.md)."""
+    """Return an RL Games configuration; docs/configuration.md lists the defaults."""
     init = {"mu_init": {"name": "default"}, "sigma_init": {"name": "const_initializer", "val": -0.5}}
     head = {"mu_activation": "None", "sigma_activation": "None", "fixed_sigma": True, **init}
     return {
         "seed": 0,
-        "torch_threads": 1,  # a network this small gains nothing from more
+        "torch_threads": 1,  # more threads do not speed up a small network
         "algo": {"name": "a2c_continuous"},
         "model": {"name": "continuous_a2c_logstd"},
         "network": {
@@ -165,7 +165,7 @@ def params(epochs: int, num_envs: int) -> dict:
 
 
 def train(epochs: int, num_envs: int, train_dir: str = "runs") -> manybody.A2CAgent:
-    """Train; the agent, whose ``run.mean_reward`` is the last mean return."""
+    """Train and return the agent; its ``run.mean_reward`` is the last mean return."""
     manybody.register_task("Reacher", Reacher)
     settings = params(epochs, num_envs)
     settings["config"]["train_dir"] = train_dir

@@ -1,7 +1,7 @@
-"""PPO in one file: learn how the algorithm works, and what the foundations give to somebody who writes their own.
+"""PPO in one file: the algorithm, written with this library's base packages.
 
-Nothing here knows a runner, an agent, a configuration file or a checkpoint: a task gives steps, ``functional`` has the
-maths, ``nn`` the network parts, ``data`` the storage. The rest is the algorithm, top to bottom.
+This example uses no runner, agent, configuration file or checkpoint. A task provides the steps, ``functional`` the
+formulas, ``nn`` the network parts and ``data`` the buffers; this file contains the algorithm.
 
     python examples/ppo_one_file.py --epochs 100 --num-envs 512
 
@@ -33,7 +33,7 @@ REWARD_SCALE = 0.1
 
 
 class ActorCritic(nn.Module):
-    """Gaussian policy and value on one trunk, between two running normalisers."""
+    """Gaussian policy and value on a shared trunk, with normalised observations and values."""
 
     def __init__(self, num_obs: int, num_actions: int, units: tuple[int, ...] = (32, 32)) -> None:
         super().__init__()
@@ -41,21 +41,21 @@ class ActorCritic(nn.Module):
         self.trunk = build_mlp(num_obs, units, "elu")
         self.mu, self.value = nn.Linear(units[-1], num_actions), nn.Linear(units[-1], 1)
         self.log_sigma = nn.Parameter(torch.zeros(num_actions))
-        self.eval()  # normalisers learn where the algorithm says so, not whenever they are used
+        self.eval()  # the algorithm updates the normalisers explicitly
 
     def forward(self, obs: Tensor) -> tuple[Gaussian, Tensor]:
-        """The policy (M, A) and the normalised value (M, 1) for ``obs`` (M, O)."""
+        """Return the policy (M, A) and the normalised value (M, 1) for ``obs`` (M, O)."""
         features = self.trunk(self.norm_obs(obs))
         mu = self.mu(features)
         return Gaussian(mu, self.log_sigma.exp().expand_as(mu)), self.value(features)
 
     def value_of(self, obs: Tensor) -> Tensor:
-        """(M, 1), in units of scaled reward."""
+        """Return the value (M, 1) in units of the scaled reward."""
         return self.norm_value(self(obs)[1], denorm=True)
 
 
 class Episodes:
-    """Returns of the episodes that ended."""
+    """Returns of the last 100 finished episodes."""
 
     def __init__(self, num_envs: int) -> None:
         self.running = torch.zeros(num_envs)
@@ -80,13 +80,13 @@ def collect(
     done: Tensor,
     episodes: Episodes,
 ) -> tuple[Tensor, Tensor]:
-    """T steps of the policy into ``buffer``; the observation (N, O) and the dones (N,) to go on from."""
+    """Store T steps of the policy in ``buffer``; return the last observation (N, O) and dones (N,)."""
     for t in range(HORIZON):
         action_distribution, value = policy(obs)
         action = action_distribution.sample()
         step = env.step(action)
-        # A truncated episode would have gone on: what it would still have earned belongs to its last reward.
-        beyond = step.truncated.unsqueeze(1) * GAMMA * policy.value_of(step.final_obs["obs"])
+        # Bootstrap a truncated episode: add the value of its final observation to the last reward.
+        bootstrap = step.truncated.unsqueeze(1) * GAMMA * policy.value_of(step.final_obs["obs"])
         row = {
             "obs": obs,
             "dones": done,
@@ -95,7 +95,7 @@ def collect(
             "mu": action_distribution.mu,
             "sigma": action_distribution.sigma,
             "values": policy.norm_value(value, denorm=True),
-            "rewards": REWARD_SCALE * step.reward.unsqueeze(1) + beyond,
+            "rewards": REWARD_SCALE * step.reward.unsqueeze(1) + bootstrap,
         }
         for name, tensor in row.items():
             buffer.update_data(name, t, tensor)
@@ -106,7 +106,7 @@ def collect(
 
 @torch.no_grad()
 def prepare(policy: ActorCritic, buffer: ExperienceBuffer, obs: Tensor, done: Tensor) -> dict[str, Tensor]:
-    """The rollout as a flat batch (T*N, ...) with normalised returns and advantages."""
+    """Return the rollout as a flat batch (T*N, ...) with normalised returns and advantages."""
     rollout = buffer.tensor_dict
     advantages = gae(rollout["rewards"], rollout["values"], rollout["dones"], policy.value_of(obs), done, GAMMA, TAU)
     returns = swap_and_flatten01(advantages + rollout["values"])
@@ -120,7 +120,7 @@ def prepare(policy: ActorCritic, buffer: ExperienceBuffer, obs: Tensor, done: Te
 
 
 def improve(policy: ActorCritic, optimizer: torch.optim.Optimizer, lr: Tensor, dataset: PPODataset) -> None:
-    """One pass over the batch: an update, and a new learning rate, from each minibatch."""
+    """Run one mini-epoch: update the policy and the learning rate with each minibatch."""
     for batch in dataset:
         new, value = policy(batch["obs"])
         a_loss = actor_loss(batch["neglogp"], new.neglogp(batch["actions"]), batch["advantages"], True, E_CLIP)
@@ -135,7 +135,7 @@ def improve(policy: ActorCritic, optimizer: torch.optim.Optimizer, lr: Tensor, d
 
 
 def train(task: str = "Cartpole", epochs: int = 100, num_envs: int = 512, goal: float = 450.0, seed: int = 0) -> float:
-    """Train until the mean return of the last 100 episodes reaches ``goal``; that mean."""
+    """Train until the mean return of the last 100 episodes reaches ``goal``; return that mean."""
     torch.manual_seed(seed)
     env = manybody.make(task, num_envs=num_envs, seed=seed)
     num_obs, num_actions = env.spec.observation_space.shape[0], env.spec.action_space.shape[0]

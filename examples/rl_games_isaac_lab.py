@@ -1,8 +1,8 @@
-"""A script in the manner of Isaac Lab's for RL Games 1.6: an environment of its own, trained, then played step by step.
+"""A script like Isaac Lab's for RL Games 1.6: train a custom environment, then play it step by step.
 
     python -m manybody.compat examples/rl_games_isaac_lab.py
 
-The wrapper stands for Isaac Lab's ``RlGamesVecEnvWrapper``; what is below it is what train.py and play.py do.
+The wrapper represents Isaac Lab's ``RlGamesVecEnvWrapper``; the code below it is that of train.py and play.py.
 """
 
 import glob
@@ -17,7 +17,7 @@ from rl_games.torch_runner import Runner
 
 
 class Points(vecenv.IVecEnv):
-    """The wrapper around a simulator: points on a line, to be pushed towards 0 for 20 steps."""
+    """A wrapper around a simulator: points on a line that the agent pushes towards 0 for 20 steps."""
 
     def __init__(self, config_name, num_actors, **kwargs):
         self.place, self.time = torch.zeros(num_actors, 1), torch.zeros(num_actors)

@@ -1,8 +1,8 @@
-"""A network of your own as it stands for RL Games 1.6, to run unchanged on this library.
+"""A custom network for RL Games 1.6 that runs unchanged on this library.
 
     python -m manybody.compat examples/rl_games_network.py
 
-Its section of the configuration reaches it as it was written, private keys included.
+The network receives its section of the configuration unvalidated, including its own keys.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from rl_games.torch_runner import Runner
 
 class GatedBuilder(A2CBuilder):
     class Network(A2CBuilder.Network):
-        """RL Games' network behind a gate on the observations."""
+        """RL Games' network with gated observations."""
 
         def __init__(self, params, **kwargs):
             (size,) = kwargs["input_shape"]
