@@ -1,15 +1,9 @@
 """Gymnasium environments as a :class:`VecEnv`: by id, or an existing vector environment."""
 
-import copy
-import functools
-import re
 import signal
 import threading
-import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -33,12 +27,6 @@ from manybody.envs.spaces import (
     without_mask,
 )
 from manybody.envs.validation import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
-
-IN_WORKER = "in a process of AsyncVectorEnv: "
-"""Beginning of the note with the traceback of an error in another process."""
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-HELPERS = (Path(np.__file__).parent, Path(functools.__file__), Path(copy.__file__))
-"""Called by code of every origin."""
 
 
 class WrappedVectorEnv(VecEnv):
@@ -88,8 +76,6 @@ class WrappedVectorEnv(VecEnv):
         self._last_call = "reset()"
         self._honours_reset_mask = False
         self._last_layout: object = None
-        if isinstance(env.unwrapped, AsyncVectorEnv):
-            _keep_traces(env.unwrapped)
 
     @override
     def reset(self) -> Obs:
@@ -130,25 +116,19 @@ class WrappedVectorEnv(VecEnv):
     def _call(
         self, name: str, expected: tuple[str, ...], call: Callable[..., Any], *args: object, **kwargs: object
     ) -> Any:
-        """The results of ``call``, which ``expected`` lists. An error of an environment's own code stays as it is.
+        """The results of ``call``, which ``expected`` lists.
 
-        Raises:
-            EnvError: Gymnasium could not join the results of the copies, or they do not match its interface.
+        An error of an environment's own code stays as it is; an observation that Gymnasium could not join with others
+        raises EnvError.
         """
         where = f"{self.env_name}: {name}"
         try:
             result = call(*args, **kwargs)
-        except Exception as error:
-            if isinstance(error, EnvError) or not _is_gymnasiums(error):
-                raise
-            env = self.env.unwrapped
-            for number, value in enumerate(getattr(env, "_env_obs", ())):  # SyncVectorEnv keeps those of its copies
+        except Exception:
+            for number, value in enumerate(getattr(self.env.unwrapped, "_env_obs", ())):  # SyncVectorEnv keeps them
                 if value is not None:
-                    check_value(f"{where} observation of copy {number}", value, env.single_observation_space)
-            raise EnvError(
-                f"{where}: {type(env).__name__} stopped with {type(error).__name__}: {str(error).rstrip('.')}; "
-                f"expected of every copy ({', '.join(expected)}) as its spaces say"
-            ) from error
+                    check_value(f"{where} observation of copy {number}", value, self.env.single_observation_space)
+            raise
         check_tuple(where, result, expected)
         if not isinstance(result[-1], Mapping):
             raise EnvError(f"{where} infos: got {describe(result[-1])}; expected a dict")
@@ -222,38 +202,6 @@ class WrappedVectorEnv(VecEnv):
                 )
             self._honours_reset_mask = True
         return new
-
-
-def _keep_traces(env: AsyncVectorEnv) -> None:
-    """Attach the traceback of an error in another process as a note; Gymnasium prints it as coloured warnings.
-
-    An :class:`EnvError`, which :class:`CheckedCopy` raised there, needs none.
-    """
-    raise_if_errors = env._raise_if_errors
-
-    def raise_with_trace(successes: Iterable[bool]) -> None:
-        if all(successes):
-            return
-        with warnings.catch_warnings(record=True) as printed:
-            warnings.simplefilter("always")
-            try:
-                raise_if_errors(successes)
-            except Exception as error:
-                traces = [str(one.message) for one in printed if "Traceback" in str(one.message)]
-                if traces and not isinstance(error, EnvError):
-                    error.add_note(IN_WORKER + COLOURS.sub("", traces[-1]).removeprefix("ERROR: ").rstrip())
-                raise
-
-    env._raise_if_errors = raise_with_trace  # type: ignore[method-assign]
-
-
-def _is_gymnasiums(error: Exception) -> bool:
-    """Whether ``error`` arose in Gymnasium's vector environments themselves, which join the results of the copies."""
-    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(IN_WORKER)]
-    files = re.findall(r'File "(.*?)", line', notes[0]) if notes else []
-    files = files or [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    places = [Path(file) for file in files if not any(map(Path(file).is_relative_to, HELPERS))]
-    return places[-1].is_relative_to(Path(gymnasium.vector.__file__).parent)
 
 
 class GymnasiumEnv(WrappedVectorEnv):

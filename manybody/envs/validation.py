@@ -159,6 +159,8 @@ class CheckedCopy(gymnasium.Wrapper):
         where = f"{self._env_name}: step()"
         result: Any = self.env.step(action)
         check_tuple(where, result, STEP)
+        if not isinstance(result[4], dict):
+            raise EnvError(f"{where} info: got {describe(result[4])}; expected a dict")
         if self._always or not self._passed:
             layout = layout_of(result[0])
             if layout not in self._passed:

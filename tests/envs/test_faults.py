@@ -67,13 +67,13 @@ def test_ready_made_copies_one_after_the_other(mode, what):
 @pytest.mark.parametrize(
     ("after", "message"),
     [
-        (answer(4, None), "stopped with AttributeError"),
-        (lambda: GOOD[:4], r"got 4 values; expected \(observation, reward, terminated"),
+        (answer(4, None), " info: got None; expected a dict"),
+        (lambda: GOOD[:4], r": got 4 values; expected \(observation, reward, terminated"),
     ],
 )
-def test_what_gymnasium_cannot_join_is_told_in_its_words(after, message):
+def test_what_gymnasium_could_not_join(after, message):
     env = WrappedVectorEnv(vectorized(lambda: Late(after), 2, "sync", "mine"), env_name="mine")
-    with pytest.raises(EnvError, match=rf"mine: step\(\): .*{message}"):
+    with pytest.raises(EnvError, match=rf"^mine: step\(\){message}"):
         fail(env)
 
 
@@ -86,8 +86,9 @@ def test_copies_in_processes(what):
 
 
 def test_ready_made_copies_in_processes():
+    """Gymnasium reports where it could not take the observation."""
     env = AsyncVectorEnv([partial(Late, answer(0, np.zeros(2)))] * 2, autoreset_mode=MODES[0])
-    with pytest.raises(EnvError, match=r"mine: step\(\): AsyncVectorEnv stopped with ValueError: could not broadcast"):
+    with pytest.warns(UserWarning, match="write_to_shared_memory"), pytest.raises(ValueError, match="broadcast"):
         fail(WrappedVectorEnv(env, env_name="mine"))
 
 
@@ -99,12 +100,15 @@ def test_the_last_observation_of_an_episode():
         fail(WrappedVectorEnv(env, env_name="mine"))
 
 
-@pytest.mark.parametrize("vectorization", ["sync", "async"])
-@pytest.mark.filterwarnings("error")  # Gymnasium's coloured ones
-def test_a_bug_of_an_environment_keeps_its_own_traceback(vectorization):
-    env = WrappedVectorEnv(vectorized(lambda: Late(broken), 2, vectorization, "mine"), env_name="mine")
-    with pytest.raises(ValueError, match="a bug of its own") as told:
+def test_a_bug_of_an_environment_stays_what_it_is():
+    env = WrappedVectorEnv(vectorized(lambda: Late(broken), 2, "sync", "mine"), env_name="mine")
+    with pytest.raises(ValueError, match=r"^a bug of its own$") as error:
         fail(env)
-    assert not isinstance(told.value, EnvError)
-    text = "".join(getattr(told.value, "__notes__", ()))
-    assert vectorization == "sync" or ("in broken" in text and "\x1b" not in text)
+    assert not isinstance(error.value, EnvError) and error.traceback[-1].name == "broken"
+
+
+def test_a_bug_in_another_process_is_reported_with_its_traceback():
+    env = WrappedVectorEnv(vectorized(lambda: Late(broken), 2, "async", "mine"), env_name="mine")
+    with pytest.warns(UserWarning, match="in broken"), pytest.raises(ValueError, match="a bug of its own") as error:
+        fail(env)
+    assert not isinstance(error.value, EnvError)
