@@ -28,52 +28,39 @@ if TYPE_CHECKING:
     from manybody.model_builder import register_model as register_model
     from manybody.model_builder import register_network as register_network
     from manybody.runner import Runner as Runner
+    from manybody.runner import build_runner as build_runner
     from manybody.tasks import MujocoTask as MujocoTask
     from manybody.tasks import make as make
     from manybody.tasks import register_task as register_task
-    from manybody.train import build_runner as build_runner
     from manybody.train import train as train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "A2CAgent": "manybody.algos.a2c",
-    "A2CBuilder": "manybody.algos.a2c",
-    "AlgoObserver": "manybody.engine.observers",
-    "DefaultAlgoObserver": "manybody.engine.observers",
-    "DiscreteA2CAgent": "manybody.algos.a2c",
-    "EnvSpec": "manybody.envs.base",
-    "IsaacAlgoObserver": "manybody.engine.observers",
-    "ModelBuilder": "manybody.model_builder",
-    "MujocoTask": "manybody.tasks",
-    "NetworkBuilder": "manybody.algos.network",
-    "PpoPlayerContinuous": "manybody.algos.a2c",
-    "PpoPlayerDiscrete": "manybody.algos.a2c",
-    "Runner": "manybody.runner",
-    "SACAgent": "manybody.algos.sac",
-    "SACPlayer": "manybody.algos.sac",
-    "Step": "manybody.envs.base",
-    "VecEnv": "manybody.envs.base",
-    "build_runner": "manybody.train",
-    "compose": "manybody.launch.hydra_tree",
-    "load_policy": "manybody.export.policy",
-    "make": "manybody.tasks",
-    "register_env": "manybody.envs.registration:register",
-    "register_model": "manybody.model_builder",
-    "register_network": "manybody.model_builder",
-    "register_task": "manybody.tasks",
-    "train": "manybody:train",
+    "manybody.algos.a2c": ("A2CAgent", "A2CBuilder", "DiscreteA2CAgent", "PpoPlayerContinuous", "PpoPlayerDiscrete"),
+    "manybody.algos.network": ("NetworkBuilder",),
+    "manybody.algos.sac": ("SACAgent", "SACPlayer"),
+    "manybody.engine.observers": ("AlgoObserver", "DefaultAlgoObserver", "IsaacAlgoObserver"),
+    "manybody.envs.base": ("EnvSpec", "Step", "VecEnv"),
+    "manybody.envs.registration": ("register_env",),
+    "manybody.export.policy": ("load_policy",),
+    "manybody.launch.hydra_tree": ("compose",),
+    "manybody.model_builder": ("ModelBuilder", "register_model", "register_network"),
+    "manybody.runner": ("Runner", "build_runner"),
+    "manybody.tasks": ("MujocoTask", "make", "register_task"),
+    "manybody.train": ("train",),
 }
-__all__ = [*sorted(_HOMES), "__version__"]
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = [*sorted(_MODULES), "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'manybody' has no attribute {name!r}")
+    module = importlib.import_module(_MODULES[name])
     if name == "train":  # the module, which can be called
-        return importlib.import_module("manybody.train")
-    module, _, attribute = _HOMES[name].partition(":")
-    return getattr(importlib.import_module(module), attribute or name)
+        return module
+    return getattr(module, "register" if name == "register_env" else name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,4 @@
-"""``ModelBuilder``: names in a configuration to recipes for networks and models.
-
-Algorithms provide what ships with the library; ``register_model`` and ``register_network`` are for users, and win.
-"""
+"""``ModelBuilder``: names in a configuration to recipes for networks and models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +17,7 @@ def register_network(name: str, target_class: Callable[[], Any], schema: type | 
     Args:
         name: as written in the configuration; a built-in name is replaced.
         target_class: called without arguments.
-        schema: pydantic section that checks the ``network`` block; without one the block comes through unchecked.
+        schema: validates the ``network`` block; without one the block is passed on unchecked.
     """
     NETWORK_REGISTRY[name] = (target_class, schema)
 
@@ -28,12 +25,6 @@ def register_network(name: str, target_class: Callable[[], Any], schema: type | 
 def register_model(name: str, target_class: Callable[[Any], Any], schema: type | None = None) -> None:
     """Make ``model.name: <name>`` build with ``target_class(network_builder)``, a :class:`BaseModel`."""
     MODEL_REGISTRY[name] = (target_class, schema)
-
-
-def load_shipped() -> None:
-    """Import the library's algorithms and the plugins of installed packages, which register networks and models."""
-    built_in()
-    load_installed()
 
 
 def provide_network(name: str, target_class: Callable[[], Any], schema: type | None) -> None:
@@ -51,7 +42,8 @@ class NetworkFactory(ObjectFactory):
 
     def __init__(self) -> None:
         super().__init__("network")
-        load_shipped()
+        built_in()  # imports the library's algorithms, which provide their networks and models
+        load_installed()
         for name, (target, schema) in (provided_networks | NETWORK_REGISTRY).items():
             self.register_builder(name, target, schema)
 
@@ -67,7 +59,8 @@ class ModelFactory(ObjectFactory):
 
     def __init__(self) -> None:
         super().__init__("model")
-        load_shipped()
+        built_in()
+        load_installed()
         for name, (target, schema) in (provided_models | MODEL_REGISTRY).items():
             self.register_builder(name, lambda network, target=target: target(network), schema)
 

@@ -60,7 +60,6 @@ class Runner:
         self.chooses_observer = algo_observer is None
         """Whether ``config.algo_observer`` acts: the script has no observer."""
         self.seed: int | None = None
-        self.resolved: ResolvedRun | None = None
         a2c.register(self)
         rnd.register(self)
         sac.register(self)
@@ -85,11 +84,6 @@ class Runner:
         """
         self.load_run(resolve_mapping(self, yaml_config, training))
 
-    def load_run(self, run: ResolvedRun) -> None:
-        """Use a resolved run and seed everything."""
-        self.resolved = run
-        self.load_config(run.params)
-
     def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
         """Validate a configuration as :meth:`load` does, and change nothing.
 
@@ -99,29 +93,28 @@ class Runner:
         return resolve_mapping(self, yaml_config, training).params
 
     def load_config(self, params: Params) -> None:
-        """Use validated settings; a ``seed`` of None is taken from the clock, 0 is a seed like any other."""
-        seed = params.seed if params.seed is not None else int(time.time())
-        self.params = params.model_copy(update={"seed": seed})
-        self.resolved = replace(self.resolved or ResolvedRun({}, params), params=self.params)
-        self.algo_name = params.algo.name
+        """Use validated settings that come without the rest of a run."""
+        self.load_run(ResolvedRun({}, params))
+
+    def load_run(self, run: ResolvedRun) -> None:
+        """Use a resolved run; a ``seed`` of None is taken from the clock, 0 is a seed like any other."""
+        seed = run.params.seed if run.params.seed is not None else int(time.time())
         self.seed = seed
-        self._take_names(params.config)
-        (say if params.seed is None else log)(f"self.seed = {seed}")
+        self.params = run.params.model_copy(update={"seed": seed})
+        self.resolved = replace(run, params=self.params)
+        self.algo_name = self.params.algo.name
+        self._take_names(self.params.config)
+        (say if run.params.seed is None else log)(f"self.seed = {seed}")
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
-        set_threads(params.torch_threads)
+        set_threads(self.params.torch_threads)
         keep_freed_memory()
 
     @property
     def run_config(self) -> dict[str, Any]:
         """The content of the run's ``config.yaml``."""
-        return self._resolved.record()
-
-    @property
-    def _resolved(self) -> ResolvedRun:
-        assert self.resolved is not None, "load() comes first"
-        return self.resolved
+        return self.resolved.record()
 
     def _take_names(self, config: Any) -> None:
         """Use the classes that RL Games' ``vecenv_type`` and ``algo_observer`` name."""
@@ -159,13 +152,13 @@ class Runner:
         """
         problems = Problems()
         checkpoint, sigma, vec_env = (args.get(key) for key in ("checkpoint", "sigma", "vec_env"))
-        start = check_training(self.params, self._resolved.cfg, sigma, checkpoint, self._env_names(vec_env), problems)
+        start = check_training(self.params, self.resolved.cfg, sigma, checkpoint, self._env_names(vec_env), problems)
         problems.refuse()
         return self.train(start, sigma, vec_env)
 
     def train(self, start: Start, sigma: Any = None, vec_env: VecEnv | None = None) -> Any:
         """Train from ``start``; returns the agent. Other arguments and errors as of :meth:`run_train`."""
-        vec_env = self._resolved.make_task() if vec_env is None else vec_env
+        vec_env = self.resolved.make_task() if vec_env is None else vec_env
         parts = {"vec_env": vec_env, "checkpoint": start.checkpoint and str(start.checkpoint)}
         agent = self.algo_factory.create(
             self.algo_name,
@@ -210,13 +203,13 @@ class Runner:
 
     def create_player(self, vec_env: VecEnv | None = None) -> Any:
         """A player for the loaded configuration, with its initial weights until ``restore``."""
-        vec_env = replace(self._resolved, playing=True).make_task() if vec_env is None else vec_env
+        vec_env = replace(self.resolved, playing=True).make_task() if vec_env is None else vec_env
         parts = {} if vec_env is None else {"vec_env": vec_env}
         return self.player_factory.create(self.algo_name, params=self.params, **parts)
 
     def _env_names(self, vec_env: VecEnv | None) -> tuple[str, ...]:
         """The names that need no registration: of environments that are passed, and of the tree's task."""
-        return self._resolved.env_names if vec_env is None else (str(self.params.config.get("env_name")),)
+        return self.resolved.env_names if vec_env is None else (str(self.params.config.get("env_name")),)
 
     def _open(self, start: Start, record: Mapping[str, Any]) -> RunFolder:
         """Open the run folder to resume, or make a new one, and write the run's ``config.yaml``."""

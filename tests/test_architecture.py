@@ -119,7 +119,7 @@ def public_homes() -> dict[str, str]:
     """Return the module that defines each public name."""
     import manybody
 
-    return {name: home.partition(":")[0] for name, home in manybody._HOMES.items()}
+    return manybody._MODULES
 
 
 def executed(node: ast.AST) -> Iterator[ast.AST]:
