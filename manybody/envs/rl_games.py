@@ -1,6 +1,5 @@
 """RL Games' environment protocol, and its objects as a :class:`VecEnv`."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +14,12 @@ from manybody.envs.infos import in_tensors, of_copies
 from manybody.envs.spaces import describe, flags, gymnasium_space, numbers, observation_tensors
 
 
-class IVecEnv(ABC):
-    """RL Games' vectorised environment: one batch of N rows (environments x agents), in NumPy or in torch."""
+class IVecEnv:
+    """RL Games' vectorised environment: one batch of N rows (environments x agents), in NumPy or in torch.
 
-    @abstractmethod
+    ``step``, ``reset`` and ``get_env_info`` are required when they are called.
+    """
+
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any]:
         """``obs, rewards, dones, infos``.
 
@@ -27,10 +28,11 @@ class IVecEnv(ABC):
         dict of each environment, with ``time_outs`` or gym's ``TimeLimit.truncated``. Environments reset
         themselves.
         """
+        raise NotImplementedError(f"{type(self).__name__} has no step()")
 
-    @abstractmethod
     def reset(self) -> Any:
         """The first ``obs``."""
+        raise NotImplementedError(f"{type(self).__name__} has no reset()")
 
     def get_env_info(self) -> dict[str, Any]:
         """``observation_space``, ``action_space`` [, ``state_space``, ``agents``, ``value_size``]."""
