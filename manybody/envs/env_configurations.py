@@ -16,9 +16,9 @@ class EnvConfiguration(TypedDict, total=False):
 def _cartpole_without_velocities(**env_config: Any) -> Any:
     import gymnasium
 
-    from manybody.envs.mask_velocity import MaskVelocityWrapper
+    from manybody.envs.gymnasium import without_velocities
 
-    return MaskVelocityWrapper(gymnasium.make("CartPole-v1", **env_config))
+    return without_velocities(gymnasium.make("CartPole-v1", **env_config))
 
 
 def _by_name(name: str, **env_config: Any) -> Any:

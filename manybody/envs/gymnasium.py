@@ -10,13 +10,13 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import TransformObservation
 from torch import Tensor
 from typing_extensions import override
 
 from manybody.data.tree import leaves, tree_map
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
 from manybody.envs.infos import Infos, of_vector_env
-from manybody.envs.mask_velocity import MaskVelocityWrapper
 from manybody.envs.spaces import (
     action_masks,
     describe,
@@ -27,6 +27,14 @@ from manybody.envs.spaces import (
     without_mask,
 )
 from manybody.envs.validation import RESET, STEP, CheckedCopy, check_tensor, check_tuple, check_value, layout_of
+
+POSITIONS = {
+    "CartPole": (1, 0, 1, 0),
+    "Pendulum": (1, 1, 0),
+    "LunarLander": (1, 1, 0, 0, 1, 0, 1, 1),
+    "LunarLanderContinuous": (1, 1, 0, 0, 1, 0, 1, 1),
+}
+"""Family of Gymnasium ids to the entries of its observation that are no velocities, as Gymnasium documents them."""
 
 
 class WrappedVectorEnv(VecEnv):
@@ -212,7 +220,7 @@ class GymnasiumEnv(WrappedVectorEnv):
         num_actors: N.
         seed: of the first copy; the others follow.
         vectorization: ``sync`` steps the copies one after the other, ``async`` in a process each.
-        mask_velocity: hide the velocities from the policy (:class:`MaskVelocityWrapper`).
+        mask_velocity: hide the velocities from the policy (:func:`without_velocities`).
         env_config: arguments of ``gymnasium.make``.
 
     Raises:
@@ -231,13 +239,23 @@ class GymnasiumEnv(WrappedVectorEnv):
         def make() -> gymnasium.Env:
             # CheckedCopy is stricter than Gymnasium's own checker and names the problem.
             env = gymnasium.make(env_name, **{"disable_env_checker": True, **env_config})
-            return MaskVelocityWrapper(env) if mask_velocity else env
+            return without_velocities(env) if mask_velocity else env
 
         try:
             env = vectorized(make, num_actors, vectorization, env_name)
         except (gymnasium.error.Error, ImportError, TypeError) as error:  # TypeError: an argument it does not know
             raise EnvError(f"env_name: Gymnasium cannot make {env_name!r} with {env_config}: {error}") from error
         super().__init__(env, seed, env_name)
+
+
+def without_velocities(env: gymnasium.Env) -> gymnasium.Env:
+    """Show zero for every velocity, so that the policy must remember; for the families of :data:`POSITIONS`."""
+    name = env.spec.id if env.spec else type(env).__name__
+    family = name.rpartition("-v")[0]
+    if family not in POSITIONS:
+        raise EnvError(f"mask_velocity: got {name!r}; expected one of {', '.join(POSITIONS)}, or a wrapper of your own")
+    mask = np.array(POSITIONS[family], dtype=env.observation_space.dtype)
+    return TransformObservation(env, lambda observation: observation * mask, env.observation_space)
 
 
 def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str) -> VectorEnv:
