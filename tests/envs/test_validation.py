@@ -192,7 +192,6 @@ GOOD = {"image": np.zeros(2, np.uint8), "pose": np.zeros(3, np.float32)}
             None,
             r"\['image'\]: got an array \(2,\) of float64; expected \(2,\) of",
         ),
-        ((GOOD | {"pose": np.full(3, np.nan)}, {}), None, r"\['pose'\]: got NaN or infinity at index \[0\]"),
         (np.zeros(3), None, r"reset\(\): got an array .*; expected \(observation, info\)"),
         (
             None,
@@ -242,7 +241,7 @@ def test_an_error_in_another_process_arrives_as_it_is():
 def test_what_numpy_casts_within_a_kind_is_right(declared, given, fits):
     space = spaces.Box(0, 9, (3,), declared)
     if fits:
-        check_value("it", given, space, finite=True)
+        check_value("it", given, space)
         return
     with pytest.raises(EnvError, match=r"^it: got .*; expected \(3,\) of u?(int|float)"):
-        check_value("it", given, space, finite=True)
+        check_value("it", given, space)
