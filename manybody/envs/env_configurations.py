@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypedDict
 
+import gymnasium
+
+from manybody.envs.gymnasium import without_velocities
+
 
 class EnvConfiguration(TypedDict, total=False):
     """How an ``env_name`` is made."""
@@ -13,17 +17,11 @@ class EnvConfiguration(TypedDict, total=False):
     """``creator(**env_config)`` creates one environment or a simulation, depending on the type."""
 
 
-def _cartpole_without_velocities(**env_config: Any) -> Any:
-    import gymnasium
-
-    from manybody.envs.gymnasium import without_velocities
-
+def _cartpole_without_velocities(**env_config: Any) -> gymnasium.Env:
     return without_velocities(gymnasium.make("CartPole-v1", **env_config))
 
 
-def _by_name(name: str, **env_config: Any) -> Any:
-    import gymnasium
-
+def _by_name(name: str, **env_config: Any) -> gymnasium.Env:
     return gymnasium.make(name, **env_config)
 
 

@@ -7,8 +7,13 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from manybody.envs import vecenv
 from manybody.envs.base import EnvError, VecEnv
 from manybody.envs.env_configurations import configurations
+from manybody.envs.gymnasium import GymnasiumEnv, WrappedVectorEnv
 from manybody.envs.spaces import check_spaces
 
 EnvCreator = Callable[..., Any]
@@ -52,8 +57,6 @@ def check_env_name(env_name: str) -> None:
     """
     if ":" in env_name or env_name in registered() or _gymnasium_has(env_name):
         return
-    import gymnasium
-
     near = difflib.get_close_matches(env_name, [*registered(), *gymnasium.registry], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if env_name == "rlgpu":
@@ -70,10 +73,8 @@ def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
     Raises:
         EnvError: it cannot; lists the types, or the names where the type needs a known one.
     """
-    from manybody.envs.vecenv import vecenv_config
-
-    if vecenv_type not in vecenv_config and env_name not in _creators:
-        known = ", ".join(sorted(vecenv_config))
+    if vecenv_type not in vecenv.vecenv_config and env_name not in _creators:
+        known = ", ".join(sorted(vecenv.vecenv_config))
         raise EnvError(f"got {vecenv_type!r}; expected one of {known} (add yours with vecenv.register)")
     if vecenv_type == "RAY" or env_name in _creators:
         check_env_name(env_name)
@@ -81,13 +82,11 @@ def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
 
 def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
     """Make ``env_name`` build as ``vecenv_type`` from now on; return False if it has a registered creator."""
-    from manybody.envs.vecenv import vecenv_config
-
     if env_name in _creators:
         return False
     known = configurations.get(env_name, {})
     copies = vecenv_type == "RAY" and "env_creator" not in known  # of a Gymnasium id, as without a type
-    if vecenv_type in vecenv_config and not copies:
+    if vecenv_type in vecenv.vecenv_config and not copies:
         configurations[env_name] = {**known, "vecenv_type": vecenv_type}
     return True
 
@@ -98,8 +97,6 @@ def _gymnasium_has(env_name: str) -> bool:
     Packages that announce its namespace (MinAtar's entry points ``gymnasium.envs``) register theirs first; Gymnasium 1
     no longer loads them itself.
     """
-    import gymnasium
-
     namespace = env_name.rpartition("/")[0]
     if namespace and env_name not in gymnasium.registry:
         for plugin in entry_points(group="gymnasium.envs", name=namespace):
@@ -126,8 +123,6 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
     if env_name in _creators:
         env = _created(env_name, num_actors, env_config)
     elif env_name in configurations:
-        from manybody.envs import vecenv
-
         if env_config.get("seed", 0) is None:  # as in RL Games
             del env_config["seed"]
         env = vecenv.create_vec_env(env_name, num_actors, **env_config)
@@ -136,8 +131,6 @@ def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecE
             raise EnvError(f"env_name: got {env_name!r}; expected a name after the colon")
         env = pkgutil.resolve_name(LIBRARIES[prefix][1])(name, num_actors, **env_config)
     else:
-        from manybody.envs.gymnasium import GymnasiumEnv
-
         env = GymnasiumEnv(env_name, num_actors, **env_config)
     check_spaces(env_name, env.spec.observation_space, env.spec.action_space)
     return env
@@ -158,10 +151,6 @@ def _created(env_name: str, num_actors: int, env_config: dict[str, Any]) -> VecE
     env = creator(num_actors, **env_config)
     if all(hasattr(env, name) for name in ("num_envs", "spec", "get_env_info", "reset", "step")):
         return env
-    from gymnasium.vector import VectorEnv
-
-    from manybody.envs.gymnasium import WrappedVectorEnv
-
     if isinstance(env, VectorEnv):
         return WrappedVectorEnv(env, env_config.get("seed"), env_name)
     raise EnvError(

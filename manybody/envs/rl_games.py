@@ -20,7 +20,7 @@ class IVecEnv:
     ``step``, ``reset`` and ``get_env_info`` are required when they are called.
     """
 
-    def step(self, actions: Any) -> tuple[Any, Any, Any, Any]:
+    def step(self, actions: Any) -> tuple[object, object, object, object]:
         """``obs, rewards, dones, infos``.
 
         ``obs`` (N, *shape), or ``{'obs': ..., 'states': (environments, S)}``; ``rewards`` (N,) or (N, V); ``dones``
@@ -30,7 +30,7 @@ class IVecEnv:
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
 
-    def reset(self) -> Any:
+    def reset(self) -> object:
         """The first ``obs``."""
         raise NotImplementedError(f"{type(self).__name__} has no reset()")
 
@@ -46,7 +46,7 @@ class IVecEnv:
         """Whether :meth:`get_action_masks` returns masks."""
         return False
 
-    def get_action_masks(self) -> Any:
+    def get_action_masks(self) -> object:
         """(N, sum of head sizes): which actions are allowed next."""
         return None
 
@@ -56,7 +56,7 @@ class IVecEnv:
     def set_train_info(self, env_frames: int, *args: object, **kwargs: object) -> None:
         """Called once an epoch with the frames trained so far, for curricula."""
 
-    def get_env_state(self) -> Any:
+    def get_env_state(self) -> object:
         """State that outlives episodes, for checkpoints."""
         return None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from manybody.envs.base import EnvError, VecEnv
 from manybody.envs.env_configurations import configurations
+from manybody.envs.gymnasium import GymnasiumEnv, WrappedVectorEnv, vectorized
 from manybody.envs.rl_games import IVecEnv, RLGamesVecEnv
 
 __all__ = ["IVecEnv", "create_vec_env", "register", "vecenv_config"]
@@ -16,8 +17,6 @@ VecEnvCreator = Callable[..., Any]
 
 def _copies(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
     """Type ``RAY``: N copies of what ``env_creator`` makes, in a vector environment of Gymnasium, without Ray."""
-    from manybody.envs.gymnasium import WrappedVectorEnv, vectorized
-
     seed = env_config.pop("seed", None)
     vectorization = env_config.pop("vectorization", "sync")
     env_config.pop("ray_config", None)
@@ -27,8 +26,6 @@ def _copies(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
 
 def _gymnasium(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
     """Type ``GYMNASIUM``: the Gymnasium id ``env_config.env_name``."""
-    from manybody.envs.gymnasium import GymnasiumEnv
-
     if env_config.pop("use_async", False):
         env_config["vectorization"] = "async"
     return GymnasiumEnv(env_config.pop("env_name", config_name), num_actors, **env_config)
