@@ -71,7 +71,7 @@ def test_each_public_name_works_alone():
     assert USES.keys() == set(manybody.__all__)
     uses = {}
     for name, code in USES.items():
-        home = name if name in ALONE else manybody._HOMES.get(name, name).partition(":")[0]
+        home = name if name in ALONE else manybody._MODULES.get(name, name)
         uses[home] = uses.get(home, "") + f"from manybody import {name}; {code}\n"
     uses |= {
         "manybody.model_builder": f"from manybody.model_builder import ModelBuilder; {LOAD}",
