@@ -1,9 +1,10 @@
 """Reads YAML files safely, and remembers in which line every key stood."""
 
 import copy
+import re
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -15,21 +16,21 @@ MAX_BYTES = 256 * 1024
 MAX_NODES = 50_000
 """Keys and values after aliases are expanded; stops "billion laughs" files."""
 
-_SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str")}
-_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("timestamp", "value")}  # dates stay the text that was written
+_SCALARS = ("!!null", "!!bool", "!!int", "!!float", "!!str")
+_TEXT = ("!!timestamp", "!!value")  # stay the text that was written
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class LocatedDict(dict[Any, Any]):
     """A dict that knows the file and the line of each of its keys, and so do its deep copies."""
 
-    def __init__(self, file: str = "", **values: Any) -> None:
-        super().__init__(**values)
+    def __init__(self, file: str = "") -> None:
+        super().__init__()
         self.file = file
         self.lines: dict[Any, int] = {}
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Set a value; what is set later was not in the file, so the key's line is forgotten."""
+        """Set a value that does not come from the file: the key's line is forgotten."""
         self.__dict__.get("lines", {}).pop(key, None)
         super().__setitem__(key, value)
 
@@ -38,6 +39,11 @@ class LocatedDict(dict[Any, Any]):
         twin.update((key, copy.deepcopy(value, memo)) for key, value in self.items())
         twin.lines = dict(self.lines)
         return twin
+
+    def locate(self, key: Hashable, value: object, line: int) -> None:
+        """Set a value that is in this line of the file."""
+        self[key] = value
+        self.lines[key] = line
 
     def where(self, key: Hashable) -> str | None:
         """``file:line`` of ``key``, or None when it was not read from the file."""
@@ -60,81 +66,80 @@ def location(content: Any, path: Iterable[str | int]) -> str | None:
 def load_yaml(path: str | Path) -> LocatedDict:
     """Read the mapping that a YAML file holds.
 
-    Only plain data comes out: mappings, lists, text, numbers, true/false and null. Dates stay text. Nothing
-    in the file can run code, and neither size nor aliases can exhaust the memory.
-
-    Args:
-        path: The file, UTF-8.
+    Only plain data comes out: mappings, lists, text, numbers, true/false and null; dates stay text. Nothing in the file
+    can run code, and neither size nor aliases can exhaust the memory.
 
     Raises:
-        ConfigError: With ``file:line``, when the file is missing, unreadable, over ``MAX_BYTES``, not UTF-8,
-            empty, not valid YAML or not a mapping, or holds tabs in its indentation, a key twice, a tag such
-            as ``!!python/object``, more than one document, or aliases that refer to themselves or expand
-            beyond ``MAX_NODES``.
+        ConfigError: names ``file:line``. The file is unreadable, over ``MAX_BYTES``, not UTF-8, empty, no valid YAML or
+            no mapping, or has a tag such as ``!!python/object``, a key twice, several documents, or aliases that are
+            circular or expand beyond ``MAX_NODES``.
     """
     file = expanded(path)
     text = _read(file)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
-            _refuse(file, None, "the file is empty; expected 'key: value' lines")
+            raise _refused(file, None, "the file is empty; expected 'key: value' lines")
         if not isinstance(root, yaml.MappingNode):
             found = "a list" if isinstance(root, yaml.SequenceNode) else "a single value"
-            _refuse(file, root.start_mark, f"the file holds {found}; expected 'key: value' lines")
+            raise _refused(file, root.start_mark, f"the file holds {found}; expected 'key: value' lines")
         result: LocatedDict = _Builder(file).build(root)
         return result
     except yaml.MarkedYAMLError as error:
         context = f"{error.context}: " if error.context else ""
-        _refuse(file, error.problem_mark or error.context_mark, f"not valid YAML: {context}{error.problem}")
+        mark = error.problem_mark or error.context_mark
+        raise _refused(file, mark, f"not valid YAML: {context}{error.problem}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        _refuse(file, line, f"the character {chr(error.character)!r} is not allowed in YAML")
+        raise _refused(file, line, f"the character {chr(error.character)!r} is not allowed in YAML") from None
     except RecursionError:
-        _refuse(file, None, "nested too deeply to be a configuration")
+        raise _refused(file, None, "nested too deeply to be a configuration") from None
 
 
-def _refuse(file: str, mark: Any, message: str) -> NoReturn:
-    line = mark if isinstance(mark, int) else mark.line + 1 if mark is not None else None
-    raise ConfigError([Problem("", message, f"{file}:{line}" if line else file)]) from None
+def _refused(file: str, place: yaml.Mark | int | None, message: str) -> ConfigError:
+    """The error for a line, counted from 1, or for YAML's mark of it."""
+    line = place.line + 1 if isinstance(place, yaml.Mark) else place
+    return ConfigError([Problem("", message, f"{file}:{line}" if line else file)])
 
 
 def _read(file: str) -> str:
     try:
         if not Path(file).is_file():
-            _refuse(file, None, "no such file" if not Path(file).exists() else "not a regular file")
+            raise _refused(file, None, "not a regular file" if Path(file).exists() else "no such file")
         with open(file, "rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        _refuse(file, None, f"cannot be read: {error.strerror}")
+        raise _refused(file, None, f"cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
-        _refuse(file, None, f"more than {MAX_BYTES // 1024} KiB; this is no configuration")
+        raise _refused(file, None, f"more than {MAX_BYTES // 1024} KiB; this is no configuration")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        _refuse(file, line, f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8")
-    for number, row in enumerate(text.split("\n"), start=1):
-        if "\t" in row[: len(row) - len(row.lstrip())]:
-            _refuse(file, number, "a tab in the indentation; YAML indents with spaces")
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise _refused(file, line, message) from None
+    if tab := re.search(r"^ *\t", text, re.MULTILINE):
+        line = text.count("\n", 0, tab.start()) + 1
+        raise _refused(file, line, "a tab in the indentation; YAML indents with spaces")
     return text
 
 
 class _Builder:
-    """Turns YAML nodes into plain data, counting nodes so that aliases cannot explode."""
+    """Turns YAML nodes into plain data, and counts them because aliases can multiply them."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.count = 0
-        self.open: set[int] = set()
+        self.open: set[yaml.Node] = set()
         self.scalars = yaml.constructor.SafeConstructor()
 
     def build(self, node: yaml.Node) -> Any:
         self.count += 1
         if self.count > MAX_NODES:
-            _refuse(self.file, node.start_mark, f"aliases expand to more than {MAX_NODES} values; write them out")
-        if id(node) in self.open:
-            _refuse(self.file, node.start_mark, "an alias refers to the block that contains it")
-        self.open.add(id(node))
+            raise _refused(self.file, node.start_mark, f"aliases expand to more than {MAX_NODES} values")
+        if node in self.open:
+            raise _refused(self.file, node.start_mark, "an alias refers to the block that contains it")
+        self.open.add(node)
         try:
             if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
                 return self.mapping(node)
@@ -142,22 +147,19 @@ class _Builder:
                 return [self.build(item) for item in node.value]
             return self.scalar(node)
         finally:
-            self.open.discard(id(node))
+            self.open.discard(node)
 
     def scalar(self, node: yaml.Node) -> Any:
-        if not isinstance(node, yaml.ScalarNode) or node.tag not in _SCALARS | _TEXT:
-            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            _refuse(
-                self.file,
-                node.start_mark,
-                f"the tag {tag} is not allowed; write plain text, numbers and lists",
-            )
-        if node.tag in _TEXT:
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+        if isinstance(node, yaml.ScalarNode) and tag in _TEXT:
             return node.value
+        if not isinstance(node, yaml.ScalarNode) or tag not in _SCALARS:
+            what = f"the tag {tag} is not allowed; write plain text, numbers and lists"
+            raise _refused(self.file, node.start_mark, what)
         try:
             return self.scalars.construct_object(node)
         except (ValueError, KeyError) as error:
-            _refuse(self.file, node.start_mark, f"not readable as {node.tag.rpartition(':')[2]}: {error}")
+            raise _refused(self.file, node.start_mark, f"not readable as {tag[2:]}: {error}") from None
 
     def mapping(self, node: yaml.MappingNode) -> LocatedDict:
         own, inherited = LocatedDict(self.file), LocatedDict(self.file)
@@ -165,21 +167,18 @@ class _Builder:
             if key_node.tag == _MERGE:
                 self.merge(value_node, inherited)
                 continue
-            key = self.build(key_node)
+            key, line = self.build(key_node), key_node.start_mark.line + 1
             if not isinstance(key, str | int) or isinstance(key, bool):
-                _refuse(self.file, key_node.start_mark, f"the key {key!r} is not text; put it in quotes")
+                raise _refused(self.file, line, f"the key {key!r} is not text; put it in quotes")
             value = self.build(value_node)
             if key in own:
-                line = key_node.start_mark.line + 1
                 twice = f"the key '{key}' is there twice, first in line {own.lines[key]}"
                 if type(value) is not type(own[key]) or value != own[key]:
-                    _refuse(self.file, line, twice)
+                    raise _refused(self.file, line, twice)
                 notify(f"{self.file}:{line}: {twice}, with the same value")
-            own[key] = value
-            own.lines[key] = key_node.start_mark.line + 1
+            own.locate(key, value, line)
         for key in inherited.keys() - own.keys():
-            own[key] = inherited[key]
-            own.lines[key] = inherited.lines[key]
+            own.locate(key, inherited[key], inherited.lines[key])
         return own
 
     def merge(self, node: yaml.Node, into: LocatedDict) -> None:
@@ -187,8 +186,6 @@ class _Builder:
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             block = self.build(source)
             if not isinstance(block, LocatedDict):
-                _refuse(self.file, source.start_mark, "'<<' takes a mapping or a list of mappings")
-            for key, value in block.items():
-                if key not in into:
-                    into[key] = value
-                    into.lines[key] = block.lines[key]
+                raise _refused(self.file, source.start_mark, "'<<' takes a mapping or a list of mappings")
+            for key in block.keys() - into.keys():
+                into.locate(key, block[key], block.lines[key])
