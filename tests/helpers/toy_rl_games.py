@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import torch
+from rl_games_agents import RlGamesEnv, create, rl_games_params
 from toy_family import FamilyEnv, family_params
 from toy_sac import sac_params
 
@@ -76,29 +77,9 @@ class Kind:
 
     # --- RL Games --------------------------------------------------------------------------------------------
 
-    def _their_params(self, env: FamilyEnv, folder: Any) -> dict[str, Any]:
-        from rl_games.common.algo_observer import DefaultAlgoObserver
-        from rl_games.common.tr_helpers import DefaultRewardsShaper
-
-        params = copy.deepcopy(self.params)
-        config = params["config"]
-        params["network"].setdefault("normalization", None)
-        if self.central:
-            central = config["central_value_config"]
-            central["network"]["normalization"] = None
-        for key in ("alpha_lr", "actor_lr", "critic_lr"):
-            if key in config:
-                config[key] = float(config[key])
-        config |= {
-            "device": "cpu",
-            "device_name": "cpu",
-            "reward_shaper": DefaultRewardsShaper(),
-            "features": {"observer": DefaultAlgoObserver()},
-            "env_info": env.get_env_info(),
-            "vec_env": _Stateless(),
-            "train_dir": str(folder),
-        }
-        return params
+    def _their_params(self, folder: Any) -> dict[str, Any]:
+        env_info = self.env().get_env_info()
+        return rl_games_params(self.params, RlGamesEnv(self.env()), folder, env_info=env_info, vec_env=_Stateless())
 
     def their_agent(self, folder: Any) -> Any:
         """Create RL Games' agent with changed weights, statistics and moments."""
@@ -107,10 +88,8 @@ class Kind:
         from rl_games.algos_torch.sac_agent import SACAgent
 
         algorithm = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent, "sac": SACAgent}
-        params = self._their_params(self.env(), folder)
-        torch.manual_seed(0)
-        with contextlib.redirect_stdout(io.StringIO()):
-            agent = algorithm[params["algo"]["name"]]("run", params)
+        params = self._their_params(folder)
+        agent = create(algorithm[params["algo"]["name"]], params)
         disturb(agent.model)
         if self.central:
             disturb(agent.central_value_net)
@@ -130,7 +109,7 @@ class Kind:
         from rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete, SACPlayer
 
         players = {"a2c_continuous": PpoPlayerContinuous, "a2c_discrete": PpoPlayerDiscrete, "sac": SACPlayer}
-        params = self._their_params(self.env(), "")
+        params = self._their_params("")
         with contextlib.redirect_stdout(io.StringIO()):
             player = players[params["algo"]["name"]](params)
             player.restore(file)

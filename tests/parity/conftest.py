@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rl_games_agents import RlGamesEnv, create, rl_games_params
 from toy import ToyEnv, toy_params
 
 
@@ -21,65 +22,16 @@ def _rl_games() -> None:
     torch._tensor_str.PRINT_OPTS = options
 
 
-class RlGamesToy:
-    """The toy environment as RL Games' ``IVecEnv``: ``step`` returns four values with time-outs in the infos."""
-
-    def __init__(self, env: ToyEnv) -> None:
-        self.env = env
-
-    def reset(self) -> torch.Tensor:
-        return self.env.reset()["obs"]
-
-    def step(self, actions: torch.Tensor) -> tuple[Any, ...]:
-        step = self.env.step(actions)
-        return step.obs["obs"], step.reward, step.done.byte(), {"time_outs": step.truncated}
-
-    def get_env_info(self) -> dict[str, Any]:
-        return self.env.get_env_info()
-
-    def get_env_state(self) -> None:
-        return None
-
-    def set_env_state(self, state: Any) -> None:
-        pass
-
-    def set_train_info(self, frame: int, agent: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def rl_games_toy() -> type[RlGamesToy]:
-    """The class ``RlGamesToy``."""
-    return RlGamesToy
-
-
-def rl_games_network(network: dict[str, Any]) -> dict[str, Any]:
-    """Return the section with the keys that RL Games requires."""
-    return {"normalization": None, **copy.deepcopy(network)}
-
-
 @pytest.fixture
 def make_theirs(tmp_path: Any) -> Callable[..., Any]:
     """``make_theirs(**config)``: RL Games' ``A2CAgent`` on eight toy environments."""
 
     def make(env: ToyEnv | None = None, network: dict[str, Any] | None = None, **config: Any) -> Any:
         from rl_games.algos_torch.a2c_continuous import A2CAgent
-        from rl_games.common.algo_observer import DefaultAlgoObserver
-        from rl_games.common.tr_helpers import DefaultRewardsShaper
 
-        params = copy.deepcopy(toy_params(**config))
-        params["network"] = rl_games_network(params["network"] | (network or {}))
-        vec_env = RlGamesToy(env or ToyEnv())
-        params["config"] |= {
-            "reward_shaper": DefaultRewardsShaper(**params["config"]["reward_shaper"]),
-            "features": {"observer": DefaultAlgoObserver()},
-            "env_info": vec_env.get_env_info(),
-            "vec_env": vec_env,
-            "train_dir": str(tmp_path),
-        }
-        torch.manual_seed(0)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return A2CAgent("run", params)
+        params = toy_params(**config)
+        params["network"] |= network or {}
+        return create(A2CAgent, rl_games_params(params, RlGamesEnv(env or ToyEnv()), tmp_path))
 
     return make
 
@@ -97,18 +49,6 @@ def make_both(make_agent: Callable[..., Any], make_theirs: Callable[..., Any]) -
         return ours, theirs
 
     return make
-
-
-@pytest.fixture
-def largest_difference() -> Callable[[Any, Any], float]:
-    """``largest_difference(ours, theirs)``: the largest difference of any parameter or statistic of two models."""
-
-    def measure(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
-        state, other = ours.state_dict(), theirs.state_dict()
-        assert sorted(state) == sorted(other)
-        return max((state[name] - other[name]).abs().max().item() for name in state)
-
-    return measure
 
 
 @pytest.fixture

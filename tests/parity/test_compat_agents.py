@@ -1,12 +1,12 @@
 """The compatibility package's agents and those of RL Games 1.6.5 reach the same weights from the same rollouts."""
 
 import contextlib
-import copy
 import io
 
 import gymnasium
 import pytest
 import torch
+from rl_games_agents import RlGamesEnv, complete_params, create, largest_difference, rl_games_params
 from toy import ToyEnv, toy_params
 
 from manybody.compat.rl_games.algos_torch.a2c_continuous import A2CAgent
@@ -14,21 +14,12 @@ from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver
 
 
 @pytest.fixture
-def make_client(tmp_path, rl_games_toy):
+def make_client(tmp_path):
     """``make_client(**config)``: the compatibility package's agent on eight toy environments."""
 
     def make(**config):
-        params = copy.deepcopy(toy_params(**config))
-        env = rl_games_toy(ToyEnv())
-        params["config"] |= {
-            "features": {"observer": DefaultAlgoObserver()},
-            "env_info": env.get_env_info(),
-            "vec_env": env,
-            "train_dir": str(tmp_path / "ours"),
-        }
-        torch.manual_seed(0)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return A2CAgent("run", params)
+        env = RlGamesEnv(ToyEnv())
+        return create(A2CAgent, complete_params(toy_params(**config), DefaultAlgoObserver(), env, tmp_path / "ours"))
 
     return make
 
@@ -49,7 +40,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("config", CASES)
-def test_three_epochs_of_training_are_equal(config, make_client, make_theirs, largest_difference):
+def test_three_epochs_of_training_are_equal(config, make_client, make_theirs):
     agents = make_client(**config), make_theirs(**config)
     agents[1].model.load_state_dict(agents[0].model.state_dict())
     for agent in agents:
@@ -91,14 +82,11 @@ def test_the_observer_is_called_once_per_epoch(subclass, make_client):
 
 
 @pytest.mark.parametrize("kind", ["discrete", "lstm", "central value"])
-def test_two_epochs_of_other_kinds_are_equal(kind, tmp_path, largest_difference):
+def test_two_epochs_of_other_kinds_are_equal(kind, tmp_path):
     """Train on CartPole with the same seeds."""
     from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as Theirs
-    from rl_games.common.algo_observer import DefaultAlgoObserver as TheirObserver
-    from rl_games.common.tr_helpers import DefaultRewardsShaper as TheirShaper
 
     from manybody.compat.rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
-    from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
 
     class CartPoles:
         """Four CartPoles as RL Games' environments, with states for a central value."""
@@ -133,39 +121,23 @@ def test_two_epochs_of_other_kinds_are_equal(kind, tmp_path, largest_difference)
 
         get_env_state = get_number_of_agents = set_train_info
 
-    def make(agent, observer, shaper, folder):
-        params = copy.deepcopy(toy_params(mini_epochs=1, num_actors=4, minibatch_size=16, horizon_length=8))
-        params["network"]["space"] = {"discrete": {}}
-        params["network"]["normalization"] = None
-        params["model"]["name"] = "discrete_a2c"
-        if kind == "lstm":
-            params["network"]["rnn"] = {"name": "lstm", "units": 8, "layers": 1, "before_mlp": False}
-        env = CartPoles()
-        config = params["config"]
-        if kind == "central value":
-            network = {
-                "name": "actor_critic",
-                "central_value": True,
-                "mlp": params["network"]["mlp"],
-                "normalization": None,
-            }
-            config["central_value_config"] = {
-                "minibatch_size": 16,
-                "mini_epochs": 2,
-                "learning_rate": 1e-3,
-                "clip_value": False,
-                "normalize_input": False,
-                "network": network,
-            }
-        config |= {"features": {"observer": observer}, "env_info": env.get_env_info(), "vec_env": env}
-        config |= {"train_dir": str(tmp_path / folder), "reward_shaper": shaper, "seq_length": 4}
-        torch.manual_seed(0)
-        with contextlib.redirect_stdout(io.StringIO()):
-            return agent("run", params)
-
+    params = toy_params(mini_epochs=1, num_actors=4, minibatch_size=16, horizon_length=8, seq_length=4)
+    params["network"]["space"] = {"discrete": {}}
+    params["model"]["name"] = "discrete_a2c"
+    if kind == "lstm":
+        params["network"]["rnn"] = {"name": "lstm", "units": 8, "layers": 1, "before_mlp": False}
+    if kind == "central value":
+        params["config"]["central_value_config"] = {
+            "minibatch_size": 16,
+            "mini_epochs": 2,
+            "learning_rate": 1e-3,
+            "clip_value": False,
+            "normalize_input": False,
+            "network": {"name": "actor_critic", "central_value": True, "mlp": params["network"]["mlp"]},
+        }
     agents = (
-        make(DiscreteA2CAgent, DefaultAlgoObserver(), DefaultRewardsShaper(scale_value=0.1), "ours"),
-        make(Theirs, TheirObserver(), TheirShaper(scale_value=0.1), "theirs"),
+        create(DiscreteA2CAgent, complete_params(params, DefaultAlgoObserver(), CartPoles(), tmp_path / "ours")),
+        create(Theirs, rl_games_params(params, CartPoles(), tmp_path / "theirs")),
     )
     agents[1].model.load_state_dict(agents[0].model.state_dict())
     if kind == "central value":

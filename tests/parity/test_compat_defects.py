@@ -1,12 +1,10 @@
 """Defects of RL Games in agents that inherit from its classes: which are fixed and which behaviour is kept."""
 
-import contextlib
-import copy
-import io
 import math
 
 import pytest
 import torch
+from rl_games_agents import RlGamesEnv, complete_params, create
 from toy import ToyEnv, toy_params
 
 from manybody.compat.rl_games.algos_torch import torch_ext
@@ -20,18 +18,12 @@ class ClientAgent(A2CAgent):
 
 
 @pytest.fixture
-def make(tmp_path, rl_games_toy):
+def make(tmp_path):
     """``make(**config)``: a ``ClientAgent`` on eight toy environments, ready for an epoch."""
 
     def build(env=None, **config):
-        params = copy.deepcopy(toy_params(**config))
-        env = rl_games_toy(ToyEnv() if env is None else env)
-        features = {"observer": DefaultAlgoObserver()}
-        params["config"] |= {"features": features, "env_info": env.get_env_info(), "vec_env": env}
-        params["config"] |= {"train_dir": str(tmp_path)}
-        torch.manual_seed(0)
-        with contextlib.redirect_stdout(io.StringIO()):
-            agent = ClientAgent("run", params)
+        env = RlGamesEnv(env or ToyEnv())
+        agent = create(ClientAgent, complete_params(toy_params(**config), DefaultAlgoObserver(), env, tmp_path))
         agent.init_tensors()
         agent.obs = agent.env_reset()
         return agent

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from rl_games_agents import largest_difference
 from toy import ToyEnv, toy_params
 from toy_rl_games import Kind, moments, optimizers
 
@@ -43,7 +44,7 @@ def test_a_restored_player_acts_like_the_rl_games_agent(saved):
     torch.testing.assert_close(result, expected, atol=1e-6, rtol=1e-6)
 
 
-def test_training_resumes_from_an_rl_games_checkpoint(saved, make_agent, largest_difference):
+def test_training_resumes_from_an_rl_games_checkpoint(saved, make_agent):
     theirs, file = saved
     ours = make_agent(learning_rate=9e-9)
     ours.restore(file)
@@ -153,7 +154,7 @@ def test_only_environments_of_rl_games_protocol_receive_the_saved_state(saved, m
     make_agent(env=own).set_full_state_weights(theirs.get_full_state_weights() | {"env_state": {"steps": None}})
 
 
-def test_the_next_update_after_a_restore_is_equal(make_theirs, make_agent, largest_difference):
+def test_the_next_update_after_a_restore_is_equal(make_theirs, make_agent):
     """One step of Adam with equal gradients depends on weights, statistics, learning rate and moments."""
     theirs = make_theirs()
     theirs.init_tensors()

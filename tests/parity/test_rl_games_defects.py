@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from rl_games_agents import largest_difference
 from toy import ToyEnv, toy_params
 
 from manybody import model_builder
@@ -243,7 +244,7 @@ def test_a_non_finite_reward_does_not_reach_the_weights(make_both, reward):
     assert not all(parameter.isfinite().all() for parameter in theirs.model.parameters())
 
 
-def test_a_run_resumed_after_three_epochs_equals_an_uninterrupted_run(make_both, largest_difference):
+def test_a_run_resumed_after_three_epochs_equals_an_uninterrupted_run(make_both):
     """Bit for bit. RL Games loses the observation, running episodes, learning rate and random state."""
     differences = []
     for side in (0, 1):

@@ -5,85 +5,25 @@ divergence of discrete policies differently (RL Games: squared differences of lo
 """
 
 import contextlib
-import copy
 import io
 from typing import Any
 
 import pytest
 import torch
+from rl_games_agents import RlGamesEnv, create, largest_difference, rl_games_params
 from toy_family import FamilyEnv, family_params
 
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
 from manybody.config import parse_params
 
 
-class Protocol:
-    """A family environment as RL Games' ``IVecEnv``."""
-
-    def __init__(self, env: FamilyEnv, has_states: bool) -> None:
-        self.env = env
-        self.has_states = has_states
-
-    def reset(self) -> Any:
-        return self._obs(self.env.reset())
-
-    def _obs(self, obs: Any) -> Any:
-        return {"obs": obs["obs"], "states": obs["states"]} if self.has_states else obs["obs"]
-
-    def step(self, actions: Any) -> tuple[Any, ...]:
-        step = self.env.step(actions)
-        return self._obs(step.obs), step.reward, step.done.byte(), {}
-
-    def get_env_info(self) -> dict[str, Any]:
-        info = dict(self.env.get_env_info())
-        if not self.has_states:
-            info.pop("state_space", None)
-        return info
-
-    def get_env_state(self) -> None:
-        return None
-
-    def set_train_info(self, frame: int, agent: Any) -> None:
-        pass
-
-
 def make_theirs(mapping: dict[str, Any], env: FamilyEnv, tmp_path: Any) -> Any:
     from rl_games.algos_torch.a2c_continuous import A2CAgent as TheirContinuous
     from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as TheirDiscrete
-    from rl_games.common.algo_observer import DefaultAlgoObserver
-    from rl_games.common.tr_helpers import DefaultRewardsShaper
 
-    params = copy.deepcopy(mapping)
-    central = params["config"].get("central_value_config")
-    for network in [params["network"], *([central["network"]] if central else [])]:
-        network.setdefault("normalization", None)
-        if "rnn" in network:
-            network["rnn"] |= {"layer_norm": False}
-        if network.get("space", {}).get("discrete", 0) is None:
-            network["space"]["discrete"] = {}
-        if network.get("space", {}).get("multi_discrete", 0) is None:
-            network["space"]["multi_discrete"] = {}
-    vec_env = Protocol(env, central is not None)
-    params["config"] |= {
-        "reward_shaper": DefaultRewardsShaper(),
-        "features": {"observer": DefaultAlgoObserver()},
-        "env_info": vec_env.get_env_info(),
-        "vec_env": vec_env,
-        "train_dir": str(tmp_path),
-        "device": "cpu",
-        "normalize_input": False,
-        "torch_compile": False,
-    }
-    agent_class = TheirContinuous if params["algo"]["name"] == "a2c_continuous" else TheirDiscrete
-    torch.manual_seed(0)
-    with contextlib.redirect_stdout(io.StringIO()):
-        return agent_class("run", params)
-
-
-def largest_difference(ours: Any, theirs: Any) -> float:
-    state, other = ours.state_dict(), theirs.state_dict()
-    assert sorted(state) == sorted(other)
-    return max((state[name] - other[name]).abs().max().item() for name in state)
+    vec_env = RlGamesEnv(env, states="central_value_config" in mapping["config"])
+    params = rl_games_params(mapping, vec_env, tmp_path, normalize_input=False, torch_compile=False)
+    return create(TheirContinuous if params["algo"]["name"] == "a2c_continuous" else TheirDiscrete, params)
 
 
 @pytest.mark.parametrize("central", [None, "mlp", "lstm"])

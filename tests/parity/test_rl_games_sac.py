@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from rl_games_agents import RlGamesEnv, create, largest_difference, rl_games_params
 from toy import ToyEnv
 from toy_sac import sac_params
 
@@ -24,25 +25,12 @@ def make_their_sac(tmp_path):
 
     def make(network=None, bound=2.0, **config):
         from rl_games.algos_torch.sac_agent import SACAgent as TheirAgent
-        from rl_games.common.algo_observer import DefaultAlgoObserver
-        from rl_games.common.tr_helpers import DefaultRewardsShaper
 
-        params = copy.deepcopy(sac_params(network, **config))
-        params["network"]["normalization"] = None
-        for key in ("alpha_lr", "actor_lr", "critic_lr"):
-            params["config"][key] = float(params["config"][key])
-        params["config"] |= {
-            "reward_shaper": DefaultRewardsShaper(**params["config"]["reward_shaper"]),
-            "features": {"observer": DefaultAlgoObserver()},
-            "env_info": {
-                **ToyEnv().get_env_info(),
-                "action_space": spaces.Box(np.float32(-bound), np.float32(bound), (2,)),
-            },
-            "train_dir": str(tmp_path),
-        }
-        torch.manual_seed(0)
-        with contextlib.redirect_stdout(io.StringIO()):
-            agent = TheirAgent("run", params)
+        env = RlGamesEnv(ToyEnv())
+        action_space = spaces.Box(np.float32(-bound), np.float32(bound), (2,))
+        env_info = env.get_env_info() | {"action_space": action_space}
+        params = rl_games_params(sac_params(network, **config), env, tmp_path, env_info=env_info)
+        agent = create(TheirAgent, params)
         agent.model.eval()  # otherwise every sampled batch updates its statistics
         return agent
 
@@ -87,7 +75,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
-def test_ten_updates_are_equal(make_their_sac, largest_difference, settings):
+def test_ten_updates_are_equal(make_their_sac, settings):
     """RL Games' actions are within +-1, so that its critics receive the same actions as this library's."""
     from manybody.engine.metrics import EpochMeans
 
@@ -148,7 +136,7 @@ def test_a_player_restores_an_rl_games_checkpoint(saved):
         torch.testing.assert_close(player.get_action({"obs": obs}, is_deterministic=True), expected)
 
 
-def test_training_resumes_from_an_rl_games_checkpoint(saved, largest_difference, capsys):
+def test_training_resumes_from_an_rl_games_checkpoint(saved, capsys):
     theirs, file = saved
     ours = SACAgent("run", parse_params(sac_params(max_epochs=9)), vec_env=ToyEnv(), checkpoint=file)
     stderr = capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from rl_games_agents import largest_difference
 from toy import ToyEnv
 
 from manybody.nn.normalizer import RunningMeanStd
@@ -29,9 +30,7 @@ def without_sizes(config):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_one_epoch_from_one_rollout_changes_every_weight_equally(
-    variant, make_agent, make_theirs, random_batch, largest_difference
-):
+def test_one_epoch_from_one_rollout_changes_every_weight_equally(variant, make_agent, make_theirs, random_batch):
     config = {"normalize_input": False, **VARIANTS[variant]}
     ours = make_agent(**config)
     if "minibatch_size" in config:
@@ -53,7 +52,7 @@ def test_one_epoch_from_one_rollout_changes_every_weight_equally(
 
 
 @pytest.mark.parametrize("mini_epochs", [1, 2, 3])
-def test_with_normalised_observations(mini_epochs, make_agent, make_theirs, random_batch, largest_difference):
+def test_with_normalised_observations(mini_epochs, make_agent, make_theirs, random_batch):
     """A patched ``set_train`` of RL Games updates the statistics in the first mini-epoch only, like this library.
 
     ``test_rl_games_defects.py`` tests the unpatched behaviour.
@@ -136,7 +135,7 @@ def test_time_outs_without_a_final_observation(make_both):
     torch.testing.assert_close(returns[0], returns[1], atol=1e-5, rtol=1e-5)
 
 
-def test_five_epochs_from_one_seed_are_equal(make_both, largest_difference):
+def test_five_epochs_from_one_seed_are_equal(make_both):
     """Rounding errors grow from epoch to epoch, hence the larger tolerance."""
     ours, theirs = make_both(
         env=lambda: ToyEnv(gives_final_obs=False), normalize_input=False, mini_epochs=3, learning_rate=3e-4
