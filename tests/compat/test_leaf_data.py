@@ -159,11 +159,9 @@ def test_experience(observations, actions):
         else torch.randn(6, 5)
     )
     values = torch.randn(6, 2)
-    rows, steps = torch.tensor([0, 5]), torch.tensor([3, 0])
     for buffer in (ours, theirs):
         buffer.update_data("obses", 2, obs)
         buffer.update_data("values", 1, values)
-        buffer.update_data_rnn("values", steps, rows, torch.ones(2, 2))
         buffer.tensor_dict["next_obses"] = torch.zeros_like(buffer.tensor_dict["values"])
         buffer.update_data("next_obses", 3, values)
     same(ours.tensor_dict, theirs.tensor_dict)
@@ -171,7 +169,6 @@ def test_experience(observations, actions):
     def op(x):
         return x.transpose(0, 1).flatten(0, 1)
 
-    same(ours.get_transformed(op), theirs.get_transformed(op))
     names = ["obses", "values", "not there"]
     same(ours.get_transformed_list(op, names), theirs.get_transformed_list(op, names))
 
@@ -192,6 +189,7 @@ def test_spaces_are_told_by_name():
 
     class Box:
         shape, dtype = (3,), np.dtype("float32")
+        low, high = np.full(3, -1.0, np.float32), np.ones(3, np.float32)
 
     algo = {"num_actors": 2, "horizon_length": 4, "has_central_value": False}
     buffer = experience.ExperienceBuffer({"observation_space": Box(), "action_space": Box()}, algo, "cpu")
@@ -202,11 +200,6 @@ def test_what_cannot_be_stored():
     algo = {"num_actors": 2, "horizon_length": 4, "has_central_value": False}
     with pytest.raises(ValueError, match="action space: got Text"):
         experience.ExperienceBuffer({"observation_space": BOX, "action_space": spaces.Text(3)}, algo, "cpu")
-    with pytest.raises(ValueError, match="space: got Text"):
-        experience.ExperienceBuffer({"observation_space": spaces.Text(3), "action_space": BOX}, algo, "cpu")
-    buffer = buffers(DICT, ACTIONS[0])[0]
-    with pytest.raises(ValueError, match="obses: got Tensor; expected dict"):
-        buffer.update_data("obses", 0, torch.zeros(6, 3))
 
 
 def test_replay():
@@ -233,16 +226,3 @@ def test_replay_takes_the_newest_of_too_many():
     assert ours.rewards.flatten().tolist() == [4.0, 5.0, 2.0, 3.0]
     assert ours.dones.flatten().tolist() == [True, True, False, False]
     assert (ours.idx, ours.full) == (2, True)
-
-
-def test_replay_in_numpy():
-    buffer = experience.ReplayBuffer(3, spaces.Box(-1, 1, (2,)))
-    for step in range(4):
-        buffer.add([step, step], step, 10.0 * step, [step + 1, step + 1], step == 3)
-    assert len(buffer) == 3
-    obs, actions, rewards, next_obs, dones = buffer.sample(20)
-    assert set(actions.tolist()) <= {1, 2, 3}  # the first is overwritten
-    assert np.array_equal(rewards, 10.0 * actions)
-    assert np.array_equal(obs + 1, next_obs)
-    assert np.array_equal(dones, actions == 3)
-    assert obs.shape == (20, 2)

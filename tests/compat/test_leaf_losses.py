@@ -40,12 +40,6 @@ def test_critic_loss(draw, clip_value):
     close(common_losses.default_critic_loss(old, values, 0.2, returns, clip_value), expected)
 
 
-def test_clamps_and_advantages(draw):
-    x = 2.0 * torch.randn(100, generator=draw)
-    close(common_losses.smooth_clamp(x, 0.8, 1.2), their_losses.smooth_clamp(x, 0.8, 1.2))
-    close(common_losses.normalize_advantage(x), their_losses.normalize_advantage(x))
-
-
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [

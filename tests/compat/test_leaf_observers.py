@@ -1,4 +1,4 @@
-"""Observers, diagnostics, self-play, sweeps and thinned writers as RL Games' clients use them."""
+"""Observers, self-play and thinned writers as RL Games' clients use them."""
 
 import types
 
@@ -6,16 +6,13 @@ import numpy as np
 import pytest
 import torch
 from rl_games.common import algo_observer as their_observers
-from rl_games.common import diagnostics as their_diagnostics
 from rl_games.common.interval_summary_writer import IntervalSummaryWriter as TheirWriter
 
 from manybody.algos.a2c import A2CAgent
 from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import torch_ext
-from manybody.compat.rl_games.algos_torch.moving_mean_std import GeneralizedMovingStats
 from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
-from manybody.compat.rl_games.common import algo_observer, diagnostics, interval_summary_writer
-from manybody.compat.rl_games.common.experiment import Experiment
+from manybody.compat.rl_games.common import algo_observer, interval_summary_writer
 from manybody.config import parse_params
 from manybody.engine.observers import AlgoObserver as NativeObserver
 from manybody.engine.observers import MultiObserver as NativeMulti
@@ -222,57 +219,6 @@ def toy_env():
     return toy_params(), ToyEnv()
 
 
-def batch(draw, masks=None):
-    values, returns = torch.randn(2, 20, 1, generator=draw)
-    old, new = 0.3 * torch.randn(2, 20, generator=draw)
-    return {"values": values, "returns": returns, "new_neglogp": new, "old_neglogp": old, "masks": masks}
-
-
-def test_diagnostics():
-    agent = types.SimpleNamespace(
-        normalize_rms_advantage=False,
-        normalize_value=True,
-        value_mean_std=types.SimpleNamespace(running_mean=torch.tensor([1.5]), running_var=torch.tensor([4.0])),
-    )
-    pair = []
-    for module in (diagnostics, their_diagnostics):
-        draw, writer = torch.Generator().manual_seed(0), Writer()
-        found = module.PpoDiagnostics()
-        for mini_epoch in range(2):
-            for minibatch in range(3):
-                found.mini_batch(agent, batch(draw), 0.2, minibatch)
-            found.mini_epoch(agent, mini_epoch)
-        found.epoch(agent, current_epoch=7)
-        found.send_info(writer)
-        found.send_info(None)
-        pair.append(sorted(writer))
-    assert [x[0] for x in pair[0]] == [x[0] for x in pair[1]]
-    assert [x[1] for x in pair[0]] == pytest.approx([x[1] for x in pair[1]], rel=1e-5)
-    assert {x[2] for x in pair[0]} == {7}
-
-
-def test_diagnostics_of_moving_advantages_and_masks():
-    """RL Games' read attributes that its moving statistics do not have."""
-    stats = GeneralizedMovingStats((1,), decay=0.0)
-    stats(torch.tensor([1.0, 3.0]))  # mean 2, mean square 5
-    agent = types.SimpleNamespace(normalize_rms_advantage=True, normalize_value=False, advantage_mean_std=stats)
-    found, writer = diagnostics.PpoDiagnostics(), Writer()
-    found.mini_batch(agent, batch(torch.Generator().manual_seed(0), torch.ones(20)), 0.2, 0)
-    found.mini_epoch(agent, 0)
-    found.epoch(agent, 1)
-    found.send_info(writer)
-    tags = {tag: value for tag, value, _ in writer}
-    assert tags["diagnostics/rms_advantage/mean"] == 2.0
-    assert tags["diagnostics/rms_advantage/var"] == pytest.approx(1.0)
-    assert 0.0 <= tags["diagnostics/clip_frac/0"] <= 1.0
-
-
-def test_no_diagnostics():
-    nothing = diagnostics.DefaultDiagnostics()
-    for name, arguments in (("send_info", 1), ("epoch", 2), ("mini_epoch", 2), ("mini_batch", 4)):
-        assert getattr(nothing, name)(*[None] * arguments) is None
-
-
 @pytest.mark.parametrize("place", ["returns", "observer", "agent"])
 def test_self_play(place):
     """Three games of mean 2 beat a score of 1: environments 0 and 1 get the weights, the next time 1 and 2."""
@@ -310,30 +256,6 @@ def test_self_play(place):
     watched.update(torch.zeros(5))
     manager.update(agent)
     assert len(given) == 2
-
-
-def test_sweeps():
-    """Two experiments of two values; RL Games leaves out every second experiment."""
-    experiments = [
-        {"exp": [{"path": "config.gamma", "value": [0.9, 0.99]}, {"path": "seed", "value": [1, 2]}]},
-        {"exp": [{"path": "config.tau", "value": [0.8, 0.95]}]},
-    ]
-    params = {"seed": 0, "config": {"name": "run", "gamma": 0.5, "tau": 0.5}}
-    sweep = Experiment(params, {"experiments": experiments})
-    found = []
-    for given in sweep:
-        found.append((given["seed"], *given["config"].values()))
-        if not sweep.done:
-            sweep.set_results(float(len(found)), 1)
-    assert found == [
-        (1, "run_0_0", 0.9, 0.5),
-        (2, "run_0_1", 0.99, 0.5),
-        (0, "run_1_0", 0.5, 0.8),
-        (0, "run_1_1", 0.5, 0.95),
-    ]
-    assert sweep.best_results == (3.0, 1)
-    assert params["config"]["gamma"] == 0.5
-    assert Experiment(params, {"experiments": experiments, "start_exp": 1}).current_config["config"]["tau"] == 0.8
 
 
 def test_thinned_writers(monkeypatch):

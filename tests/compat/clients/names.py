@@ -33,7 +33,7 @@ NAMES = {
     "rl_games.common.tr_helpers": "unsqueeze_obs DefaultRewardsShaper LinearValueProcessor dicts_to_dict_with_arrays "
     "flatten_first_two_dims",
     "rl_games.common.common_losses": "critic_loss default_critic_loss actor_loss smoothed_actor_loss",
-    "rl_games.common.experience": "ExperienceBuffer VectorizedReplayBuffer ReplayBuffer",
+    "rl_games.common.experience": "ExperienceBuffer VectorizedReplayBuffer",
     "rl_games.common.experiment": "Experiment",
     "rl_games.common.object_factory": "ObjectFactory",
     "rl_games.algos_torch.d2rl": "D2RLNet",

@@ -1,4 +1,4 @@
-"""RL Games' normalisation by exponentially weighted statistics (``normalize_rms_advantage``)."""
+"""RL Games' normalisation by exponentially weighted statistics, for clients; agents use the library's."""
 
 from typing import Any
 
@@ -17,9 +17,7 @@ class GeneralizedMovingStats(nn.Module):
         decay: weight of the past.
         max: the largest factor; the variance is at least ``1 / max^2``.
         eps: added to the variance.
-        perclo: not used by ``mean_std``.
-        perchi: not used by ``mean_std``.
-        momentum: another name of ``decay``.
+        unused: settings of other implementations.
 
     Raises:
         NotImplementedError: another ``impl``.
@@ -32,36 +30,17 @@ class GeneralizedMovingStats(nn.Module):
         decay: float = 0.99,
         max: float = 1e5,
         eps: float = 0.0,
-        perclo: float = 0.05,
-        perchi: float = 0.95,
-        momentum: float | None = None,
+        **unused: Any,
     ) -> None:
         super().__init__()
         if impl != "mean_std":
             raise NotImplementedError(f"impl: got {impl!r}; expected 'mean_std'")
-        self.impl = impl
-        self.decay = decay if momentum is None else momentum
+        self.decay = decay
         self.max = max
         self.eps = eps
         self.step = nn.Parameter(torch.ones(1, dtype=torch.int32), requires_grad=False)
         self.mean = nn.Parameter(torch.zeros(insize), requires_grad=False)
         self.sqrs = nn.Parameter(torch.zeros(insize), requires_grad=False)
-
-    def _get_stats(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation."""
-        variance = (self.sqrs - self.mean.square()).clamp_min(1.0 / self.max**2)
-        return self.mean, torch.sqrt(variance + self.eps)
-
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance."""
-        mean, std = self._get_stats()
-        return mean, std.square()
-
-    @torch.no_grad()
-    def _update_stats(self, x: Tensor) -> None:
-        for statistic, value in ((self.mean, x.mean(dim=0)), (self.sqrs, x.square().mean(dim=0))):
-            statistic.mul_(self.decay).add_((1.0 - self.decay) * value)
-        self.step.add_(1)
 
     def forward(self, input: Tensor, mask: Tensor | None = None, denorm: bool = False) -> Tensor:
         """Normalise ``input`` (B, *insize); with ``denorm`` the inverse, without the clamp.
@@ -72,6 +51,9 @@ class GeneralizedMovingStats(nn.Module):
             denorm: the inverse.
         """
         if self.training:
-            self._update_stats(input if mask is None else input[mask.bool()])
-        mean, std = self._get_stats()
-        return input * std + mean if denorm else ((input - mean) / std).clamp(-5.0, 5.0)
+            rows = input if mask is None else input[mask.bool()]
+            for statistic, value in ((self.mean, rows.mean(dim=0)), (self.sqrs, rows.square().mean(dim=0))):
+                statistic.mul_(self.decay).add_((1.0 - self.decay) * value)
+            self.step.add_(1)
+        std = torch.sqrt((self.sqrs - self.mean.square()).clamp_min(1.0 / self.max**2) + self.eps)
+        return input * std + self.mean if denorm else ((input - self.mean) / std).clamp(-5.0, 5.0)

@@ -1,6 +1,6 @@
 """RL Games' toolbox: checkpoints, masked means, shapes, meters and small layers.
 
-What is broken there works here: :func:`mean_mask`, the masks of :func:`policy_clip_fraction`; divergences are exact.
+Divergences are exact, without the 1e-5 that RL Games adds.
 """
 
 import errno
@@ -34,7 +34,6 @@ numpy_to_torch_dtype_dict = {
     np.dtype("complex128"): torch.complex128,
 }
 """What a buffer holds of a NumPy type; learners have no use for float64."""
-torch_to_numpy_dtype_dict = {theirs: ours for ours, theirs in numpy_to_torch_dtype_dict.items()}
 
 PASSING = {
     getattr(errno, name)
@@ -132,19 +131,9 @@ def policy_kl(p0_mu: Tensor, p0_sigma: Tensor, p1_mu: Tensor, p1_sigma: Tensor, 
     return kl.mean() if reduce else kl
 
 
-def mean_mask(input: Tensor, mask: Tensor, sum_mask: Tensor | float) -> Tensor:
-    """() sum of ``input`` where ``mask`` of its shape is 1, over ``sum_mask``."""
-    return (input * mask).sum() / sum_mask
-
-
 def mean_list(val: Sequence[Tensor]) -> Tensor:
     """() mean of tensors of one shape."""
     return torch.stack(list(val)).mean()
-
-
-def get_mean(v: Sequence[float]) -> Any:
-    """Mean of numbers, 0 of none."""
-    return np.mean(v) if len(v) > 0 else 0
 
 
 def apply_masks(losses: Sequence[Tensor], mask: Tensor | None = None) -> tuple[list[Tensor], int | None]:
@@ -181,29 +170,6 @@ def normalization_with_masks(values: Tensor, masks: Tensor | None) -> Tensor:
     else:
         mean, std = get_mean_std_with_masks(values, masks)
     return (values - mean) / (std + 1e-8)
-
-
-def explained_variance(y_pred: Tensor, y: Tensor, masks: Tensor | None = None) -> Tensor:
-    """``1 - Var(y - y_pred) / Var(y)``, (): 1 is a perfect prediction, 0 that of a constant.
-
-    Args:
-        y_pred: (M, V).
-        y: (M, V) what was to be predicted.
-        masks: (M,), 1 where rows count; None: everywhere.
-    """
-    if masks is None:
-        return 1.0 - (y - y_pred).var(unbiased=False) / y.var(unbiased=False)
-    weights = masks.unsqueeze(1)
-    return 1.0 - get_mean_var_with_masks(y - y_pred, weights)[1] / get_mean_var_with_masks(y, weights)[1]
-
-
-def policy_clip_fraction(
-    new_neglogp: Tensor, old_neglogp: Tensor, clip_param: float, masks: Tensor | None = None
-) -> Tensor:
-    """() share of the samples (M,), of those where ``masks`` (M,) is 1, whose ratio left ``1 +- clip_param``."""
-    logratio = old_neglogp - new_neglogp
-    outside = (logratio < math.log(1.0 - clip_param)) | (logratio > math.log(1.0 + clip_param))
-    return outside.float().mean() if masks is None else (outside * masks).sum() / masks.sum()
 
 
 class AverageMeter(nn.Module):

@@ -4,16 +4,13 @@ from typing import Any
 
 from torch import Tensor
 
-from manybody.functional.policy import actor_loss, smooth_clamp, smoothed_actor_loss
-from manybody.functional.stats import normalize_advantage
+from manybody.functional.policy import actor_loss, smoothed_actor_loss
 from manybody.functional.value import critic_loss as clipped_critic_loss
 
 __all__ = [
     "actor_loss",
     "critic_loss",
     "default_critic_loss",
-    "normalize_advantage",
-    "smooth_clamp",
     "smoothed_actor_loss",
 ]
 
