@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from manybody.engine.accelerate import has_device
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
 from manybody.engine.run_folder import RunFolder
+from manybody.envs.spaces import gymnasium_space
 
 
 class ClientSession(Session):
@@ -63,7 +64,19 @@ class ClientSession(Session):
         agent.mean_rewards = self.mean_reward
 
 
-def open_environments(params: Mapping[str, Any], config: LegacyConfig) -> tuple[Any, dict[str, Any]]:
+class Described(NamedTuple):
+    """Environments as the library's constructor reads them."""
+
+    env_info: Mapping[str, Any]
+    num_envs: int
+
+    def get_env_info(self) -> dict[str, Any]:
+        """Sizes, with RL Games' defaults, and spaces as Gymnasium's."""
+        spaces = {key: gymnasium_space(part) for key, part in self.env_info.items() if key.endswith("_space")}
+        return {"agents": 1, "value_size": 1, **self.env_info, **spaces}
+
+
+def open_environments(params: Mapping[str, Any], config: LegacyConfig) -> tuple[Any, Any]:
     """Return the environments, which may be None, and what describes them; a client may pass both in ``config``."""
     env, env_info = config.get("vec_env"), config.get("env_info")
     if env_info is None:
@@ -76,7 +89,7 @@ def open_environments(params: Mapping[str, Any], config: LegacyConfig) -> tuple[
     for name, default in _MISSING.items():
         if env is not None and not hasattr(env, name):
             setattr(env, name, default)
-    return env, env_info
+    return env, Described(env_info, int(config.typed.num_actors))
 
 
 _MISSING: Mapping[str, Any] = {
@@ -104,6 +117,19 @@ def cast_array(array: Any, device: Any) -> Any:
         return array
     cast: Tensor = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
     return cast.to(device)
+
+
+def run_paths(train_dir: str, experiment_name: str) -> dict[str, str]:
+    """Return the paths of a run under RL Games' attributes."""
+    train_dir = expanded(train_dir)
+    folder = os.path.join(train_dir, experiment_name)
+    return {
+        "train_dir": train_dir,
+        "experiment_name": experiment_name,
+        "experiment_dir": folder,
+        "nn_dir": os.path.join(folder, "nn"),
+        "summaries_dir": os.path.join(folder, "summaries"),
+    }
 
 
 def check_device(device: str) -> None:
@@ -140,10 +166,3 @@ def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
     else:
         known.lock()
     return _FOLDERS[path]
-
-
-def shape_of(space: Any) -> Any:
-    """Return the shape of values in ``space``; for a ``Dict`` space of any library, shapes by key."""
-    if type(space).__name__ == "Dict":
-        return {key: part.shape for key, part in space.spaces.items()}
-    return space.shape

@@ -1,6 +1,5 @@
 """The library's agents behind RL Games' interface: validated settings, observers that get RL Games' arguments."""
 
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from manybody.algos import a2c
 from manybody.algos.a2c import on_policy
-from manybody.compat.agent import check_device, experiment_name, open_folder
+from manybody.compat.agent import check_device, experiment_name, open_folder, run_paths
 from manybody.compat.environments import has_single_envs
 from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import torch_ext
@@ -20,7 +19,6 @@ from manybody.compat.state import SETTINGS, ChangeableSettings
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
-from manybody.config.files import expanded
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import VecEnv
 from manybody.envs.env_configurations import configurations
@@ -98,53 +96,21 @@ def _folder(params: Params) -> RunFolder:
     return folder
 
 
-class RunPaths:
-    """Paths of a run under RL Games' attributes."""
-
-    config: Any
-
-    @property
-    def train_dir(self) -> str:
-        """The folder of all runs."""
-        return expanded(self.config.train_dir)
-
-    @property
-    def experiment_name(self) -> str:
-        """The run folder's name."""
-        return os.path.basename(self.experiment_dir)
-
-    @property
-    def experiment_dir(self) -> str:
-        """The run folder."""
-        config = self.config
-        return os.path.join(self.train_dir, config.full_experiment_name or config.name)
-
-    @property
-    def nn_dir(self) -> str:
-        """The folder of checkpoints."""
-        return os.path.join(self.experiment_dir, "nn")
-
-    @property
-    def summaries_dir(self) -> str:
-        """The folder of TensorBoard's files."""
-        return os.path.join(self.experiment_dir, "summaries")
-
-
-class RLGamesAgent(RunPaths):
+class RLGamesAgent:
     """Mixed in before an agent class of this library: takes RL Games' dictionary, and has RL Games' methods.
 
-    ``params`` may be validated :class:`Params` too. Checkpoints hold RL Games' keys beside the library's.
+    Checkpoints hold RL Games' keys besides the library's.
     """
 
     ALGORITHM: ClassVar[str]
     """The name of the library's algorithm, whatever name a client registers a subclass under."""
 
-    def __init__(self, base_name: str, params: Any, **parts: Any) -> None:
-        if not isinstance(params, Mapping):
-            super().__init__(base_name, params, **parts)  # type: ignore[call-arg]
-            return
+    def __init__(self, base_name: str, params: Mapping[str, Any]) -> None:
         made = {**params, "algo": {"name": self.ALGORITHM}}
-        super().__init__(base_name, **{**own_parts(made), **parts})  # type: ignore[call-arg]
+        parts = own_parts(made)
+        settings = parts["params"].config
+        vars(self).update(run_paths(settings.train_dir, settings.full_experiment_name))
+        super().__init__(base_name, **parts)  # type: ignore[call-arg]
         self.config = made["config"]
         if callable(self.config.get("reward_shaper")):
             self.rewards_shaper = self.config["reward_shaper"]
@@ -195,7 +161,7 @@ def _viewed(agent: Any) -> "AgentView":
     return AgentView(agent, agent.config)
 
 
-class AgentView(RunPaths):
+class AgentView:
     """An agent of this library under RL Games' attributes; those that have the same name are its own."""
 
     def __init__(self, agent: Any, config: LegacyConfig) -> None:

@@ -14,21 +14,16 @@ __all__ = ["SACAgent"]
 
 
 class SACAgent(RLGamesAgent, _SACAgent):
-    """``sac``, to inherit from; ``params`` may be RL Games' dictionary, and then ``config`` is one too.
-
-    Its updates call :meth:`update_critic` and :meth:`update_actor_and_alpha` with RL Games' arguments. Its checkpoints
-    hold RL Games' keys beside ours.
-    """
+    """``sac``, to inherit from, whose updates call :meth:`update_critic` and :meth:`update_actor_and_alpha`."""
 
     _batch: ReplayBatch
-    """What the update under way is about; RL Games' arguments are only a part of it."""
+    """The batch of the current update, of which RL Games' arguments are a part."""
 
     ALGORITHM = "sac"
 
-    def __init__(self, base_name: str, params: Any, **parts: Any) -> None:
-        super().__init__(base_name, params, **parts)
-        if isinstance(params, Mapping):
-            self.replay_buffer: Any = ReplayView(self.replay_buffer)
+    def __init__(self, base_name: str, params: Mapping[str, Any]) -> None:
+        super().__init__(base_name, params)
+        self.replay_buffer: Any = ReplayView(self.replay_buffer)
 
     @override
     def explore(self, obs: Any) -> Tensor:
@@ -92,7 +87,7 @@ class SACAgent(RLGamesAgent, _SACAgent):
 
 
 class ReplayView:
-    """Our replay buffer under RL Games' attributes too."""
+    """The library's replay buffer under RL Games' attributes too."""
 
     def __init__(self, buffer: ReplayBuffer) -> None:
         self._buffer = buffer
@@ -105,10 +100,10 @@ class ReplayView:
 
     @property
     def idx(self) -> int:
-        """The place that is written next."""
+        """The next row to write."""
         return self._buffer.position * self._buffer.rows
 
     @property
     def full(self) -> bool:
-        """Whether the oldest is being overwritten."""
+        """Whether new rows overwrite the oldest."""
         return len(self._buffer) == self._buffer.capacity

@@ -4,7 +4,6 @@ The loop, the rollout, the update, the guard and the checkpoints are the library
 configurations are dictionaries, environments give tuples, results are tuples, learning rates are numbers.
 """
 
-import os
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
@@ -15,16 +14,18 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos import a2c
+from manybody.algos.a2c.agent import actions_num
 from manybody.algos.a2c.config import CentralValueConfig
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import TrainResult
+from manybody.algos.spaces import observation_shape
 from manybody.compat.agent import (
     ClientSession,
     check_device,
     experiment_name,
     open_environments,
     open_folder,
-    shape_of,
+    run_paths,
 )
 from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import central_value, torch_ext
@@ -48,7 +49,6 @@ from manybody.compat.rollout import swap_and_flatten01 as swap_and_flatten01
 from manybody.compat.settings import LegacyConfig, legacy_config, plain, record, rewards_shaper, without_objects
 from manybody.compat.state import ClientState
 from manybody.compat.writer import LegacyWriter
-from manybody.config.files import expanded
 from manybody.engine.checkpoint.parts import Part, Parts
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
@@ -140,9 +140,9 @@ class A2CBase(ClientState, ClientRollout):
 
     is_discrete = False
     multi_gpu = False
-    local_rank = global_rank = rank = 0
-    world_size = rank_size = 1
-    hvd = states = last_rnn_indices = last_state_indices = None
+    local_rank = global_rank = 0
+    world_size = 1
+    states = last_rnn_indices = last_state_indices = None
     config: Any
     scheduler: Any
     dataset: Any
@@ -154,30 +154,23 @@ class A2CBase(ClientState, ClientRollout):
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         config = legacy_config(params, self.is_discrete)
-        self.experiment_name = experiment_name(config)
+        name = experiment_name(config)
         self.ppo_device: Any = config.get("device", config.typed.device)
         check_device(str(self.ppo_device))
-        env, self.env_info = open_environments(params, config)
+        env, described = open_environments(params, config)
         features = config.setdefault("features", {})
         self.soft_aug = features.get("soft_augmentation")
-        own = {"full_experiment_name": self.experiment_name, "torch_compile": False, "self_play_config": None}
+        own = {"full_experiment_name": name, "torch_compile": False, "self_play_config": None}
         config.typed = config.typed.model_copy(update=own)
-        name = params.get("algo", {}).get("name", type(self).__name__)
-        section: Any = SimpleNamespace(config=config, raw=params, algo=SimpleNamespace(name=name))
-        described: Any = SimpleNamespace(
-            num_envs=int(config.typed.num_actors),
-            get_env_info=lambda: {"agents": 1, "value_size": 1, **self.env_info},
-        )
+        algo = params.get("algo", {}).get("name", type(self).__name__)
+        section: Any = SimpleNamespace(config=config, raw=params, algo=SimpleNamespace(name=algo))
         observer = ClientObserver(features["observer"], config)
         OnPolicyAgent.__init__(self, base_name, section, vec_env=described, observer=observer)
         self.vec_env, self.name = env, base_name
         self._take_settings(config)
         self._make_statistics()
-        self.train_dir = expanded(config.get("train_dir", "runs"))
-        self.experiment_dir = os.path.join(self.train_dir, self.experiment_name)
-        self.nn_dir = os.path.join(self.experiment_dir, "nn")
-        self.summaries_dir = os.path.join(self.experiment_dir, "summaries")
-        self.run = ClientSession(self, partial(open_folder, self.train_dir, self.experiment_name))
+        vars(self).update(run_paths(config.typed.train_dir, name))
+        self.run = ClientSession(self, partial(open_folder, config.typed.train_dir, name))
         self.run.writer = LegacyWriter(self.run.writer)
         if self.run.folder is not None:
             record(self.run.folder, without_objects(params))
@@ -207,7 +200,7 @@ class A2CBase(ClientState, ClientRollout):
             setattr(self, name, config.get(name, default))
         self.seq_len = self.seq_length
         self.bptt_len = config.get("bptt_length", self.seq_length)
-        self.device_name = self.ppo_device = config.get("device", typed.device)
+        self.ppo_device = config.get("device", typed.device)
         self.env_config = dict(config.get("env_config") or {})
         self.use_action_masks = typed.get("use_action_masks", False)
         self.bound_loss_type = typed.get("bound_loss_type", "bound")
@@ -227,10 +220,9 @@ class A2CBase(ClientState, ClientRollout):
 
     def _make_statistics(self) -> None:
         typed, device, window = self.config.typed, self.ppo_device, self.games_to_track
-        self.obs_shape = shape_of(self.observation_space)
         if self.has_central_value:
             self.state_space = self.env_info.setdefault("state_space", self.observation_space)
-            self.state_shape = shape_of(self.state_space)
+            self.state_shape = observation_shape(self.state_space)
         self.batch_size_envs = self.horizon_length * self.num_actors
         self.curr_frames = self.batch_size
         self.num_minibatches = self.batch_size // self.minibatch_size
@@ -466,12 +458,8 @@ class DiscreteA2CBase(A2CBase):
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         super().__init__(base_name, params)
-        space = self.env_info["action_space"]
-        sizes = head_sizes(space)
-        self.is_multi_discrete = sizes is not None
-        self.actions_num: Any = space.n if sizes is None else sizes
-        heads = () if sizes is None else (len(sizes),)
-        self.actions_shape = (self.horizon_length, self.rows, *heads)
+        self.actions_num: Any = actions_num(self.env_info["action_space"])
+        self.is_multi_discrete = isinstance(self.actions_num, tuple)
         if self.schedule_type != "standard_epoch":
             self.schedule_type = "standard"  # RL Games' discrete agents schedule after each mini-epoch
 
@@ -522,11 +510,3 @@ class ActionsTaken(NamedTuple):
     def kl(self, old: "ActionsTaken") -> Tensor:
         """(M,) RL Games' estimate: half the squared difference of the log-probabilities."""
         return 0.5 * (old.neglogps - self.neglogps).square()
-
-
-def head_sizes(space: Any) -> list[int] | None:
-    """Choices of each head; None of a space with one. Told by the names of its class, whoever's it is."""
-    kind = type(space).__name__
-    if kind == "Tuple":
-        return [part.n for part in space]
-    return [int(size) for size in space.nvec] if kind == "MultiDiscrete" else None
