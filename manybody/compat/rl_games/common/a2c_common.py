@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos import a2c
-from manybody.algos.a2c.agent import actions_num
 from manybody.algos.a2c.config import CentralValueConfig
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import TrainResult
@@ -413,7 +412,6 @@ class ContinuousA2CBase(A2CBase, a2c.ContinuousA2CBase):
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         A2CBase.__init__(self, base_name, params)
         space = self.env_info["action_space"]
-        self.actions_num = space.shape[0]
         self.bounds_loss_coef = self.config.typed.bounds_loss_coef
         self.clip_actions = self.config.typed.clip_actions
         self.actions_low, self.actions_high = (
@@ -458,7 +456,6 @@ class DiscreteA2CBase(A2CBase):
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         super().__init__(base_name, params)
-        self.actions_num: Any = actions_num(self.env_info["action_space"])
         self.is_multi_discrete = isinstance(self.actions_num, tuple)
         if self.schedule_type != "standard_epoch":
             self.schedule_type = "standard"  # RL Games' discrete agents schedule after each mini-epoch
