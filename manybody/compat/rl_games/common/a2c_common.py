@@ -17,7 +17,6 @@ from manybody.algos import a2c
 from manybody.algos.a2c.config import CentralValueConfig
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import TrainResult
-from manybody.algos.spaces import observation_shape
 from manybody.compat.agent import (
     ClientSession,
     check_device,
@@ -51,6 +50,7 @@ from manybody.compat.writer import LegacyWriter
 from manybody.engine.checkpoint.parts import Part, Parts
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
+from manybody.envs.spaces import observation_shape
 from manybody.functional import policy as policy_maths
 from manybody.functional.actions import rescale_actions
 from manybody.nn.normalizer import MovingMeanStd

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos.spaces import observation_fields
 from manybody.data import rollout
 from manybody.data.rollout import Field
 from manybody.data.tree import tree_map
-from manybody.envs.spaces import gymnasium_space, head_sizes
+from manybody.envs.spaces import gymnasium_space, head_sizes, observation_fields
 
 
 class VectorizedReplayBuffer:
