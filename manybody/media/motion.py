@@ -1,5 +1,6 @@
 """Motion clips as pictures, a policy's motion as a clip, and a policy next to the clip that it imitates."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import torch
 from torch import Tensor
 
 from manybody.algos.player import BasePlayer
+from manybody.config.files import expanded, write_whole
 from manybody.envs.base import Step
-from manybody.media.renderer import offscreen, views
-from manybody.media.video import contact_sheet, frame_rate, read_video, render_video
+from manybody.media.renderer import Frame, offscreen, views
+from manybody.media.video import frame_rate, media_package, read_video, render_video
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
 from manybody.motion.imitation import pose_distances
@@ -155,8 +157,23 @@ def strip_beside(video: Path) -> Path:
     Raises:
         VideoError: the packages of the ``media`` extra are missing.
     """
-    frames = read_video(video)[: round(STRIP_SECONDS * frame_rate(video)) + 1]
-    chosen = [frames[i] for i in np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
+    frames = read_video(video)
+    last = min(round(STRIP_SECONDS * frame_rate(video)), len(frames) - 1)
+    chosen = [frames[i] for i in np.linspace(0, last, COLUMNS).round().astype(int)]
     height, width, _ = chosen[0].shape
     small = [frame.reshape(height // 2, 2, 2, width // 4, 2, 3).mean(axis=(1, 4)).astype(np.uint8) for frame in chosen]
     return contact_sheet([frame[:, side] for side in (0, 1) for frame in small], video.with_suffix(".png"), COLUMNS)
+
+
+def contact_sheet(frames: Sequence[Frame], path: str | Path, columns: int) -> Path:
+    """Write ``frames``, whole rows of ``columns``, as one PNG in reading order.
+
+    Raises:
+        VideoError: the packages of the ``media`` extra are missing.
+    """
+    rows = [np.concatenate(frames[i : i + columns], axis=1) for i in range(0, len(frames), columns)]
+    image = media_package("PIL.Image").fromarray(np.concatenate(rows))
+    target = Path(expanded(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, lambda file: image.save(file, format="PNG"))
+    return target

@@ -69,13 +69,10 @@ def record_video(
             film(player, path, seconds, camera, count)
             return path
         except (VideoError, NonFiniteError, OSError) as error:
-            reason = str(error)
+            show, reason = (say, "skipped") if skipped() else (warn, str(error))
         finally:
             progress("")
-        if skipped():
-            say("no video: skipped")
-        else:
-            warn(f"no video: {reason}")
+        show(f"no video: {reason}")
         return None
 
 
@@ -136,44 +133,43 @@ def _film_rendering(
     name = player.config.env_name
     if camera is not None:
         raise VideoError(f"video.camera: got {camera!r}; expected none, as {name} draws itself")
-    with _offscreen_gymnasium(), contextlib.ExitStack() as video:
+    with _offscreen_gymnasium(), contextlib.ExitStack() as stack:
         before, player.env = player.env, _rendering_env(player)
-        env = player.env
-        if env is not before:
-            video.callback(env.close)
-        rate = float(_metadata(_renderer(env)).get("render_fps") or FPS)
+        if player.env is not before:
+            stack.callback(player.env.close)
+        renderer = _renderer(player.env)
+        rate = float(_metadata(renderer).get("render_fps") or FPS)
         every = max(1, round(rate / FPS))
         pictures = max(1, int(seconds * rate / every))
         write: Callable[[Frame], None] | None = None
-        end, steps, done = time.monotonic() + RENDER_TIME_LIMIT, 0, 0
+        end, steps = time.monotonic() + RENDER_TIME_LIMIT, 0
 
-        def watch(step: Step) -> bool:
-            nonlocal write, steps, done
+        def watch(_: Step) -> bool:
+            nonlocal write, steps
             if steps % every == 0:
-                frame = _picture(env, name)
+                frame = _picture(renderer, name)
                 if write is None:
                     size = frame.shape[1], frame.shape[0]
-                    write = video.enter_context(open_video(path, size, rate / every))
+                    write = stack.enter_context(open_video(path, size, rate / every))
                 write(frame)
-                done += 1
-                count(done, pictures)
+                count(steps // every + 1, pictures)
             steps += 1
-            return done >= pictures or time.monotonic() > end
+            return steps > (pictures - 1) * every or time.monotonic() > end
 
         player.run(on_step=watch, quiet=True)
 
 
-def _renderer(env: Any) -> Any:
-    """Return what has ``render()``: the environment, or the environment of another library inside."""
+def _renderer(env: VecEnv) -> object:
+    """Return the object that has ``render()``: the environment, or the environment of another library inside."""
     return getattr(env, "renderer", env)
 
 
-def _metadata(renderer: Any) -> Mapping[str, Any]:
+def _metadata(renderer: object) -> Mapping[str, Any]:
     return getattr(renderer, "metadata", None) or {}
 
 
 def _rendering_env(player: BasePlayer) -> VecEnv:
-    """Return an environment like the player's whose ``render()`` gives pictures."""
+    """Return an environment like the player's whose ``render()`` returns pictures."""
     env, name = player.env, player.config.env_name
     renderer = _renderer(env)
     if not callable(getattr(renderer, "render", None)):
@@ -194,11 +190,11 @@ def _rendering_env(player: BasePlayer) -> VecEnv:
     return rendering
 
 
-def _picture(env: Any, name: str) -> Frame:
-    """Render ``env``, with even sides (as the encoder needs them)."""
+def _picture(renderer: Any, name: str) -> Frame:
+    """Return a picture with even sides, as the encoder needs them."""
     try:
-        frame = _renderer(env).render()
-    except Exception as error:  # a package or a display is missing; the library of the environment says which
+        frame = renderer.render()
+    except Exception as error:  # a package or a display is missing; the library of the environment names it
         raise VideoError(f"{name}: render() stopped with {type(error).__name__}: {error}") from error
     if isinstance(frame, list | tuple) and frame:  # one of each copy
         frame = frame[0]

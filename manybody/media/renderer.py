@@ -5,6 +5,7 @@ imported, and a missing library must not stop a training (see :mod:`manybody.sim
 ``mjr`` functions that ``mujoco.Renderer`` wraps.
 """
 
+import contextlib
 import copy
 import ctypes
 import importlib
@@ -50,9 +51,10 @@ def offscreen(
     """Yield a function that renders qpos ``(nq,)``, seen by a camera, to a frame of ``size`` (width, height, pixels).
 
     Raises:
-        VideoError: no OpenGL library.
+        VideoError: no OpenGL library, or it does not start.
     """
-    width, height = (OVERSAMPLING * side for side in size)
+    n = OVERSAMPLING
+    width, height = (n * side for side in size)
     model = copy.copy(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = width, height
     model.vis.quality.offsamples, model.vis.quality.shadowsize = 0, SHADOW_MAP
@@ -70,25 +72,16 @@ def offscreen(
             mujoco.mjv_updateScene(model, data, option, mark, camera, mujoco.mjtCatBit.mjCAT_ALL.value, scene)
             mujoco.mjr_render(rectangle, scene, context)
             mujoco.mjr_readPixels(pixels, None, rectangle, context)
-            return _mean_pixels(pixels[::-1])
+            upright = pixels[::-1].astype(np.uint16)
+            samples = (upright[row::n, column::n] for row in range(n) for column in range(n))
+            return (np.asarray(sum(samples)) // n**2).astype(np.uint8)
 
         yield draw
 
 
-def _mean_pixels(picture: Frame) -> Frame:
-    """Shrink ``picture`` by :data:`OVERSAMPLING` along each axis."""
-    n = OVERSAMPLING
-    total = sum(picture[row::n, column::n].astype(np.uint16) for row in range(n) for column in range(n))
-    return (np.asarray(total) // n**2).astype(np.uint8)
-
-
 @contextmanager
 def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujoco.MjrContext]:
-    """Yield an off-screen MuJoCo context of the backend of this machine.
-
-    Raises:
-        VideoError: there is none, or it does not start.
-    """
+    """Yield an off-screen MuJoCo context of the backend of this machine."""
     backend, window = gl_backend(), None
     try:
         try:
@@ -106,19 +99,19 @@ def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujo
 
 
 def _remedy(backend: str) -> str:
-    """Say what to do if ``backend`` does not start."""
+    """Return what to do if ``backend`` does not start."""
     requested = os.environ.get("PYOPENGL_PLATFORM", "").lower()
     if backend in ("egl", "osmesa") and requested not in ("", backend):
         return f"unset PYOPENGL_PLATFORM, which asks for {requested!r}"
-    if backend == "glfw":
-        return f"glfw needs a display; without one, unset MUJOCO_GL and {INSTALL_GL}"
-    if backend == "osmesa":
-        return f"install libosmesa6, or unset MUJOCO_GL and {INSTALL_GL}"
-    return INSTALL_GL
+    first = {
+        "glfw": "glfw needs a display; without one, unset MUJOCO_GL and ",
+        "osmesa": "install libosmesa6, or unset MUJOCO_GL and ",
+    }
+    return first.get(backend, "") + INSTALL_GL
 
 
 def gl_backend() -> str:
-    """Return the module of ``mujoco`` that gives OpenGL: what ``MUJOCO_GL`` names, else the first available.
+    """Return the module of ``mujoco`` for OpenGL: the one that ``MUJOCO_GL`` names, else the first available.
 
     Raises:
         VideoError: ``MUJOCO_GL`` names none or switches rendering off, or there is no library.
@@ -132,11 +125,9 @@ def gl_backend() -> str:
     if platform.system() != "Linux":
         return "cgl" if platform.system() == "Darwin" else "glfw"
     for backend, library in (("egl", "libEGL.so.1"), ("osmesa", "libOSMesa.so.8"), ("osmesa", "libOSMesa.so")):
-        try:
+        with contextlib.suppress(OSError):
             ctypes.CDLL(library)
-        except OSError:
-            continue
-        return backend
+            return backend
     raise VideoError(f"neither libEGL nor libOSMesa is on this machine; {INSTALL_GL}")
 
 
@@ -148,23 +139,23 @@ def views(
     Where the model has no ``camera``, its default one (MJCF: ``visual/global``, ``cameraid``) is used, and without
     that one a free camera in the direction of ``visual/global`` (``azimuth``, ``elevation``).
     """
-    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
     overall = model.vis.global_
-    named = named if named >= 0 else overall.cameraid
+    named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+    if named < 0:
+        named = overall.cameraid
     if named >= 0:
         view = mujoco.MjvCamera()
         view.type, view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, named
         return [view] * len(clip)
-    direction = overall.azimuth, overall.elevation
-    if direction == MUJOCOS_DIRECTION:
-        direction = CAMERA_AZIMUTH, CAMERA_ELEVATION
-    lookat, distance = camera_path(model, clip, fps)
-    distance /= min(1.0, size[0] / size[1])  # the field of view is that of the height
+    points, distance = camera_path(model, clip, fps)
     views = []
-    for point in lookat:
+    for point in points:
         view = mujoco.MjvCamera()
-        view.lookat[:], view.distance = point, distance
-        view.azimuth, view.elevation = direction
+        view.lookat[:] = point
+        view.distance = distance / min(1.0, size[0] / size[1])  # the field of view is that of the height
+        view.azimuth, view.elevation = overall.azimuth, overall.elevation
+        if (overall.azimuth, overall.elevation) == MUJOCOS_DIRECTION:
+            view.azimuth, view.elevation = CAMERA_AZIMUTH, CAMERA_ELEVATION
         views.append(view)
     return views
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from manybody.cli.interrupts import removed_on_exit
-from manybody.config.files import expanded, write_whole
+from manybody.config.files import expanded
 from manybody.media.renderer import INSTALL_GL, Frame, VideoError, offscreen, views
 from manybody.sim import mujoco
 
@@ -234,20 +234,6 @@ def _main() -> None:
     os.dup2(2, 1)  # messages of a graphics driver are no frames
     arguments, options = pickle.load(sys.stdin.buffer)
     render_video(*arguments, **options, progress=lambda frames: os.write(frames_done, b"." * frames))
-
-
-def contact_sheet(frames: Sequence[Frame], path: str | Path, columns: int) -> Path:
-    """Write ``frames``, whole rows of ``columns``, as one PNG in reading order.
-
-    Raises:
-        VideoError: the packages of the ``media`` extra are missing.
-    """
-    rows = [np.concatenate(frames[i : i + columns], axis=1) for i in range(0, len(frames), columns)]
-    image = media_package("PIL.Image").fromarray(np.concatenate(rows))
-    target = Path(expanded(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(target, lambda file: image.save(file, format="PNG"))
-    return target
 
 
 @contextmanager

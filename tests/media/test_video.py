@@ -15,8 +15,9 @@ import pytest
 pytest.importorskip("imageio_ffmpeg", reason="the media extra is not installed")
 
 from manybody.media import renderer, video
+from manybody.media.motion import contact_sheet
 from manybody.media.renderer import VideoError, camera_path
-from manybody.media.video import contact_sheet, media_package, record_in_subprocess, render_video
+from manybody.media.video import media_package, record_in_subprocess, render_video
 
 BALL = """
 <mujoco>
