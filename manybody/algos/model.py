@@ -29,7 +29,7 @@ class BaseModelNetwork(nn.Module):
 
     def __init__(
         self,
-        a2c_network: nn.Module,
+        a2c_network: nn.Module | None,
         obs_shape: ObsShape,
         normalize_value: bool,
         normalize_input: bool,
@@ -119,7 +119,7 @@ class BaseModel:
             self.network_builder.build(self.model_class, **config),
             obs_shape=config["input_shape"],
             normalize_value=config.get("normalize_value", False),
-            normalize_input=config["normalize_input"],
+            normalize_input=config.get("normalize_input", False),
             value_size=config.get("value_size", 1),
         )
 

@@ -85,7 +85,8 @@ class Categorical(NamedTuple):
     def _heads(self) -> tuple[Tensor, ...]:
         return (self.logits,) if self.sizes is None else self.logits.split(self.sizes, dim=-1)
 
-    def _log_probs(self) -> list[Tensor]:
+    def log_probs(self) -> list[Tensor]:
+        """(M, A_k) log-probabilities of each head."""
         return [head.log_softmax(dim=-1) for head in self._heads()]
 
     def _stacked(self, choices: list[Tensor]) -> Tensor:
@@ -110,16 +111,16 @@ class Categorical(NamedTuple):
     def neglogp(self, actions: Tensor) -> Tensor:
         """(M,), summed over heads."""
         choices = (actions,) if self.sizes is None else actions.unbind(-1)
-        chosen = zip(self._log_probs(), choices, strict=True)
+        chosen = zip(self.log_probs(), choices, strict=True)
         return self._summed([-log_probs.gather(-1, x.unsqueeze(-1)).squeeze(-1) for log_probs, x in chosen])
 
     def entropy(self) -> Tensor:
         """(M,) -sum_k p_k log p_k, summed over heads."""
-        return self._summed([-(log_probs.exp() * log_probs).sum(dim=-1) for log_probs in self._log_probs()])
+        return self._summed([-(log_probs.exp() * log_probs).sum(dim=-1) for log_probs in self.log_probs()])
 
     def kl(self, old: "Categorical") -> Tensor:
         """(M,) sum_k p_k (log p_k - log q_k) with q the old distribution, summed over heads."""
-        pairs = zip(self._log_probs(), old._log_probs(), strict=True)
+        pairs = zip(self.log_probs(), old.log_probs(), strict=True)
         return self._summed([(new.exp() * (new - before)).sum(dim=-1) for new, before in pairs])
 
 

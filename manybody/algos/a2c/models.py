@@ -104,7 +104,7 @@ class CategoricalModelNetwork(PolicyModelNetwork):
     """A live model of one choice, or of one per head; masked choices have probability zero."""
 
     @override
-    def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
+    def policy(self, out: Any, input_dict: dict[str, Any]) -> Categorical:
         heads = None if isinstance(out[0], Tensor) else tuple(out[0])
         logits = joined(out[0]).float()
         allowed = input_dict.get("action_masks")
