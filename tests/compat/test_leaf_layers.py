@@ -1,4 +1,4 @@
-"""Recurrent layers, value heads and distributions beside RL Games 1.6.5's."""
+"""Recurrent layers and distributions compared with RL Games 1.6.5."""
 
 import pytest
 import torch
@@ -6,12 +6,11 @@ from rl_games.algos_torch import sac_helper as their_sac
 from rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax as TheirArgmax
 from rl_games.common.extensions import distributions as their_distributions
 from rl_games.common.layers import recurrent as their_recurrent
-from rl_games.common.layers import value as their_value
 
 from manybody.compat.rl_games.algos_torch import sac_helper
 from manybody.compat.rl_games.algos_torch.spatial_softmax import SpatialSoftArgmax
 from manybody.compat.rl_games.common.extensions import distributions
-from manybody.compat.rl_games.common.layers import recurrent, value
+from manybody.compat.rl_games.common.layers import recurrent
 
 
 @pytest.fixture
@@ -48,40 +47,6 @@ def test_recurrent_with_one_sequence(draw):
     close(layer(x, state, dones.squeeze(-1))[0], both)
 
 
-def test_hidden_states():
-    state = torch.ones(1, requires_grad=True)
-    assert not recurrent.repackage_hidden((state, (state,)))[1][0].requires_grad
-    assert recurrent.multiply_hidden((state, state), torch.tensor(2.0))[1].item() == 2.0
-
-
-def test_default_value(draw):
-    ours, theirs = (x.DefaultValue(3, 2) for x in (value, their_value))
-    ours.load_state_dict(theirs.state_dict())
-    x = torch.randn(7, 3, generator=draw)
-    close(ours(x), theirs(x))
-    old, returns = torch.randn(2, 7, 2, generator=draw)
-    close(ours.loss(old, ours(x), 0.2, returns, True), theirs.loss(old, theirs(x), 0.2, returns, True))
-
-
-def test_two_hot_value(draw):
-    ours, theirs = (x.TwoHotEncodedValue(3, 1) for x in (value, their_value))
-    ours.load_state_dict(theirs.state_dict())
-    x, returns = torch.randn(7, 3, generator=draw), 50.0 * torch.randn(7, 1, generator=draw)
-    torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
-    close(ours.loss(return_batch=returns), theirs.loss(return_batch=returns))
-    with pytest.raises(ValueError, match="out_size: got 2"):
-        value.TwoHotEncodedValue(3, 2)
-
-
-@pytest.mark.parametrize("unimix_ratio", [0.0, 0.1])
-def test_bucket_distributions(draw, unimix_ratio):
-    logits = torch.randn(4, 255, generator=draw)
-    ours, theirs = (x.TwoHotDist(logits, unimix_ratio=unimix_ratio) for x in (distributions, their_distributions))
-    close(ours.mode(), theirs.mode())
-    x = 30.0 * torch.randn(4, 1, generator=draw)
-    close(ours.log_prob(x), theirs.log_prob(x))
-
-
 @pytest.mark.parametrize("masked", [True, False])
 def test_masked_choices(draw, masked):
     logits = torch.randn(50, 4, generator=draw)
@@ -96,18 +61,11 @@ def test_masked_choices(draw, masked):
         (ours.entropy(), theirs.entropy()),
     ):
         close(result, expected)
-    for drawn in (ours.rsample(), ours.sample()):
-        assert drawn.shape == (50,)
-        assert masks is None or masks.gather(1, drawn.unsqueeze(1)).all()
+    drawn = ours.sample()
+    assert drawn.shape == (50,)
+    assert masks is None or masks.gather(1, drawn.unsqueeze(1)).all()
     naive = distributions.CategoricalMaskedNaive(probs=logits.softmax(dim=-1), masks=masks)
     torch.testing.assert_close(naive.probs, ours.probs, atol=1e-6, rtol=1e-4)
-
-
-def test_draws_follow_the_probabilities():
-    """Of 20000 draws at 0.7 and 0.3: 0.7 with a deviation of 0.0032, a margin of five."""
-    torch.manual_seed(0)
-    choices = distributions.CategoricalMasked(logits=torch.tensor([0.7, 0.3]).log().expand(20000, 2)).rsample()
-    assert (choices == 0).float().mean().item() == pytest.approx(0.7, abs=0.017)
 
 
 def test_squashed_normal(draw):
@@ -122,7 +80,6 @@ def test_squashed_normal(draw):
         close(result, expected)
     drawn = ours.rsample()
     assert drawn.abs().max() <= 1.0
-    assert torch.isfinite(sac_helper.SquashedNormal(10.0 + loc, scale).log_prob(torch.ones(30, 2))).logical_not().any()
     far = sac_helper.SquashedNormal(10.0 + loc, scale)
     assert torch.isfinite(far.log_prob(far.rsample())).all()  # 1 in float32, yet known from the cache
     assert ours.transforms[0] == sac_helper.TanhTransform()

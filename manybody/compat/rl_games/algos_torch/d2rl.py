@@ -4,18 +4,11 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from manybody.nn import layers, mlp
+from manybody.nn import mlp
 
 
 class D2RLNet(mlp.D2RLNet):
-    """Hidden layers that each see the input again; see :class:`manybody.nn.mlp.D2RLNet`.
-
-    Args:
-        input_size: width of the input.
-        units: width of each layer.
-        activations: one module for each layer.
-        norm_func_name: ``layer_norm`` or ``batch_norm``; anything else normalises nothing.
-    """
+    """:class:`manybody.nn.mlp.D2RLNet` with one activation module for each layer."""
 
     def __init__(
         self,
@@ -24,7 +17,5 @@ class D2RLNet(mlp.D2RLNet):
         activations: Sequence[nn.Module],
         norm_func_name: str | None = None,
     ) -> None:
-        known = norm_func_name if norm_func_name in layers.NORMALIZATIONS else None
-        super().__init__(input_size, units, "None", known)
+        super().__init__(input_size, units, "None", norm_func_name)
         self.activations = nn.ModuleList(activations)
-        self.num_layers = len(units)

@@ -1,4 +1,4 @@
-"""``rl_games.algos_torch.layers``: noisy linear layers (arXiv 1706.10295), symmetric logarithm."""
+"""``rl_games.algos_torch.layers``: noisy linear layers (arXiv 1706.10295)."""
 
 import math
 
@@ -20,17 +20,9 @@ class NoisyLinear(nn.Linear):
         if bias:
             self.sigma_bias = nn.Parameter(torch.full((out_features,), sigma_init))
             self.register_buffer("epsilon_bias", torch.zeros(out_features))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw weights and biases uniformly with deviation ``1 / sqrt(in_features)``."""
-        bound = math.sqrt(3 / self.in_features)
-        for parameter in (self.weight, self.bias):
-            if parameter is not None:
-                nn.init.uniform_(parameter, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(M, out_features) from (M, in_features), with noise of its own in each call."""
+        """(M, out_features) from (M, in_features), with new noise in each call."""
         weight = self.weight + self.sigma_weight * self.epsilon_weight.normal_()
         bias = None if self.bias is None else self.bias + self.sigma_bias * self.epsilon_bias.normal_()
         return linear(input, weight, bias)
@@ -52,7 +44,7 @@ class NoisyFactorizedLinear(nn.Linear):
             self.sigma_bias = nn.Parameter(torch.full((out_features,), sigma))
 
     def forward(self, input: Tensor) -> Tensor:
-        """(M, out_features) from (M, in_features), with noise of its own in each call."""
+        """(M, out_features) from (M, in_features), with new noise in each call."""
         by_input = _signed_root(self.epsilon_input.normal_())
         by_output = _signed_root(self.epsilon_output.normal_())
         weight = self.weight + self.sigma_weight * (by_input * by_output)
@@ -62,13 +54,3 @@ class NoisyFactorizedLinear(nn.Linear):
 
 def _signed_root(x: Tensor) -> Tensor:
     return x.sign() * x.abs().sqrt()
-
-
-def symlog(x: Tensor) -> Tensor:
-    """``sign(x) log(1 + |x|)``."""
-    return x.sign() * x.abs().log1p()
-
-
-def symexp(x: Tensor) -> Tensor:
-    """The inverse of :func:`symlog`."""
-    return x.sign() * x.abs().expm1()

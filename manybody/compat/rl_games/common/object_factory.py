@@ -1,15 +1,3 @@
-"""RL Games' factory: :class:`manybody.registry.ObjectFactory`."""
+"""``rl_games.common.object_factory``."""
 
-from collections.abc import Callable
-from typing import Any
-
-from manybody import registry
-
-
-class ObjectFactory(registry.ObjectFactory):
-    """See :class:`manybody.registry.ObjectFactory`."""
-
-    @property
-    def _builders(self) -> dict[str, Callable[..., Any]]:
-        """What clients look up under this name."""
-        return self.builders
+from manybody.registry import ObjectFactory as ObjectFactory

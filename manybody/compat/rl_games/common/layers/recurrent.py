@@ -1,20 +1,9 @@
 """RL Games' recurrent layers, time first: (L, S, I), L steps of S sequences."""
 
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-
-def repackage_hidden(h: Any) -> Any:
-    """A state, or a tuple of them, cut from what it was computed of."""
-    return h.detach() if isinstance(h, Tensor) else tuple(map(repackage_hidden, h))
-
-
-def multiply_hidden(h: Any, mask: Tensor) -> Any:
-    """A state, or each of a tuple of them, times ``mask``."""
-    return h * mask if isinstance(h, Tensor) else tuple(multiply_hidden(state, mask) for state in h)
 
 
 class RnnWithDones(nn.Module):
@@ -37,16 +26,15 @@ class RnnWithDones(nn.Module):
             input: (L, S, I).
             states: (layers, S, units), or a tuple of such.
             done_masks: (L, S, 1) or (L, S), 1 where an episode begins; None: nowhere.
-            bptt_len: kept for clients.
+            bptt_len: has no effect.
         """
         if done_masks is None:
             return self.rnn(input, states)
-        going_on = (1.0 - done_masks.float()).reshape(len(input), 1, -1, 1)
-        begins = (going_on == 0.0).flatten(1).any(dim=1).nonzero().flatten().tolist()
-        borders = [*sorted({0, *begins}), len(input)]
         outputs = []
-        for start, end in pairwise(borders):
-            output, states = self.rnn(input[start:end], multiply_hidden(states, going_on[start]))
+        for step, begins in zip(input.split(1), done_masks.reshape(len(input), -1, 1).bool(), strict=True):
+            several = not isinstance(states, Tensor)
+            kept = [state.masked_fill(begins, 0.0) for state in (states if several else (states,))]
+            output, states = self.rnn(step, tuple(kept) if several else kept[0])
             outputs.append(output)
         return torch.cat(outputs), states
 
