@@ -9,10 +9,10 @@ from manybody.config import parse_section
 from manybody.config.errors import did_you_mean
 from manybody.config.plugins import PluginError, import_module, import_object, load_installed
 from manybody.config.task import TaskConfig
+from manybody.envs.base import EnvError
 from manybody.tasks.ant import Ant
 from manybody.tasks.base import MujocoTask
 from manybody.tasks.cartpole import Cartpole
-from manybody.tasks.checks import check_class
 from manybody.tasks.humanoid import Humanoid
 from manybody.tasks.humanoid_amp import HumanoidAMP
 from manybody.tasks.humanoid_amp_heading import HumanoidAMPHeading
@@ -40,6 +40,18 @@ TASKS: dict[str, type[MujocoTask]] = {
 def register_task(name: str, cls: type[MujocoTask]) -> None:
     """Make ``cls`` known as ``name``; a task of yours beats a built-in one of the same name."""
     TASKS[name] = cls
+
+
+def check_class(cls: type[MujocoTask]) -> None:
+    """Raise EnvError unless ``cls`` has everything that a task must declare; names everything that is missing."""
+    missing = sorted(cls.__abstractmethods__)
+    missing += [name for name in ("num_observations", "num_actions", "asset") if not hasattr(cls, name)]
+    if missing:
+        raise EnvError(f"{cls.__name__}: {', '.join(missing)}: missing, but every task has to define it")
+    if not (isinstance(cls.Config, type) and issubclass(cls.Config, TaskConfig)):
+        raise EnvError(
+            f"{cls.__name__}.Config: got {cls.Config!r}; expected a subclass of {TaskConfig.__module__}.TaskConfig"
+        )
 
 
 def task_class(name: str) -> type[MujocoTask]:

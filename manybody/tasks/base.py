@@ -16,10 +16,11 @@ from manybody.config.errors import notify
 from manybody.config.tables import table
 from manybody.config.task import TaskConfig
 from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.spaces import describe
+from manybody.envs.validation import check_tensor, check_tuple
 from manybody.sim import mujoco
 from manybody.sim.base import make_simulation
-from manybody.tasks.checks import check_controls, check_observations, check_outcome
-from manybody.tasks.terms import Block, EpisodeSums, Named, Term, reward_of, terminated_by
+from manybody.tasks.terms import Block, EpisodeSums, Named, Term, check_named, reward_of, terminated_by
 
 ASSETS = Path(__file__).parent / "assets"
 """Where the models of the built-in tasks lie."""
@@ -248,7 +249,7 @@ class MujocoTask(VecEnv):
         self.pre_physics_step(self.actions)
         if not self._checked:
             name, controls = type(self).__name__, (self.num_envs, self.sim.model.nu)
-            check_controls(f"{name}.pre_physics_step", self.sim.ctrl, controls)
+            check_tensor(f"{name}.pre_physics_step: self.sim.ctrl", self.sim.ctrl, controls, torch.float32)
         self.sim.step(self.cfg.sim.substeps * self.cfg.env.controlFrequencyInv)
         final_obs, reward, terminated = self.post_physics_step()
 
@@ -259,8 +260,7 @@ class MujocoTask(VecEnv):
         truncated = (self.progress_buf + self.shortened_by >= self.max_episode_length) & ~terminated
         metrics = self.extras()
         if not isinstance(metrics, dict):
-            got = type(metrics).__name__
-            raise EnvError(f"{type(self).__name__}.extras: got {got}; expected a dictionary of metrics by name")
+            raise EnvError(f"{type(self).__name__}.extras: got {describe(metrics)}; expected a dict of metrics by name")
         self._checked = True
         episode = {**self._episode_metrics(unstable, truncated), **metrics.get("episode", {})}
         extras = {**metrics, "episode": episode, "unstable_envs": unstable.sum()}
@@ -275,7 +275,10 @@ class MujocoTask(VecEnv):
         self.progress_buf += 1
         obs, self.outcome = self._observe(), self.compute_reward()
         if not self._checked:
-            check_outcome(f"{type(self).__name__}.compute_reward", self.outcome, self.num_envs)
+            name = f"{type(self).__name__}.compute_reward"
+            check_tuple(name, self.outcome, ("reward", "terminated"))
+            check_named(f"{name}: reward", self.outcome[0], self.num_envs, torch.float32)
+            check_named(f"{name}: terminated", self.outcome[1], self.num_envs, torch.bool)
         terms, reasons = self.outcome
         return obs, reward_of(terms), terminated_by(reasons)
 
@@ -338,8 +341,8 @@ class MujocoTask(VecEnv):
     def _observe(self) -> Tensor:
         obs = self.compute_observations()
         if not self._checked:
-            name = f"{type(self).__name__}.compute_observations"
-            check_observations(name, obs, self.num_envs, self.num_observations)
+            shape = (self.num_envs, self.num_observations)
+            check_tensor(f"{type(self).__name__}.compute_observations", obs, shape, torch.float32)
         return self._clipped(obs)
 
     def _clipped(self, obs: Tensor) -> Tensor:

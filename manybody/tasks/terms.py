@@ -6,8 +6,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from manybody.envs.base import EnvError
+from manybody.envs.validation import check_tensor
+
 Named = Tensor | Mapping[str, Tensor]
 """One tensor (N,), or several by name."""
+
+
+def check_named(what: str, value: object, num_envs: int, dtype: torch.dtype) -> None:
+    """Raise EnvError unless ``value`` is a tensor (N,) of ``dtype``, or several by name."""
+    if not isinstance(value, Mapping):
+        check_tensor(what, value, (num_envs,), dtype)
+    elif not value:
+        raise EnvError(f"{what}: got an empty dict; expected at least one entry")
+    else:
+        for name, part in value.items():
+            check_tensor(f"{what}[{name!r}]", part, (num_envs,), dtype)
 
 
 class Block(NamedTuple):

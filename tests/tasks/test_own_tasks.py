@@ -9,7 +9,7 @@ import manybody
 from manybody.config import ConfigWarning
 from manybody.config.task import EnvConfig, TaskConfig
 from manybody.envs.base import EnvError
-from manybody.tasks.checks import check_class
+from manybody.tasks import check_class
 
 MODEL = """<mujoco><worldbody><body><joint name="j" type="slide"/><geom size=".1"/></body></worldbody>
 <actuator><motor joint="j"/></actuator></mujoco>"""
@@ -52,36 +52,48 @@ def test_a_task_without_a_config_of_its_own_has_the_usual_settings():
 @pytest.mark.parametrize(
     ("method", "wrong", "message"),
     [
-        ("compute_observations", lambda self: torch.zeros(4, 3), r"got shape \(4, 3\); expected .* \(4, 2\)"),
-        ("compute_observations", lambda self: torch.zeros(4, 2).double(), r"got dtype torch.float64"),
-        ("compute_observations", lambda self: None, r"got NoneType"),
+        (
+            "compute_observations",
+            lambda self: torch.zeros(4, 3),
+            r"got a tensor \(4, 3\) .*; expected a tensor \(4, 2\) of torch.float32",
+        ),
+        ("compute_observations", lambda self: torch.zeros(4, 2).double(), r"got a tensor .* of torch.float64"),
+        ("compute_observations", lambda self: None, r"got None"),
         (
             "compute_reward",
             lambda self: (torch.zeros(4, 1), torch.zeros(4).bool()),
-            r"reward: got shape \(4, 1\)",
+            r"reward: got a tensor \(4, 1\)",
         ),
-        ("compute_reward", lambda self: (torch.zeros(4), torch.zeros(4)), r"terminated: got dtype torch.flo"),
-        ("compute_reward", lambda self: (torch.zeros(4).int(), torch.zeros(4).bool()), r"reward: got dtype"),
-        ("compute_reward", lambda self: (torch.zeros(4), torch.zeros(4, 1).bool()), r"terminated: got shape"),
-        ("compute_reward", lambda self: torch.zeros(4), r"got Tensor; expected a tuple \(reward, terminated"),
-        ("compute_reward", lambda self: (torch.zeros(4),) * 3, r"got 3 values; expected a tuple"),
+        ("compute_reward", lambda self: (torch.zeros(4), torch.zeros(4)), r"terminated: got .* of torch.float32; "),
+        (
+            "compute_reward",
+            lambda self: (torch.zeros(4).int(), torch.zeros(4).bool()),
+            r"reward: got .*; expected .* of torch.float32",
+        ),
+        (
+            "compute_reward",
+            lambda self: (torch.zeros(4), torch.zeros(4, 1).bool()),
+            r"terminated: got a tensor \(4, 1\)",
+        ),
+        ("compute_reward", lambda self: torch.zeros(4), r"got a tensor .*; expected \(reward, terminated\)"),
+        ("compute_reward", lambda self: (torch.zeros(4),) * 3, r"got 3 values; expected \(reward, terminated\)"),
         (
             "compute_reward",
             lambda self: (torch.zeros(4).double(), torch.zeros(4).bool()),
-            r"reward: got dtype",
+            r"reward: got .*; expected .* of torch.float32",
         ),
-        ("compute_reward", lambda self: ({}, torch.zeros(4).bool()), r"reward: got an empty dictionary"),
+        ("compute_reward", lambda self: ({}, torch.zeros(4).bool()), r"reward: got an empty dict"),
         (
             "compute_reward",
             lambda self: ({"near": torch.zeros(4), "far": torch.zeros(3)}, torch.zeros(4).bool()),
-            r"reward\['far'\]: got shape \(3,\)",
+            r"reward\['far'\]: got a tensor \(3,\)",
         ),
         (
             "compute_reward",
             lambda self: (torch.zeros(4), {"lost": torch.zeros(4)}),
-            r"terminated\['lost'\]: got dtype torch.float32",
+            r"terminated\['lost'\]: got a tensor \(4,\) of torch.float32",
         ),
-        ("extras", lambda self: ["speed"], r"got list; expected a dictionary of metrics by name"),
+        ("extras", lambda self: ["speed"], r"got \['speed'\]; expected a dict of metrics by name"),
         (
             "reset_where",
             lambda self, mask: self.sim.reset(mask, torch.zeros(1, 1), torch.zeros(1, 1)),
@@ -90,7 +102,7 @@ def test_a_task_without_a_config_of_its_own_has_the_usual_settings():
         (
             "pre_physics_step",
             lambda self, actions: setattr(self.sim, "ctrl", actions[0]),
-            r"self.sim.ctrl: got shape \(1,\)",
+            r"self.sim.ctrl: got a tensor \(1,\)",
         ),
     ],
 )
@@ -102,7 +114,7 @@ def test_the_first_step_names_the_method_that_returns_something_wrong(method, wr
 def test_the_check_is_made_once(monkeypatch):
     """It costs nothing after the first step."""
     looked_at = []
-    monkeypatch.setattr("manybody.tasks.base.check_observations", lambda *given: looked_at.append(given))
+    monkeypatch.setattr("manybody.tasks.base.check_tensor", lambda *given: looked_at.append(given))
     task = build()
     one_step(task)
     first = len(looked_at)
@@ -138,7 +150,7 @@ def test_a_model_is_looked_up_beside_the_file_of_the_class(written):
 
 def test_everything_that_a_task_lacks_is_named():
     cls = type("Rail", (manybody.MujocoTask,), {"num_observations": 2, "compute_reward": Slide.compute_reward})
-    lacking = "pre_physics_step, compute_observations, reset_where, num_actions, asset"
+    lacking = "compute_observations, pre_physics_step, reset_where, num_actions, asset"
     with pytest.raises(EnvError, match=f"Rail: {lacking}: missing"):
         check_class(cls)
 
