@@ -1,12 +1,13 @@
 """``BaseModel``: turns a network's outputs into actions, log-probabilities and values."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from manybody.algos.network import NetworkBuilder
-from manybody.config import ConfigError, Problem
+from manybody.config import ConfigError, Params, Problem
 from manybody.data.tree import Tree, tree_map
 from manybody.envs.spaces import ObsShape, observation_shape
 from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
@@ -97,6 +98,25 @@ def build_arguments(
         "normalize_value": config.get("normalize_value", False),
         "normalize_input": config.normalize_input,
     }
+
+
+def check_part(params: Params, kind: str, part: object, attributes: Iterable[str], expected: str) -> None:
+    """Check that a model or network has what an algorithm learns with.
+
+    Args:
+        params: the configuration.
+        kind: ``model`` or ``network``, the section that ``part`` was built from.
+        part: the live module.
+        attributes: what it must have.
+        expected: the name of the one that has it.
+
+    Raises:
+        ConfigError: ``part`` lacks an attribute.
+    """
+    missing = [name for name in attributes if not hasattr(part, name)]
+    if missing:
+        what = f"got {params[kind]['name']!r}, which has no {', '.join(missing)}; expected {expected!r}"
+        raise ConfigError([Problem(f"params.{kind}.name", what)])
 
 
 class BaseModel:

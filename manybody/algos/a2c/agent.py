@@ -1,6 +1,6 @@
 """The agents: ``A2CAgent`` (``a2c_continuous``) and ``DiscreteA2CAgent`` (``a2c_discrete``)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from gymnasium import spaces
@@ -11,7 +11,7 @@ from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
 from manybody.config import ConfigError, Params, Problem
-from manybody.data.rollout import Field, FieldTree
+from manybody.data.rollout import Field
 from manybody.engine.console import warn
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import blocked_rows, head_sizes
@@ -24,6 +24,8 @@ class ContinuousA2CBase(OnPolicyAgent):
     """Actions are real vectors: Gaussian policies over a Box."""
 
     Config = PPOConfig
+    SOFT_BOUND: ClassVar[float] = 1.1
+    """Size of mean actions beyond which :meth:`bounds_loss` penalises them."""
     config: PPOConfig
 
     def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Any) -> None:
@@ -48,30 +50,26 @@ class ContinuousA2CBase(OnPolicyAgent):
 
     @override
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
-        """Return the policy of the last update."""
         return Gaussian(minibatch["mu"], minibatch["sigma"])
 
+    @override
     def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
-        """() penalty on mean actions outside the bound, or on their size, as ``bound_loss_type`` says."""
         if self.bounds_loss_coef is None:
             return None
-        loss = policy_maths.bound_loss if self.bound_loss_type == "bound" else policy_maths.reg_loss
-        return loss(result["mus"]).mean()
+        if self.bound_loss_type == "bound":
+            return policy_maths.bound_loss(result["mus"], self.SOFT_BOUND).mean()
+        return policy_maths.reg_loss(result["mus"]).mean()
 
-    def policy_fields(self) -> dict[str, FieldTree]:
-        """Adds actions and the Gaussian's parameters."""
+    @override
+    def policy_fields(self) -> dict[str, Field]:
         per_action = Field((self.actions_num,), torch.float32)
         return {**super().policy_fields(), "actions": per_action, "mus": per_action, "sigmas": per_action}
-
-    @property
-    @override
-    def update_list(self) -> list[str]:
-        return [*super().update_list, "mus", "sigmas"]
 
     @override
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
         return {"mu": batch["mus"], "sigma": batch["sigmas"]}
 
+    @override
     def preprocess_actions(self, actions: Tensor) -> Tensor:
         """With ``clip_actions``: clamp to [-1, 1], then map to the action space's own range; else as sampled."""
         if self.clip_actions:
@@ -102,6 +100,8 @@ class DiscreteA2CBase(OnPolicyAgent):
         super().__init__(base_name, params, **parts)
         self.use_action_masks: bool = self.config.use_action_masks
         space = self.env_info["action_space"]
+        self._mask_sizes = head_sizes(space)
+        self._sizes = self._mask_sizes if isinstance(self.actions_num, tuple) else None
         check_kind(params, space, (spaces.Discrete, spaces.MultiDiscrete, spaces.Tuple), "a2c_continuous")
         model = params.model["name"]
         expected = "multi_discrete_a2c" if isinstance(self.actions_num, tuple) else "discrete_a2c"
@@ -109,37 +109,23 @@ class DiscreteA2CBase(OnPolicyAgent):
             what = f"got {model!r}; expected {expected!r} for the actions {space}"
             raise ConfigError([Problem("params.model.name", what)])
 
-    @property
-    def _sizes(self) -> tuple[int, ...] | None:
-        return self.actions_num if isinstance(self.actions_num, tuple) else None
-
-    @property
-    def _mask_sizes(self) -> tuple[int, ...]:
-        return head_sizes(self.env_info["action_space"])
-
     @override
     def acting_policy(self, result: dict[str, Any]) -> Distribution:
         return Categorical(joined(result["logits"]), self._sizes)
 
     @override
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
-        """Return the policy that acted."""
         return Categorical(minibatch["logits"], self._sizes)
 
-    def policy_fields(self) -> dict[str, FieldTree]:
-        """Adds actions, logits and masks."""
+    @override
+    def policy_fields(self) -> dict[str, Field]:
         total = sum(self._mask_sizes)
-        fields: dict[str, FieldTree] = {
+        fields = {
             **super().policy_fields(),
             "actions": Field(() if self._sizes is None else (len(self._sizes),), torch.int64),
             "logits": Field((total,), torch.float32),
         }
         return {**fields, "action_masks": Field((total,), torch.bool)} if self.use_action_masks else fields
-
-    @property
-    @override
-    def update_list(self) -> list[str]:
-        return [*super().update_list, "logits", *(["action_masks"] if self.use_action_masks else [])]
 
     @override
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:

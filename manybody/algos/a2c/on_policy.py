@@ -189,7 +189,7 @@ class OnPolicyAgent(A2CBase):
 
     @abstractmethod
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
-        """The policy that divergence is measured against."""
+        """The policy that divergence is measured against: Gaussian, the last update's; discrete, the acting one."""
 
     @abstractmethod
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
@@ -291,7 +291,11 @@ class OnPolicyAgent(A2CBase):
         """Turn a rollout into a :class:`TrainBatch`: advantages, normalised values, what hooks add."""
         values, returns = batch["values"], batch["returns"]
         advantages = (returns - values).sum(dim=1)
-        self._diagnose(values, returns)
+        if self.config.use_diagnostics:
+            self.epoch_extras["diagnostics/exp_var"] = explained_variance(values, returns)
+            if self.normalize_value:
+                self.epoch_extras["diagnostics/rms_value/mean"] = self.value_mean_std.running_mean.mean()
+                self.epoch_extras["diagnostics/rms_value/var"] = self.value_mean_std.running_var.mean()
         if self.normalize_value:
             self.value_mean_std.train(not self.config.freeze_critic)
             with torch.no_grad():
@@ -314,13 +318,6 @@ class OnPolicyAgent(A2CBase):
                 **self.extra_batch(batch),
             }
         )
-
-    def _diagnose(self, values: Tensor, returns: Tensor) -> None:
-        if self.config.use_diagnostics:
-            self.epoch_extras["diagnostics/exp_var"] = explained_variance(values, returns)
-            if self.normalize_value:
-                self.epoch_extras["diagnostics/rms_value/mean"] = self.value_mean_std.running_mean.mean()
-                self.epoch_extras["diagnostics/rms_value/var"] = self.value_mean_std.running_var.mean()
 
     def train_central_value(self) -> dict[str, Tensor]:
         """Let the central value, if any, learn from the prepared rollout; return () tensors by TensorBoard tag."""
@@ -448,14 +445,11 @@ class OnPolicyAgent(A2CBase):
 
     def update_schedule(self, kl: Tensor) -> None:
         """Let the schedule choose the learning rate of the next update; ``kl`` () is ignored unless finite."""
-        kl = torch.where(kl.isfinite(), kl, self._target_kl())
+        kl = torch.where(kl.isfinite(), kl, self.config.kl_threshold or 0.0)
         self.last_lr, self.entropy_coef = self.scheduler.update(
             self.last_lr, self.entropy_coef, self.epoch_num, self.frame, kl
         )
         self.update_lr(self.last_lr)
-
-    def _target_kl(self) -> float:
-        return self.config.kl_threshold or 0.0
 
     def update_lr(self, lr: Tensor | float) -> None:
         """Set the learning rate of the optimiser."""

@@ -84,7 +84,14 @@ class A2CBase(EnvAlgorithm):
 
     def make_experience_buffer(self) -> ExperienceBuffer:
         """Allocate the storage of a rollout."""
-        fields = self.policy_fields() | self.rollout_fields()
+        fields: dict[str, FieldTree] = {
+            "obses": observation_fields(self.observation_space),
+            "dones": Field((), torch.uint8),
+            "rewards": Field((self.reward_size,), torch.float32),
+            "bootstraps": Field((self.value_size,), torch.float32),
+            **self.policy_fields(),
+            **self.rollout_fields(),
+        }
         return ExperienceBuffer(self.horizon_length, self.rows, fields, self.ppo_device)
 
     def init_rnn_from_model(self) -> None:
@@ -97,16 +104,9 @@ class A2CBase(EnvAlgorithm):
             self.ppo_device,
         )
 
-    def policy_fields(self) -> dict[str, FieldTree]:
-        """What every rollout stores; subclasses add what their policy returns."""
-        return {
-            "obses": observation_fields(self.observation_space),
-            "dones": Field((), torch.uint8),
-            "rewards": Field((self.reward_size,), torch.float32),
-            "bootstraps": Field((self.value_size,), torch.float32),
-            "values": Field((self.value_size,), torch.float32),
-            "neglogpacs": Field((), torch.float32),
-        }
+    def policy_fields(self) -> dict[str, Field]:
+        """Return what each decision adds to the rollout; subclasses add what their policy returns."""
+        return {"values": Field((self.value_size,), torch.float32), "neglogpacs": Field((), torch.float32)}
 
     def rollout_fields(self) -> dict[str, Field]:
         """Hook: tensors of ``Step.extras`` to keep with every step, by name (AMP: ``amp_obs``)."""
@@ -260,7 +260,7 @@ class A2CBase(EnvAlgorithm):
     @property
     def update_list(self) -> list[str]:
         """What the policy's decision adds to the rollout each step."""
-        return ["actions", "neglogpacs", "values"]
+        return [*self.policy_fields()]
 
     @property
     def tensor_list(self) -> list[str]:

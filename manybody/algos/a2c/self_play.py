@@ -1,11 +1,11 @@
 """Self-play: past policies of the agent play the environment's other side."""
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from manybody.algos.a2c.config import SelfPlayConfig
 from manybody.config import ConfigError, Problem
@@ -46,7 +46,6 @@ class SelfPlayManager:
         self.assigned = torch.zeros(self.num_envs, dtype=torch.long, device=agent.device)
         self.next_env = 0
         self.last_update = 0
-        self._players: list[Any] = []
         self._join()
         everywhere = list(range(self.num_envs))
         if not (agent.vec_env.set_opponent(self.act) | agent.vec_env.set_weights(everywhere, agent.get_weights())):
@@ -67,12 +66,13 @@ class SelfPlayManager:
         obs, mask = self.agent.on_device(obs), mask.to(self.agent.device)
         field = self.agent.policy_fields()["actions"]
         actions = torch.zeros((self.num_envs, *field.shape), dtype=field.dtype, device=mask.device)
-        for member, model in enumerate(self._players):
-            rows = mask & (self.assigned == member)
-            if rows.any():  # waits for the device; games are played on the CPU
-                own = tree_map(lambda x, rows=rows: x[rows], obs)
-                with eval_mode(model):
-                    actions[rows] = model({"is_train": False, "prev_actions": None, **own})["actions"]
+        with eval_mode(self.agent.model):
+            for member, weights in enumerate(self.pool):
+                rows = mask & (self.assigned == member)
+                if rows.any():  # waits for the device; games are played on the CPU
+                    own = tree_map(lambda x, rows=rows: x[rows], obs)
+                    asked = {"is_train": False, "prev_actions": None, **own}
+                    actions[rows] = functional_call(self.agent.model, weights, (asked,))["actions"]
         return self.agent.preprocess_actions(actions)
 
     def after_epoch(self, read: Mapping[str, float]) -> None:
@@ -95,9 +95,9 @@ class SelfPlayManager:
         self.last_update = agent.epoch_num
 
     def _join(self) -> None:
-        """The present policy enters the pool."""
+        """Add the present policy to the pool."""
         weights = {name: value.detach().clone() for name, value in self.agent.model.state_dict().items()}
-        self._set_pool(self._kept([*self.pool, weights]))
+        self.pool = self._kept([*self.pool, weights])
 
     def _kept(self, pool: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
         """The first and the newest: past selves alone never make a beginner's moves, and defence is forgotten."""
@@ -106,15 +106,8 @@ class SelfPlayManager:
             return pool
         return pool[-1:] if size == 1 else [pool[0], *pool[1 - size :]]
 
-    def _set_pool(self, pool: list[dict[str, Tensor]]) -> None:
-        self.pool = pool
-        while len(self._players) < len(pool):
-            self._players.append(copy.deepcopy(self.agent.model).requires_grad_(False))
-        for model, weights in zip(self._players, pool, strict=True):
-            model.load_state_dict(weights)
-
     def state_dict(self) -> dict[str, Any]:
-        """The pool and its assignment."""
+        """Return the pool and its assignment."""
         return {
             "pool": self.pool,
             "assigned": self.assigned,
@@ -126,6 +119,8 @@ class SelfPlayManager:
         """Restore :meth:`state_dict`; a checkpoint without self-play leaves the pool unchanged."""
         if state is None:
             return
-        self._set_pool(self._kept([dict(weights) for weights in state["pool"]]))
-        self.assigned = state["assigned"].to(self.assigned.device).clamp_max(len(self.pool) - 1)
+        device = self.assigned.device
+        pool = [{name: value.to(device) for name, value in weights.items()} for weights in state["pool"]]
+        self.pool = self._kept(pool)
+        self.assigned = state["assigned"].to(device).clamp_max(len(self.pool) - 1)
         self.next_env, self.last_update = state["next_env"], state["last_update"]

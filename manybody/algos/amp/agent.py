@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from manybody.algos.a2c import A2CAgent
 from manybody.algos.amp.config import AMPConfig
-from manybody.config import ConfigError, Problem
+from manybody.algos.model import check_part
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
 from manybody.engine.accelerate import eval_mode
@@ -19,11 +19,7 @@ from manybody.engine.checkpoint.parts import NotRestoredError, Part, Parts
 from manybody.envs.base import EnvError, Step
 from manybody.envs.validation import check_tensor
 from manybody.functional import adversarial
-from manybody.functional import policy as policy_maths
 from manybody.functional.stats import LARGEST, rows_sane
-
-SOFT_BOUND = 1.0
-"""Mean actions beyond it are penalised; PPO's is 1.1."""
 
 NON_FINITE_DEMOS = "guard/demonstrations"
 """Metric: demonstrations of this epoch that were not finite."""
@@ -41,6 +37,7 @@ class AMPAgent(A2CAgent):
     """
 
     Config = AMPConfig
+    SOFT_BOUND = 1.0
     config: AMPConfig
 
     def build_learner(self) -> None:
@@ -51,13 +48,8 @@ class AMPAgent(A2CAgent):
             EnvError: the environment's demonstrations are wrong.
         """
         super().build_learner()
-        for kind, part, method, needed in (
-            ("model", self.model, "discriminate", "continuous_amp"),
-            ("network", self.model.a2c_network, "eval_disc", "amp"),
-        ):
-            if not hasattr(part, method):
-                what = f"got '{self.params[kind]['name']}'; expected '{needed}', which has a discriminator"
-                raise ConfigError([Problem(f"params.{kind}.name", what)])
+        check_part(self.params, "model", self.model, ["discriminate"], "continuous_amp")
+        check_part(self.params, "network", self.model.a2c_network, ["eval_disc"], "amp")
         self.fill_buffers()
 
     @override
@@ -201,13 +193,6 @@ class AMPAgent(A2CAgent):
             "info/disc_grad_penalty": penalty.detach(),
             "info/disc_logit_loss": logit_loss.detach(),
         }
-
-    @override
-    def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
-        """As in :class:`ContinuousA2CBase`, with a bound of 1."""
-        if self.bounds_loss_coef is None or self.bound_loss_type != "bound":
-            return super().bounds_loss(result)
-        return policy_maths.bound_loss(result["mus"], SOFT_BOUND).mean()
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, OnPolicyAgent
+from manybody.algos.model import check_part
 from manybody.algos.rnd.config import RNDConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.algos.rnd.networks import Curiosity
-from manybody.config import ConfigError, Problem
 from manybody.data.tree import tree_map
 from manybody.engine.checkpoint.parts import Attribute, Parts
 from manybody.envs.base import Step
@@ -35,12 +35,7 @@ class CuriousBase(OnPolicyAgent):
     @override
     def build_learner(self) -> None:
         super().build_learner()
-        if not hasattr(self.model.a2c_network, "curiosity"):
-            what = (
-                f"got {self.params.network['name']!r}; expected 'rnd_curiosity' (or a network with a `curiosity`), "
-                f"because '{self.params.algo.name}' learns from what that finds new"
-            )
-            raise ConfigError([Problem("params.network.name", what)])
+        check_part(self.params, "network", self.model.a2c_network, ["curiosity"], "rnd_curiosity")
 
     @property
     def rnd(self) -> RNDConfig:

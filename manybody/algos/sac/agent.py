@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos.base import EnvAlgorithm
+from manybody.algos.model import check_part
 from manybody.algos.sac.checkpoint import (
     ACTION_BOUNDS,
     PARTS,
@@ -22,7 +23,7 @@ from manybody.algos.sac.checkpoint import (
 from manybody.algos.sac.config import SACConfig
 from manybody.algos.sac.models import action_bounds, notices, with_sizes
 from manybody.algos.session import EpochMetrics
-from manybody.config import ConfigError, Params, Problem
+from manybody.config import Params
 from manybody.data.replay import ReplayBatch, ReplayBuffer
 from manybody.data.tree import Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
@@ -105,11 +106,8 @@ class SACAgent(EnvAlgorithm):
 
     def _build_model(self) -> Any:
         model = self.network.build(self.build_config())
-        network = getattr(model, "sac_network", None)
-        if not all(hasattr(network, part) for part in PARTS):
-            names = f"got {self.params.model['name']!r} and {self.params.network['name']!r}"
-            what = f"{names}; expected 'soft_actor_critic' twice, or a network with {', '.join(PARTS)}"
-            raise ConfigError([Problem("params.model.name and params.network.name", what)])
+        check_part(self.params, "model", model, ["sac_network"], "soft_actor_critic")
+        check_part(self.params, "network", model.sac_network, PARTS, "soft_actor_critic")
         return model.to(self.ppo_device)
 
     def _build_optimizers(self) -> None:

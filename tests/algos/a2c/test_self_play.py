@@ -77,7 +77,7 @@ def test_each_environment_is_played_by_its_own_opponent():
         weights = {name: torch.zeros_like(value) for name, value in agent.model.state_dict().items()}
         weights["a2c_network.logits.bias"][column] = 1000.0
         members.append(weights)
-    manager._set_pool(members)
+    manager.pool = members
     manager.assigned = torch.tensor([0, 1, 0, 1, 1, 0])
     mask = torch.tensor([True, True, True, True, True, False])
     actions = manager.act(agent.vec_env.view(-1), mask)

@@ -65,7 +65,7 @@ def test_a_model_of_another_kind_is_refused(monkeypatch):
     monkeypatch.setitem(MODEL_REGISTRY, "mine", (ModelA2CContinuousLogStd, None))
     params = sac_params()
     params["model"]["name"] = "mine"
-    with pytest.raises(ConfigError, match="got 'mine' and 'soft_actor_critic'; expected"):
+    with pytest.raises(ConfigError, match="got 'mine', which has no sac_network; expected 'soft_actor_critic'"):
         SACAgent("run", parse_params(params, models={"mine": None}), vec_env=ToyEnv())
 
 
