@@ -15,8 +15,7 @@ from manybody.config.section import Section
 from manybody.config.types import Number, Text
 from manybody.config.validator import parse_whole
 from manybody.config.yaml import load_yaml
-from manybody.functional.kinematics import BodyPose, forward_kinematics
-from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply, quat_rotate
+from manybody.functional.rotations import angular_velocity, quat_exp, quat_multiply
 from manybody.motion.bundled import find_motion
 from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError, read_from
@@ -31,12 +30,8 @@ class MotionState(NamedTuple):
 
     root_position: Tensor
     """(M, 3) in the world, m."""
-    root_rotation: Tensor
-    """(M, 4) wxyz."""
     root_velocity: Tensor
     """(M, 3) in the axes of the world, m/s."""
-    root_angular_velocity: Tensor
-    """(M, 3) in the axes of the world, rad/s."""
     local_rotations: Tensor
     """(M, B, 4) wxyz, from each body's axes to its parent's; the root's to the world's."""
     local_velocities: Tensor
@@ -187,13 +182,7 @@ class MotionLib:
         joints = self._joints[row].permute(2, 1, 0).contiguous().permute(2, 1, 0)
         rotations, turning = joints.split((4, 3), dim=-1)
         rotations = quat_multiply(rotations, quat_exp(since[:, None, None] * turning))
-        spin = quat_rotate(rotations[:, 0], turning[:, 0])
-        return MotionState(position, rotations[:, 0], velocity, spin, rotations, turning)
-
-    def body_pose(self, motions: Tensor, state: MotionState) -> BodyPose:
-        """Return where the bodies of clips ``motions`` (M,) are in their :meth:`state`."""
-        offsets = self._offsets[motions]
-        return forward_kinematics(self.parents, offsets, state.root_position, state.local_rotations)
+        return MotionState(position, velocity, rotations, turning)
 
     def _tensor(self, values: object) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self.device)

@@ -70,7 +70,7 @@ class Articulation:
         A hinge takes of its body's rotation the part about its axis, 2 atan2(v.a, w) for the quaternion (w, v): its
         twist (the swing-twist decomposition).
         """
-        qpos = [state.root_position, state.root_rotation]
+        qpos = [state.root_position, state.local_rotations[:, 0]]
         qvel = [state.root_velocity, state.local_velocities[:, 0]]
         for body, (_, _, axis) in self.joints.items():
             rotation, velocity = state.local_rotations[:, body], state.local_velocities[:, body]

@@ -7,7 +7,7 @@ import torch
 
 from manybody.motion.errors import MotionError
 from manybody.motion.importers import read_motion
-from manybody.motion.library import MotionLib
+from manybody.motion.skeletons import body_poses
 
 STAND = [1.0, 0.0, 0.0, 0.0]
 
@@ -26,8 +26,7 @@ def load(tmp_path, frames, name="m.txt"):
 
 
 def first_pose(clip):
-    lib, first = MotionLib([clip]), torch.tensor([0])
-    return lib.body_pose(first, lib.state(first, torch.tensor([0.0]))).positions[0]
+    return body_poses(clip).positions[0].float()
 
 
 def test_a_standing_figure_stands_upright(tmp_path):
