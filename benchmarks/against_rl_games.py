@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from recording import MEMORY, Recorder, cores, machine, table
+from recording import MEMORY, Recorder, cores, machine, mean_and_range, table
 
 from manybody import build_runner, compose
 from manybody.engine.observers import IsaacAlgoObserver, MultiObserver
@@ -100,11 +100,7 @@ def measure(side: str, folder: Path, options: argparse.Namespace) -> dict[str, f
 
 def row(side: str, results: list[dict[str, float]]) -> list[str]:
     """Return a row with the mean and, for several runs, the lowest and highest value."""
-    cells = []
-    for name in COLUMNS:
-        values = [result[name] for result in results]
-        spread = f" ({min(values):,.0f} .. {max(values):,.0f})" if len(values) > 1 else ""
-        cells.append(f"{np.mean(values):,.0f}{spread}")
+    cells = [mean_and_range([result[name] for result in results], 0) for name in COLUMNS]
     return [side, *cells, f"{max(result['memory'] for result in results):,.0f}"]
 
 

@@ -5,7 +5,9 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from statistics import fmean
 from typing import Any
 
 from manybody.engine.observers import AlgoObserver
@@ -52,6 +54,12 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
 
     rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
     return "\n".join([line(columns), rule, *map(line, rows)])
+
+
+def mean_and_range(values: Sequence[float], places: int) -> str:
+    """Return the mean and, for several values, the lowest and the highest."""
+    limits = f" ({min(values):,.{places}f} .. {max(values):,.{places}f})" if len(values) > 1 else ""
+    return f"{fmean(values):,.{places}f}{limits}"
 
 
 def _cpu() -> str:

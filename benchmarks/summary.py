@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from recording import MEMORY, table
+from recording import MEMORY, mean_and_range, table
 
 from manybody.media.learning_curve import RETURN, read_metrics
 
@@ -93,8 +93,10 @@ def report(runs: list[Summary], reward: float, marks: tuple[float, ...]) -> str:
         numbers = [row[:-1] for row in numbers]
     rows = [[run.name, run.seed, *map(_cell, row, digits)] for run, row in zip(runs, numbers, strict=True)]
     if len(runs) > 1:
-        spread = [_spread(column, places) for column, places in zip(zip(*numbers, strict=True), digits, strict=False)]
-        rows.append(["mean (lowest .. highest)", "", *spread])
+        summaries = [
+            _mean_and_range(column, places) for column, places in zip(zip(*numbers, strict=True), digits, strict=False)
+        ]
+        rows.append(["mean (lowest .. highest)", "", *summaries])
     return table(columns, rows)
 
 
@@ -102,12 +104,11 @@ def _cell(value: float, places: int) -> str:
     return f"{value:,.{places}f}" if np.isfinite(value) else "-"
 
 
-def _spread(values: tuple[float, ...], places: int) -> str:
+def _mean_and_range(values: tuple[float, ...], places: int) -> str:
     """Return mean, lowest and highest value; only the number of runs if some did not reach the value."""
     if not np.isfinite(values).all():
         return f"{np.isfinite(values).sum()} of {len(values)} runs"
-    mean, low, high = (_cell(float(pick(values)), places) for pick in (np.mean, min, max))
-    return f"{mean} ({low} .. {high})"
+    return mean_and_range(values, places)
 
 
 def main() -> None:

@@ -155,7 +155,7 @@ def tide(central: bool) -> dict[str, Any]:
     )
 
 
-def spread(central: bool) -> dict[str, Any]:
+def simple_spread(central: bool) -> dict[str, Any]:
     """Three agents with one policy cover three landmarks; if ``central``, a critic observes the whole state."""
     learning = {"minibatch_size": 1600, "mini_epochs": 8, "learning_rate": 7e-4}
     critic = central_value([128, 128], **learning)
@@ -306,8 +306,8 @@ ROWS: Mapping[str, tuple[Variant, ...]] = {
         Variant("Tide, no central value: squared distance", tide(False), measure="cost", mark=0.05),
     ),
     "team": (
-        Variant("simple_spread_v3, total of 3 agents", spread(False), best=1 / 3),
-        Variant("simple_spread_v3, total of 3 agents, central value", spread(True), best=1 / 3),
+        Variant("simple_spread_v3, total of 3 agents", simple_spread(False), best=1 / 3),
+        Variant("simple_spread_v3, total of 3 agents, central value", simple_spread(True), best=1 / 3),
     ),
     "exploration": (
         Variant("DeepSea, depth 20, RND", deep_sea(True), stop=0.9, peer=False),

@@ -35,7 +35,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import family_tasks
 import numpy as np
 import torch
-from recording import machine, table
+from recording import machine, mean_and_range, table
 from rows import ROWS, Variant, shortened
 
 from manybody.engine.observers import AlgoObserver
@@ -128,24 +128,18 @@ def train_in_process(side: str, variant: Variant, seed: int, threads: int, resul
     return run
 
 
-def spread(values: list[float], places: int) -> str:
-    """Return the mean and, for several values, the lowest and the highest."""
-    limits = f" ({min(values):,.{places}f} .. {max(values):,.{places}f})" if len(values) > 1 else ""
-    return f"{np.mean(values):,.{places}f}{limits}"
-
-
 def row(variant: Variant, side: str, runs: list[dict[str, Any]]) -> list[str]:
     """Return a row of the table."""
-    results = spread([run["result"] for run in runs], 3) + runs[0]["forbidden"]
+    results = mean_and_range([run["result"] for run in runs], 3) + runs[0]["forbidden"]
     if variant.mark is not None:
         marked = [run["marked"] for run in runs if np.isfinite(run["marked"])]
-        when = f"after {spread(marked, 0)} frames in {len(marked)} of {len(runs)} runs" if marked else "never"
+        when = f"after {mean_and_range(marked, 0)} frames in {len(marked)} of {len(runs)} runs" if marked else "never"
         results += f"; below {variant.mark} {when}"
     return [
         f"{variant.name}: {side}",
         str(len(runs)),
-        spread([run["frames"] for run in runs], 0),
-        spread([run["seconds"] for run in runs], 0),
+        mean_and_range([run["frames"] for run in runs], 0),
+        mean_and_range([run["seconds"] for run in runs], 0),
         results,
     ]
 

@@ -84,8 +84,8 @@ def create(agent_class: Any, params: dict[str, Any]) -> Any:
         return agent_class("run", params)
 
 
-def largest_difference(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
+def largest_difference(ours: torch.nn.Module, reference: torch.nn.Module) -> float:
     """Return the largest difference of any parameter or statistic of two models."""
-    state, other = ours.state_dict(), theirs.state_dict()
+    state, other = ours.state_dict(), reference.state_dict()
     assert sorted(state) == sorted(other)
     return max((state[name] - other[name]).abs().max().item() for name in state)

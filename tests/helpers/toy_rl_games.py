@@ -77,18 +77,18 @@ class Kind:
 
     # --- RL Games --------------------------------------------------------------------------------------------
 
-    def _their_params(self, folder: Any) -> dict[str, Any]:
+    def _reference_params(self, folder: Any) -> dict[str, Any]:
         env_info = self.env().get_env_info()
         return rl_games_params(self.params, RlGamesEnv(self.env()), folder, env_info=env_info, vec_env=_Stateless())
 
-    def their_agent(self, folder: Any) -> Any:
+    def reference_agent(self, folder: Any) -> Any:
         """Create RL Games' agent with changed weights, statistics and moments."""
         from rl_games.algos_torch.a2c_continuous import A2CAgent
         from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
         from rl_games.algos_torch.sac_agent import SACAgent
 
         algorithm = {"a2c_continuous": A2CAgent, "a2c_discrete": DiscreteA2CAgent, "sac": SACAgent}
-        params = self._their_params(folder)
+        params = self._reference_params(folder)
         agent = create(algorithm[params["algo"]["name"]], params)
         disturb(agent.model)
         if self.central:
@@ -99,17 +99,17 @@ class Kind:
         agent.vec_env = _Stateless()
         return agent
 
-    def save_theirs(self, agent: Any, path: Any) -> str:
+    def save_reference(self, agent: Any, path: Any) -> str:
         """Save RL Games' agent to ``path``, which ends in .pth, and return the path."""
         with contextlib.redirect_stdout(io.StringIO()):
             agent.save(str(path).removesuffix(".pth"))
         return str(path)
 
-    def their_player(self, file: str) -> Any:
+    def reference_player(self, file: str) -> Any:
         from rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete, SACPlayer
 
         players = {"a2c_continuous": PpoPlayerContinuous, "a2c_discrete": PpoPlayerDiscrete, "sac": SACPlayer}
-        params = self._their_params("")
+        params = self._reference_params("")
         with contextlib.redirect_stdout(io.StringIO()):
             player = players[params["algo"]["name"]](params)
             player.restore(file)
@@ -119,7 +119,7 @@ class Kind:
 
     # --- manybody --------------------------------------------------------------------------------------------
 
-    def our_agent(self, **parts: Any) -> Any:
+    def agent(self, **parts: Any) -> Any:
         from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
         from manybody.algos.sac import SACAgent
         from manybody.config import parse_params
@@ -129,7 +129,7 @@ class Kind:
         torch.manual_seed(1)
         return algorithm[params.algo.name]("run", params, vec_env=self.env(), **parts)
 
-    def our_player(self, file: str) -> Any:
+    def player(self, file: str) -> Any:
         from manybody.algos.a2c import PpoPlayerContinuous, PpoPlayerDiscrete
         from manybody.algos.sac import SACPlayer
         from manybody.config import parse_params

@@ -26,8 +26,8 @@ def test_log_density_and_its_gradients():
     torch.testing.assert_close(neglogp, expected, atol=1e-4, rtol=1e-4)
     neglogp.sum().backward()
     expected.sum().backward()
-    for ours, theirs in zip(policy, parameters, strict=True):
-        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-3, rtol=1e-3)
+    for value, expected_value in zip(policy, parameters, strict=True):
+        torch.testing.assert_close(value.grad, expected_value.grad, atol=1e-3, rtol=1e-3)
 
 
 def test_large_means_do_not_overflow():

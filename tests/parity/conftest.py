@@ -23,8 +23,8 @@ def _rl_games() -> None:
 
 
 @pytest.fixture
-def make_theirs(tmp_path: Any) -> Callable[..., Any]:
-    """``make_theirs(**config)``: RL Games' ``A2CAgent`` on eight toy environments."""
+def make_reference(tmp_path: Any) -> Callable[..., Any]:
+    """``make_reference(**config)``: RL Games' ``A2CAgent`` on eight toy environments."""
 
     def make(env: ToyEnv | None = None, network: dict[str, Any] | None = None, **config: Any) -> Any:
         from rl_games.algos_torch.a2c_continuous import A2CAgent
@@ -37,16 +37,16 @@ def make_theirs(tmp_path: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def make_both(make_agent: Callable[..., Any], make_theirs: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
-    """``ours, theirs = make_both(**config)``: both agents with equal weights and reset environments."""
+def make_both(make_agent: Callable[..., Any], make_reference: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """``ours, reference = make_both(**config)``: both agents with equal weights and reset environments."""
 
     def make(env: Callable[[], ToyEnv] = ToyEnv, **config: Any) -> tuple[Any, Any]:
-        ours, theirs = make_agent(env=env(), **config), make_theirs(env=env(), **config)
-        theirs.model.load_state_dict(ours.model.state_dict())
-        for agent in (ours, theirs):
+        ours, reference = make_agent(env=env(), **config), make_reference(env=env(), **config)
+        reference.model.load_state_dict(ours.model.state_dict())
+        for agent in (ours, reference):
             agent.init_tensors()
             agent.obs = agent.env_reset()
-        return ours, theirs
+        return ours, reference
 
     return make
 

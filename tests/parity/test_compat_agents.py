@@ -40,8 +40,8 @@ CASES = [
 
 
 @pytest.mark.parametrize("config", CASES)
-def test_three_epochs_of_training_are_equal(config, make_client, make_theirs):
-    agents = make_client(**config), make_theirs(**config)
+def test_three_epochs_of_training_are_equal(config, make_client, make_reference):
+    agents = make_client(**config), make_reference(**config)
     agents[1].model.load_state_dict(agents[0].model.state_dict())
     for agent in agents:
         torch.manual_seed(1)
@@ -84,7 +84,7 @@ def test_the_observer_is_called_once_per_epoch(subclass, make_client):
 @pytest.mark.parametrize("kind", ["discrete", "lstm", "central value"])
 def test_two_epochs_of_other_kinds_are_equal(kind, tmp_path):
     """Train on CartPole with the same seeds."""
-    from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as Theirs
+    from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as Reference
 
     from manybody.compat.rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent
 
@@ -137,7 +137,7 @@ def test_two_epochs_of_other_kinds_are_equal(kind, tmp_path):
         }
     agents = (
         create(DiscreteA2CAgent, complete_params(params, DefaultAlgoObserver(), CartPoles(), tmp_path / "ours")),
-        create(Theirs, rl_games_params(params, CartPoles(), tmp_path / "theirs")),
+        create(Reference, rl_games_params(params, CartPoles(), tmp_path / "reference")),
     )
     agents[1].model.load_state_dict(agents[0].model.state_dict())
     if kind == "central value":

@@ -19,9 +19,9 @@ def kind(request):
     return Kind(request.param)
 
 
-def assert_same_actions(ours, theirs):
+def assert_same_actions(ours, reference):
     """Compare the actions for 1,000 observations, which differ, so that the comparison can fail."""
-    for one, other in zip(ours, theirs, strict=True):
+    for one, other in zip(ours, reference, strict=True):
         assert one.shape == other.shape and one.shape[:2] == (STEPS, N) and STEPS * N == 1000
         assert (one.double() - other.double()).abs().max().item() <= 1e-5
     assert len(ours[-1].reshape(1000, -1).unique(dim=0)) > 500
@@ -29,26 +29,26 @@ def assert_same_actions(ours, theirs):
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_a_player_restores_an_rl_games_checkpoint(kind, tmp_path, compiled):
-    theirs = kind.their_agent(tmp_path)
-    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
-    expected = kind.actions(kind.their_player(file), ours=False)
+    reference = kind.reference_agent(tmp_path)
+    file = kind.save_reference(reference, tmp_path / "reference.pth")
+    expected = kind.actions(kind.reference_player(file), ours=False)
     if compiled:  # only the names in the file change
-        theirs.model = torch.compile(theirs.model)
+        reference.model = torch.compile(reference.model)
         if kind.central:
-            theirs.central_value_net.model = torch.compile(theirs.central_value_net.model)
-        kind.save_theirs(theirs, file)
+            reference.central_value_net.model = torch.compile(reference.central_value_net.model)
+        kind.save_reference(reference, file)
         if kind.name != "sac":
             raw = torch.load(file, weights_only=False)
             assert all(name.startswith("_orig_mod.") for name in raw["model"])
-    assert_same_actions(kind.actions(kind.our_player(file), ours=True), expected)
+    assert_same_actions(kind.actions(kind.player(file), ours=True), expected)
     import_checkpoint(file, tmp_path / "ours.pth")
-    converted = kind.actions(kind.our_player(str(tmp_path / "ours.pth")), ours=True)
+    converted = kind.actions(kind.player(str(tmp_path / "ours.pth")), ours=True)
     assert_same_actions(converted, expected)
 
 
 def trained(kind, tmp_path):
     """Return an agent after two epochs with changed weights, its checkpoint, and the one exported to RL Games."""
-    agent = kind.our_agent()
+    agent = kind.agent()
     agent.start_training()
     for _ in range(2):
         agent.update_epoch()
@@ -60,23 +60,23 @@ def trained(kind, tmp_path):
         learn(optimizer)
     agent.last_mean_rewards = 1.5
     save_checkpoint(tmp_path / "ours.pth", agent.get_full_state_weights())
-    export_checkpoint(tmp_path / "ours.pth", tmp_path / "theirs.pth")
-    return agent, str(tmp_path / "ours.pth"), str(tmp_path / "theirs.pth")
+    export_checkpoint(tmp_path / "ours.pth", tmp_path / "reference.pth")
+    return agent, str(tmp_path / "ours.pth"), str(tmp_path / "reference.pth")
 
 
 def test_rl_games_player_restores_an_exported_checkpoint(kind, tmp_path):
     _, file, exported = trained(kind, tmp_path)
-    expected = kind.actions(kind.our_player(file), ours=True)
-    assert_same_actions(kind.actions(kind.their_player(exported), ours=False), expected)
+    expected = kind.actions(kind.player(file), ours=True)
+    assert_same_actions(kind.actions(kind.reference_player(exported), ours=False), expected)
 
 
-def assert_same_learners(ours, theirs, ignored=()):
+def assert_same_learners(ours, reference, ignored=()):
     """Compare weights, statistics and moments, bit for bit."""
-    for one, other in zip(*(models(agent) for agent in (ours, theirs)), strict=True):
+    for one, other in zip(*(models(agent) for agent in (ours, reference)), strict=True):
         assert sorted(one.state_dict()) == sorted(other.state_dict())
         for name, value in one.state_dict().items():
             assert torch.equal(value, other.state_dict()[name]), name
-    mine, its = optimizers(ours), optimizers(theirs)
+    mine, its = optimizers(ours), optimizers(reference)
     assert sorted(mine) == sorted(its)
     for name in mine.keys() - set(ignored):
         pairs = list(zip(moments(mine[name]), moments(its[name]), strict=True))
@@ -89,11 +89,11 @@ def models(agent):
 
 
 def test_training_resumes_from_an_rl_games_checkpoint(kind, tmp_path):
-    theirs = kind.their_agent(tmp_path)
-    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
-    ours = kind.our_agent(checkpoint=file)
+    reference = kind.reference_agent(tmp_path)
+    file = kind.save_reference(reference, tmp_path / "reference.pth")
+    ours = kind.agent(checkpoint=file)
     # 1.6.5 does not save SAC's temperature, so its moments are not restored.
-    assert_same_learners(ours, theirs, ("log_alpha_optimizer",))
+    assert_same_learners(ours, reference, ("log_alpha_optimizer",))
     assert (ours.epoch_num, ours.frame) == (12, 3456)
     ours.start_training()
     ours.update_epoch()
@@ -103,13 +103,13 @@ def test_training_resumes_from_an_rl_games_checkpoint(kind, tmp_path):
 
 def test_rl_games_resumes_from_an_exported_checkpoint(kind, tmp_path):
     ours, _, exported = trained(kind, tmp_path)
-    theirs = kind.their_agent(tmp_path)
+    reference = kind.reference_agent(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()):
-        theirs.restore(exported)
-    assert_same_learners(ours, theirs)
-    assert (theirs.epoch_num, theirs.frame) == (ours.epoch_num, ours.frame)
-    assert theirs.last_mean_rewards == 1.5
-    for optimizer in optimizers(theirs).values():
+        reference.restore(exported)
+    assert_same_learners(ours, reference)
+    assert (reference.epoch_num, reference.frame) == (ours.epoch_num, ours.frame)
+    assert reference.last_mean_rewards == 1.5
+    for optimizer in optimizers(reference).values():
         assert type(optimizer.param_groups[0]["lr"]) is float
         learn(optimizer)
 
@@ -117,7 +117,7 @@ def test_rl_games_resumes_from_an_exported_checkpoint(kind, tmp_path):
 def test_an_exported_checkpoint_has_the_keys_of_rl_games(kind, tmp_path):
     _, _, exported = trained(kind, tmp_path)
     written = torch.load(exported, weights_only=True)
-    its = kind.their_agent(tmp_path).get_full_state_weights()
+    its = kind.reference_agent(tmp_path).get_full_state_weights()
     more = {"log_alpha", "last_mean_rewards"} if kind.name == "sac" else set()  # written by 2.0 and read by 1.6.5
     assert written.keys() == its.keys() | more
     again = as_rl_games(load_checkpoint(exported))
@@ -132,12 +132,12 @@ def test_the_sac_player_of_rl_games_does_not_scale_actions(tmp_path, monkeypatch
     wide = spaces.Box(-2.0, 2.0, (2,), np.float32)
     monkeypatch.setitem(toy_family.ACTION_SPACES, "box", wide)
     kind = Kind("sac")
-    theirs = kind.their_agent(tmp_path)
-    file = kind.save_theirs(theirs, tmp_path / "theirs.pth")
+    reference = kind.reference_agent(tmp_path)
+    file = kind.save_reference(reference, tmp_path / "reference.pth")
     obs = kind.observations()[0]
-    ours, its = kind.our_player(file), kind.their_player(file)
+    ours, its = kind.player(file), kind.reference_player(file)
     action = ours.get_action({"obs": obs}, is_deterministic=True)
-    theirs.model.eval()
+    reference.model.eval()
     with torch.no_grad():
-        torch.testing.assert_close(action, theirs.act(obs, (2,), sample=False))
+        torch.testing.assert_close(action, reference.act(obs, (2,), sample=False))
         torch.testing.assert_close(action, 2.0 * its.get_action(obs, is_deterministic=True))

@@ -28,7 +28,7 @@ def kind():
 @pytest.fixture
 def good(kind, tmp_path):
     """The path of a checkpoint that RL Games saved."""
-    return kind.save_theirs(kind.their_agent(tmp_path), tmp_path / "good.pth")
+    return kind.save_reference(kind.reference_agent(tmp_path), tmp_path / "good.pth")
 
 
 def refused(call, path):
@@ -145,25 +145,25 @@ def test_truncated_files_are_refused(good, tmp_path, kept):
 
 def test_a_network_of_another_size_is_refused(good, kind):
     kind.params["network"]["mlp"]["units"] = [8, 4]
-    message = str(refused(kind.our_player, good))
+    message = str(refused(kind.player, good))
     assert ": model: got " in message and " differing parameters; expected those of this task's network" in message
     assert "missing a2c_network.actor_mlp.2.weight (4, 8)" in message
     assert "a2c_network.mu.weight has shape (2, 8), the network (2, 4)" in message
-    refused(lambda path: kind.our_agent(checkpoint=path), good)
+    refused(lambda path: kind.agent(checkpoint=path), good)
 
 
 def test_a_checkpoint_of_another_algorithm_is_refused(good, tmp_path):
     sac, discrete, central = Kind("sac"), Kind("discrete"), Kind("central value")
-    error = refused(sac.our_player, good)
+    error = refused(sac.player, good)
     assert (error.given, error.expected) == (
         "the parameters of {'a2c_network'}",
         "those of {'sac_network'}",
     )
-    assert "unexpected a2c_network.mu.weight (2, 8)" in str(refused(discrete.our_player, good))
-    file = sac.save_theirs(sac.their_agent(tmp_path), tmp_path / "alone.pth")
-    error = refused(Kind("continuous").our_player, file)
+    assert "unexpected a2c_network.mu.weight (2, 8)" in str(refused(discrete.player, good))
+    file = sac.save_reference(sac.reference_agent(tmp_path), tmp_path / "alone.pth")
+    error = refused(Kind("continuous").player, file)
     assert (error.field, error.expected) == ("model", "'model'") and "only actor, " in error.given
-    error = refused(lambda path: central.our_agent(checkpoint=path), good)
+    error = refused(lambda path: central.agent(checkpoint=path), good)
     assert (error.field, error.expected) == ("assymetric_vf_nets", "'assymetric_vf_nets'")
     assert SACPlayer(parse_params(sac.params), vec_env=sac.env(2)).restore(file) is None
 
@@ -181,7 +181,7 @@ def test_wrong_values_of_a_key_are_refused(good, tmp_path, kind, key):
     state = load_checkpoint(good)
     for value in WRONG[key]:
         torch.save(state | {key: value}, tmp_path / "wrong.pth")
-        error = refused(lambda path: kind.our_agent().restore(path), tmp_path / "wrong.pth")
+        error = refused(lambda path: kind.agent().restore(path), tmp_path / "wrong.pth")
         assert error.field == ("manybody_format" if key == "model" else key)
 
 
@@ -190,7 +190,7 @@ def test_a_wrong_learning_rate_is_refused(good, tmp_path, kind):
         state = load_checkpoint(good)
         state["optimizer"]["param_groups"][0]["lr"] = rate
         torch.save(state, tmp_path / "wrong.pth")
-        assert "lr" in refused(lambda path: kind.our_agent(checkpoint=path), tmp_path / "wrong.pth").field
+        assert "lr" in refused(lambda path: kind.agent(checkpoint=path), tmp_path / "wrong.pth").field
 
 
 def test_moments_that_do_not_fit_restart(good, kind, capsys):
@@ -199,7 +199,7 @@ def test_moments_that_do_not_fit_restart(good, kind, capsys):
     def restore_with(change):
         state = load_checkpoint(good)
         change(state["optimizer"])
-        agent = kind.our_agent()
+        agent = kind.agent()
         agent.set_full_state_weights(state, path="file")
         assert not agent.optimizer.state and "episodes and the optimiser's moments restart" in capsys.readouterr().err
         return agent
@@ -217,10 +217,10 @@ def test_moments_that_do_not_fit_restart(good, kind, capsys):
 def test_names_from_a_file_are_escaped_in_messages(good, tmp_path, kind):
     state = load_checkpoint(good)
     torch.save({"model": state["model"] | {"\x1b[2Jx": torch.zeros(1)}}, tmp_path / "wrong.pth")
-    message = str(refused(kind.our_player, tmp_path / "wrong.pth"))
+    message = str(refused(kind.player, tmp_path / "wrong.pth"))
     assert "\x1b" not in message and "unexpected \\x1b[2Jx (1,)" in message
     torch.save({"model": state["model"] | {f"x{n}": torch.zeros(1) for n in range(200)}}, tmp_path / "wrong.pth")
-    assert len(str(refused(kind.our_player, tmp_path / "wrong.pth")).splitlines()) == 42
+    assert len(str(refused(kind.player, tmp_path / "wrong.pth")).splitlines()) == 42
 
 
 def test_equal_names_after_removing_the_compile_prefix_are_refused(good, tmp_path):

@@ -17,13 +17,13 @@ from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent
 from manybody.config import parse_params
 
 
-def make_theirs(mapping: dict[str, Any], env: FamilyEnv, tmp_path: Any) -> Any:
-    from rl_games.algos_torch.a2c_continuous import A2CAgent as TheirContinuous
-    from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as TheirDiscrete
+def make_reference(mapping: dict[str, Any], env: FamilyEnv, tmp_path: Any) -> Any:
+    from rl_games.algos_torch.a2c_continuous import A2CAgent as ReferenceContinuous
+    from rl_games.algos_torch.a2c_discrete import DiscreteA2CAgent as ReferenceDiscrete
 
     vec_env = RlGamesEnv(env, states="central_value_config" in mapping["config"])
     params = rl_games_params(mapping, vec_env, tmp_path, normalize_input=False, torch_compile=False)
-    return create(TheirContinuous if params["algo"]["name"] == "a2c_continuous" else TheirDiscrete, params)
+    return create(ReferenceContinuous if params["algo"]["name"] == "a2c_continuous" else ReferenceDiscrete, params)
 
 
 @pytest.mark.parametrize("central", [None, "mlp", "lstm"])
@@ -44,13 +44,13 @@ def test_one_epoch_changes_every_weight_equally(action, rnn, central, masks, tmp
     torch.manual_seed(0)
     agent_class = A2CAgent if action == "box" else DiscreteA2CAgent
     ours = agent_class("run", parse_params(mapping), vec_env=FamilyEnv(action))
-    theirs = make_theirs(mapping, FamilyEnv(action), tmp_path)
-    theirs.model.load_state_dict(ours.model.state_dict())
+    reference = make_reference(mapping, FamilyEnv(action), tmp_path)
+    reference.model.load_state_dict(ours.model.state_dict())
     if central is not None:
-        theirs.central_value_net.load_state_dict(ours.central_value.state_dict())
+        reference.central_value_net.load_state_dict(ours.central_value.state_dict())
     before = {name: value.clone() for name, value in ours.model.state_dict().items()}
     ours.start_training()
-    theirs.init_tensors()
+    reference.init_tensors()
     batch = ours.play_steps()
     ours.play_steps = lambda: dict(batch)
     copied = dict(batch)
@@ -58,13 +58,15 @@ def test_one_epoch_changes_every_weight_equally(action, rnn, central, masks, tmp
         buffer = ours.central_value.buffer.tensor_dict
         copied["states"] = buffer["states"].transpose(0, 1).flatten(0, 1)
         if central == "lstm":
-            theirs.central_value_net.mb_rnn_states = [stored.clone() for stored in ours.central_value.recurrent._stored]
-    theirs.play_steps = theirs.play_steps_rnn = lambda: dict(copied)
-    for agent in (ours, theirs):
+            reference.central_value_net.mb_rnn_states = [
+                stored.clone() for stored in ours.central_value.recurrent._stored
+            ]
+    reference.play_steps = reference.play_steps_rnn = lambda: dict(copied)
+    for agent in (ours, reference):
         agent.update_epoch()
         with contextlib.redirect_stdout(io.StringIO()):
             agent.train_epoch()
     assert max((ours.model.state_dict()[name] - x).abs().max().item() for name, x in before.items()) > 1e-4
-    assert largest_difference(ours.model, theirs.model) <= 1e-5
+    assert largest_difference(ours.model, reference.model) <= 1e-5
     if central is not None:
-        assert largest_difference(ours.central_value, theirs.central_value_net) <= 1e-5
+        assert largest_difference(ours.central_value, reference.central_value_net) <= 1e-5

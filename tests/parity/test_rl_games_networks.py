@@ -49,10 +49,10 @@ def mapping(separate=False, normalization=None, value_activation="None", **keys)
     return params
 
 
-def build_theirs(params, build):
-    from rl_games.algos_torch.model_builder import ModelBuilder as Theirs
+def build_reference(params, build):
+    from rl_games.algos_torch.model_builder import ModelBuilder as Reference
 
-    return Theirs().load(copy.deepcopy(params)).build(dict(build))
+    return Reference().load(copy.deepcopy(params)).build(dict(build))
 
 
 @pytest.fixture
@@ -63,37 +63,37 @@ def build_both():
         params, config = mapping(**keys), {**BUILD, "value_size": value_size}
         torch.manual_seed(0)
         ours = ModelBuilder().load(parse_params(params)).build(config)
-        theirs = build_theirs(params, config)
+        reference = build_reference(params, config)
         for parameter in ours.parameters():
             torch.nn.init.normal_(parameter, std=0.5)
         ours.running_mean_std.update(1.0 + 2.0 * torch.randn(50, 3))
         ours.value_mean_std.update(3.0 + 4.0 * torch.randn(50, value_size))
-        theirs.load_state_dict(ours.state_dict())
-        return ours, theirs
+        reference.load_state_dict(ours.state_dict())
+        return ours, reference
 
     return build
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_parameter_names_and_shapes_are_equal(variant, build_both):
-    ours, theirs = build_both(**VARIANTS[variant])
+    ours, reference = build_both(**VARIANTS[variant])
     assert {name: value.shape for name, value in ours.state_dict().items()} == {
-        name: value.shape for name, value in theirs.state_dict().items()
+        name: value.shape for name, value in reference.state_dict().items()
     }
     # The optimiser's state depends on the order of the parameters.
-    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in reference.named_parameters()]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("training", [True, False])
 def test_training_outputs_are_equal(variant, training, build_both):
-    ours, theirs = build_both(**VARIANTS[variant])
+    ours, reference = build_both(**VARIANTS[variant])
     obs, actions = 2.0 * torch.randn(16, 3), torch.randn(16, 2)
-    for model in (ours, theirs):
+    for model in (ours, reference):
         model.train(training)
         model.value_mean_std.eval()
     result = ours({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
-    expected = theirs({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
+    expected = reference({"is_train": True, "obs": obs.clone(), "prev_actions": actions})
     for name in ("prev_neglogp", "values", "entropy", "mus", "sigmas"):
         # With a small sigma, a log-probability sums terms around 1,000: ten roundings of float32 are 1.2e-6.
         rtol = 2e-6 if name == "prev_neglogp" else 1e-6
@@ -103,13 +103,13 @@ def test_training_outputs_are_equal(variant, training, build_both):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_acting_outputs_are_equal_for_one_seed(variant, build_both):
-    ours, theirs = build_both(**VARIANTS[variant])
-    ours.eval(), theirs.eval()
+    ours, reference = build_both(**VARIANTS[variant])
+    ours.eval(), reference.eval()
     obs = 2.0 * torch.randn(16, 3)
     torch.manual_seed(1)
     result = ours({"is_train": False, "obs": obs.clone()})
     torch.manual_seed(1)
-    expected = theirs({"is_train": False, "obs": obs.clone()})
+    expected = reference({"is_train": False, "obs": obs.clone()})
     for name in ("actions", "neglogpacs", "values", "mus", "sigmas"):
         torch.testing.assert_close(result[name], expected[name], atol=1e-5, rtol=1e-6)
     assert set(result) == set(expected)

@@ -29,68 +29,62 @@ def without_sizes(config):
     return {key: value for key, value in config.items() if not key.startswith("minibatch_size")}
 
 
+def train_epoch(agent, rollout):
+    """Train one epoch on ``rollout`` instead of a new one."""
+    agent.init_tensors()
+    agent.play_steps = lambda: dict(rollout)
+    agent.update_epoch()
+    return agent.train_epoch()
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_one_epoch_from_one_rollout_changes_every_weight_equally(variant, make_agent, make_theirs, random_batch):
+def test_one_epoch_from_one_rollout_changes_every_weight_equally(variant, make_agent, make_reference, random_batch):
     config = {"normalize_input": False, **VARIANTS[variant]}
     ours = make_agent(**config)
     if "minibatch_size" in config:
-        theirs = make_theirs(minibatch_size=16, minibatch_size_per_env=2, **without_sizes(config))
+        reference = make_reference(minibatch_size=16, minibatch_size_per_env=2, **without_sizes(config))
     else:
-        theirs = make_theirs(**config)
-    theirs.model.load_state_dict(ours.model.state_dict())
+        reference = make_reference(**config)
+    reference.model.load_state_dict(ours.model.state_dict())
     before = {name: value.clone() for name, value in ours.model.state_dict().items()}
-    for agent in (ours, theirs):
-        agent.init_tensors()
-        batch = random_batch(agent)
-        agent.play_steps = lambda batch=batch: dict(batch)
-        agent.update_epoch()
-        agent.train_epoch()
+    for agent in (ours, reference):
+        train_epoch(agent, random_batch(agent))
     assert max((ours.model.state_dict()[name] - x).abs().max().item() for name, x in before.items()) > 1e-4
-    assert largest_difference(ours.model, theirs.model) <= 1e-6
-    assert ours.last_lr.item() == pytest.approx(theirs.last_lr, rel=1e-5)
-    assert ours.entropy_coef.item() == pytest.approx(theirs.entropy_coef, rel=1e-5)
+    assert largest_difference(ours.model, reference.model) <= 1e-6
+    assert ours.last_lr.item() == pytest.approx(reference.last_lr, rel=1e-5)
+    assert ours.entropy_coef.item() == pytest.approx(reference.entropy_coef, rel=1e-5)
 
 
 @pytest.mark.parametrize("mini_epochs", [1, 2, 3])
-def test_with_normalised_observations(mini_epochs, make_agent, make_theirs, random_batch):
+def test_with_normalised_observations(mini_epochs, make_agent, make_reference, random_batch):
     """A patched ``set_train`` of RL Games updates the statistics in the first mini-epoch only, like this library.
 
     ``test_rl_games_defects.py`` tests the unpatched behaviour.
     """
     config = {"normalize_input": True, "mini_epochs": mini_epochs}
-    ours, theirs = make_agent(**config), make_theirs(**config)
-    theirs.model.load_state_dict(ours.model.state_dict())
+    ours, reference = make_agent(**config), make_reference(**config)
+    reference.model.load_state_dict(ours.model.state_dict())
     finished = []
-    theirs.diagnostics.mini_epoch = lambda agent, number: finished.append(number)
+    reference.diagnostics.mini_epoch = lambda agent, number: finished.append(number)
 
     def set_train():
-        theirs.model.train()
+        reference.model.train()
         if finished:
-            theirs.model.running_mean_std.eval()
+            reference.model.running_mean_std.eval()
 
-    theirs.set_train = set_train
-    for agent in (ours, theirs):
-        agent.init_tensors()
-        batch = random_batch(agent)
-        agent.play_steps = lambda batch=batch: dict(batch)
-        agent.update_epoch()
-        agent.train_epoch()
-    assert theirs.model.running_mean_std.count.item() == 65
-    assert largest_difference(ours.model, theirs.model) <= 1e-6
+    reference.set_train = set_train
+    for agent in (ours, reference):
+        train_epoch(agent, random_batch(agent))
+    assert reference.model.running_mean_std.count.item() == 65
+    assert largest_difference(ours.model, reference.model) <= 1e-6
 
 
-def test_metrics_of_an_epoch_are_equal(make_agent, make_theirs, random_batch):
+def test_metrics_of_an_epoch_are_equal(make_agent, make_reference, random_batch):
     config = {"normalize_input": False, "mini_epochs": 3}
-    ours, theirs = make_agent(**config), make_theirs(**config)
-    theirs.model.load_state_dict(ours.model.state_dict())
-    results = []
-    for agent in (ours, theirs):
-        agent.init_tensors()
-        batch = random_batch(agent)
-        agent.play_steps = lambda batch=batch: dict(batch)
-        results.append(agent.train_epoch())
-    scalars = results[0].scalars
-    a_losses, c_losses, b_losses, entropies, kls = results[1][4:9]
+    ours, reference = make_agent(**config), make_reference(**config)
+    reference.model.load_state_dict(ours.model.state_dict())
+    scalars = train_epoch(ours, random_batch(ours)).scalars
+    a_losses, c_losses, b_losses, entropies, kls = train_epoch(reference, random_batch(reference))[4:9]
     for tag, values in {
         "losses/a_loss": a_losses,
         "losses/c_loss": c_losses,
@@ -110,25 +104,25 @@ def test_rollouts_are_equal(make_both):
             step = super().step(actions)
             return step._replace(terminated=step.done, truncated=torch.zeros_like(step.done))
 
-    ours, theirs = make_both(env=Terminating)
+    ours, reference = make_both(env=Terminating)
     batches = []
-    for agent in (ours, theirs):
+    for agent in (ours, reference):
         torch.manual_seed(7)
         with torch.no_grad():
             batches.append(agent.play_steps())
     for name in ("obses", "actions", "neglogpacs", "values", "mus", "sigmas", "dones", "returns"):
         torch.testing.assert_close(batches[0][name], batches[1][name], atol=1e-5, rtol=1e-5)
     assert batches[0]["played_frames"] == batches[1]["played_frames"] == 64
-    torch.testing.assert_close(ours.game_rewards.mean, theirs.game_rewards.mean.reshape(1), atol=1e-4, rtol=1e-4)
-    assert ours.game_rewards.current_size.item() == theirs.game_rewards.current_size > 0
-    torch.testing.assert_close(ours.game_lengths.mean, theirs.game_lengths.mean.reshape(()))
+    torch.testing.assert_close(ours.game_rewards.mean, reference.game_rewards.mean.reshape(1), atol=1e-4, rtol=1e-4)
+    assert ours.game_rewards.current_size.item() == reference.game_rewards.current_size > 0
+    torch.testing.assert_close(ours.game_lengths.mean, reference.game_lengths.mean.reshape(()))
 
 
 def test_time_outs_without_a_final_observation(make_both):
     """Without a final observation, a truncated step bootstraps from V(s_t), as in RL Games."""
-    ours, theirs = make_both(env=lambda: ToyEnv(gives_final_obs=False))
+    ours, reference = make_both(env=lambda: ToyEnv(gives_final_obs=False))
     returns = []
-    for agent in (ours, theirs):
+    for agent in (ours, reference):
         torch.manual_seed(7)
         with torch.no_grad():
             returns.append(agent.play_steps()["returns"])
@@ -137,15 +131,15 @@ def test_time_outs_without_a_final_observation(make_both):
 
 def test_five_epochs_from_one_seed_are_equal(make_both):
     """Rounding errors grow from epoch to epoch, hence the larger tolerance."""
-    ours, theirs = make_both(
+    ours, reference = make_both(
         env=lambda: ToyEnv(gives_final_obs=False), normalize_input=False, mini_epochs=3, learning_rate=3e-4
     )
-    for agent in (ours, theirs):
+    for agent in (ours, reference):
         torch.manual_seed(7)
         for _ in range(5):
             agent.update_epoch()
             agent.train_epoch()
-    assert largest_difference(ours.model, theirs.model) <= 1e-4
-    assert ours.last_lr.item() == pytest.approx(theirs.last_lr, rel=1e-5)
+    assert largest_difference(ours.model, reference.model) <= 1e-4
+    assert ours.last_lr.item() == pytest.approx(reference.last_lr, rel=1e-5)
     assert isinstance(ours.model.value_mean_std, RunningMeanStd)
     assert ours.model.value_mean_std.count.item() == 5 * 2 * 64 + 1
