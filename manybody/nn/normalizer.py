@@ -1,6 +1,7 @@
 """Running normalisation of observations, values and advantages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsInt
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +28,13 @@ class RunningMeanStd(nn.Module):
 
     def __init__(
         self,
-        insize: tuple[int, ...] | int,
+        insize: Sequence[int] | SupportsInt,
         epsilon: float = 1e-5,
         per_channel: bool = False,
         norm_only: bool = False,
     ) -> None:
         super().__init__()
-        self.insize = (insize,) if isinstance(insize, int) else tuple(insize)
+        self.insize = (int(insize),) if isinstance(insize, SupportsInt) else tuple(insize)
         self.epsilon = epsilon
         self.norm_only = norm_only
         self.axis = [0, *range(2, len(self.insize) + 1)] if per_channel else [0]
@@ -61,31 +62,29 @@ class RunningMeanStd(nn.Module):
             # Through a view: compiled code of PyTorch 2.13 loses what is written to a () float64 tensor of the CPU.
             buffer.view(-1).copy_(value.reshape(-1))
 
-    def forward(self, x: Tensor, denorm: bool = False, mask: Tensor | None = None) -> Tensor:
-        """Normalise ``x`` (B, *insize); with ``denorm`` the inverse, of an input clamped to +-5."""
+    def forward(self, input: Tensor, denorm: bool = False, mask: Tensor | None = None) -> Tensor:
+        """Normalise ``input`` (B, *insize); with ``denorm`` the inverse, of an input clamped to +-5."""
         if self.training and not denorm:
-            self.update(x, mask)
+            self.update(input, mask)
         mean = self.running_mean.float().reshape(self.stat_shape)
         std = torch.sqrt(self.running_var.float() + self.epsilon).reshape(self.stat_shape)
         if denorm:
-            return x * std if self.norm_only else x.clamp(-5.0, 5.0) * std + mean
-        return x / std if self.norm_only else ((x - mean) / std).clamp(-5.0, 5.0)
+            return input * std if self.norm_only else input.clamp(-5.0, 5.0) * std + mean
+        return input / std if self.norm_only else ((input - mean) / std).clamp(-5.0, 5.0)
 
 
 class RunningMeanStdObs(nn.Module):
-    """One :class:`RunningMeanStd` per key of a dictionary of observations.
+    """One :class:`RunningMeanStd` per key of a dictionary of observations, with the same ``options``."""
 
-    Args:
-        insize: shape of one sample by key.
-    """
-
-    def __init__(self, insize: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, insize: Mapping[str, Sequence[int]], *options: Any, **named: Any) -> None:
         super().__init__()
-        self.running_mean_std = nn.ModuleDict({key: RunningMeanStd(shape) for key, shape in insize.items()})
+        self.running_mean_std = nn.ModuleDict(
+            {key: RunningMeanStd(shape, *options, **named) for key, shape in insize.items()}
+        )
 
-    def forward(self, x: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each (B, *insize[key]), normalised."""
-        return {key: module(x[key]) for key, module in self.running_mean_std.items()}
+    def forward(self, input: Mapping[str, Tensor], denorm: bool = False) -> dict[str, Tensor]:
+        """Each (B, *insize[key]), normalised; with ``denorm`` the inverse."""
+        return {key: module(input[key], denorm) for key, module in self.running_mean_std.items()}
 
 
 def observation_normalizer(shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> nn.Module:
