@@ -1,10 +1,24 @@
 """Policy losses, divergences and bounds, per sample unless said otherwise."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 
-def actor_loss(old_neglogp: Tensor, neglogp: Tensor, advantage: Tensor, ppo: bool, e_clip: float) -> Tensor:
+def rescale_actions(low: Tensor, high: Tensor, action: Tensor) -> Tensor:
+    """[-1, 1] to [low, high], per dimension; (N, A) from low and high (A,), action (N, A)."""
+    return action * ((high - low) / 2.0) + (high + low) / 2.0
+
+
+def actor_loss(
+    old_neglogp: Tensor,
+    neglogp: Tensor,
+    advantage: Tensor,
+    ppo: bool,
+    e_clip: float,
+    clamp: Callable[[Tensor, float, float], Tensor] = torch.clamp,
+) -> Tensor:
     """PPO's clipped surrogate (Schulman et al. 2017, arXiv 1707.06347, eq. 7), negated; (M,) from (M,) each.
 
     With ``ppo`` false: the plain policy gradient ``neglogp * advantage``.
@@ -12,7 +26,7 @@ def actor_loss(old_neglogp: Tensor, neglogp: Tensor, advantage: Tensor, ppo: boo
     if not ppo:
         return neglogp * advantage
     ratio = torch.exp(old_neglogp - neglogp)
-    return torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1.0 - e_clip, 1.0 + e_clip))
+    return torch.maximum(-advantage * ratio, -advantage * clamp(ratio, 1.0 - e_clip, 1.0 + e_clip))
 
 
 def smooth_clamp(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
@@ -23,10 +37,7 @@ def smooth_clamp(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor
 
 def smoothed_actor_loss(old_neglogp: Tensor, neglogp: Tensor, advantage: Tensor, ppo: bool, e_clip: float) -> Tensor:
     """``actor_loss`` with :func:`smooth_clamp` in place of the clamp (``use_smooth_clamp``); (M,)."""
-    if not ppo:
-        return neglogp * advantage
-    ratio = torch.exp(old_neglogp - neglogp)
-    return torch.maximum(-advantage * ratio, -advantage * smooth_clamp(ratio, 1.0 - e_clip, 1.0 + e_clip))
+    return actor_loss(old_neglogp, neglogp, advantage, ppo, e_clip, smooth_clamp)
 
 
 def bound_loss(mu: Tensor, soft_bound: float = 1.1) -> Tensor:

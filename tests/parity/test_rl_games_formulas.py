@@ -197,7 +197,7 @@ def test_variance_scaling(draw):
 def test_action_mapping(draw):
     from rl_games.common.a2c_common import rescale_actions as reference
 
-    from manybody.functional.actions import rescale_actions
+    from manybody.functional.policy import rescale_actions
 
     low, high = -torch.rand(3, generator=draw), torch.rand(3, generator=draw)
     action = 2.0 * torch.rand(50, 3, generator=draw) - 1.0

@@ -16,7 +16,7 @@ from manybody.engine.console import warn
 from manybody.envs.base import EnvError, Obs, Step
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional import policy as policy_maths
-from manybody.functional.actions import rescale_actions
+from manybody.functional.policy import rescale_actions
 from manybody.nn.distributions import Categorical, Distribution, Gaussian, joined
 
 

@@ -17,7 +17,7 @@ from manybody.engine.checkpoint.rl_games import policy_state
 from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
-from manybody.functional.actions import rescale_actions
+from manybody.functional.policy import rescale_actions
 from manybody.nn.distributions import Categorical, joined
 
 

@@ -35,7 +35,7 @@ from manybody.engine.optim import GuardedAdam
 from manybody.envs.base import Step
 from manybody.envs.spaces import observation_fields
 from manybody.functional import soft
-from manybody.functional.actions import rescale_actions
+from manybody.functional.policy import rescale_actions
 from manybody.functional.stats import masked_mean
 
 

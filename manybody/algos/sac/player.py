@@ -12,7 +12,7 @@ from manybody.algos.sac.models import action_bounds, with_sizes
 from manybody.config import Params
 from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint
 from manybody.envs.base import Obs
-from manybody.functional.actions import rescale_actions
+from manybody.functional.policy import rescale_actions
 
 
 class SACPlayer(BasePlayer):

@@ -21,7 +21,7 @@ from manybody.engine.checkpoint import check_algorithm, check_state_dict, requir
 from manybody.engine.checkpoint.rl_games import policy_state
 from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs import spaces
-from manybody.functional.actions import rescale_actions
+from manybody.functional.policy import rescale_actions
 from manybody.nn.distributions import joined
 
 __all__ = [

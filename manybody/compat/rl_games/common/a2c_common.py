@@ -52,7 +52,7 @@ from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
 from manybody.envs.spaces import observation_shape
 from manybody.functional import policy as policy_maths
-from manybody.functional.actions import rescale_actions
+from manybody.functional.policy import rescale_actions
 from manybody.nn.normalizer import MovingMeanStd
 
 __all__ = [
