@@ -36,7 +36,7 @@ class ReplayBuffer:
     Args:
         capacity: transitions, rounded down to whole steps of N rows, at least one step.
         rows: N.
-        obs: shape and type of one observation, or of each of its parts by key.
+        obs: one observation, or each of its parts by key.
         actions_num: A.
         device: of the tensors.
     """
@@ -75,16 +75,10 @@ class ReplayBuffer:
         truncated: Tensor,
         valid: Tensor,
     ) -> None:
-        """Store one step of all rows.
+        """Store one step of all rows: ``obs`` and ``next_obs`` (N, ...), ``action`` (N, A), the others (N,).
 
-        Args:
-            obs: (N, ...), before the action.
-            action: (N, A).
-            reward: (N,).
-            next_obs: (N, ...), after it in the same episode; any finite values where the episode terminated.
-            terminated: (N,) bool.
-            truncated: (N,) bool.
-            valid: (N,) bool; the learner ignores the other rows.
+        ``next_obs`` is of the same episode, any finite values where it terminated; the learner ignores rows that are
+        not ``valid``.
         """
         step = {
             "obs": obs,
@@ -111,15 +105,10 @@ class ReplayBuffer:
             self.fields["ended"][newest * self.rows : (newest + 1) * self.rows] = True
 
     def sample(self, batch_size: int, gamma: float, n_step: int = 1) -> ReplayBatch:
-        """``batch_size`` transitions drawn evenly, with replacement.
+        """``batch_size`` transitions of at most ``n_step`` steps, drawn evenly, with replacement.
 
         A return stops early and bootstraps from the observation there: at the end of its episode, at the newest step
         and before an invalid step.
-
-        Args:
-            batch_size: M.
-            gamma: discount per step.
-            n_step: rewards to sum, at most.
         """
         fields = self.fields
         first = torch.randint(len(self), (batch_size,), device=fields["reward"].device)

@@ -7,13 +7,7 @@ from torch import Tensor
 
 
 class RingBuffer:
-    """Up to ``capacity`` rows (D,) on one device; the oldest are overwritten when it is full.
-
-    Args:
-        capacity: rows.
-        size: D.
-        device: of the rows.
-    """
+    """Up to ``capacity`` rows (D,), D = ``size``; the oldest are overwritten when it is full."""
 
     def __init__(self, capacity: int, size: int, device: torch.device) -> None:
         self.rows = torch.zeros(capacity, size, device=device)

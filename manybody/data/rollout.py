@@ -28,14 +28,7 @@ def swap_and_flatten01(x: T) -> T:
 
 
 class ExperienceBuffer:
-    """The T steps of N rows (environments x agents) since the last update.
-
-    Args:
-        horizon_length: T.
-        rows: N.
-        fields: name to shape and type of one row.
-        device: of the tensors.
-    """
+    """The T steps of N rows (environments x agents) since the last update; ``fields`` are of one row, by name."""
 
     def __init__(self, horizon_length: int, rows: int, fields: Mapping[str, FieldTree], device: torch.device) -> None:
         self.horizon_length = horizon_length

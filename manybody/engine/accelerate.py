@@ -13,12 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F, how: bool | str) -> F:
-    """Compile ``function`` if ``torch_compile`` is set.
-
-    Args:
-        function: a pure function of tensors.
-        how: False, True, or a mode of torch.compile such as ``'max-autotune'``.
-    """
+    """Compile a pure function of tensors as ``torch_compile`` says: False, True, or a mode such as ``max-autotune``."""
     if not how:
         return function
     return torch.compile(function, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore[return-value]

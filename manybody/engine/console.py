@@ -137,11 +137,7 @@ def fps_line(report: EpochReport) -> str:
 
 
 class Display:
-    """Shows a training run; a context manager that restores the terminal.
-
-    Args:
-        print_stats: the configuration key; False shows nothing.
-    """
+    """Shows a training run, unless ``print_stats`` is false; a context manager that restores the terminal."""
 
     def __init__(self, print_stats: bool = True) -> None:
         self.print_stats = print_stats

@@ -48,12 +48,7 @@ class ExtrasMetrics:
         self._sums: dict[tuple[Any, ...], _Sums] = {}
 
     def add(self, extras: Mapping[str, object], finished: Tensor) -> None:
-        """Add one step.
-
-        Args:
-            extras: of the step.
-            finished: (N,) bool, the rows whose episode ended in this step and counts.
-        """
+        """Add the extras of one step; ``finished`` (N,) are the rows whose episode ended in it and counts."""
         score = next((key for key in SCORES if self._is_per_row(_tensor(extras.get(key)))), None)
         batches: dict[tuple[Any, ...], list[tuple[str, Tensor, object]]] = {}
         problems: dict[str, str] = {}

@@ -65,12 +65,7 @@ def _zeroed(x: T, broken: Tensor) -> T:
 class Guard:
     """Watches N rows over the T steps of each rollout.
 
-    Values are counted on the device and read with the epoch's one host read.
-
-    Args:
-        policy: a key of :data:`POLICIES`.
-        rows: N.
-        device: where the learner computes.
+    Values are counted on the device and read with the epoch's one host read. ``policy`` is a key of :data:`POLICIES`.
     """
 
     DATA = ("obs", "states", "reward", "final_obs", "extras")
@@ -215,11 +210,6 @@ class PlayGuard:
 
     A game with such a value ends there and does not count. The first value is reported with row, step and key; step 0
     is the reset.
-
-    Args:
-        env_name: for the report.
-        rows: N.
-        device: of the masks.
     """
 
     def __init__(self, env_name: str, rows: int, device: torch.device) -> None:
@@ -237,11 +227,7 @@ class PlayGuard:
         return cleaned
 
     def check_actions(self, bad: Tensor) -> None:
-        """Stop if the policy's action for a finite observation is not finite.
-
-        Args:
-            bad: (N,) bool, the rows in which it is not.
-        """
+        """Raise NonFiniteError if the policy's action for a finite observation is not finite: in rows ``bad`` (N,)."""
         if bad.any():
             place = f"action of row {int(bad.int().argmax())} at step {self.step + 1}"
             raise NonFiniteError(

@@ -22,12 +22,8 @@ def enough_games(games_to_track: float, rows: float) -> float:
 class AverageMeter:
     """Mean over about the last ``max_size`` finished episodes (RL Games' window-weighted mean), without a host read.
 
-    A batch of n new values has the weight ``min(n, max_size)``; the previous mean has the rest of the window.
-
-    Args:
-        shape: shape of one value, ``(V,)`` for returns and ``()`` for lengths.
-        max_size: the window, in episodes.
-        device: of the statistics.
+    A batch of n new values has the weight ``min(n, max_size)``; the previous mean has the rest of the window. ``shape``
+    is of one value: ``(V,)`` for returns and ``()`` for lengths.
     """
 
     def __init__(self, shape: tuple[int, ...], max_size: int, device: torch.device) -> None:

@@ -68,13 +68,7 @@ def bf16_speed(shapes: Shapes, rows: int, device: torch.device, threads: int) ->
     """The speed of bf16 over that of fp32, in forward and backward passes of linear layers; takes about 0.1 s.
 
     The passes alternate and the fastest of each counts, which reduces the effect of other load. No random numbers are
-    drawn.
-
-    Args:
-        shapes: of the layers; a layer whose input fits the previous output is connected to it.
-        rows: M.
-        device: where to measure.
-        threads: of PyTorch; the result depends on them.
+    drawn. A layer whose input fits the previous output is connected to it. The result depends on PyTorch's ``threads``.
     """
     if device.type == "cpu":
         rows = min(rows, MAX_ROWS)

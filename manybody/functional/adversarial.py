@@ -12,13 +12,9 @@ MIN_FAKE_PROBABILITY = 1e-4
 
 
 def discriminator_loss(agent_logits: Tensor, demo_logits: Tensor) -> Tensor:
-    """() cross entropy of classifying demonstrations (label 1) and the agent (label 0), each weighted by a half.
+    """() cross entropy of classifying demonstrations (K, 1) as 1 and the agent (M, 1) as 0, each weighted by a half.
 
     1/2 (mean softplus(agent) + mean softplus(-demo)), as -log sigmoid(x) = softplus(-x).
-
-    Args:
-        agent_logits: (M, 1).
-        demo_logits: (K, 1).
     """
     return 0.5 * (softplus(agent_logits).mean() + softplus(-demo_logits).mean())
 

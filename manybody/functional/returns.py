@@ -44,14 +44,9 @@ def gae(
 
 
 def forward_filter(rewards: Tensor, before: Tensor, gamma: float) -> Tensor:
-    """Discounted sums of the rewards up to each step, ``R_t = r_t + gamma R_{t-1}`` (T, N).
+    """Discounted sums (T, N) of ``rewards`` up to each step: ``R_t = r_t + gamma R_{t-1}``, from ``before`` (N,).
 
     Random network distillation divides intrinsic rewards by the standard deviation of these (arXiv 1810.12894, 2.4).
-
-    Args:
-        rewards: (T, N).
-        before: (N,) the sum before the first step.
-        gamma: discount per step.
     """
     sums = torch.empty_like(rewards)
     for t in range(rewards.shape[0]):

@@ -141,9 +141,6 @@ def angular_velocity(first: Tensor, second: Tensor, duration: Tensor | float) ->
     log(first^-1 second) / duration, in the axes of the turning body, as MuJoCo's free and ball joints have it; in the
     axes of its parent (of the world) it is ``quat_rotate(first, ...)``.
 
-    Args:
-        first: (..., 4) unit quaternions wxyz.
-        second: (..., 4), the rotation after ``duration``.
-        duration: seconds, a number or (..., 1).
+    Both are unit quaternions (..., 4) wxyz; ``duration`` is a number or (..., 1), in s.
     """
     return quat_log(quat_multiply(quat_conjugate(first), second)) / duration

@@ -7,13 +7,7 @@ from torch import Tensor
 def adaptive_lr(lr: Tensor, kl: Tensor, kl_threshold: float, min_lr: float, max_lr: float, multiplier: float) -> Tensor:
     """RL Games' KL-adaptive rule: divide by ``multiplier`` above twice the threshold, multiply below half of it.
 
-    Args:
-        lr: () current learning rate.
-        kl: () mean divergence of the last update.
-        kl_threshold: target divergence.
-        min_lr: floor.
-        max_lr: cap.
-        multiplier: the factor, 1.5 in RL Games.
+    ``lr`` () is the current rate, ``kl`` () the mean divergence of the last update.
     """
     lower = torch.where(kl > 2.0 * kl_threshold, (lr / multiplier).clamp_min(min_lr), lr)
     return torch.where(kl < 0.5 * kl_threshold, (lower * multiplier).clamp_max(max_lr), lower)

@@ -16,11 +16,7 @@ Shape = tuple[int, ...]
 
 
 class DictEncoder(nn.Module):
-    """One encoder per key of an observation, concatenated in order.
-
-    Args:
-        encoders: by key, from (M, *shape) to (M, F_key).
-    """
+    """One encoder per key of an observation, from (M, *shape) to (M, F_key), concatenated in order."""
 
     def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
         super().__init__()

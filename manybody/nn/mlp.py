@@ -53,14 +53,8 @@ def build_mlp(
 ) -> nn.Module:
     """Linear, activation and normalisation for each width in ``units``; the identity for none.
 
-    Args:
-        input_size: width of the input.
-        units: width of each layer.
-        activation: RL Games' name of the activation.
-        normalization: None, ``layer_norm`` or ``batch_norm``; acts after the activation, as in RL Games.
-        norm_only_first_layer: normalise after the first layer alone.
-        d2rl: feed the input to every layer (:class:`D2RLNet`).
-        dense: makes the linear layers.
+    Activation and normalisation (after the activation, as in RL Games) are names in :mod:`manybody.nn.layers`; with
+    ``d2rl`` every layer receives the input (:class:`D2RLNet`); ``dense`` makes the linear layers.
     """
     if d2rl and units:
         return D2RLNet(input_size, units, activation, normalization, norm_only_first_layer, dense)

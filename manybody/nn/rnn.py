@@ -64,8 +64,7 @@ class RnnWithDones(nn.Module):
 class _Episodes:
     """The E pieces of episodes in S sequences of L steps, as E sequences padded at their ends.
 
-    Args:
-        begins: (S, L) bool, true where an episode begins.
+    ``begins`` (S, L) is true where an episode begins.
     """
 
     def __init__(self, begins: Tensor) -> None:
