@@ -19,7 +19,7 @@ from manybody.engine.metrics import enough_games, read_to_host
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.run_folder import RunFolder, check_name
 from manybody.engine.signals import StopRequest, graceful_stop
-from manybody.engine.writers import RunWriter, Writer
+from manybody.engine.writers import Writer
 
 EXTRAS = "extras/"
 """Beginning of the names of what the environment reported, among all that comes to the host."""
@@ -103,7 +103,7 @@ class Session:
         if folder:
             check_name(self.name, "params.config.name")
         self.folder = folder() if folder else None
-        self.writer: Writer = RunWriter(self.folder) if self.folder else Writer()
+        self.writer = Writer(self.folder)
         self.checkpoints = Checkpoints(self.folder.nn, self.config.keep_checkpoints) if self.folder else None
         self.display = Display(self.config.print_stats)
         self.elapsed = 0.0

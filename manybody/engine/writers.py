@@ -9,16 +9,22 @@ import time
 from collections.abc import Callable
 from typing import Any, SupportsFloat
 
-from typing_extensions import override
-
 from manybody.engine import console
 from manybody.engine.run_folder import RunFolder
 
 
 class Writer:
-    """Interface of writers; this one writes nothing."""
+    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of one run folder; nothing without one.
 
-    log_dir = ""
+    A disk error is a warning, once.
+    """
+
+    def __init__(self, folder: RunFolder | None) -> None:
+        self.log_dir = str(folder.summaries) if folder else ""
+        self._metrics = _MetricsFile(folder.metrics_file) if folder else None
+        self._events = _EventFile(self.log_dir) if folder else None
+        self._epoch: dict[str, float | None] = {}
+        self._broken: set[str] = set()
 
     def add_scalar(self, tag: str, value: SupportsFloat, step: float) -> None:
         """Record a number under ``tag``.
@@ -28,48 +34,28 @@ class Writer:
             value: a number or a tensor with one element.
             step: frame, epoch (``…/iter``) or seconds (``…/time``).
         """
+        if self._events is not None:
+            number = float(value)
+            self._epoch[tag] = number if math.isfinite(number) else None
+            self._try("TensorBoard", self._events.add, tag, number, step)
 
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Write the scalars since the last call as one line."""
+        """Append a line with ``epoch``, ``frame``, ``time`` (s) and each new tag; it replaces an earlier one."""
+        if self._metrics is not None:
+            line = {"epoch": epoch, "frame": frame, "time": time, **self._epoch}
+            self._try("metrics.jsonl", self._metrics.append, line)
+            self._epoch = {}
+            self.flush()
 
     def flush(self) -> None:
         """Write buffers to the files."""
+        if self._events is not None:
+            self._try("TensorBoard", self._events.flush)
 
     def close(self) -> None:
         """Close the files."""
-
-
-class RunWriter(Writer):
-    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of one run folder. A disk error is a warning, once."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.log_dir = str(folder.summaries)
-        self._metrics = _MetricsFile(folder.metrics_file)
-        self._events = _EventFile(self.log_dir)
-        self._epoch: dict[str, float | None] = {}
-        self._broken: set[str] = set()
-
-    @override
-    def add_scalar(self, tag: str, value: SupportsFloat, step: float) -> None:
-        number = float(value)
-        self._epoch[tag] = number if math.isfinite(number) else None
-        self._try("TensorBoard", self._events.add, tag, number, step)
-
-    @override
-    def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Append ``epoch``, ``frame``, ``time`` (s) and each new tag; replace the line of an interrupted run."""
-        line = {"epoch": epoch, "frame": frame, "time": time, **self._epoch}
-        self._try("metrics.jsonl", self._metrics.append, line)
-        self._epoch = {}
-        self._try("TensorBoard", self._events.flush)
-
-    @override
-    def flush(self) -> None:
-        self._try("TensorBoard", self._events.flush)
-
-    @override
-    def close(self) -> None:
-        self._try("TensorBoard", self._events.close)
+        if self._events is not None:
+            self._try("TensorBoard", self._events.close)
 
     def _try(self, what: str, write: Callable[..., None], *arguments: object) -> None:
         try:

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from manybody.engine import console
 from manybody.engine.run_folder import RunFolder
-from manybody.engine.writers import RunWriter, Writer
+from manybody.engine.writers import Writer
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def epochs_of(folder):
 
 
 def write_epochs(folder, *epochs):
-    writer = RunWriter(folder)
+    writer = Writer(folder)
     for epoch in epochs:
         writer.add_scalar("rewards/step", float(epoch), epoch * 100)
         writer.end_epoch(epoch, epoch * 100, 0.5)
@@ -43,7 +43,7 @@ def write_epochs(folder, *epochs):
 
 
 def test_one_line_an_epoch_with_everything_since_the_last(folder):
-    writer = RunWriter(folder)
+    writer = Writer(folder)
     writer.add_scalar("losses/a_loss", torch.tensor(0.25), 64)
     writer.add_scalar("losses/a_loss", 0.5, 64)
     writer.add_scalar("info/kl", float("nan"), 64)
@@ -58,7 +58,7 @@ def test_one_line_an_epoch_with_everything_since_the_last(folder):
 
 
 def test_tensorboard_reads_the_event_file(folder):
-    writer = RunWriter(folder)
+    writer = Writer(folder)
     assert not list(folder.summaries.iterdir())  # nothing before the first number
     for frame in (64, 128):
         writer.add_scalar("rewards/step", frame / 2, frame)
@@ -101,7 +101,7 @@ def test_a_full_disk_warns_once_for_each_file_and_loses_only_what_came_meanwhile
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, hard))  # the next line fits by its first ten bytes only
     try:
-        writer = RunWriter(folder)
+        writer = Writer(folder)
         for epoch in (2, 3):
             writer.add_scalar("rewards/step", 1.0, epoch)
             writer.end_epoch(epoch, epoch, 0.5)
@@ -119,7 +119,7 @@ def test_a_full_disk_warns_once_for_each_file_and_loses_only_what_came_meanwhile
 def test_a_folder_that_is_gone_does_not_stop_training(folder, warned):
     folder.summaries.rmdir()
     folder.summaries.write_text("in the way")
-    writer = RunWriter(folder)
+    writer = Writer(folder)
     for epoch in (1, 2):
         writer.add_scalar("a", 1.0, epoch)
         writer.end_epoch(epoch, 1, 0.1)
@@ -127,8 +127,8 @@ def test_a_folder_that_is_gone_does_not_stop_training(folder, warned):
     assert epochs_of(folder) == [1, 2] and len(warned) == 1
 
 
-def test_the_base_writer_accepts_everything():
-    writer = Writer()
+def test_a_writer_without_a_folder_writes_nothing():
+    writer = Writer(None)
     writer.add_scalar("a", 1.0, 1)
     writer.end_epoch(1, 2, 3.0)
     writer.flush()
