@@ -199,7 +199,7 @@ def test_a_model_of_ones_own_needs_a_discriminator_before_anything_is_written():
     runner, mapping, opened = build_runner(), orbit_params(8, minibatch_size=64), []
     mapping["model"]["name"] = "indifferent"
     params = runner.parse({"params": mapping})
-    with pytest.raises(ConfigError, match="got 'indifferent'; expected 'continuous_amp', which has a disc"):
+    with pytest.raises(ConfigError, match="got 'indifferent', which has no discriminate; expected 'continuous_amp'"):
         AMPAgent("run", params, vec_env=OrbitEnv(8), folder=lambda: opened.append(True))
     assert not opened
 
