@@ -5,7 +5,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from manybody.config.errors import notify
 from manybody.config.tables import table
 from manybody.config.task import TaskConfig
-from manybody.envs.base import EnvError, EnvSpec, Obs, Step, VecEnv
+from manybody.envs.base import EnvError, EnvSpec, EnvState, Extras, Obs, Step, VecEnv
 from manybody.envs.spaces import describe
 from manybody.envs.validation import check_tensor, check_tuple
 from manybody.sim import mujoco
@@ -27,18 +27,13 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 class TaskSummary(NamedTuple):
-    """A task in one line, by its defaults."""
+    """A task by its defaults: O, A, N, and the length of an episode in control steps and in simulated seconds."""
 
     observations: int
-    """O."""
     actions: int
-    """A."""
     num_envs: int
-    """N."""
     episode_steps: int
-    """Control steps."""
     episode_seconds: float
-    """Simulated seconds."""
 
 
 class MujocoTask(VecEnv):
@@ -61,8 +56,7 @@ class MujocoTask(VecEnv):
     Config: ClassVar[type[TaskConfig]] = TaskConfig
     """The schema and defaults of the task's configuration."""
     asset: ClassVar[str | Path]
-    """The MJCF model: a file in the folder of the class's own file, a path, or the text of a model, which starts with
-    ``<``."""
+    """The MJCF model: a file in the folder of the class's own file, a path, or text that starts with ``<``."""
     train: ClassVar[str] = "PPO"
     """The training settings that ``manybody train task=…`` takes where no ``train=`` is given: the name of a file in
     ``cfg/train``, or a YAML file in the folder of the class's own file."""
@@ -71,8 +65,7 @@ class MujocoTask(VecEnv):
     num_actions: ClassVar[int]
     """A."""
     state_buffers: ClassVar[tuple[str, ...]] = ("progress_buf", "obs_buf", "actions")
-    """Names of the tensors that ``get_env_state`` saves; a subclass adds what it carries from step to step.
-    """
+    """Names of the tensors that ``get_env_state`` saves; a subclass adds its own."""
 
     observation_blocks: ClassVar[Sequence[Block]] = ()
     """What the observation consists of, in order."""
@@ -164,7 +157,7 @@ class MujocoTask(VecEnv):
         """
         return self.compute_observations()
 
-    def extras(self) -> dict[str, Any]:
+    def extras(self) -> Extras:
         """Metrics of the step just taken, before any reset, device tensors by name.
 
         (N,) tensors are averaged over the epoch; those in a mapping ``episode`` count where an episode ends. All rules:
@@ -229,8 +222,7 @@ class MujocoTask(VecEnv):
         return {"obs": self.obs_buf}
 
     def step(self, actions: Tensor) -> Step:
-        """Apply ``actions`` (N, A) for one control step. NaN counts as 0; the rest is clipped to
-        +-clipActions.
+        """Apply ``actions`` (N, A) for one control step. NaN counts as 0; the rest is clipped to +-clipActions.
 
         Raises:
             TypeError: ``actions`` is no tensor.
@@ -239,11 +231,11 @@ class MujocoTask(VecEnv):
         """
         if not isinstance(actions, Tensor):
             raise TypeError(
-                f"actions: got {type(actions).__name__}, expected a torch.Tensor of shape "
-                f"{tuple(self.actions.shape)}; for NumPy use manybody.envs.vector.GymnasiumVectorEnv(task)"
+                f"actions: got {type(actions).__name__}; expected a torch.Tensor of shape "
+                f"{tuple(self.actions.shape)}. For NumPy use manybody.envs.vector.GymnasiumVectorEnv(task)"
             )
         if actions.shape != self.actions.shape:
-            raise ValueError(f"actions: got shape {tuple(actions.shape)}, expected {tuple(self.actions.shape)}")
+            raise ValueError(f"actions: got shape {tuple(actions.shape)}; expected {tuple(self.actions.shape)}")
         clip = self.cfg.env.clipActions
         self.actions = torch.nan_to_num(actions.float(), nan=0.0).clamp(-clip, clip)
         self.pre_physics_step(self.actions)
@@ -294,7 +286,7 @@ class MujocoTask(VecEnv):
         )
         return self.shortened_by > 0
 
-    def get_env_state(self) -> Mapping[str, Any]:
+    def get_env_state(self) -> EnvState:
         """Return everything needed to resume bit for bit: simulator, buffers, random numbers."""
         return {
             "sim": self.sim.state(),
@@ -304,7 +296,7 @@ class MujocoTask(VecEnv):
             "generator": self.generator.get_state(),
         }
 
-    def set_env_state(self, state: Mapping[str, Any]) -> None:
+    def set_env_state(self, state: EnvState) -> None:
         """Restore what ``get_env_state`` returned.
 
         Raises:
@@ -316,8 +308,8 @@ class MujocoTask(VecEnv):
             if name not in buffers or buffers[name].shape != expected:
                 given = f"shape {tuple(buffers[name].shape)}" if name in buffers else "nothing"
                 raise ValueError(
-                    f"{type(self).__name__} state '{name}': got {given}, expected shape {tuple(expected)}; "
-                    "resume with the same task and num_envs as the saved run"
+                    f"{type(self).__name__} state '{name}': got {given}; expected shape {tuple(expected)}. "
+                    "Resume with the same task and num_envs as the saved run"
                 )
         self.sim.set_state(state["sim"])
         for name in self.state_buffers:

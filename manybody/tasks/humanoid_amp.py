@@ -281,9 +281,9 @@ class HumanoidAMP(MujocoTask):
             qvel = torch.where(drawn < share, qvel, 0.0)
             standing, _ = self._frames(qpos, qvel)
             frames = torch.where((drawn < share).unsqueeze(2), frames, standing.unsqueeze(1))
-        self.sim.reset(mask, _put(self.sim.qpos, rows, qpos), _put(self.sim.qvel, rows, qvel))
+        self.sim.reset(mask, self.sim.qpos.index_copy(0, rows, qpos), self.sim.qvel.index_copy(0, rows, qvel))
         frames = torch.where(mask[rows][:, None, None], frames, self.history[rows])
-        self.history = _put(self.history, rows, frames)
+        self.history = self.history.index_copy(0, rows, frames)
 
     @override
     def first_observations(self) -> Tensor:
@@ -329,8 +329,3 @@ class PDTargets:
         targets = self.offset + self.scale * actions
         length = (targets.square() @ self.same).sqrt()
         return targets * ((self.reach / length.clamp_min(1e-6)).clamp_max(1.0) @ self.same.t())
-
-
-def _put(values: Tensor, rows: Tensor, new: Tensor) -> Tensor:
-    """A copy of ``values`` (N, ...) with ``new`` (M, ...) in ``rows`` (M,)."""
-    return values.index_copy(0, rows, new)

@@ -86,10 +86,10 @@ def test_saved_state_survives_a_safe_load(name, tmp_path):
 
 def test_state_of_another_task_or_size_is_refused(name):
     task = make(name, num_envs=3)
-    with pytest.raises(ValueError, match=r"progress_buf.*got shape \(4,\), expected shape \(3,\).*num_envs"):
+    with pytest.raises(ValueError, match=r"progress_buf.*got shape \(4,\); expected shape \(3,\).*num_envs"):
         task.set_env_state(make(name, num_envs=4).get_env_state())
     other = "Ant" if name != "Ant" else "Humanoid"
-    with pytest.raises(ValueError, match="resume with the same task"):
+    with pytest.raises(ValueError, match="Resume with the same task"):
         task.set_env_state(make(other, num_envs=3).get_env_state())
 
 
@@ -184,7 +184,7 @@ def test_the_callers_actions_stay_untouched():
 
 
 def test_actions_of_the_wrong_shape_are_refused():
-    with pytest.raises(ValueError, match=r"actions: got shape \(2, 7\), expected \(2, 8\)"):
+    with pytest.raises(ValueError, match=r"actions: got shape \(2, 7\); expected \(2, 8\)"):
         make("Ant", num_envs=2).step(torch.zeros(2, 7))
 
 

@@ -104,7 +104,7 @@ def test_a_wrong_use_says_what_is_right():
         make("Cartpole", sim_device="gpu")
     task = make("Cartpole", num_envs=2)
     task.reset()
-    with pytest.raises(TypeError, match=r"actions: got ndarray, expected a torch.Tensor of shape \(2, 1\)"):
+    with pytest.raises(TypeError, match=r"actions: got ndarray; expected a torch.Tensor of shape \(2, 1\)"):
         task.step(np.zeros((2, 1)))
     task.close()
     with pytest.raises(RuntimeError, match="was closed"):
