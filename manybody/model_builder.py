@@ -37,7 +37,7 @@ def provide_model(name: str, target_class: Callable[[Any], Any]) -> None:
     provided_models[name] = (target_class, NameConfig)
 
 
-class NetworkFactory(ObjectFactory):
+class NetworkFactory(ObjectFactory[Any]):
     """Registered networks (RL Games calls this class ``model_builder.NetworkBuilder``)."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class NetworkFactory(ObjectFactory):
         return network
 
 
-class ModelFactory(ObjectFactory):
+class ModelFactory(ObjectFactory[Any]):
     """Registered models."""
 
     def __init__(self) -> None:

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
-from typing import Any
 
+from manybody.algos.player import BasePlayer, PlayResult
 from manybody.config import ConfigError
 from manybody.config.errors import Problems
 from manybody.engine.accelerate import set_deterministic
 from manybody.engine.console import say
 from manybody.engine.guard import left_out_text
+from manybody.envs.base import VecEnv
 from manybody.launch.overrides import parse_overrides, raw_values, take_file
 from manybody.launch.resolve import ResolvedRun, resolve_play
 from manybody.runner import Runner, build_runner
 
 
-def play_run(path: str | None = None, overrides: Sequence[str] = (), file: str | None = None) -> Any:
+def play_run(path: str | None = None, overrides: Sequence[str] = (), file: str | None = None) -> PlayResult:
     """Play the best policy of a run.
 
     Args:
@@ -33,7 +34,7 @@ def play_run(path: str | None = None, overrides: Sequence[str] = (), file: str |
     return play(runner, resolve_play(runner, path, overrides, file))
 
 
-def play(runner: Runner, run: ResolvedRun) -> Any:
+def play(runner: Runner, run: ResolvedRun) -> PlayResult:
     """Play a resolved run, and film it where the command line asks for a video."""
     set_deterministic(run.root.torch_deterministic)
     player = load_player(runner, run)
@@ -63,7 +64,7 @@ def play(runner: Runner, run: ResolvedRun) -> Any:
     return result
 
 
-def load_player(runner: Runner, run: ResolvedRun) -> Any:
+def load_player(runner: Runner, run: ResolvedRun) -> BasePlayer:
     """A player with the task, configuration and policy of a resolved run.
 
     Raises:
@@ -73,7 +74,7 @@ def load_player(runner: Runner, run: ResolvedRun) -> Any:
     return runner.restored_player(run.start.checkpoint, run.root.sigma)
 
 
-def _closing(env: Any) -> AbstractContextManager[Any]:
+def _closing(env: VecEnv) -> AbstractContextManager[object]:
     """Close environments at the end; those of another library may have no ``close``."""
     return closing(env) if hasattr(env, "close") else nullcontext()
 
@@ -98,7 +99,7 @@ def parse(texts: Sequence[str]) -> tuple[str | None, list[str], str | None]:
     return (paths[0] if paths else None), overrides, file
 
 
-def main(texts: Sequence[str]) -> Any:
+def main(texts: Sequence[str]) -> PlayResult:
     """``manybody play``. Exits with 2 when there is nothing to play or the command is wrong."""
     from manybody.cli.exit_codes import exit_codes
 

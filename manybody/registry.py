@@ -4,7 +4,9 @@ import difflib
 import functools
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
+
+from typing_extensions import TypeVar
 
 BUILT_IN = ("manybody.algos.a2c", "manybody.algos.sac", "manybody.algos.rnd", "manybody.algos.amp")
 """The folders of algorithms that belong to the library. They import this module, so they are named as text."""
@@ -56,15 +58,18 @@ def register_algorithms(runner: Any, algorithms: Mapping[str, Algorithm]) -> Non
         runner.player_factory.register_builder(name, entry.player)
 
 
-class ObjectFactory:
+Created = TypeVar("Created", default=Any)
+
+
+class ObjectFactory(Generic[Created]):
     """Creates objects by registered name. A later registration of the same name wins."""
 
     def __init__(self, kind: str = "object") -> None:
         self.kind = kind
-        self.builders: dict[str, Callable[..., Any]] = {}
+        self.builders: dict[str, Callable[..., Created]] = {}
         self.schemas: dict[str, type | None] = {}
 
-    def register_builder(self, name: str, builder: Callable[..., Any], schema: type | None = None) -> None:
+    def register_builder(self, name: str, builder: Callable[..., Created], schema: type | None = None) -> None:
         """Register ``builder(**kwargs)`` under ``name``.
 
         ``schema`` is the pydantic section that validates the configuration of what is built; by default the ``Config``
@@ -73,12 +78,12 @@ class ObjectFactory:
         self.builders[name] = builder
         self.schemas[name] = getattr(builder, "Config", None) if schema is None else schema
 
-    def set_builders(self, builders: dict[str, Callable[..., Any]]) -> None:
+    def set_builders(self, builders: dict[str, Callable[..., Created]]) -> None:
         """Replace all registrations by a copy of ``builders``."""
         self.builders = dict(builders)
         self.schemas = dict.fromkeys(builders)
 
-    def create(self, name: str, **kwargs: Any) -> Any:
+    def create(self, name: str, **kwargs: Any) -> Created:
         """Build the object registered under ``name``. Raises ValueError naming what is registered."""
         if name not in self.builders:
             near = difflib.get_close_matches(name, self.builders, n=1)

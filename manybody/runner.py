@@ -13,8 +13,11 @@ import torch
 import yaml
 
 from manybody.algos import a2c, amp, rnd, sac
+from manybody.algos.base import EnvAlgorithm
 from manybody.algos.model import override_sigma
-from manybody.config import Params, plugins
+from manybody.algos.player import BasePlayer, PlayResult
+from manybody.config import ForeignSection, Params, plugins
+from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.errors import Problems, did_you_mean, notify
 from manybody.config.files import write_whole
 from manybody.engine.accelerate import keep_freed_memory, set_threads
@@ -41,7 +44,7 @@ IGNORED_ARGUMENTS = ("file", "seed", "tf", "num_actors", "track", "wandb_project
 class TrainingStopped(SystemExit):
     """A signal ended training, and a checkpoint was written. Left alone, it ends the process with 130 or 143."""
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: EnvAlgorithm) -> None:
         super().__init__(agent.run.stop.exit_code)
         self.agent = agent
 
@@ -54,8 +57,8 @@ class Runner:
     """
 
     def __init__(self, algo_observer: AlgoObserver | None = None) -> None:
-        self.algo_factory = ObjectFactory("algorithm")
-        self.player_factory = ObjectFactory("player")
+        self.algo_factory: ObjectFactory[EnvAlgorithm] = ObjectFactory("algorithm")
+        self.player_factory: ObjectFactory[BasePlayer] = ObjectFactory("player")
         self.algo_observer = algo_observer or DefaultAlgoObserver()
         self.chooses_observer = algo_observer is None
         """Whether ``config.algo_observer`` acts: the script has no observer."""
@@ -116,14 +119,15 @@ class Runner:
         """The content of the run's ``config.yaml``."""
         return self.resolved.record()
 
-    def _take_names(self, config: Any) -> None:
+    def _take_names(self, config: AlgorithmConfig | ForeignSection) -> None:
         """Use the classes that RL Games' ``vecenv_type`` and ``algo_observer`` name."""
         kind, env_name, observer = (config.get(key) for key in ("vecenv_type", "env_name", "algo_observer"))
         if kind and not use_vecenv_type(str(env_name), str(kind)):
             notify(f"params.config.vecenv_type: has no effect: {env_name} is registered otherwise")
-        if observer in OBSERVERS and self.chooses_observer:
-            self.algo_observer = OBSERVERS[observer]()
-        elif observer in OBSERVERS:
+        chosen = OBSERVERS.get(str(observer))
+        if chosen and self.chooses_observer:
+            self.algo_observer = chosen()
+        elif chosen:
             notify("params.config.algo_observer: has no effect: the runner has an observer already")
 
     def run(self, args: Mapping[str, Any]) -> Any:
@@ -139,7 +143,7 @@ class Runner:
         problems.refuse()
         return self.run_play(args) if args.get("play") and not args.get("train") else self.run_train(args)
 
-    def run_train(self, args: Mapping[str, Any]) -> Any:
+    def run_train(self, args: Mapping[str, Any]) -> EnvAlgorithm:
         """Train; returns the agent.
 
         Args:
@@ -156,7 +160,7 @@ class Runner:
         problems.refuse()
         return self.train(start, sigma, vec_env)
 
-    def train(self, start: Start, sigma: Any = None, vec_env: VecEnv | None = None) -> Any:
+    def train(self, start: Start, sigma: Any = None, vec_env: VecEnv | None = None) -> EnvAlgorithm:
         """Train from ``start``; returns the agent. Other arguments and errors as of :meth:`run_train`."""
         vec_env = self.resolved.make_task() if vec_env is None else vec_env
         parts = {"vec_env": vec_env, "checkpoint": start.checkpoint and str(start.checkpoint)}
@@ -175,7 +179,7 @@ class Runner:
             raise TrainingStopped(agent)
         return agent
 
-    def run_play(self, args: Mapping[str, Any]) -> Any:
+    def run_play(self, args: Mapping[str, Any]) -> PlayResult:
         """Play; returns the :class:`~manybody.algos.player.PlayResult`.
 
         Args:
@@ -193,7 +197,7 @@ class Runner:
         log("Started to play")
         return player.run()
 
-    def restored_player(self, checkpoint: Path | None, sigma: Any = None, vec_env: VecEnv | None = None) -> Any:
+    def restored_player(self, checkpoint: Path | None, sigma: Any = None, vec_env: VecEnv | None = None) -> BasePlayer:
         """A player with the policy of ``checkpoint``; None: with its initial weights."""
         player = self.create_player(vec_env)
         if checkpoint is not None:
@@ -201,7 +205,7 @@ class Runner:
         override_sigma(player.model, sigma)
         return player
 
-    def create_player(self, vec_env: VecEnv | None = None) -> Any:
+    def create_player(self, vec_env: VecEnv | None = None) -> BasePlayer:
         """A player for the loaded configuration, with its initial weights until ``restore``."""
         vec_env = replace(self.resolved, playing=True).make_task() if vec_env is None else vec_env
         parts = {} if vec_env is None else {"vec_env": vec_env}

@@ -12,6 +12,8 @@ from typing import Any
 from manybody.cli.interrupts import exit_on_signal
 
 with exit_on_signal() if __name__ == "__main__" else contextlib.nullcontext():  # the imports take seconds
+    from manybody.algos.base import EnvAlgorithm
+    from manybody.algos.player import PlayResult
     from manybody.cli.exit_codes import exit_codes
     from manybody.config.plugins import home_of
     from manybody.engine.accelerate import set_deterministic
@@ -36,7 +38,7 @@ class Job:
     runner: Runner
     run: ResolvedRun
 
-    def start(self) -> Any:
+    def start(self) -> EnvAlgorithm | PlayResult:
         """Train and return the agent, or play and return the result.
 
         Raises:
@@ -62,7 +64,7 @@ def prepare(texts: Sequence[str], file: str | None = None, observer: AlgoObserve
     return Job(runner, resolve(runner, texts, file))
 
 
-def launch(runner: Runner, run: ResolvedRun) -> Any:
+def launch(runner: Runner, run: ResolvedRun) -> EnvAlgorithm:
     """Train a resolved run, then report its results; returns the agent."""
     set_deterministic(run.root.torch_deterministic)
     runner.load_run(run)
@@ -74,8 +76,10 @@ def launch(runner: Runner, run: ResolvedRun) -> Any:
     try:
         agent = runner.train(run.start, run.root.sigma)
     except TrainingStopped as stop:
+        assert stop.agent.run.folder is not None
         summarise(stop.agent.run.folder, resumable=True)
         raise
+    assert agent.run.folder is not None
     show_results(runner, run, agent.run.folder)
     return agent
 
@@ -149,7 +153,7 @@ def train(task: str | type, *overrides: str, **settings: Any) -> Any:
     return prepare([f"task={task}", *overrides, *typed]).start()
 
 
-def _override_value(value: Any) -> str:
+def _override_value(value: object) -> str:
     """A Python value as it is typed on a command line."""
     if value is None:
         return "null"

@@ -20,16 +20,16 @@ Schemas = Mapping[str, type[Section] | None]
 """Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""
 
 
-def _threads(value: Any) -> int | str:
+def _threads(value: object) -> int | str:
     return "auto" if value == "auto" else _whole_below(value, 2**31, "'auto' or a whole number from 0")
 
 
-def _seed(value: Any) -> int | None:
+def _seed(value: object) -> int | None:
     what = "a whole number from 0 to 4294967295, or -1 for one from the clock"
     return None if value in (None, "None", -1, "-1") else _whole_below(value, 2**32, what)
 
 
-def _whole_below(value: Any, limit: int, what: str) -> int:
+def _whole_below(value: object, limit: int, what: str) -> int:
     with contextlib.suppress(PydanticCustomError):
         number = whole(value)
         if 0 <= number < limit:
@@ -65,7 +65,7 @@ class Params(Section, Generic[ConfigT]):
 
 
 def parse_params(
-    mapping: Mapping[str, Any] | Params,
+    mapping: Mapping[str, object] | Params,
     *,
     algorithms: Schemas | None = None,
     networks: Schemas | None = None,
@@ -140,7 +140,7 @@ def require_schema(params: Params, owner: type) -> None:
 
 def parse_section(
     schema: type[AnySection],
-    mapping: Mapping[str, Any],
+    mapping: Mapping[str, object],
     key: str,
     *,
     private_keys: bool = False,

@@ -17,7 +17,7 @@ VIDEO_SECONDS = 5.0
 """Length of the film of a policy. Five seconds take less than fifteen to render on two cores."""
 
 
-def _several(value: Any) -> Any:
+def _several(value: object) -> object:
     """One name, or a list of names."""
     if value in (None, ""):
         return ()

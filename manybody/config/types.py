@@ -10,7 +10,7 @@ import copy
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, SupportsFloat
+from typing import Annotated, Any, SupportsFloat, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
@@ -33,7 +33,7 @@ class ForeignSection(Mapping[str, Any]):
     section, ``to_dict`` a plain dict that can be changed.
     """
 
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, values: Mapping[str, object] | None = None) -> None:
         self._values = {key: _closed(value) for key, value in (values or {}).items()}
 
     def __getitem__(self, key: str) -> Any:
@@ -51,7 +51,7 @@ class ForeignSection(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"ForeignSection({self._values!r})"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "ForeignSection":
+    def __deepcopy__(self, memo: dict[int, object]) -> "ForeignSection":
         return ForeignSection(copy.deepcopy(self._values, memo))
 
     @property
@@ -64,7 +64,7 @@ class ForeignSection(Mapping[str, Any]):
         return {key: opened(copy.deepcopy(value)) for key, value in self._values.items()}
 
 
-def _closed(value: Any) -> Any:
+def _closed(value: object) -> object:
     if isinstance(value, Mapping) and not isinstance(value, ForeignSection):
         return ForeignSection(value)
     return [_closed(item) for item in value] if isinstance(value, list) else value
@@ -78,14 +78,14 @@ def opened(value: Any) -> Any:
     return [opened(item) for item in value] if is_list else value
 
 
-def _number(value: SupportsFloat | str) -> float:
+def _number(value: object) -> float:
     if not isinstance(value, bool):  # float(True) is 1
         with contextlib.suppress(TypeError, ValueError, OverflowError):
-            return float(value)
+            return float(cast(SupportsFloat, value))
     raise expected("a number")
 
 
-def whole(value: SupportsFloat | str) -> int:
+def whole(value: object) -> int:
     """Convert a whole number, or text that is one. Raises PydanticCustomError."""
     digits = re.fullmatch(r"\s*[+-]?\d+\s*", str(value))  # exact, while floats are so up to 2⁵³ only
     try:

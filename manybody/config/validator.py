@@ -53,7 +53,7 @@ class Validator:
         root: the path of ``source``.
     """
 
-    def __init__(self, source: Mapping[str, Any], training: bool = True, root: str = "params") -> None:
+    def __init__(self, source: Mapping[str, object], training: bool = True, root: str = "params") -> None:
         self.source = source
         self.training = training
         self.root: Path = (root,) if root else ()
@@ -116,7 +116,7 @@ class Validator:
                 return section
 
     def _repair(
-        self, schema: type[Section], entry: ErrorDetails, values: Any, path: Path, spelled: Path, private_keys: bool
+        self, schema: type[Section], entry: ErrorDetails, values: object, path: Path, spelled: Path, private_keys: bool
     ) -> bool:
         """Replace what pydantic refuses, in place, if it is an old spelling or has no effect; whether it was."""
         loc, kind, value = entry["loc"], entry["type"], entry["input"]
@@ -183,12 +183,12 @@ class Validator:
         known = owner.model_fields
         return did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if len(known) <= 12 else "")
 
-    def _broken(self, path: Path, block: Any, what: str) -> None:
+    def _broken(self, path: Path, block: object, what: str) -> None:
         value = block.get(path[-1]) if hasattr(block, "get") else None
         self.complain(path, f"{'missing' if value is None else f'got {shown(value)}'}; expected {what}")
 
 
-def parse_whole(schema: type[AnySection], content: Mapping[str, Any]) -> AnySection:
+def parse_whole(schema: type[AnySection], content: Mapping[str, object]) -> AnySection:
     """Validate the content of a file that is one section.
 
     Raises:
@@ -207,7 +207,7 @@ def _expected(entry: ErrorDetails) -> str:
     return text + (did_you_mean(entry["input"], re.findall(r"'([^']*)'", text)) if kind == "literal_error" else "")
 
 
-def _model(annotation: Any, containers: bool = True) -> type[BaseModel] | None:
+def _model(annotation: object, containers: bool = True) -> type[BaseModel] | None:
     """The model class in an annotation such as ``PlayerConfig | None``, or in a list or dict of such."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
@@ -244,10 +244,10 @@ def _switched_off(owner: type[BaseModel], key: str, value: object) -> str | None
     return match[1] if is_block else None
 
 
-def _block(values: Any, path: Path) -> dict[Any, Any]:
+def _block(values: Any, path: Path) -> dict[str | int, object]:
     for key in path:
         values = values[key]
-    return typing.cast(dict[Any, Any], values)
+    return typing.cast(dict[str | int, object], values)
 
 
 def _valid_values(schema: type[Section], values: Mapping[str, object]) -> dict[str, object]:

@@ -29,12 +29,12 @@ class LocatedDict(dict[Any, Any]):
         self.file = file
         self.lines: dict[Any, int] = {}
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: Hashable, value: object) -> None:
         """Set a value that does not come from the file: the key's line is forgotten."""
         self.__dict__.get("lines", {}).pop(key, None)
         super().__setitem__(key, value)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "LocatedDict":
+    def __deepcopy__(self, memo: dict[int, object]) -> "LocatedDict":
         twin = LocatedDict(self.file)
         twin.update((key, copy.deepcopy(value, memo)) for key, value in self.items())
         twin.lines = dict(self.lines)
