@@ -13,7 +13,7 @@ from toy_players import discrete, env_config, raw
 
 from manybody.compat.environments import LegacyEnv, legacy_env
 from manybody.compat.rl_games.algos_torch.players import PpoPlayerContinuous, PpoPlayerDiscrete
-from manybody.compat.rl_games.common.player import BasePlayer, Tally
+from manybody.compat.rl_games.common.player import BasePlayer
 from manybody.config import ConfigError
 from manybody.engine.checkpoint import CheckpointError, save_checkpoint
 from manybody.engine.guard import NonFiniteError
@@ -272,14 +272,6 @@ def test_a_checkpoint_that_is_not_finite_is_refused(tmp_path):
         player.restore(str(tmp_path / "bad.pth"))
 
 
-def test_agents_of_one_environment_are_one_game():
-    tally = Tally(1, 1)
-    tally.begin()
-    assert tally.step(torch.tensor([2.0]), torch.tensor([False]), {}) is None
-    assert tally.step(torch.tensor([1.0]), torch.tensor([True]), {}) == "reward: 3.00 steps: 2.0"
-    assert tally.is_complete
-
-
 @pytest.mark.parametrize(
     "infos",
     [
@@ -287,8 +279,11 @@ def test_agents_of_one_environment_are_one_game():
         [{"scores": 9.0}, {"scores": 1.0}, {"battle_won": 7, "scores": 3.0}],
     ],
 )
-def test_scores_are_those_of_the_games_that_end(infos):
-    tally = Tally(3, 3)
-    tally.begin()
-    line = tally.step(torch.ones(3), torch.tensor([False, True, True]), infos)
-    assert line == "reward: 1.00 steps: 1.0 w: 2.0"  # (1 + 3) / 2
+def test_scores_are_those_of_the_games_that_end(infos, capsys):
+    params = raw(**env_config(legacy_env(ToyEnv(3)), player={"games_num": 3}))
+    player = PpoPlayerContinuous(params)
+    dones = iter([torch.tensor([False, True, True]), torch.tensor([True, False, False])])
+    player.env_step = lambda env, actions: (torch.zeros(3, 3), torch.ones(3), next(dones), infos)
+    assert player.run().games == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["reward: 1.00 steps: 1.0 w: 2.0", "reward: 2.00 steps: 2.0 w: 9.0"]  # (1 + 3) / 2

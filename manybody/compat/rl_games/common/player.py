@@ -3,22 +3,25 @@
 import inspect
 import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from manybody.algos import player
 from manybody.algos.player import PlayResult
 from manybody.compat.environments import create_legacy_env
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
 from manybody.compat.rl_games.common.env_configurations import configurations, get_env_info
-from manybody.compat.tally import Tally as Tally
 from manybody.config import ConfigError, Problem
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import has_device
 from manybody.engine.console import say, warn
-from manybody.engine.guard import PlayGuard
+from manybody.engine.guard import PlayGuard, left_out_text
+from manybody.envs.base import Step
 
 GAMES = 2000
 """``player.games_num`` where the configuration has none, as in RL Games up to 1.6.1."""
@@ -239,74 +242,125 @@ class BasePlayer:
     # --- playing -------------------------------------------------------------------------------------------------
 
     def run(self) -> PlayResult:
-        """Play ``games_num`` games, tell how they end, and return the statistics.
+        """Play ``games_num`` games, print how they end, and return the statistics.
 
-        Every environment contributes its first games, as many as the others (or one more, where ``games_num`` does
-        not divide): counting whichever games end first would favour short ones. A game in which an observation or a
-        reward is NaN, infinite or above 1e15 ends there and is left out of the statistics; the first is reported.
+        Games count as in :meth:`manybody.algos.player.BasePlayer.run`.
 
         Raises:
             NonFiniteError: the policy's actions are not finite, or every game was left out.
         """
-        n_games = self.games_num * self.n_game_life
-        tally: Tally | None = None
-        guard: PlayGuard | None = None
-        for _ in range(n_games):  # an environment alone is reset after each game
-            obses = self.env_reset(self.env)
-            envs = max(self.get_batch_size(obses, 1) // self.num_agents, 1)
-            self.init_rnn()
-            tally = tally or Tally(envs, n_games)
-            tally.begin()
-            guard = guard or PlayGuard(self.env_name, envs * self.num_agents, torch.device("cpu"))
-            obses = guard.reset(obses)
-            masks = self._masks_of_env()
-            for _ in range(self.max_steps):
-                if masks is None:
-                    action = self.get_action(obses, self.is_deterministic)
-                else:
-                    action = self.get_masked_action(obses, masks(), self.is_deterministic)
-                guard.check_actions(self.unsound(action, guard))
-                obses, rewards, dones, infos = self.env_step(self.env, action)
-                self._render()
-                self._forget(dones)
-                first = slice(None, None, self.num_agents)  # of each environment's agents
-                obses, ended, spoilt = guard.after_step(obses, dones.cpu().bool(), {"reward": rewards})
-                rewards = rewards[first].cpu()
-                line = tally.step(rewards, dones[first].cpu().bool(), infos, ended[first], spoilt[first])
-                if line and self.print_stats:
-                    say(line)
-                if tally.is_complete or (envs == 1 and bool(ended.any())):
-                    break
-            if tally.is_complete:
-                break
-        assert tally is not None and guard is not None, "games_num and n_game_life are at least 1"
-        if tally.left_out and not tally.rewards:
-            raise guard.nothing_left(tally.left_out)
-        return tally.result(self.n_game_life)
+        return Games(self).play()
 
     def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
         """(N,) bool: the rows whose ``actions``, just chosen, the policy did not compute from finite values."""
         return guard.broken_rows(actions)
 
-    def _masks_of_env(self) -> Any:
-        """What gives the masks of the next step; None where all actions are always allowed."""
+
+class Games(player.BasePlayer):
+    """The library's loop over the games of a client's player."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.env = client.env
+        self.config: Any = SimpleNamespace(env_name=client.env_name)
+        self.device = torch.device("cpu")
+        self.is_deterministic = client.is_deterministic
+        self.games_num = client.games_num * client.n_game_life
+        self.max_steps = client.max_steps
+        self.first_obs = client.env_reset(self.env)
+        self.rows = client.get_batch_size(self.first_obs, 1)
+        self.wins: list[float] = []
+        self._returns = torch.zeros(self.rows, dtype=torch.float64)
+        self._lengths = torch.zeros(self.rows)
+
+    def play(self) -> PlayResult:
+        """Play and print. ``n_game_life`` episodes are one game."""
+        result, lives = self.run(quiet=True), self.client.n_game_life
+        say(f"{result.mean_reward * result.games}")
+        if self.left_out:
+            say(left_out_text(self.left_out))
+        win_rate = f" winrate: {sum(self.wins) / max(result.games, 1) * lives}" if self.wins else ""
+        mean, std, steps = (value * lives for value in result[1:])
+        say(f"av reward: {mean} av steps: {steps}{win_rate}")
+        return PlayResult(result.games, mean, std, steps)
+
+    @override
+    def restore(self, fn: str) -> None:
+        self.client.restore(fn)
+
+    @override
+    def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
+        return self.client.get_action(obs, is_deterministic)
+
+    @override
+    def choose(self, obs: Any) -> Tensor:
         for has, get in (("has_action_mask", "get_action_mask"), ("has_action_masks", "get_action_masks")):
             if hasattr(self.env, has) and getattr(self.env, has)():
-                return getattr(self.env, get)
-        return None
+                return self.client.get_masked_action(obs, getattr(self.env, get)(), self.is_deterministic)
+        return self.client.get_action(obs, self.is_deterministic)
+
+    @override
+    def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
+        return self.client.unsound(actions, guard)
+
+    @override
+    def reset(self) -> None:
+        self.client.init_rnn()
+
+    @override
+    def forget(self, done: Tensor) -> None:
+        if self.client.is_rnn:
+            kept = (~done).float().unsqueeze(-1).to(self.client.device)
+            self.client.states = [state * kept for state in self.client.states]
+
+    @override
+    def env_reset(self) -> Any:
+        return self.first_obs
+
+    @override
+    def env_step(self, actions: Any) -> Step:
+        obs, rewards, dones, infos = self.client.env_step(self.env, actions)
+        rewards, dones = rewards.cpu(), dones.cpu().bool()
+        self._render()
+        self._report(rewards, dones, infos)
+        if self.rows == 1 and dones.any():  # a single environment does not reset itself
+            obs = self.client.env_reset(self.env)
+        return Step(obs, rewards, dones, torch.zeros_like(dones), None, {})
+
+    def _report(self, rewards: Tensor, dones: Tensor, infos: Any) -> None:
+        """Print a line about the games that end in this step."""
+        self._returns += rewards
+        self._lengths += 1
+        counted = dones & self._returns.isfinite()
+        if counted.any():
+            line = f"reward: {self._returns[counted].mean():.2f} steps: {self._lengths[counted].mean():.1f}"
+            score = _score(infos, dones)
+            if score is not None:
+                self.wins.append(score)
+                line += f" w: {score}"
+            if self.client.print_stats:
+                say(line)
+        self._returns[dones], self._lengths[dones] = 0.0, 0.0
 
     def _render(self) -> None:
-        if not self.render_env:
+        if not self.client.render_env:
             return
         render = getattr(self.env, "render", None)
         if render is None:
-            warn(f"player.render: {type(self.env).__name__} cannot show itself; playing goes on without it")
-            self.render_env = False
+            warn(f"player.render: {type(self.env).__name__} has no render(); playing continues without it")
+            self.client.render_env = False
             return
         render(**({"mode": "human"} if "mode" in inspect.signature(render).parameters else {}))
-        time.sleep(self.render_sleep)
+        time.sleep(self.client.render_sleep)
 
-    def _forget(self, dones: Tensor) -> None:
-        if self.is_rnn:
-            going_on = (~dones.bool()).float().unsqueeze(-1).to(self.device)
-            self.states = [state * going_on for state in self.states]
+
+def _score(infos: Any, dones: Tensor) -> float | None:
+    """Return the mean score of the games that end, ``dones`` (N,) bool; None where ``infos`` hold none."""
+    for key in ("scores", "battle_won"):
+        of_each = infos if isinstance(infos, list) else []
+        given = infos.get(key, []) if isinstance(infos, Mapping) else [info.get(key, np.nan) for info in of_each]
+        scores = torch.as_tensor(given, dtype=torch.float64).cpu().reshape(-1)
+        score = (scores[dones] if len(scores) == len(dones) else scores).nanmean()
+        if not score.isnan():
+            return float(score)
+    return None
