@@ -177,10 +177,10 @@ WRONG = {
     "no run folder": (["runs"], "not a run folder"),
     "unknown": (["game_num=3"], "game_num: unknown key; did you mean 'games_num'?"),
     "text for a number": (["num_envs=many"], "num_envs: got 'many'; expected a whole number"),
-    "true for a number": (["games_num=True"], "games_num: got True; expected a whole number"),
+    "a flag for a number": (["games_num=True"], "games_num: got True; expected a whole number"),
     "zero": (["games_num=0"], "games_num: got 0; expected a number of at least 1"),
     "negative": (["seed=-2"], "seed: got -2; expected"),
-    "number for true": (["deterministic=7"], "deterministic: got 7; expected true or false"),
+    "a number for a flag": (["deterministic=7"], "deterministic: got 7; expected true or false"),
     "not YAML": (["games_num=[1"], "games_num: got '[1'"),
     "two paths": (["runs/old", "runs/new"], "runs/new: a second path"),
     "an option": (

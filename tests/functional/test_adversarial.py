@@ -1,4 +1,4 @@
-"""The discriminator's formulas, with their arithmetic."""
+"""The discriminator's formulas, calculated by hand."""
 
 import math
 

@@ -29,7 +29,7 @@ def test_from_the_configuration():
     assert RewardsShaper.from_config(section) == expected
 
 
-def test_the_reward_given_is_not_changed():
+def test_the_reward_is_not_modified_in_place():
     reward = torch.tensor([1.0])
     RewardsShaper(scale_value=9.0)(reward)
     assert reward.item() == 1.0

@@ -29,7 +29,7 @@ def test_orthogonal_columns_have_the_length_gain(name):
     torch.testing.assert_close(weight.T @ weight, 4.0 * torch.eye(200), atol=1e-4, rtol=0)
 
 
-# Standard deviations for a (fan_out 400, fan_in 200) matrix; 80,000 draws give some 0.3 % of noise.
+# Standard deviations for a (fan_out 400, fan_in 200) matrix; 80,000 draws have about 0.3 % of noise.
 @pytest.mark.parametrize(
     ("settings", "std"),
     [
@@ -40,7 +40,7 @@ def test_orthogonal_columns_have_the_length_gain(name):
         ({"name": "random_uniform_initializer", "a": -0.3, "b": 0.3}, 0.6 / math.sqrt(12)),
     ],
 )
-def test_spread(settings, std):
+def test_standard_deviation(settings, std):
     weight = drawn(**settings)
     assert weight.std().item() == pytest.approx(std, rel=0.02)
     assert abs(weight.mean().item()) < 0.02 * std

@@ -65,7 +65,7 @@ def feed(agent, ours, batch):
 
 VARIANTS = {
     "as configured": {},
-    "every update moves the actor": {"policy_frequency": 1},
+    "actor updated in every step": {"policy_frequency": 1},
     "no clipping": {"critic_grad_clip": 0.0},
     "hard clipping": {"critic_grad_clip": 0.01},
     "fixed temperature": {"learnable_temperature": False},
