@@ -5,6 +5,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from manybody.cli.interrupts import exit_on_signal
 
@@ -35,8 +36,8 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       manybody train test=True checkpoint=... is the same. --file some_rl_games.yaml: the configuration of a checkpoint
       that has no run folder.
   manybody compare RUN RUN ... [threshold=400] [picture=compare.png]
-      What runs differ in, what they reached and when, as a table and one picture. The folder of a sweep counts as
-      all its runs.
+      Show the settings in which runs differ, the returns they reached and when, as a table and one picture. The
+      folder of a sweep stands for all its runs.
   manybody import CHECKPOINT.pth [OUT] [CONFIG.yaml] [key=value ...]
       Take over a checkpoint of RL Games; with its YAML as a run folder that plays and trains on.
   manybody export CHECKPOINT.pth | RUN [OUT.pth] [--format rl_games]
@@ -45,7 +46,7 @@ USAGE = """manybody: reinforcement learning for thousands of simulated robots at
       List the tasks with their sizes, also those of a module of your own; or describe one task: its observations,
       actions, reward terms and terminations.
   manybody motion info | view | convert | record ...
-      Motion clips to imitate: see, convert and record them; 'manybody motion help' says more.
+      Describe, show, convert and record motion clips to imitate; see 'manybody motion help'.
 
 Ctrl-C, SIGTERM: training stops after the epoch and saves; a second one stops at once, and so does the first one
 before training or while playing. While a video is made, Ctrl-C skips the video. SIGUSR1: saves, and training continues.
@@ -71,7 +72,7 @@ def find_modules_here() -> None:
 def _run(arguments: list[str]) -> None:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
     # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
-    # Measured with one busy process beside a training on two cores: 1.6 times the speed; alone: no difference.
+    # Measured on two cores next to a busy process: 1.6 times the speed; alone: no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if command in ("help", "--help", "-h") or ("--help" in rest and command not in ("import", "export", "motion")):
         print(USAGE, end="")
@@ -90,7 +91,7 @@ def _run(arguments: list[str]) -> None:
         pkgutil.resolve_name(COMMANDS[command])(rest)
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     print(f"{message}\n\n{USAGE}", end="", file=sys.stderr)
     raise SystemExit(2)
 

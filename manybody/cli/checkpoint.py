@@ -1,6 +1,6 @@
 """The commands ``manybody import`` and ``manybody export``: checkpoints from and to RL Games.
 
-What needs PyTorch is imported by the commands: help and words that are wrong do not wait for it.
+The commands import what needs PyTorch, so that help and wrong arguments do not wait for it.
 """
 
 import shlex

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while there is nothing to save yet. Imports nothing heavy: it comes before everything else."""
+"""Ctrl-C and SIGTERM while there is nothing to save yet. Imports nothing heavy, because it is imported first."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ _unfinished: set[Path] = set()
 def exit_on_signal() -> Iterator[None]:
     """While the block runs, SIGINT and SIGTERM end the process with one line and exit code 130 or 143.
 
-    An exception in the place where the signal hit could be swallowed, or leave an import half done that then fails
-    with another error (seen with PyTorch's). Training puts handlers of its own in place of these and returns to
-    them when it is over. Outside the main thread, where Python allows no handlers, nothing changes.
+    An exception raised by the handler could be swallowed, or interrupt an import, which then fails with another error
+    (seen with PyTorch's). Training replaces these handlers by its own and restores them at its end. Outside the main
+    thread, where Python allows no handlers, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -160,7 +160,7 @@ def _turns(clip: Clip) -> str:
     quats = clip.local_rotations.astype(np.float64)
     cosines = np.abs((quats[1:] * quats[:-1]).sum(axis=-1)).clip(max=1)
     speeds = 2 * np.arccos(cosines) * clip.fps
-    frame, body = (int(place) for place in np.unravel_index(speeds.argmax(), speeds.shape))
+    frame, body = map(int, np.unravel_index(speeds.argmax(), speeds.shape))
     fastest = f"at most {speeds.max():.1f} rad/s, {clip.body_names[body]} at {frame / clip.fps:.2f} s"
     return f"{fastest}: no limb turns so fast; look at it in view" if speeds.max() > TOO_FAST else fastest
 
@@ -257,8 +257,8 @@ def _record(options: argparse.Namespace) -> None:
     out = _path(outs[0])
     _check_out("OUT", out, ".npz")
     if out.exists():
-        advice = "It may be the clip that the policy imitates; a recording would take its place."
-        raise MotionError("OUT", f"{str(out)!r}, a file that is there", "a new name", advice)
+        advice = "It may be the clip that the policy imitates."
+        raise MotionError("OUT", f"{str(out)!r}, an existing file", "a new name", advice)
     if not 0 < options.seconds < float("inf"):
         raise MotionError("--seconds", f"{options.seconds:g}", "a number above 0")
     from manybody.launch.overrides import raw_values

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from manybody.config.errors import shown
 from manybody.config.files import expanded, write_whole
 from manybody.engine.console import warn
 from manybody.engine.run_folder import RunFolder
@@ -30,24 +31,16 @@ PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, "#56B4E9", "#F0E442")
 GREY, INK = "#5B6470", "#1D232B"
 STYLE: Any = {
     "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.titlesize": 9,
+    **dict.fromkeys(("font.size", "axes.titlesize"), 9),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8),
+    **dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color"), GREY),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.edgecolor": "#9AA3AD",
-    "axes.labelcolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "axes.grid": True,
-    "axes.axisbelow": True,
     "grid.color": "#E6E9ED",
     "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
     "lines.solid_capstyle": "round",
 }
 CLOCK_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
@@ -79,13 +72,12 @@ def read_metrics(path: str | Path) -> Metrics:
     for number, line in lines:
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == lines[-1][0]:
-                break
-            raise ValueError(f"{file}:{number}: got a broken line ({error}); expected a JSON object") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{file}:{number}: got {type(row).__name__}; expected a JSON object")
-        rows.append(row)
+        except json.JSONDecodeError:
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif number < lines[-1][0]:
+            raise ValueError(f"{file}:{number}: got {shown(line)}; expected a JSON object")
     keys = dict.fromkeys(key for row in rows for key in row)
     return {key: np.array([_number(row.get(key)) for row in rows], np.float64) for key in keys}
 

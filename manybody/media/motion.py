@@ -119,7 +119,7 @@ def clip_in_step(env: Any, qpos: np.ndarray, starts: np.ndarray, fps: float) -> 
     """Return the ``qpos`` (K, nq) of the motion to show next to a policy's.
 
     At the start of an episode the motion has the pose that is nearest to the policy's. It then runs at its own speed,
-    and after its end from its start again, in the place that it has reached.
+    and repeats from the position that it has reached.
 
     Args:
         env: a task that :func:`imitates`.

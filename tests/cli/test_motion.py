@@ -213,7 +213,7 @@ def test_a_policy_is_recorded(run, here, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["motion", "record", run, "a.npz"])
     err = capsys.readouterr().err
-    assert stop.value.code == 2 and "OUT: got 'a.npz', a file that is there; expected a new name" in err
+    assert stop.value.code == 2 and "OUT: got 'a.npz', an existing file; expected a new name" in err
     assert (here / "a.npz").read_bytes() == before
 
 
