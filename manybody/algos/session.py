@@ -26,7 +26,7 @@ EXTRAS = "extras/"
 
 
 class EpochMetrics(NamedTuple):
-    """What one epoch took and gave."""
+    """Frames, times and results of one epoch."""
 
     frames: int
     """Environment steps x environments."""
@@ -138,7 +138,7 @@ class Session:
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if isinstance(error, Exception | SystemExit) and not isinstance(error, TrainingAbortedError):
-            self._save_what_stood(error)
+            self._save_last_good(error)
         self._context.close()
 
     def begin_epoch(self) -> None:
@@ -148,7 +148,7 @@ class Session:
             self.agent.start_episodes()
 
     def end_epoch(self, metrics: EpochMetrics) -> None:
-        """Everything that happens between two epochs; the one place where values come to the host."""
+        """Log, save and apply the stop rules; the one place where values are read to the host."""
         agent = self.agent
         self.elapsed = time.perf_counter() - self._clock
         extras = {f"{EXTRAS}{name}": value for name, value in agent.extras_metrics.take().items()}
@@ -202,7 +202,7 @@ class Session:
         return not read["guard/skipped_updates"]
 
     def _write(self, metrics: EpochMetrics, read: dict[str, float]) -> None:
-        """Scalars under RL Games' tags."""
+        """Write scalars under RL Games' tags."""
         agent, frame, epoch = self.agent, self.agent.frame, self.agent.epoch_num
         performance = {
             "step_inference_rl_update_fps": metrics.frames / metrics.total_time,
@@ -232,7 +232,7 @@ class Session:
                     self.writer.add_scalar(f"{group}/{suffix}", value, x)
 
     def _write_extras(self, reported: dict[str, float]) -> None:
-        """What the environment reported, under RL Games' tags."""
+        """Write the environment's metrics under RL Games' tags."""
         for name, value in reported.items():
             for tag, x in scalar_tags(name, self.agent.frame, self.agent.epoch_num, self.elapsed).items():
                 self.writer.add_scalar(tag, value, x)
@@ -326,8 +326,8 @@ class Session:
             return None
         return self.checkpoints.save(name, self.agent.get_full_state_weights(), kind, last_chance)
 
-    def _save_what_stood(self, error: BaseException) -> None:
-        """An environment or a hook broke in the middle of an epoch: keep what the last whole one had learned."""
+    def _save_last_good(self, error: BaseException) -> None:
+        """Save the weights of the last complete epoch after an error in the middle of one."""
         agent = self.agent
         error.add_note(f"in epoch {agent.epoch_num} of '{self.name}', environment '{self.config.env_name}'")
         done = agent.epoch_num - 1
@@ -349,7 +349,7 @@ def clone(state: Any) -> Any:
 
 
 def load_function(path: str) -> Callable[[Any], Any]:
-    """The function that ``package.module:function`` names. Raises ConfigError when there is none."""
+    """Return the function that ``package.module:function`` names. Raises ConfigError when there is none."""
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)

@@ -157,15 +157,15 @@ class DiscreteA2CBase(OnPolicyAgent):
 
     @override
     def get_action_values(self, obs: Obs) -> dict[str, Any]:
-        """Act on ``obs``; the decision includes the masks that applied to it."""
         decision = super().get_action_values(obs)
         decision["logits"] = joined(decision["logits"])
         return {**decision, "action_masks": obs["action_masks"]} if "action_masks" in obs else decision
 
     def get_masked_action_values(self, obs: Obs, action_masks: Tensor) -> dict[str, Any]:
-        """:meth:`get_action_values` among what ``action_masks`` (N, sum of head sizes) allows."""
+        """Act on ``obs`` among what ``action_masks`` (N, sum of head sizes) allow."""
         return self.get_action_values({**obs, "action_masks": action_masks.to(self.ppo_device, torch.bool)})
 
+    @override
     def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
         super()._store_decision(n, decision)
         if self.use_action_masks:
@@ -186,7 +186,7 @@ class DiscreteA2CAgent(DiscreteA2CBase):
 
 
 def check_masks(env_name: str, call: str, masks: Any, expected: tuple[int, int]) -> None:
-    """Raise EnvError unless ``masks``, which ``call`` of the environment gave, have the shape ``expected``."""
+    """Raise EnvError unless ``masks``, from ``call`` of the environment, have the shape ``expected``."""
     if masks is None or tuple(masks.shape) != expected:
         given = "none" if masks is None else f"the shape {tuple(masks.shape)}"
         raise EnvError(

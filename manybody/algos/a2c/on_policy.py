@@ -193,7 +193,7 @@ class OnPolicyAgent(A2CBase):
 
     @abstractmethod
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
-        """What :meth:`old_policy` is made from, and masks, by name (B, ...)."""
+        """Return the parameters of :meth:`old_policy`, and masks, by name (B, ...)."""
 
     def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
         """() penalty on actions that leave their bounds, which ``bounds_loss_coef`` weighs; None: there is none."""
@@ -222,7 +222,7 @@ class OnPolicyAgent(A2CBase):
         return self.epoch_num
 
     def train_epoch(self) -> EpochMetrics:
-        """One rollout, then ``mini_epochs`` passes over it."""
+        """Collect one rollout, then learn in ``mini_epochs`` passes over it."""
         self.vec_env.set_train_info(self.frame, self)
         started = time.perf_counter()
         batch = self.play_steps_rnn() if self.is_rnn else self.play_steps()
@@ -262,7 +262,7 @@ class OnPolicyAgent(A2CBase):
         )
 
     def _one_pass(self, mini_epoch: int) -> list[Tensor]:
-        """One mini-epoch; the divergence of each minibatch."""
+        """Run one mini-epoch; return the divergence of each minibatch."""
         kls = []
         self.dataset.start_pass()
         for index in range(len(self.dataset)):
@@ -331,7 +331,7 @@ class OnPolicyAgent(A2CBase):
         return self.train_actor_critic(minibatch)
 
     def train_actor_critic(self, minibatch: TrainBatch) -> TrainResult:
-        """One update from one minibatch."""
+        """Run one update from one minibatch."""
         self.train_result = self.calc_gradients(minibatch)
         return self.train_result
 
@@ -421,7 +421,7 @@ class OnPolicyAgent(A2CBase):
     # --- between updates -----------------------------------------------------------------------------------------
 
     def set_train(self) -> None:
-        """Training mode. Statistics of values change in :meth:`prepare_dataset` alone."""
+        """Set training mode. Statistics of values change in :meth:`prepare_dataset` alone."""
         self.model.train()
         if self.normalize_value:
             self.value_mean_std.eval()

@@ -59,7 +59,7 @@ class PpoPlayer(BasePlayer):
             self.states = tuple(state * going_on for state in self.states)
 
     def act(self, obs: Obs) -> dict[str, Any]:
-        """What the model answers to ``obs``; the recurrent state moves on."""
+        """Return the model's outputs for ``obs`` and advance the recurrent state."""
         if self.states is None:
             self.reset()
         out = self.model({"is_train": False, "prev_actions": None, "rnn_states": self.states, "seq_length": 1, **obs})
@@ -113,8 +113,9 @@ class PpoPlayerDiscrete(PpoPlayer):
         """Rows with NaN among the logits, which a discrete choice would hide; -inf forbids an action."""
         return super().unsound(actions, guard) if self.logits is None else invalid_logits(self.logits)
 
+    @override
     def get_masked_action(self, obs: Obs, action_masks: Tensor, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes) bool.
+        """Return actions among those that ``action_masks`` (N, sum of head sizes) bool allow.
 
         Raises:
             EnvError: there are none, or a row allows nothing.

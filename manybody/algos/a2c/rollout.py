@@ -73,8 +73,8 @@ class A2CBase(EnvAlgorithm):
 
     # --- storage -------------------------------------------------------------------------------------------------
 
+    @override
     def init_tensors(self) -> None:
-        """Allocate the rollout, the running episode counters and the recurrent state."""
         super().init_tensors()
         self.experience_buffer = self.make_experience_buffer()
         self.extras_metrics.used |= set(self.rollout_fields())
@@ -148,16 +148,15 @@ class A2CBase(EnvAlgorithm):
         return self.get_action_values(obs)["values"]
 
     def bootstrap(self, n: int, step: Step) -> Tensor:
-        """What truncated episodes would still have earned, ``gamma V(final_obs)``; (N, V), zero elsewhere.
+        """Return the value of truncated episodes' future, ``gamma V(final_obs)``; (N, V), zero elsewhere.
 
-        An environment that gives no final observation gets V(s_t) of the state before the step instead, which is
-        RL Games' approximation.
+        Without a final observation: V(s_t) of the state before the step, which is RL Games' approximation.
         """
         truncated = step.truncated.unsqueeze(1)
         if step.final_obs is None:
             return self.gamma * self.experience_buffer.tensor_dict["values"][n] * truncated
         values = torch.zeros_like(self.experience_buffer.tensor_dict["values"][n])
-        if self.ppo_device.type == "cpu" and not truncated.any():  # nothing has to be waited for
+        if self.ppo_device.type == "cpu" and not truncated.any():  # on the CPU, reading does not wait
             return values
         if self.ppo_device.type == "cpu" and not self.is_rnn and self.central_value is None:
             rows = step.truncated  # picking rows is cheap there
@@ -170,7 +169,7 @@ class A2CBase(EnvAlgorithm):
 
     @torch.no_grad()
     def play_steps(self) -> RolloutBatch:
-        """T steps of the current policy in every environment, with returns."""
+        """Take T steps with the current policy in every environment; return them with their returns."""
         self.guard.start_epoch()
         step_time = 0.0
         critic = self.model if self.central_value is None else self.central_value.model
@@ -254,7 +253,7 @@ class A2CBase(EnvAlgorithm):
 
     @property
     def rnn_states(self) -> Any:
-        """The policy's state between two steps (RL Games' name)."""
+        """The policy's recurrent state between two steps (RL Games' name)."""
         return self.recurrent.current
 
     @property

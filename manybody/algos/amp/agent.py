@@ -40,6 +40,7 @@ class AMPAgent(A2CAgent):
     SOFT_BOUND = 1.0
     config: AMPConfig
 
+    @override
     def build_learner(self) -> None:
         """Build the model, the optimiser and the buffers of motions.
 
@@ -68,7 +69,7 @@ class AMPAgent(A2CAgent):
             self.demos.add(self.fetch_demos(min(config.amp_minibatch_size, missing)))
 
     def fetch_demos(self, count: int) -> Tensor:
-        """``count`` demonstrations (count, D), on the learner's device.
+        """Return ``count`` demonstrations (count, D), on the learner's device.
 
         Raises:
             EnvError: the environment gave something else.
@@ -90,12 +91,8 @@ class AMPAgent(A2CAgent):
             raise self._non_finite_demos(where)
         return demos.masked_fill(broken.unsqueeze(1), 0.0).to(self.ppo_device)
 
+    @override
     def end_epoch(self, read: Mapping[str, float]) -> None:
-        """Stop where the environment gave demonstrations that are not finite.
-
-        Raises:
-            EnvError: it did.
-        """
         super().end_epoch(read)
         if read.get(NON_FINITE_DEMOS):
             raise self._non_finite_demos(f"{self.config.env_name}: fetch_amp_obs_demo")
@@ -103,12 +100,8 @@ class AMPAgent(A2CAgent):
     def _non_finite_demos(self, where: str) -> EnvError:
         return EnvError(f"{where}: NaN or infinite, or above {LARGEST:.0e}; expected finite numbers")
 
+    @override
     def env_step(self, actions: Tensor) -> Step:
-        """Take one step.
-
-        Raises:
-            EnvError: ``extras['amp_obs']`` is not (N, D).
-        """
         step = super().env_step(actions)
         check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.vec_env, self.env_info)))
         return step
@@ -117,10 +110,10 @@ class AMPAgent(A2CAgent):
 
     @override
     def rollout_fields(self) -> dict[str, Field]:
-        """Add the observations of the discriminator."""
         shape = amp_shape(self.vec_env, self.env_info)
         return {**super().rollout_fields(), "amp_obs": Field(shape, torch.float32)}
 
+    @override
     def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
         """(T, N, V): the weighed sum of the environment's reward and of style."""
         with eval_mode(self.model):
@@ -147,7 +140,6 @@ class AMPAgent(A2CAgent):
 
     @override
     def train_actor_critic(self, minibatch: Any) -> Any:
-        """Run one update; the minibatch gets the discriminator's samples."""
         rows = min(self.config.amp_minibatch_size, len(minibatch["amp_obs"]))
         motions = {
             "amp_obs": minibatch["amp_obs"][:rows],
@@ -158,7 +150,6 @@ class AMPAgent(A2CAgent):
 
     @override
     def set_train(self) -> None:
-        """Set training mode; each rollout enters the discriminator's statistics once, too."""
         super().set_train()
         self.model.amp_input_mean_std.train()
 
@@ -167,8 +158,8 @@ class AMPAgent(A2CAgent):
         super().freeze_normalizers()
         self.model.amp_input_mean_std.eval()
 
+    @override
     def extra_losses(self, minibatch: Any, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Adds ``losses['disc_loss']`` and the discriminator's metrics."""
         config, network = self.config, self.model.a2c_network
         agent, replay, demo = (
             self.model.norm_amp_obs(minibatch[name]) for name in ("amp_obs", "amp_obs_replay", "amp_obs_demo")

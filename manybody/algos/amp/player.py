@@ -58,7 +58,6 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
 
     @override
     def env_reset(self) -> Obs:
-        """Start new episodes and reset the measurements."""
         device, trials = self.device, min(self.rows, TRIALS)
         self.style, self.steps, self.seen = torch.zeros((), device=device), 0, []
         self.going = torch.ones(trials, dtype=torch.bool, device=device)
@@ -67,7 +66,6 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
 
     @override
     def env_step(self, actions: Tensor) -> Step:
-        """Step and measure the motion."""
         step = super().env_step(actions)
         check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.env, self.env_info)))
         motion = step.extras["amp_obs"].to(self.device)
@@ -87,7 +85,6 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
 
     @override
     def watched(self, step: Step) -> dict[str, Any]:
-        """Include the motion."""
         motion = {key: step.extras[key] for key in ("amp_obs", "body_positions") if key in step.extras}
         return super().watched(step) | motion
 

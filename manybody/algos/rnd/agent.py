@@ -49,7 +49,6 @@ class CuriousBase(OnPolicyAgent):
 
     @override
     def value_heads(self) -> int:
-        """V: one more, for intrinsic rewards."""
         return super().value_heads() + 1
 
     @override
@@ -60,6 +59,7 @@ class CuriousBase(OnPolicyAgent):
 
     # --- rewards and advantages ----------------------------------------------------------------------------------
 
+    @override
     def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
         """(T, N, V): the environment's rewards and, last, the intrinsic one; each with its weight."""
         novelty = self._novelty(rollout["obses"])
@@ -87,14 +87,14 @@ class CuriousBase(OnPolicyAgent):
 
     @override
     def bootstrap(self, n: int, step: Step) -> Tensor:
-        """As in :class:`A2CBase`; intrinsic returns that continue into the next episode need none."""
+        # Intrinsic returns that continue in the next episode need none.
         future = super().bootstrap(n, step)
         share = self.rnd.gamma / self.gamma if self.rnd.episodic else 0.0
         return torch.cat([future[:, :-1], share * future[:, -1:]], dim=1)
 
     @override
     def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
-        """As in :class:`A2CBase`; the intrinsic head has its own discount and, unless ``episodic``, no ends."""
+        # The intrinsic head has its own discount and, unless ``episodic``, no ends.
         rewards = self.shape_rewards(rollout) + rollout["bootstraps"]
         heads = (
             (slice(None, -1), self.gamma, 1.0),
@@ -117,7 +117,7 @@ class CuriousBase(OnPolicyAgent):
     # --- learning ------------------------------------------------------------------------------------------------
 
     def extra_losses(self, minibatch: Mapping[str, Any], losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Adds ``losses['predictor_loss']``, from ``update_proportion`` of the minibatch."""
+        """Add ``losses['predictor_loss']``, from ``update_proportion`` of the minibatch."""
         novelty = self.curiosity.novelty(minibatch["obs"])
         used = (torch.rand_like(novelty) < self.rnd.update_proportion).float()
         losses["predictor_loss"] = (used * novelty).sum() / used.sum().clamp_min(1.0)

@@ -130,7 +130,7 @@ class SACAgent(EnvAlgorithm):
 
     @property
     def target_entropy(self) -> float:
-        """What the policy's entropy is driven to."""
+        """The entropy that the temperature drives the policy to."""
         return -self.target_entropy_coef * self.actions_num
 
     @property
@@ -164,7 +164,7 @@ class SACAgent(EnvAlgorithm):
         return self.epoch_num
 
     def train_epoch(self) -> EpochMetrics:
-        """Steps of every environment, each followed by the updates that are due."""
+        """Step every environment; run the updates that are due after each step."""
         self.vec_env.set_train_info(self.frame, self)
         self.guard.start_epoch()
         self.means = EpochMeans()
@@ -210,20 +210,21 @@ class SACAgent(EnvAlgorithm):
         return math.floor(self.frame * ratio) - math.floor((self.frame - self.num_actors) * ratio)
 
     def explore(self, obs: Tree) -> Tensor:
-        """Actions (N, A) in [-1, 1]: the policy's, or random ones in the warm-up."""
+        """Return actions (N, A) in [-1, 1]: the policy's, or random ones in the warm-up."""
         if self.frame < self.num_warmup_frames:
             self.model.norm_obs(obs)  # every observation enters the statistics
             return torch.rand((self.rows, self.actions_num), device=self.ppo_device) * 2.0 - 1.0
         return self.act(obs)
 
     def act(self, obs: Tree) -> Tensor:
-        """The policy's actions (N, A) in [-1, 1], sampled."""
+        """Return the policy's actions (N, A) in [-1, 1], sampled."""
         seen = self.model.norm_obs(obs)
         with autocast(self.ppo_device, self.mixed_precision):
             return self.model.actor(seen).sample()
 
+    @override
     def preprocess_actions(self, actions: Tensor) -> Tensor:
-        """From [-1, 1] to the bounds of the action space."""
+        """Map actions from [-1, 1] to the bounds of the action space."""
         return super().preprocess_actions(rescale_actions(self.actions_low, self.actions_high, actions))
 
     @torch.no_grad()
@@ -247,7 +248,7 @@ class SACAgent(EnvAlgorithm):
         return seconds
 
     def successor(self, step: Step) -> Tree:
-        """(N, ...) what followed in the same episode: where it was cut short, never the next episode's beginning."""
+        """Return the next observations (N, ...) of the same episodes: final ones where an episode was truncated."""
         last = self.obs if step.final_obs is None else step.final_obs
 
         def choose(following: Tensor, final: Tensor) -> Tensor:
@@ -261,14 +262,14 @@ class SACAgent(EnvAlgorithm):
         batch = batch._replace(obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs))
         self.update_counter += 1
         self.update_critic(batch)
-        actors_turn = self.update_counter % self.policy_frequency == 0
-        if actors_turn:
+        updates_actor = self.update_counter % self.policy_frequency == 0
+        if updates_actor:
             self.update_actor_and_alpha(batch)
         self.update_target_weights()
-        return 1 + actors_turn
+        return 1 + updates_actor
 
     def update_critic(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses, backward, clip and, if all values are finite, a step of both critics; their loss, and each one's."""
+        """Update both critics unless values are non-finite; return their loss, and each one's."""
         loss, c1_loss, c2_loss = self._critic_losses(batch, torch.randn_like(batch.action), self.alpha)
         self.critic_optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -279,7 +280,7 @@ class SACAgent(EnvAlgorithm):
         return loss.detach(), c1_loss.detach(), c2_loss.detach()
 
     def update_actor_and_alpha(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Losses, backward and, if all values are finite, a step of the actor and of the temperature.
+        """Update the actor and the temperature unless values are non-finite.
 
         Returns:
             () each: the actor's loss, the entropy, the temperature before, and its loss if it learns.
@@ -308,7 +309,7 @@ class SACAgent(EnvAlgorithm):
 
     @torch.no_grad()
     def update_target_weights(self) -> None:
-        """The slow copies move by ``critic_tau`` towards the critics."""
+        """Move the target critics by ``critic_tau`` towards the critics."""
         torch._foreach_lerp_(self._target_parameters, self._critic_parameters, self.critic_tau)
 
     def critic_losses(self, batch: ReplayBatch, noise: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:

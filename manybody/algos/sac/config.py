@@ -89,14 +89,14 @@ class SACConfig(AlgorithmConfig):
 
     @classmethod
     def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """One step of every environment fits into the memory."""
+        """One step of every environment fits into the replay buffer."""
         if {"replay_buffer_size", "num_actors", "n_step"} <= given.keys():
             least = given["num_actors"] * given["n_step"]
             if given["replay_buffer_size"] < least:
                 yield "replay_buffer_size", f"at least num_actors x n_step, {least}"
-        memory = given.get("replay_buffer_size", math.inf)
-        if given.get("batch_size", 0) > memory:
-            yield "batch_size", f"at most replay_buffer_size, {memory}"
+        capacity = given.get("replay_buffer_size", math.inf)
+        if given.get("batch_size", 0) > capacity:
+            yield "batch_size", f"at most replay_buffer_size, {capacity}"
         yield from super().rules(given)
 
 
