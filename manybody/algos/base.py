@@ -21,12 +21,11 @@ from manybody.config.tables import table
 from manybody.data.tree import tree_map
 from manybody.engine.checkpoint import (
     check_algorithm,
-    check_state_dict,
     load_checkpoint,
     require,
 )
-from manybody.engine.checkpoint.parts import Attribute, Parts, Stateful, restore, state_of
-from manybody.engine.checkpoint.rl_games import policy_state
+from manybody.engine.checkpoint.parts import Attribute, OptimizerPart, Parts, Stateful, restore, state_of
+from manybody.engine.checkpoint.rl_games import adam_state, converted, model_state, without_unused
 from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.console import warn
@@ -220,7 +219,7 @@ class EnvAlgorithm(BaseAlgorithm):
         checkpoint = self._checkpoint
         state = load_checkpoint(checkpoint) if checkpoint else None
         if state is not None:
-            self.check(state, str(checkpoint))
+            self._restore_learner(state, str(checkpoint))
         self.run = Session(self, self._folder)
         if state is None:
             self.choose_precision({})
@@ -416,18 +415,28 @@ class EnvAlgorithm(BaseAlgorithm):
             self.set_weights(state)
         restore(self.learner_parts(), state, path)
 
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """Restore the parts of an RL Games checkpoint that fit; return the optimiser states that restart.
+    def complete(self, state: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+        """Fill a converted checkpoint of RL Games with this agent's own state where it lacks something.
 
-        Raises:
-            CheckpointError: it does not fit.
+        Args:
+            state: the checkpoint in this library's layout.
+            path: the file, for messages.
+
+        Returns:
+            A whole :meth:`learner_state`, and the names of the parts that restart.
         """
-        with named_file(path):
-            self.set_weights(weights)
-        check_values(weights, path, WEIGHTS)
-        counter(weights, "epoch", path)
-        counter(weights, "frame", path)
-        return []
+        own, restarted = self.learner_state(), []
+        whole = {key: state.get(key, part) for key, part in own.items()}
+        whole["model"] = without_unused(require(state, "model", path), own["model"], state)
+        for key, part in self.learner_parts().items():
+            if not isinstance(part, OptimizerPart):
+                continue
+            names = [*require(state, part.weights, path), *whole]  # a parameter outside the model is a part itself
+            moments = adam_state(part.parameters, names, state.get(key))
+            whole[key] = {**own[key], "state": moments or {}}
+            if moments is None:
+                restarted.append(f"the moments of {key}")
+        return whole, restarted
 
     def get_weights(self) -> dict[str, Any]:
         """Return the policy alone: parameters and normalisers."""
@@ -435,11 +444,7 @@ class EnvAlgorithm(BaseAlgorithm):
 
     def set_weights(self, weights: Mapping[str, Any]) -> None:
         """Restore :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
-        require(weights, "model", "weights")
-        expected = self.model.state_dict()
-        state = policy_state(weights, expected)
-        check_state_dict(expected, state, "weights")
-        self.model.load_state_dict(state)
+        self.model.load_state_dict(model_state(weights, "weights", self.model.state_dict()))
 
     def get_full_state_weights(self) -> dict[str, Any]:
         """Return everything needed to resume exactly from here (at an epoch boundary)."""
@@ -467,16 +472,22 @@ class EnvAlgorithm(BaseAlgorithm):
         From RL Games' checkpoints, weights, normalisers, counters and optimisers are restored.
         """
         self.choose_precision(weights)
-        if "algo" not in weights:
-            self._begin_from(weights, set_epoch, path)
-            return
-        check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
-        self.set_learner_state(weights, path)
-        self.init_tensors()
-        restore(self.memory_parts(), weights, path)
+        restarted = self._restore_learner(weights, path)
         if set_epoch:
             self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
             self.last_mean_rewards = best_return(weights, path, float("-inf"))
+        if "algo" not in weights:
+            state = weights.get("env_state")
+            if state is not None and not self.vec_env.restores_exactly:
+                self.vec_env.set_env_state(state)  # of RL Games' protocol, as the one that gave it
+            warn(
+                f"{path}: an RL Games checkpoint; weights, normalisers, counters and optimisers are restored, "
+                f"{' and '.join(['episodes', *restarted])} restart"
+            )
+            return
+        self.init_tensors()
+        restore(self.memory_parts(), weights, path)
+        if set_epoch:
             self.run.best_seen = weights.get("best_seen", self.last_mean_rewards)
             self.run.best_games = weights.get("best_games", 0.0)
             self.run.elapsed = require(weights, "elapsed", path)
@@ -484,34 +495,25 @@ class EnvAlgorithm(BaseAlgorithm):
         self.algo_observer.load_state_dict(weights.get("observer", {}))
         set_rng_state(require(weights, "rng", path))
 
-    def check(self, weights: Mapping[str, Any], path: str) -> None:
-        """Check, before anything is written, that this agent can resume from a checkpoint.
+    def _restore_learner(self, weights: Mapping[str, Any], path: str) -> list[str]:
+        """Restore the learner from a checkpoint, of RL Games too; return the names of the parts that restart.
 
         Raises:
-            CheckpointError: it belongs to another agent or lacks a part.
+            CheckpointError: it belongs to another agent, or lacks a part.
         """
-        if "algo" not in weights:
-            self.adopt(weights, path)
-            return
-        check_algorithm(self.params.algo.name, weights, path)
-        check_values(weights, path, (*WEIGHTS, *OPTIMIZERS))
-        self.set_learner_state(weights, path)
-        for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
-            require(weights, part, path)
-
-    def _begin_from(self, weights: Mapping[str, Any], set_epoch: bool, path: str) -> None:
-        """Start from a checkpoint of RL Games."""
-        reset = ["episodes", *self.adopt(weights, path)]
-        if set_epoch:
-            self.epoch_num, self.frame = counter(weights, "epoch", path), counter(weights, "frame", path)
-            self.last_mean_rewards = best_return(weights, path, float("-inf"))
-        env_state = weights.get("env_state")
-        if env_state is not None and not self.vec_env.restores_exactly:
-            self.vec_env.set_env_state(env_state)  # of RL Games' protocol, as the one that gave it
-        warn(
-            f"{path}: an RL Games checkpoint; weights, normalisers, counters and optimisers are restored, "
-            f"{' and '.join(reset)} restart"
-        )
+        state: Mapping[str, Any] = weights
+        restarted: list[str] = []
+        if "algo" in weights:
+            check_algorithm(self.params.algo.name, weights, path)
+            for part in ("epoch", "frame", "last_mean_rewards", "elapsed", "interaction", "statistics", "rng"):
+                require(weights, part, path)
+        else:
+            state, restarted = self.complete(converted(weights, path), path)
+            counter(weights, "epoch", path)
+            counter(weights, "frame", path)
+        check_values(state, path, (*WEIGHTS, *OPTIMIZERS))
+        self.set_learner_state(state, path)
+        return restarted
 
     def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> None:
         """Restore environments and episode counters; new episodes start where the environments cannot."""

@@ -12,6 +12,8 @@ from manybody.config import Params
 from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
 from manybody.data.tree import tree_map
+from manybody.engine.checkpoint import check_algorithm, load_checkpoint
+from manybody.engine.checkpoint.rl_games import model_state
 from manybody.engine.console import say
 from manybody.engine.guard import PlayGuard, left_out_text
 from manybody.envs.base import Obs, Step, VecEnv
@@ -41,6 +43,8 @@ class BasePlayer(ABC):
         vec_env: environments to use; by default those that ``config.env_name`` names.
     """
 
+    model: Any
+    """The live model, which a subclass builds."""
     config: AlgorithmConfig
 
     def __init__(self, params: Params[AlgorithmConfig], *, vec_env: VecEnv | None = None) -> None:
@@ -73,9 +77,11 @@ class BasePlayer(ABC):
         space = self.env_info["observation_space"]
         return build_arguments(self.config, space, self.actions_num, self.rows, self.value_heads())
 
-    @abstractmethod
     def restore(self, fn: str) -> None:
-        """Load the policy from the checkpoint file ``fn``."""
+        """Load the policy from the checkpoint file ``fn``, of RL Games too. Raises CheckpointError."""
+        weights = load_checkpoint(fn)
+        check_algorithm(self.params.algo.name, weights, fn)
+        self.model.load_state_dict(model_state(weights, fn, self.model.state_dict()))
 
     @abstractmethod
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:

@@ -16,6 +16,7 @@ from manybody.config.files import TEMPORARY
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
 from manybody.engine.checkpoint.kept import of_kind
+from manybody.engine.checkpoint.rl_games import converted, layout_of
 from manybody.engine.checkpoint.untrusted import CheckpointError, named_file
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.run_folder import RunFolder, check_name
@@ -26,7 +27,7 @@ from manybody.launch.rl_games_yaml import compose_content
 from manybody.launch.saved_run import section_of, settings_of
 from manybody.launch.validate import Start
 from manybody.play import load_player
-from manybody.registry import Layout, built_in
+from manybody.registry import built_in
 from manybody.runner import Runner, build_runner
 from manybody.tasks import TASKS
 
@@ -100,7 +101,7 @@ def as_ours(path: str | os.PathLike) -> dict[str, Any]:
     if "algo" in weights:
         advice = "It plays and trains as it is."
         raise CheckpointError(path, "algo", f"{weights['algo']!r} of manybody", "a file of RL Games", advice)
-    state = _layout_of(weights).from_rl_games(weights, path)
+    state = {**converted(weights, path)}
     check_values(state, path, WEIGHTS)  # moments that are not finite are left behind by training
     for key in ("epoch", "frame"):
         state[key] = counter(weights, key, path)
@@ -171,7 +172,7 @@ def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]
         CheckpointError: RL Games has no such algorithm, a part is missing, or its values are not finite.
     """
     algo = built_in().get(str(state.get("algo")))
-    layout = algo.layout if algo else _layout_of(_by_part(state))
+    layout = algo.layout if algo else layout_of(_by_part(state))
     if layout is None:
         what = "an algorithm that RL Games has"
         raise CheckpointError(path, "algo", repr(state.get("algo")), what, "It cannot be played there.")
@@ -183,12 +184,6 @@ def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]
         "frame": counter(state, "frame", path),
         "last_mean_rewards": max(best, NO_REWARD),
     }
-
-
-def _layout_of(weights: Mapping[str, Any]) -> Layout:
-    """The layout that a file of RL Games has; the on-policy one if none is recognised, whose errors say what lacks."""
-    layouts = [entry.layout for entry in built_in().values() if entry.layout is not None]
-    return next((layout for layout in reversed(layouts) if layout.recognises(weights)), layouts[0])
 
 
 def _by_part(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -162,7 +162,7 @@ def test_a_checkpoint_of_another_algorithm_is_refused(good, tmp_path):
     assert "unexpected a2c_network.mu.weight (2, 8)" in str(refused(discrete.player, good))
     file = sac.save_reference(sac.reference_agent(tmp_path), tmp_path / "alone.pth")
     error = refused(Kind("continuous").player, file)
-    assert (error.field, error.expected) == ("model", "'model'") and "only actor, " in error.given
+    assert (error.given, error.expected) == ("the parameters of {'sac_network'}", "those of {'a2c_network'}")
     error = refused(lambda path: central.agent(checkpoint=path), good)
     assert (error.field, error.expected) == ("assymetric_vf_nets", "'assymetric_vf_nets'")
     assert SACPlayer(parse_params(sac.params), vec_env=sac.env(2)).restore(file) is None
@@ -201,7 +201,7 @@ def test_moments_that_do_not_fit_restart(good, kind, capsys):
         change(state["optimizer"])
         agent = kind.agent()
         agent.set_full_state_weights(state, path="file")
-        assert not agent.optimizer.state and "episodes and the optimiser's moments restart" in capsys.readouterr().err
+        assert not agent.optimizer.state and "episodes and the moments of optimizer restart" in capsys.readouterr().err
         return agent
 
     restore_with(lambda optimizer: optimizer["state"][0].update(exp_avg=torch.zeros(7)))

@@ -13,9 +13,7 @@ from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
 from manybody.engine.accelerate import autocast
-from manybody.engine.checkpoint import check_state_dict, require
-from manybody.engine.checkpoint.parts import Attribute, OptimizerPart, Part, Parts, Stateful
-from manybody.engine.checkpoint.rl_games import central_value_state, load_adam_moments
+from manybody.engine.checkpoint.parts import Attribute, ModulePart, OptimizerPart, Parts, Stateful
 from manybody.engine.guard import Guard
 from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam, LinearScheduler
@@ -272,27 +270,11 @@ class CentralValueTrain(nn.Module):
     def learner_parts(self) -> Parts:
         """Weights and optimiser, under RL Games' keys."""
         parts: dict[str, Stateful] = {
-            "assymetric_vf_nets": Part(self.state_dict, self._load_nets),
-            "assymetric_vf_optimizer": OptimizerPart(self.optimizer, "assymetric_vf_optimizer"),
+            "assymetric_vf_nets": ModulePart(self, "assymetric_vf_nets"),
+            "assymetric_vf_optimizer": OptimizerPart(
+                self.optimizer, "assymetric_vf_optimizer", dict(self.named_parameters()), weights="assymetric_vf_nets"
+            ),
         }
         if self.config.mixed_precision:
             parts[CENTRAL_BF16] = Attribute(self, "mixed_precision", self.device, optional=True)
         return parts
-
-    def _load_nets(self, state: Any) -> None:
-        self.set_weights({"assymetric_vf_nets": state}, "")
-
-    def set_weights(self, state: Mapping[str, Any], path: str) -> None:
-        """Load the weights alone. Raises CheckpointError naming every parameter that does not fit."""
-        require(state, "assymetric_vf_nets", path)
-        expected = self.state_dict()
-        weights = central_value_state(state, expected)
-        check_state_dict(expected, weights, path)
-        self.load_state_dict(weights)
-
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """Restore weights and moments (saved from RL Games 1.6.5 on); return what restarts."""
-        self.set_weights(weights, path)
-        given, state = weights["assymetric_vf_nets"], weights.get("assymetric_vf_optimizer")
-        adopted = load_adam_moments(self.optimizer, dict(self.named_parameters()), given, state)
-        return [] if adopted else ["the moments of the central value's optimiser"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from manybody.engine.checkpoint import named, plain_optimizer
-from manybody.engine.checkpoint.rl_games import central_value_state, policy_state
+from manybody.engine.checkpoint.rl_games import INPUT_STATISTICS, central_value_state, policy_state
 from manybody.registry import Layout
 
 IN_MODEL = ("running_mean_std", "value_mean_std")
@@ -13,7 +13,9 @@ IN_MODEL = ("running_mean_std", "value_mean_std")
 
 def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Convert the parts of an RL Games checkpoint: the whole model under ``model``."""
-    state = {key: value for key, value in weights.items() if key not in ("running_mean_std", "reward_mean_std")}
+    named(weights, "model", path)
+    moved = ("running_mean_std", "reward_mean_std")
+    state = {key: value for key, value in weights.items() if key not in moved and not key.endswith(INPUT_STATISTICS)}
     state["model"] = policy_state(weights)
     if "assymetric_vf_nets" in weights:
         state["assymetric_vf_nets"] = central_value_state(weights)
@@ -28,7 +30,7 @@ def to_rl_games(state: Mapping[str, Any], path: str) -> dict[str, Any]:
     """
     model = policy_state({**state, "model": named(state, "model", path)})
     owner = {name: name.partition(".")[0] for name in model}
-    own = {key: x for key, x in state.items() if key.endswith("_input_mean_std")}
+    own = {key: x for key, x in state.items() if key.endswith(INPUT_STATISTICS)}
     for name, value in model.items():
         if owner[name].endswith("_mean_std") and owner[name] not in IN_MODEL:
             own.setdefault(owner[name], {})[name.removeprefix(f"{owner[name]}.")] = value

@@ -19,7 +19,7 @@ from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.engine.accelerate import autocast, compiled
 from manybody.engine.checkpoint.parts import ModulePart, OptimizerPart, Part, Parts, Stateful
-from manybody.engine.checkpoint.rl_games import load_adam_moments
+from manybody.engine.checkpoint.rl_games import without_unused
 from manybody.engine.checkpoint.values import learning_rate
 from manybody.engine.console import notice
 from manybody.engine.metrics import EpochMeans, mean_of
@@ -464,7 +464,7 @@ class OnPolicyAgent(A2CBase):
     @override
     def learner_parts(self) -> Parts:
         parts: dict[str, Stateful] = {
-            "optimizer": OptimizerPart(self.optimizer, "optimizer"),
+            "optimizer": OptimizerPart(self.optimizer, "optimizer", dict(self.model.named_parameters())),
             "schedule": Part(self._schedule_state, self._load_schedule),
         }
         if self.advantage_mean_std is not None:
@@ -511,17 +511,15 @@ class OnPolicyAgent(A2CBase):
             notice(f"{path}: {name} changes from {old:g} to the configured {self.config[name]:g}")
 
     @override
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        reset = super().adopt(weights, path)
-        if self.central_value is not None:
-            reset += self.central_value.adopt(weights, path)
-        state = weights.get("optimizer")
-        rate = learning_rate(state, path)
+    def complete(self, state: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+        whole, restarted = super().complete(state, path)
+        rate = learning_rate(state.get("optimizer"), path)
         if rate is not None:
-            self.set_param("learning_rate", rate)
-        if not load_adam_moments(self.optimizer, dict(self.model.named_parameters()), weights["model"], state):
-            reset.append("the optimiser's moments")
-        return reset
+            whole["schedule"]["last_lr"] = torch.tensor(rate)
+        if self.central_value is not None:
+            key = "assymetric_vf_nets"
+            whole[key] = without_unused(state[key], self.central_value.state_dict(), state)
+        return whole, restarted
 
     @override
     def set_param(self, param_name: str, param_value: Any) -> None:

@@ -1,6 +1,5 @@
 """Players of on-policy agents."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,8 +11,6 @@ from manybody.algos.a2c.config import OnPolicyConfig, PPOConfig
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
 from manybody.data.recurrent import States
-from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint, require
-from manybody.engine.checkpoint.rl_games import policy_state
 from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs.base import Obs
 from manybody.envs.spaces import blocked_rows, head_sizes
@@ -29,22 +26,6 @@ class PpoPlayer(BasePlayer):
     def __init__(self, params: Params[OnPolicyConfig], **parts: Any) -> None:
         super().__init__(params, **parts)
         self.states: States = None
-
-    @override
-    def restore(self, fn: str) -> None:
-        """Load the policy. Raises CheckpointError."""
-        given = load_checkpoint(fn)
-        check_algorithm(self.params.algo.name, given, fn)
-        weights = self.as_ours(given)
-        require(weights, "model", fn)
-        expected = self.model.state_dict()
-        state = policy_state(weights, expected)
-        check_state_dict(expected, state, fn)
-        self.model.load_state_dict(state)
-
-    def as_ours(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Hook: a checkpoint of another library, laid out as one of ours."""
-        return weights
 
     @override
     def reset(self) -> None:

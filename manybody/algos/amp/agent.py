@@ -188,10 +188,6 @@ class AMPAgent(A2CAgent):
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
     @override
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        return super().adopt(with_statistics(weights), path)
-
-    @override
     def memory_parts(self) -> Parts:
         return {**super().memory_parts(), "amp_buffers": Part(self._buffers, self._load_buffers, optional=True)}
 
@@ -271,10 +267,3 @@ def amp_build_config(env: Any, env_info: Mapping[str, Any], config: Any) -> dict
         "amp_input_shape": amp_shape(env, env_info),
         "normalize_amp_input": config.normalize_amp_input,
     }
-
-
-def with_statistics(weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a checkpoint of IsaacGymEnvs: its discriminator's normaliser moves into the model."""
-    statistics = weights.get("amp_input_mean_std", {})
-    model = {**weights.get("model", {}), **{f"amp_input_mean_std.{name}": x for name, x in statistics.items()}}
-    return {**weights, "model": model}

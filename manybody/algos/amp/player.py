@@ -1,6 +1,6 @@
 """``AMPPlayerContinuous``: plays and measures how much the motion looks like the clip."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c import PpoPlayerContinuous
-from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, imitated, with_statistics
+from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, imitated
 from manybody.algos.amp.config import AMPConfig
 from manybody.algos.player import PlayResult
 from manybody.engine.console import say
@@ -37,11 +37,6 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
     @override
     def build_config(self) -> dict[str, Any]:
         return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
-
-    @override
-    def as_ours(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Convert IsaacGymEnvs' checkpoints, too."""
-        return with_statistics(weights)
 
     @override
     def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:

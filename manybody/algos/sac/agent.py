@@ -14,10 +14,8 @@ from manybody.algos.model import check_part
 from manybody.algos.sac.checkpoint import (
     ACTION_BOUNDS,
     PARTS,
-    adopt_optimizers,
     are_unit,
     is_convertible,
-    model_state,
     to_unit_actions,
 )
 from manybody.algos.sac.config import SACConfig
@@ -359,7 +357,7 @@ class SACAgent(EnvAlgorithm):
 
     def set_weights(self, weights: Mapping[str, Any]) -> None:
         """Load the policy; critics that take actions in the environment's units are converted."""
-        super().set_weights({"model": model_state(weights, "weights")})
+        super().set_weights(weights)
         if self.converts(weights):
             self.model.load_state_dict(to_unit_actions(self.model.state_dict(), self.action_bounds))
 
@@ -367,28 +365,30 @@ class SACAgent(EnvAlgorithm):
         """Whether the critics of a checkpoint take actions in the environment's units, and these differ."""
         return ACTION_BOUNDS not in weights and not are_unit(self.action_bounds)
 
-    def adopt(self, weights: Mapping[str, Any], path: str) -> list[str]:
-        """Restore the parts of an RL Games checkpoint, the temperature where it was saved (from 2.0 on)."""
-        reset = super().adopt(weights, path)
-        if "log_alpha" in weights:
-            self._set_log_alpha(torch.tensor(number(weights, "log_alpha", path, 0.0)))
-        else:
-            reset.append("the temperature")
-        reset += adopt_optimizers(self, weights, path)
-        if self.converts(weights):
-            self._forget_critic_moments()
-            moments = "the moments of critic_optimizer"
-            reset = [*filter(moments.__ne__, reset), f"{moments} ({self._conversion()})"]
-        return reset
+    @override
+    def complete(self, state: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+        whole, restarted = super().complete(state, path)
+        del whole[ACTION_BOUNDS]  # the critics of RL Games see actions in the environment's units
+        critic, temperature = "the moments of critic_optimizer", "the moments of log_alpha_optimizer"
+        if "log_alpha" in state:
+            whole["log_alpha"] = torch.tensor(number(state, "log_alpha", path, 0.0))
+        else:  # RL Games up to 1.6.5 saves the moments of a temperature that is not there
+            whole["log_alpha_optimizer"]["state"] = {}
+            restarted = ["the temperature", *filter(temperature.__ne__, restarted)]
+        if self.converts(whole):
+            restarted = [*filter(critic.__ne__, restarted), f"{critic} ({self._conversion()})"]
+        return whole, restarted
 
     @override
     def learner_parts(self) -> Parts:
         config = self.config
         rates = {"actor": config.actor_lr, "critic": config.critic_lr, "log_alpha": config.alpha_lr}
-        optimizers = {
-            f"{name}_optimizer": OptimizerPart(getattr(self, f"{name}_optimizer"), f"{name}_optimizer", rate)
-            for name, rate in rates.items()
-        }
+        named = {**dict(self.model.named_parameters()), "log_alpha": self.log_alpha}
+        optimizers = {}
+        for name, rate in rates.items():
+            key, prefixes = f"{name}_optimizer", (f"sac_network.{name}.", name)
+            learned = {each: parameter for each, parameter in named.items() if each.startswith(prefixes)}
+            optimizers[key] = OptimizerPart(getattr(self, key), key, learned, rate)
         return {
             "log_alpha": Part(self.log_alpha.detach, self._set_log_alpha),
             **optimizers,

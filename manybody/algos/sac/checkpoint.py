@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from manybody.engine.checkpoint import named, plain_optimizer, require
-from manybody.engine.checkpoint.rl_games import load_adam_moments
 from manybody.engine.checkpoint.untrusted import CheckpointError
 from manybody.registry import Layout
 
@@ -90,21 +89,6 @@ def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
             raise CheckpointError(path, part, type(given).__name__, "named parameters", advice)
         state |= {f"{home}.{name}": value for name, value in given.items()}
     return state
-
-
-def adopt_optimizers(agent: Any, weights: Mapping[str, Any], path: str) -> list[str]:
-    """Give the optimisers of ``agent`` the moments in an RL Games checkpoint; return what restarts."""
-    own = {"actor": "sac_network.actor.", "critic": "sac_network.critic.", "log_alpha": "log_alpha"}
-    if "log_alpha" not in weights:  # up to 1.6.5: moments of a temperature that is not there
-        del own["log_alpha"]
-    parameters = {**dict(agent.model.named_parameters()), "log_alpha": agent.log_alpha}
-    given, reset = [*model_state(weights, path), "log_alpha"], []
-    for part, prefix in own.items():
-        name = f"{part}_optimizer"
-        learned = {key: value for key, value in parameters.items() if key.startswith(prefix)}
-        if not load_adam_moments(getattr(agent, name), learned, given, weights.get(name)):
-            reset.append(f"the moments of {name}")
-    return reset
 
 
 def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:

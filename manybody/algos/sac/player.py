@@ -6,11 +6,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.player import BasePlayer
-from manybody.algos.sac.checkpoint import model_state
 from manybody.algos.sac.config import SACConfig
 from manybody.algos.sac.models import action_bounds, with_sizes
 from manybody.config import Params
-from manybody.engine.checkpoint import check_algorithm, check_state_dict, load_checkpoint
 from manybody.envs.base import Obs
 from manybody.functional.policy import rescale_actions
 
@@ -25,15 +23,6 @@ class SACPlayer(BasePlayer):
     @override
     def build_config(self) -> dict[str, Any]:
         return with_sizes(super().build_config())
-
-    @override
-    def restore(self, fn: str) -> None:
-        """Load the policy. Raises CheckpointError."""
-        weights = load_checkpoint(fn)
-        check_algorithm(self.params.algo.name, weights, fn)
-        state = model_state(weights, fn)
-        check_state_dict(self.model.state_dict(), state, fn)
-        self.model.load_state_dict(state)
 
     @override
     def get_action(self, obs: Obs, is_deterministic: bool = False) -> Tensor:

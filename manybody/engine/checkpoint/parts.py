@@ -81,7 +81,11 @@ class OptimizerPart(NamedTuple):
 
     optimizer: torch.optim.Optimizer
     key: str
+    parameters: Mapping[str, Tensor]
+    """What it optimises, by name, in its order."""
     lr: float | None = None
+    weights: str = "model"
+    """Key in checkpoints of the model that has these parameters."""
 
     def state_dict(self) -> Any:
         """Moments and settings."""

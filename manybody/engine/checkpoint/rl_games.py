@@ -1,101 +1,128 @@
-"""Layout of RL Games' checkpoints, where it differs from the library's."""
+"""RL Games' checkpoints in the library's layout: one conversion, after which a file is restored like any other."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from manybody.engine.checkpoint import check_state_dict, require
+from manybody.registry import Layout, built_in
+
 NORMALIZERS = {"running_mean_std": "running_mean_std", "reward_mean_std": "value_mean_std"}
 """Key of statistics outside the model (RL Games up to 1.1) to their name in the model (later versions)."""
 CENTRAL_STATISTICS = ("assymetric_vf_mean_std", "central_val_stats")
 """Keys of the central value's statistics outside its network."""
+INPUT_STATISTICS = "_input_mean_std"
+"""Suffix of the keys of statistics of further inputs, such as AMP's."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def policy_state(weights: Mapping[str, Any], names: Iterable[str] | None = None) -> Any:
-    """Return ``weights['model']`` with the statistics from outside it, which take precedence as in RL Games.
+def layout_of(weights: Mapping[str, Any]) -> Layout:
+    """The layout of a file of RL Games; the on-policy one if none is recognised, whose errors say what is missing."""
+    layouts = [entry.layout for entry in built_in().values() if entry.layout is not None]
+    return next((layout for layout in reversed(layouts) if layout.recognises(weights)), layouts[0])
+
+
+def converted(weights: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """Return a checkpoint of RL Games in the library's layout, the whole model under ``model``; others unchanged.
+
+    Raises:
+        CheckpointError: a part is missing.
+    """
+    return weights if "algo" in weights else layout_of(weights).from_rl_games(weights, path)
+
+
+def model_state(weights: Mapping[str, Any], path: str, expected: Mapping[str, Tensor]) -> Mapping[str, Any]:
+    """Return the state of the policy's model in a checkpoint, of RL Games too, that fits a model.
 
     Args:
-        weights: a checkpoint with a ``model``.
-        names: names in the model's state dict; other statistics are left out. None: unknown.
+        weights: the checkpoint.
+        path: the file, for messages.
+        expected: the state dict of the model.
+
+    Raises:
+        CheckpointError: there is none, or it names every parameter that does not fit.
     """
+    state = without_unused(require(converted(weights, path), "model", path), expected, weights)
+    check_state_dict(expected, state, path)
+    return state
+
+
+def without_unused(state: Any, expected: Container[str], weights: Mapping[str, Any]) -> Any:
+    """``state`` of a checkpoint of RL Games without the statistics of a model that normalises more than ours."""
+    if "algo" in weights or not isinstance(state, Mapping):
+        return state
+    return {name: value for name, value in state.items() if name in expected or "_mean_std." not in str(name)}
+
+
+def policy_state(weights: Mapping[str, Any]) -> Any:
+    """Return ``weights['model']`` with the statistics from outside it, which take precedence as in RL Games."""
     model = weights["model"]
     if not isinstance(model, Mapping):
         return model
-    found = _outside(weights, names)
-    return {**model, **found} if found else model
+    homes = {**{key: key for key in weights if str(key).endswith(INPUT_STATISTICS)}, **NORMALIZERS}
+    return {**model, **_outside(weights, homes)}
 
 
-def central_value_state(weights: Mapping[str, Any], names: Iterable[str] | None = None) -> Any:
-    """Do the same for ``weights['assymetric_vf_nets']``; all ``names`` begin with ``model.``."""
+def central_value_state(weights: Mapping[str, Any]) -> Any:
+    """Do the same for ``weights['assymetric_vf_nets']``; all names begin with ``model.``."""
     nets = weights["assymetric_vf_nets"]
     if not isinstance(nets, Mapping):
         return nets
-    homes = tuple(f"{home}." for home in NORMALIZERS.values())
-    moved = {f"model.{name}" if str(name).startswith(homes) else name: value for name, value in nets.items()}
-    found: dict[str, Any] = _outside({"reward_mean_std": weights.get("reward_mean_std")}, names, "model.")
+    prefixes = tuple(f"{home}." for home in NORMALIZERS.values())
+    moved = {f"model.{name}" if str(name).startswith(prefixes) else name: value for name, value in nets.items()}
+    homes = {key: f"model.{home}" for key, home in NORMALIZERS.items()}
+    found = _outside({"reward_mean_std": weights.get("reward_mean_std")}, homes)
     for key in CENTRAL_STATISTICS:
         outside = weights.get(key)
         if isinstance(outside, Mapping):
-            inner = {"running_mean_std": outside} if "running_mean" in outside else outside
-            found |= _outside(inner, names, "model.")
+            found |= _outside({"running_mean_std": outside} if "running_mean" in outside else outside, homes)
     return {**{name: value for name, value in found.items() if name not in moved}, **moved}
 
 
-def _outside(weights: Mapping[str, Any], names: Iterable[str] | None, prefix: str = "") -> dict[str, Any]:
-    found = {}
-    known = None if names is None else set(names)
-    for key, home in NORMALIZERS.items():
-        outside = weights.get(key)
-        if isinstance(outside, Mapping):
-            statistics = {f"{prefix}{home}.{name}": value for name, value in outside.items()}
-            found.update({key: value for key, value in statistics.items() if known is None or key in known})
-    return found
+def _outside(weights: Mapping[str, Any], homes: Mapping[str, str]) -> dict[str, Any]:
+    """The statistics under the keys of ``homes``, under their names in the model."""
+    return {
+        f"{home}.{name}": value
+        for key, home in homes.items()
+        if isinstance(weights.get(key), Mapping)
+        for name, value in weights[key].items()
+    }
 
 
-def load_adam_moments(
-    optimizer: torch.optim.Optimizer,
-    parameters: Mapping[str, Tensor],
-    given: Iterable[str],
-    state: Any,
-) -> bool:
-    """Load the moments of an Adam whose parameters are ordered as in its model's state dict.
+def adam_state(parameters: Mapping[str, Tensor], given: Iterable[str], state: Any) -> dict[int, Any] | None:
+    """Order the moments of another Adam, whose parameters are ordered as in its model's state dict, as ours are.
 
     Args:
-        optimizer: an Adam with one group; its settings and learning rate stay.
-        parameters: its parameters by name.
+        parameters: ours by name, in the order of our optimiser.
         given: names in the other model's state dict, in its order; buffers may be among them.
         state: the other optimiser's ``state_dict``, unchecked.
 
     Returns:
-        Whether they fit. If not, nothing has changed.
+        The entry ``state`` of our optimiser's state dict; None: the moments do not fit.
     """
     order = [name for name in given if name in parameters]
     groups = state.get("param_groups") if isinstance(state, Mapping) else None
     if not (isinstance(groups, list) and len(groups) == 1 and isinstance(groups[0], Mapping)):
-        return False
+        return None
     indices, moments = groups[0].get("params"), state.get("state")
     if not (isinstance(indices, list) and isinstance(moments, Mapping)):
-        return False
+        return None
     if not len(order) == len(parameters) == len(indices) or any(type(x) is not int for x in indices):
-        return False
-    loaded = {}
-    for index, name in zip(indices, order, strict=True):
-        parameter, entry = parameters[name], moments.get(index)
+        return None
+    theirs = dict(zip(order, indices, strict=True))
+    ordered = {}
+    for position, (name, parameter) in enumerate(parameters.items()):
+        entry = moments.get(theirs[name])
         if entry is None:  # the parameter never had a gradient
             continue
         if not (isinstance(entry, Mapping) and _is_valid(entry, parameter)):
-            return False
-        step = torch.tensor(float(entry["step"]), dtype=torch.float32, device=parameter.device)
-        loaded[parameter] = {
-            "step": step,
-            **{key: torch.empty_like(parameter).copy_(entry[key]) for key in MOMENTS},
-        }
-    optimizer.state.clear()
-    optimizer.state.update(loaded)
-    return True
+            return None
+        step = torch.tensor(float(entry["step"]), dtype=torch.float32)
+        ordered[position] = {"step": step, **{key: entry[key] for key in MOMENTS}}
+    return ordered
 
 
 def _is_valid(entry: Mapping[str, Any], parameter: Tensor) -> bool:

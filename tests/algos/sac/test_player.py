@@ -67,4 +67,4 @@ def test_another_algorithms_checkpoint_is_refused_by_its_name(saved, tmp_path):
         player.restore(file)
     agent = SACAgent("run", parse_params(sac_params()), vec_env=Uneven())
     with pytest.raises(CheckpointError, match="a checkpoint of 'a2c_continuous'"):
-        agent.check(load_checkpoint(file), file)
+        agent.restore(file)

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from manybody.algos.a2c.agent import refuse_blocked
-from manybody.algos.sac.checkpoint import model_state
 from manybody.algos.sac.models import action_bounds
 from manybody.compat.environments import LegacyEnv
 from manybody.compat.rl_games.algos_torch import torch_ext
@@ -17,8 +16,8 @@ from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd
 from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.rl_games.common.player import BasePlayer
 from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
-from manybody.engine.checkpoint import check_algorithm, check_state_dict, require
-from manybody.engine.checkpoint.rl_games import policy_state
+from manybody.engine.checkpoint import check_algorithm
+from manybody.engine.checkpoint.rl_games import model_state
 from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs import spaces
 from manybody.functional.policy import rescale_actions
@@ -73,14 +72,8 @@ class _Player(BasePlayer):
         """
         checkpoint = torch_ext.load_checkpoint(fn)
         check_algorithm((self.params.get("algo") or {}).get("name", ""), checkpoint, fn)
-        state = self._model_state(checkpoint, fn)
-        check_state_dict(self.model.state_dict(), state, fn)
-        self.model.load_state_dict(state)
+        self.model.load_state_dict(model_state(checkpoint, fn, self.model.state_dict()))
         self._restore_env(checkpoint.get("env_state"))
-
-    def _model_state(self, checkpoint: Mapping[str, Any], fn: str) -> dict[str, Any]:
-        require(checkpoint, "model", fn)
-        return policy_state(checkpoint, self.model.state_dict())
 
     def _restore_env(self, env_state: Any) -> None:
         """Hand over what outlives episodes, such as a curriculum. The middle of an episode is not played on."""
@@ -185,9 +178,6 @@ class SACPlayer(_Player):
     def _model_config(self) -> dict[str, Any]:
         sizes = {"obs_dim": self.observation_space.shape[0], "action_dim": self.actions_num}
         return {**super()._model_config(), **sizes, "normalize_value": False}
-
-    def _model_state(self, checkpoint: Mapping[str, Any], fn: str) -> dict[str, Any]:
-        return model_state(checkpoint, fn)
 
     def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
         """See :class:`BasePlayer`: the policy's mode, or a sample."""
