@@ -193,10 +193,7 @@ def test_masks_of_a_wrong_shape_are_refused(monkeypatch):
     env = FamilyEnv()
     monkeypatch.setattr(FamilyEnv, "_masks", lambda self: torch.ones(4, 2, dtype=torch.bool))
     agent = make_agent(family_params(use_action_masks=True), env)
-    with pytest.raises(
-        EnvError,
-        match=r"environment 'family': reset\(\) action_masks: got the shape \(4, 2\); expected \(4, 3\)",
-    ):
+    with pytest.raises(EnvError, match=r"family: reset\(\) 'action_masks': got a tensor \(4, 2\) .*\(4, 3\)"):
         agent.train()
 
 
@@ -254,7 +251,7 @@ def test_the_central_value_measures_and_keeps_its_precision(monkeypatch):
 
 
 def test_an_rl_games_checkpoint_restores_the_central_value():
-    """A file without a central value is refused, both by the check before training and on loading."""
+    """A file without a central value is refused."""
     mapping = family_params(central="mlp", normalize_input=True)
     theirs = make_agent(mapping, FamilyEnv())
     for parameter in theirs.central_value.parameters():
@@ -267,9 +264,8 @@ def test_an_rl_games_checkpoint_restores_the_central_value():
     assert all(torch.equal(after[name], value) for name, value in theirs.central_value.state_dict().items())
     assert any(not torch.equal(after[name], value) for name, value in before.items())
     del file["assymetric_vf_nets"]
-    for load in (ours.check, lambda weights, path: ours.set_full_state_weights(weights, path=path)):
-        with pytest.raises(CheckpointError, match=r"theirs\.pth.*assymetric_vf_nets"):
-            load(file, "theirs.pth")
+    with pytest.raises(CheckpointError, match=r"theirs\.pth.*assymetric_vf_nets"):
+        ours.set_full_state_weights(file, path="theirs.pth")
 
 
 def test_the_network_of_a_central_value_is_validated():
