@@ -60,7 +60,7 @@ class NameConfig(Section):
 
 
 class RewardShaperConfig(Section):
-    """How rewards are changed before they are learned from: add, multiply, clip, logarithm, in this order."""
+    """How rewards are changed before learning: add, multiply, clip, logarithm, in this order."""
 
     scale_value: Number = 1.0
     """Factor."""
@@ -114,7 +114,7 @@ class AlgorithmConfig(Section):
     """Arguments for creating the environment; its keys belong to the environment."""
     vecenv_type: Annotated[Text | None, NoneWord] = None
     """Who makes the environments, where ``env_name`` is not registered: RL Games' ``RAY``, ``GYMNASIUM``, ``ENVPOOL``
-    or ``MJLAB``, or a type of one's own (``vecenv.register``)."""
+    or ``MJLAB``, or your own type (``vecenv.register``)."""
     algo_observer: Annotated[
         Literal["default", "isaac", "DefaultAlgoObserver", "IsaacAlgoObserver"] | None, NoneWord
     ] = None
@@ -124,7 +124,7 @@ class AlgorithmConfig(Section):
     num_actors: Count
     """Number of environments that run side by side (N)."""
     reward_shaper: Annotated[RewardShaperConfig, EmptyBlock] = RewardShaperConfig()
-    """How rewards are scaled before they are learned from."""
+    """How rewards are scaled before learning."""
     features: FreeMapping = ForeignSection()
     """RL Games' block for observers; kept for clients, nothing in it is read here."""
 
@@ -154,7 +154,7 @@ class AlgorithmConfig(Section):
     score_to_win: Annotated[Number | None, NoneWord] = None
     """Stop when the mean return reaches this."""
     stop_fn: Annotated[ImportPath | None, NoneWord] = None
-    """``package.module:function``, asked after each epoch whether to stop."""
+    """``package.module:function``, called after each epoch; training stops if it returns true."""
     games_to_track: Count = 100
     """Finished episodes in the moving mean of return and length. ``score_to_win`` and the best policy need as many as
     there are environments (times agents), at least 10, at most this number; the next best policy needs as many more."""

@@ -1,4 +1,4 @@
-"""What a wrong configuration says: every problem at once, each with its place and the way out."""
+"""Errors of configurations: all problems at once, each with its key path, file and line, and a suggestion."""
 
 import contextlib
 import difflib
@@ -18,7 +18,7 @@ class ManybodyError(Exception):
 
 
 class ConfigWarning(UserWarning):
-    """A key that was understood, but is spelled in an old way or has no effect."""
+    """A key that has an old name or no effect."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Problem:
     path: str
     """Dotted key path, such as ``params.config.gamma``; empty when the file as a whole is meant."""
     message: str
-    """What was given, what was expected, what to do."""
+    """``got X; expected Y. <what to do>``."""
     location: str | None = None
     """``file:line``, where the text came from a file."""
 
@@ -92,21 +92,21 @@ def notify(message: str) -> None:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that resembles ``word`` most, or None when none is close; case does not count."""
+    """The most similar known word, or None; case does not count."""
     by_lower = {name.lower(): name for name in known}
     matches = difflib.get_close_matches(str(word).lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or nothing when no known word is close."""
+    """``; did you mean 'x'?``, or nothing if no known word is similar."""
     match = nearest(str(word), known)
     return f"; did you mean '{match}'?" if match else ""
 
 
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxdict, _short.maxlist, _short.maxtuple, _short.maxstring, _short.maxother = 3, 9, 9, 9, 99, 99
-"""Writes only the first entries: the nested lists of a hostile file may not fit into the memory."""
+"""Writes only the first entries: nested lists may not fit into the memory."""
 
 
 def shown(value: object) -> str:

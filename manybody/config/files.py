@@ -1,4 +1,4 @@
-"""Paths as people write them, and files written whole or not at all."""
+"""Expanded paths, and files that are written completely or not at all."""
 
 import contextlib
 import os
@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY = ".saving-"
-"""How the names of unfinished files begin; a process that was killed leaves them behind."""
+"""Prefix of unfinished files, which remain if the process is killed."""
 
 
 def expanded(path: str | os.PathLike[str]) -> str:
-    """``path`` with ``~`` and environment variables replaced, as a shell does where no quotes stand in its way.
+    """``path`` with ``~`` and environment variables replaced.
 
-    The name of a file or folder that exists stays, although it has a ``$`` in it, and so does a new file's in such a
-    folder.
+    A file or folder that exists keeps a ``$`` in its name, and so does a new file in such a folder.
     """
     text = os.path.expanduser(os.fspath(path))
     folder = os.path.dirname(text)
@@ -24,17 +23,12 @@ def expanded(path: str | os.PathLike[str]) -> str:
 
 
 def write_whole(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:
-    """Let ``write`` fill ``path`` so that at every instant the old or the new file is there, whole.
+    """Replace the file at ``path`` atomically: ``write`` fills a temporary file, which is synced and renamed.
 
-    The content goes to a temporary file in the same folder, reaches the disk (fsync) and then takes the name. A
-    symbolic link at ``path`` is replaced, not followed.
-
-    Args:
-        path: the file.
-        write: fills the open file, which it may read too. What it raises leaves the old file as it is.
+    A symbolic link at ``path`` is replaced, not followed. If ``write`` raises, the old file is unchanged.
 
     Raises:
-        OSError: the disk is full, read-only, gone. The old file is intact and no temporary file stays.
+        OSError: the disk is full or read-only. The old file is unchanged, and no temporary file remains.
     """
     path = Path(path)
     temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"

@@ -98,12 +98,12 @@ class MLPConfig(Section):
 
 
 class ContinuousSpaceConfig(Section):
-    """The policy's head for continuous actions: a Gaussian with mean mu and deviation sigma per action."""
+    """The policy's head for continuous actions: a Gaussian with mean mu and standard deviation sigma per action."""
 
     mu_activation: Activation
     """The function after the head that gives mu."""
     sigma_activation: Activation
-    """The function after what gives sigma (before ``sigma_parametrization``)."""
+    """The function after the raw value of sigma (before ``sigma_parametrization``)."""
     mu_init: InitializerConfig
     """How the weights of the mu head are drawn."""
     sigma_init: InitializerConfig
@@ -129,7 +129,7 @@ class ContinuousSpaceConfig(Section):
 
 
 class DiscreteSpaceConfig(Section):
-    """The policy's head for discrete actions: one logit per action. The block stands empty."""
+    """The policy's head for discrete actions: one logit per action. The block is empty."""
 
 
 class SpaceConfig(Section):
@@ -155,7 +155,7 @@ class SpaceConfig(Section):
 
 
 class RnnConfig(Section):
-    """A recurrent layer. It stands after the hidden layers, or before them with ``before_mlp``."""
+    """A recurrent layer, after the hidden layers, or before them with ``before_mlp``."""
 
     name: Literal["lstm", "gru", "identity"]
     """The kind of layer; ``identity`` passes its input through, for comparison."""
@@ -232,7 +232,7 @@ class EncoderConfig(Section):
 
 
 def _broken(key: str, what: str) -> PydanticCustomError:
-    """The error of a rule between keys, told at ``key``."""
+    """The error of a rule between keys, reported at ``key``."""
     return PydanticCustomError("rules", "{text}", {"text": f"{key}: expected {what}", "broken": [(key, what)]})
 
 
@@ -285,7 +285,7 @@ class ActorCriticConfig(_TrunkConfig):
 
 
 class ResnetActorCriticConfig(_TrunkConfig):
-    """The ``resnet_actor_critic`` network: ``actor_critic`` behind the residual convolutions of IMPALA."""
+    """The ``resnet_actor_critic`` network: ``actor_critic`` after the residual convolutions of IMPALA."""
 
     cnn: ImpalaConfig
     """The residual convolutions. What they give passes through ``mlp.activation``."""

@@ -1,4 +1,4 @@
-"""The section ``params``: from the mapping of an RL Games file to frozen, typed settings, and back."""
+"""The section ``params``: from a mapping to frozen, typed settings, and back."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ class Params(Section, Generic[ConfigT]):
     algo: NameConfig
     """The algorithm."""
     model: Any
-    """The model: ``name``, and whatever a third-party model reads."""
+    """The model: ``name``, and the keys of a third-party model."""
     network: Any
     """The network: an ``ActorCriticConfig``, another registered schema, or a ``ForeignSection``."""
     config: ConfigT

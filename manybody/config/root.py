@@ -27,7 +27,7 @@ def _several(value: object) -> object:
 class LaunchConfig(Section):
     """IsaacGymEnvs' keys for one launch.
 
-    Those that are ``Any`` only stand here: they are copied into ``task`` or ``train``, which check them.
+    Those of type ``Any`` are copied into ``task`` or ``train`` and validated there.
     """
 
     task: Any = None
@@ -37,8 +37,7 @@ class LaunchConfig(Section):
     task_name: Annotated[Text | None, NoneWord] = None
     """The task's registered name."""
     import_modules: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
-    """Modules of one's own to import first: they register tasks, agents, networks or environments. Kept with the
-    run."""
+    """Your modules, imported first: they register tasks, agents, networks or environments. Kept with the run."""
     import_path: Annotated[tuple[Text, ...], BeforeValidator(_several)] = ()
     """Folders in which such modules are looked for after everywhere else. A run keeps the folder of its modules."""
     experiment: Any = ""
@@ -64,7 +63,7 @@ class LaunchConfig(Section):
     checkpoint: Annotated[Text | None, NoneWord] = None
     """A checkpoint file or a run folder."""
     sigma: Annotated[Number | None, NoneWord] = None
-    """Fixed deviation of the actions."""
+    """Fixed standard deviation of the actions."""
     multi_gpu: Any = False
     """Train in several processes."""
     video: Flag = True
@@ -110,7 +109,7 @@ SHORT_KEYS: Mapping[str, str] = {
     "deterministic": "config.player.deterministic",
     "train_dir": "config.train_dir",
 }
-"""Further root keys of a command line, and where below ``params`` they stand."""
+"""Further root keys of a command line, and their path below ``params``."""
 
 
 def suggestion(key: str, roots: Iterable[str], params: str) -> str:
@@ -119,7 +118,7 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
     Args:
         key: what was written.
         roots: the keys that the root has.
-        params: where the training settings stand: ``params`` or ``train.params``.
+        params: the path of the training settings: ``params`` or ``train.params``.
     """
     agents = [entry.agent for entry in built_in().values()]
     homes = {name: f"{params}.config.{name}" for agent in agents for name in agent.Config.model_fields}

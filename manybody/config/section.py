@@ -10,8 +10,7 @@ from pydantic_core import PydanticCustomError
 class Section(BaseModel):
     """A frozen block of configuration; unknown keys are errors, fields are attributes and mapping items.
 
-    The mapping face (``config['gamma']``, ``config.get('gamma', 0.99)``, ``'gamma' in config``) is what RL
-    Games clients use; it is read-only.
+    RL Games' clients read it as a mapping: ``config['gamma']``, ``config.get('gamma', 0.99)``, ``'gamma' in config``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False, use_attribute_docstrings=True)
@@ -41,12 +40,11 @@ class Section(BaseModel):
 
     @classmethod
     def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """The broken ones of the rules of training that join several keys; override it where there are such
-        rules.
+        """Hook: check the rules of training that join several keys.
 
         Args:
-            given: The valid values by key, defaults included. A key whose value is invalid by itself is
-                absent, so that all problems can be told at once.
+            given: the valid values by key, defaults included. Keys with invalid values are missing, so that all
+                problems are reported at once.
 
         Yields:
             The key to change, and what is expected there.
@@ -54,15 +52,11 @@ class Section(BaseModel):
         yield from ()
 
     def remarks(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """What the author of these settings should know although they are valid; override it where there is such.
-
-        Yields:
-            The path of a key below this section, and a sentence.
-        """
+        """Hook: notices on valid settings. Yields the path of a key below this section, and a sentence."""
         yield from ()
 
     @model_validator(mode="after")
-    def _keep_rules(self, info: ValidationInfo) -> Self:
+    def _check_rules(self, info: ValidationInfo) -> Self:
         """Apply the rules, unless the validation context is ``{'training': False}``: playing needs none."""
         if (info.context or {}).get("training", True):
             broken = list(self.rules(dict(self.items())))

@@ -1,8 +1,7 @@
-"""The kinds of value a key can hold: text is converted by the declared kind, never by guessing.
+"""Types of configuration values.
 
-Real RL Games files hold ``3e-4`` as text (YAML 1.1 reads it so), ``4096.0`` for a count and ``'None'`` for
-nothing. Each kind below takes those spellings and refuses the rest in a sentence; true/false is never taken
-for a number.
+RL Games files hold ``3e-4`` as text (YAML 1.1 reads it so), ``4096.0`` for a count and ``'None'`` for nothing. The
+types accept these spellings; true and false are no numbers.
 """
 
 import contextlib
@@ -151,7 +150,7 @@ Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 """Zero or above."""
 Flag = Annotated[bool, BeforeValidator(_flag)]
-"""True or false, also as a word."""
+"""True or false, also as text."""
 Text = Annotated[str, BeforeValidator(_text)]
 """Text that is not empty; a number is taken as its text (``experiment=7``)."""
 Device = Annotated[str, BeforeValidator(_device)]
@@ -159,7 +158,7 @@ Device = Annotated[str, BeforeValidator(_device)]
 ImportPath = Annotated[str, BeforeValidator(_import_path)]
 """A function that is imported by name, ``package.module:function``."""
 NoneWord = BeforeValidator(_none)
-"""Put around ``X | None``: ``None`` and ``null`` as words, and an empty block, mean nothing, as in RL Games files."""
+"""Put around ``X | None``: the texts ``None`` and ``null`` and an empty block mean None, as in RL Games files."""
 EmptyBlock = BeforeValidator(lambda value: {} if value is None else value)
 """Put around a block: a key without a value, which YAML reads as None, is a block with every default."""
 FreeMapping = Annotated[
@@ -167,4 +166,4 @@ FreeMapping = Annotated[
     PlainValidator(_mapping),
     PlainSerializer(lambda section: section.to_dict(), return_type=dict),
 ]
-"""A block whose keys belong to somebody else."""
+"""A block that no schema describes."""
