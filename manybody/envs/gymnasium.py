@@ -146,7 +146,7 @@ class WrappedVectorEnv(VecEnv):
     def _obs(self, call: str, observation: Any, infos: Infos, rows: Tensor | None = None) -> Obs:
         """Observations with the masks of the next step, unless they come in infos and some row has none.
 
-        ``rows`` (N,) bool says whose masks are in ``infos``; None: all.
+        ``rows`` (N,) bool: the rows whose masks are in ``infos``; None: all.
         """
         what = f"{self.env_name}: {call} observation"
         if self._masks_in_infos:
@@ -167,15 +167,15 @@ class WrappedVectorEnv(VecEnv):
         self._held = self._held & ~rows
         if "action_mask" not in infos:
             return
-        given = infos["action_mask"]
-        if not isinstance(given, np.ndarray) or len(given) != self.num_envs:
-            raise EnvError(f"{what}: got {describe(given)}; expected an array {tuple(self._masks.shape)}")
+        reported = infos["action_mask"]
+        if not isinstance(reported, np.ndarray) or len(reported) != self.num_envs:
+            raise EnvError(f"{what}: got {describe(reported)}; expected an array {tuple(self._masks.shape)}")
         holds = infos.get("_action_mask", np.ones(self.num_envs, dtype=bool)) & rows.numpy()
-        if given.dtype == object:
-            holds = holds & np.array([mask is not None for mask in given])
+        if reported.dtype == object:
+            holds = holds & np.array([mask is not None for mask in reported])
         held = np.flatnonzero(holds)
         if len(held):
-            masks = action_masks(given[held], what)
+            masks = action_masks(reported[held], what)
             check_tensor(what, masks, (len(held), self._masks.shape[1]), torch.bool)
             self._masks[held] = masks
             self._held[held] = True

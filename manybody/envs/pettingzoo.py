@@ -131,17 +131,17 @@ class PettingZooEnv(VecEnv):
     def _number(self, what: str, agent: str, value: object) -> float:
         return one_number(f"{self.env_name}: step() {what} of {agent!r}", value)
 
-    def _by_agent(self, what: str, given: object, call: str = "step()") -> Mapping[str, Any]:
-        """``given``; raises EnvError if its keys are not names of agents."""
-        if not isinstance(given, Mapping):
-            raise EnvError(f"{self.env_name}: {call} {what}: got {describe(given)}; expected a dict by agent")
-        if unknown := sorted(set(given) - set(self.agents)):
+    def _by_agent(self, what: str, value: object, call: str = "step()") -> Mapping[str, Any]:
+        """``value``; raises EnvError if its keys are not names of agents."""
+        if not isinstance(value, Mapping):
+            raise EnvError(f"{self.env_name}: {call} {what}: got {describe(value)}; expected a dict by agent")
+        if unknown := sorted(set(value) - set(self.agents)):
             raise EnvError(f"{self.env_name}: {call} {what}: got one of {unknown[0]!r}; expected only {self.agents}")
-        return given
+        return value
 
-    def _observations(self, call: str, index: int, given: object) -> Mapping[str, Any]:
-        """The observations ``given`` by environment ``index``; raises EnvError if one is missing or does not match."""
-        observations, env = self._by_agent("observations", given, call), self.envs[index]
+    def _observations(self, call: str, index: int, returned: object) -> Mapping[str, Any]:
+        """The observations of environment ``index``, by agent; raises EnvError if one is missing or does not match."""
+        observations, env = self._by_agent("observations", returned, call), self.envs[index]
         where = f"{self.env_name}: {call} observations"
         if missing := sorted(set(env.agents) - set(observations)):
             raise EnvError(f"{where}: got none of {missing[0]!r}; expected one of each agent that acts")

@@ -111,8 +111,8 @@ def _check_batch(what: str, value: object, space: spaces.Space, rows: int, finit
     for part, leaf, leaf_space in _leaves(what, value, space):
         check_tensor(part, leaf, (rows, *(leaf_space.shape or ())), observation_dtype(leaf_space))
         if finite and not leaf.isfinite().all():
-            broken = (~leaf.isfinite()).reshape(rows, -1).any(dim=1).nonzero().flatten().tolist()
-            many = f"row {broken[0]} ({len(broken)} of {rows} rows)"
+            bad = (~leaf.isfinite()).reshape(rows, -1).any(dim=1).nonzero().flatten().tolist()
+            many = f"row {bad[0]} ({len(bad)} of {rows} rows)"
             raise EnvError(f"{part}: got NaN or infinity in {many}; expected finite numbers")
 
 

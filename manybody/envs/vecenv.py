@@ -79,7 +79,7 @@ def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEn
     The seed reaches the creator if it takes one (RL Games passes none without ``env_config``).
 
     Raises:
-        EnvError: the configuration has no type, or one that nobody registered.
+        EnvError: the configuration has no type, or one that is not registered.
     """
     vecenv_type = configurations[config_name].get("vecenv_type")
     if vecenv_type not in vecenv_config:

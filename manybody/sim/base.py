@@ -11,8 +11,8 @@ from manybody.sim import mujoco
 class Simulation(Protocol):
     """Batched physics behind tensors. Tasks read ``qpos``, ``qvel`` and ``sensordata`` and write ``ctrl``.
 
-    The tensors are allocated once and refreshed in place by ``step``, ``reset`` and ``set_state``: whoever
-    keeps one across steps must copy it. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` holds the
+    The tensors are allocated once and refreshed in place by ``step``, ``reset`` and ``set_state``: copy
+    what is kept across steps. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` holds the
     linear velocity in the world frame (m/s), then the angular velocity in the body frame (rad/s), as in
     MuJoCo.
     """

@@ -111,9 +111,9 @@ class MujocoCpu:
         mine = {"rows": self._rows, "sensordata": self.sensordata, "finite": self.finite}
         for name, target in mine.items():
             if name not in state or state[name].shape != target.shape:
-                given = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
+                got = "nothing" if name not in state else f"shape {tuple(state[name].shape)}"
                 raise ValueError(
-                    f"simulator state '{name}': got {given}; expected shape {tuple(target.shape)}. "
+                    f"simulator state '{name}': got {got}; expected shape {tuple(target.shape)}. "
                     "It was saved with another model or another number of environments"
                 )
         for name, target in mine.items():

@@ -58,7 +58,7 @@ class MujocoTask(VecEnv):
     asset: ClassVar[str | Path]
     """The MJCF model: a file in the folder of the class's own file, a path, or text that starts with ``<``."""
     train: ClassVar[str] = "PPO"
-    """The training settings that ``manybody train task=…`` takes where no ``train=`` is given: the name of a file in
+    """The training settings that ``manybody train task=…`` uses without ``train=``: the name of a file in
     ``cfg/train``, or a YAML file in the folder of the class's own file."""
     num_observations: ClassVar[int]
     """O."""
@@ -117,7 +117,7 @@ class MujocoTask(VecEnv):
         self.actions = torch.zeros(self.num_envs, self.num_actions, device=self.device)
         """(N, A) the clipped actions of this step; zero at the start of an episode."""
         self.obs_buf = torch.zeros(self.num_envs, self.num_observations, device=self.device)
-        """(N, O) the last observation handed out."""
+        """(N, O) the last observation returned."""
         self.episode_sums = EpisodeSums(self.num_envs, self.device)
         self.outcome: tuple[Named, Named] = (torch.zeros(0), torch.zeros(0))
         """What ``compute_reward`` returned for this step."""
@@ -148,7 +148,7 @@ class MujocoTask(VecEnv):
 
     @abstractmethod
     def reset_where(self, mask: Tensor) -> None:
-        """Where ``mask`` (N,) bool is true, draw an initial state and hand it to ``self.sim.reset``."""
+        """Where ``mask`` (N,) bool is true, draw an initial state and pass it to ``self.sim.reset``."""
 
     def first_observations(self) -> Tensor:
         """Observations (N, O) after ``reset_where``, of which the reset rows are used.
@@ -306,9 +306,9 @@ class MujocoTask(VecEnv):
         for name in self.state_buffers:
             expected = getattr(self, name).shape
             if name not in buffers or buffers[name].shape != expected:
-                given = f"shape {tuple(buffers[name].shape)}" if name in buffers else "nothing"
+                got = f"shape {tuple(buffers[name].shape)}" if name in buffers else "nothing"
                 raise ValueError(
-                    f"{type(self).__name__} state '{name}': got {given}; expected shape {tuple(expected)}. "
+                    f"{type(self).__name__} state '{name}': got {got}; expected shape {tuple(expected)}. "
                     "Resume with the same task and num_envs as the saved run"
                 )
         self.sim.set_state(state["sim"])
