@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 from typing_extensions import override
 
@@ -60,6 +60,14 @@ SMALLEST_SIGMA = 1e-3
 class LogStdModelNetwork(PolicyModelNetwork):
     """A live Gaussian model; ``sigma = exp(raw) + min_sigma``, or as ``sigma_parametrization`` says."""
 
+    def __init__(self, a2c_network: nn.Module, *args: Any, **kwargs: Any) -> None:
+        super().__init__(a2c_network, *args, **kwargs)
+        space: Any = getattr(a2c_network, "space_config", None) or {}
+        # Read once: torch.compile does not trace a configuration's methods.
+        self.sigma_parametrization: str = space.get("sigma_parametrization", "exp")
+        self.logstd_bounds: tuple[float, float] | None = space.get("logstd_bounds")
+        self.min_sigma: float = space.get("min_sigma", 0.0)
+
     @override
     def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
         mu, raw = out[:2]
@@ -68,16 +76,13 @@ class LogStdModelNetwork(PolicyModelNetwork):
 
     def standard_deviation(self, raw: Tensor) -> Tensor:
         """Sigma (M, A) > 0 from the network's raw value (M, A)."""
-        space: Any = getattr(self.a2c_network, "space_config", None) or {}
-        kind, bounds = space.get("sigma_parametrization", "exp"), space.get("logstd_bounds")
-        if kind == "exp":
-            sigma = (raw if bounds is None else raw.clamp(*bounds)).exp()
-        elif kind == "softplus":
+        if self.sigma_parametrization == "exp":
+            sigma = (raw if self.logstd_bounds is None else raw.clamp(*self.logstd_bounds)).exp()
+        elif self.sigma_parametrization == "softplus":
             sigma = softplus(raw)
         else:
             sigma = raw.clamp_min(SMALLEST_SIGMA)
-        smallest = space.get("min_sigma", 0.0)
-        return sigma + smallest if smallest > 0 else sigma
+        return sigma + self.min_sigma if self.min_sigma > 0 else sigma
 
 
 class DirectModelNetwork(LogStdModelNetwork):
