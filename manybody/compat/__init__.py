@@ -1,1 +1,1 @@
-"""Other libraries' names for what is here: :mod:`manybody.compat.rl_games`."""
+"""Other libraries' names for this library: :mod:`manybody.compat.rl_games`."""

@@ -16,25 +16,25 @@ Runs a Python program in which every import of rl_games gives manybody's classes
 
 
 def main() -> None:
-    """Exits with 2 when there is no script to run; otherwise as the script does."""
-    words = sys.argv[1:]
-    module = words[:1] == ["-m"]
-    words = words[module:]
-    if not words or words[0] in ("-h", "--help"):
-        (sys.stdout if words else sys.stderr).write(USAGE)
-        raise SystemExit(0 if words else 2)
-    if not module and not os.path.isfile(words[0]):
-        sys.stderr.write(f"manybody.compat: {words[0]}: no such script\n\n{USAGE}")
+    """Run the script. Exits with 2 when there is none; otherwise as the script does."""
+    arguments = sys.argv[1:]
+    module = arguments[:1] == ["-m"]
+    arguments = arguments[module:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        (sys.stdout if arguments else sys.stderr).write(USAGE)
+        raise SystemExit(0 if arguments else 2)
+    if not module and not os.path.isfile(arguments[0]):
+        sys.stderr.write(f"manybody.compat: {arguments[0]}: no such script\n\n{USAGE}")
         raise SystemExit(2)
     rl_games.install()
-    sys.argv = words
+    sys.argv = arguments
     with exit_codes():
         if module:
             sys.path[0] = os.getcwd()
-            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+            runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
         else:
-            sys.path[0] = os.path.dirname(os.path.abspath(words[0]))
-            runpy.run_path(words[0], run_name="__main__")
+            sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
+            runpy.run_path(arguments[0], run_name="__main__")
 
 
 if __name__ == "__main__":

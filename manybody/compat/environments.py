@@ -1,4 +1,4 @@
-"""Environments of this library with the face of RL Games' ``IVecEnv``, and made by the names that its clients use."""
+"""Environments of this library behind RL Games' ``IVecEnv`` interface."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,15 +19,14 @@ from manybody.envs.validation import ReturnValidator
 class LegacyEnv(IVecEnv):
     """A :class:`VecEnv` through RL Games' protocol; its other attributes are those of the environment.
 
-    Ended episodes start anew in the same step. A client that calls :meth:`reset_done` before it acts, as
-    IsaacGymEnvs' AMP does, sees the end first: from then on :meth:`step` shows an ended episode's last observation,
-    where the environment tells it, and :meth:`reset_done` the new one's first.
+    Environments reset themselves in the step that ends an episode. Once a client calls :meth:`reset_done` before it
+    acts, as IsaacGymEnvs' AMP does, :meth:`step` returns the last observation of an ended episode, if the environment
+    has it, and :meth:`reset_done` the first one of the next.
 
     Args:
         vec_env: the environments.
-        device: where observations, rewards and dones are wanted; None: where the environments have them.
-        infos_by_env: infos are a list with one dictionary of each environment, as of single environments in RL Games
-            (type ``RAY``).
+        device: device of observations, rewards and dones; None: the environments' own.
+        infos_by_env: ``infos`` are a list with one dictionary for each environment (RL Games' type ``RAY``).
     """
 
     viewer = None
@@ -41,11 +40,11 @@ class LegacyEnv(IVecEnv):
         self.num_actors: int = vec_env.num_envs
         self._obs: Obs = {}
         self._done = torch.zeros(0, dtype=torch.bool)
-        self._shows_ends = False
+        self._returns_ends = False
 
     @property
     def env(self) -> "LegacyEnv":
-        """What IsaacGymEnvs' vecenv has its task under."""
+        """The task, under the name that IsaacGymEnvs' clients use."""
         return self
 
     def __getattr__(self, name: str) -> Any:
@@ -60,36 +59,36 @@ class LegacyEnv(IVecEnv):
         self._done = torch.zeros(
             self.vec_env.num_envs * self.get_number_of_agents(), dtype=torch.bool, device=self.rl_device
         )
-        return _shown(self._obs)
+        return _client_obs(self._obs)
 
     def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Any]:
         """``obs`` as in :meth:`reset`, ``rewards`` (N,) or (N, V), ``dones`` (N,) bool, ``infos``.
 
-        ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool: why an episode ended. With
-        ``infos_by_env`` they are a list with the same of each environment, in numbers of Python.
+        ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool. With ``infos_by_env`` they are a
+        list with the same values of each environment as Python numbers.
         """
         step = self._returns.step(self.vec_env, torch.as_tensor(actions, device=self.vec_env.device))
-        self._obs = shown = self._moved(step.obs)
+        self._obs = visible = self._moved(step.obs)
         self._done = step.done.to(self.rl_device)
-        if self._shows_ends and step.final_obs is not None:
-            shown = self._with_ends(self._moved(step.final_obs))
+        if self._returns_ends and step.final_obs is not None:
+            visible = self._with_ends(self._moved(step.final_obs))
         infos = {
             **step.extras,
             "time_outs": step.truncated.to(self.rl_device),
             "terminate": step.terminated.to(self.rl_device),
         }
-        infos_given = by_copy(infos, self.vec_env.num_envs) if self.infos_by_env else infos
-        return _shown(shown), step.reward.to(self.rl_device), self._done, infos_given
+        client_infos = by_copy(infos, self.vec_env.num_envs) if self.infos_by_env else infos
+        return _client_obs(visible), step.reward.to(self.rl_device), self._done, client_infos
 
     def reset_done(self) -> tuple[Any, Tensor]:
-        """The observation to act on, and (K,) int64, the rows whose episode ended in the last step."""
-        self._shows_ends = True
+        """Return the observation to act on, and (K,) int64, the rows whose episode ended in the last step."""
+        self._returns_ends = True
         if not self._obs:
             self.reset()
-        return _shown(self._obs), self._done.nonzero().flatten()
+        return _client_obs(self._obs), self._done.nonzero().flatten()
 
     def _with_ends(self, final_obs: Obs) -> Obs:
-        """What there is to see now, but the last observation in rows whose episode ended."""
+        """Replace rows whose episode ended by their last observation."""
         agents = self.get_number_of_agents()
 
         def end(done: Tensor, now: Tensor, last: Tensor) -> Tensor:
@@ -114,7 +113,7 @@ class LegacyEnv(IVecEnv):
         return self.vec_env.spec.num_agents
 
     def has_action_masks(self) -> bool:
-        """See :class:`IVecEnv`; masks that come with observations are known from the first one on."""
+        """Return whether there are masks; those in observations are known after the first reset."""
         return self.get_action_masks() is not None
 
     @override
@@ -139,7 +138,7 @@ class LegacyEnv(IVecEnv):
         return self.vec_env.get_env_state()
 
     def set_env_state(self, env_state: Any) -> None:
-        """See :class:`VecEnv`; agents of RL Games' kind pass None where a checkpoint has no such state."""
+        """Restore; does nothing for None, which RL Games' agents pass if a checkpoint has no such state."""
         if env_state is not None:
             self.vec_env.set_env_state(env_state)
 
@@ -148,17 +147,17 @@ class LegacyEnv(IVecEnv):
         self.vec_env.close()
 
 
-def _shown(obs: Obs) -> Any:
-    """An observation as RL Games' environments give it: bare where it is one tensor."""
+def _client_obs(obs: Obs) -> Any:
+    """Return an observation in RL Games' form: a single tensor without its dictionary."""
     parts = {key: obs[key] for key in ("obs", "states") if key in obs}
     return parts if "states" in parts or isinstance(parts["obs"], Mapping) else parts["obs"]
 
 
 def legacy_env(env: Any, device: torch.device | str | None = None, infos_by_env: bool = False) -> Any:
-    """Environments with the face that RL Games' clients know.
+    """Return environments behind RL Games' interface.
 
     Args:
-        env: a :class:`VecEnv`, or an object of RL Games' protocol, which comes back as it is.
+        env: a :class:`VecEnv`, or an object of RL Games' protocol, which is returned unchanged.
         device: see :class:`LegacyEnv`.
         infos_by_env: see :class:`LegacyEnv`.
     """
@@ -168,21 +167,21 @@ def legacy_env(env: Any, device: torch.device | str | None = None, infos_by_env:
 
 
 def has_single_envs(env_name: str) -> bool:
-    """Whether ``env_name`` is a configuration of single environments, of which RL Games hands infos on one by one."""
+    """Return whether ``env_name`` is a configuration of single environments, whose infos RL Games passes as a list."""
     return configurations.get(env_name, {}).get("vecenv_type") == "RAY"
 
 
 def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, Any], seed: int = 0) -> Any:
-    """The environments that ``config.env_name`` names: RL Games' configurations first, then all that we know.
+    """Create the environments that ``config.env_name`` names: RL Games' configurations first, then the library's.
 
     Args:
         env_name: the name.
         num_actors: number of environments.
-        env_config: arguments of whoever makes them.
-        seed: of the environments of ours; what a client registered reads its seed from ``env_config`` alone.
+        env_config: arguments of their creator.
+        seed: of the library's environments; a client's creator gets the seed of ``env_config`` only.
 
     Raises:
-        EnvError: nobody knows the name, or the environment cannot be made.
+        EnvError: the name is unknown, or the environment cannot be created.
     """
     if env_name in configurations:
         made = vecenv.create_vec_env(env_name, num_actors, **env_config)

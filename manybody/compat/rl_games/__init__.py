@@ -5,9 +5,8 @@
 
 or, without a changed line, ``python -m manybody.compat script.py arguments``.
 
-Below this package lies one module for each of RL Games' that its clients import, under the same name. Each gives what
-is of this library, or a class that adds what RL Games' clients expect of it: tuples where ours return named types,
-attributes under their old names, configurations as dictionaries.
+This package has the modules of RL Games that its clients import, under the same names. Their classes are the library's
+own, or subclasses that add what RL Games' clients expect: old attribute names, configurations as dictionaries.
 """
 
 import importlib
@@ -21,27 +20,27 @@ from types import ModuleType
 PACKAGE = "rl_games"
 HOME = __name__
 STAND_INS = {"tensorboardX": "torch.utils.tensorboard", "gym": "gymnasium"}
-"""What clients import besides, where it is not installed, and what they get: the same names in a newer package."""
+"""Packages that clients import, and their successors, which replace them where they are not installed."""
 
 
 class _Alias(Loader):
     """Loads ``rl_games.x`` by importing ``manybody.compat.rl_games.x``: the same module under both names."""
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """An empty module, which :meth:`exec_module` replaces."""
+        """Create an empty module, which :meth:`exec_module` replaces."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Put the module of ours in its place."""
+        """Replace the empty module."""
         sys.modules[module.__name__] = importlib.import_module(_home(module.__name__))
 
 
 class _Finder(MetaPathFinder):
-    """Finds every module of ``rl_games`` here, and nothing of it elsewhere."""
+    """Finds the modules of ``rl_games`` in this package only."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The alias of ``fullname``; None for other packages.
+        """Return the alias of ``fullname``; None for other packages.
 
         Raises:
             ModuleNotFoundError: RL Games' module has no counterpart here.
@@ -70,14 +69,14 @@ def _installed(package: str) -> bool:
 
 
 def install() -> None:
-    """Make ``rl_games`` and everything below it this library's, for this process. Once or often is the same.
+    """Make ``import rl_games`` import this package, in this process. Repeated calls have no effect.
 
     Raises:
-        ImportError: the real package is already imported; its classes and these would be mixed.
+        ImportError: the real package is already imported.
     """
-    known = sys.modules.get(PACKAGE)
-    if known is not None and known is not sys.modules[HOME]:
-        place = getattr(known, "__file__", None) or "an unknown place"
+    imported = sys.modules.get(PACKAGE)
+    if imported is not None and imported is not sys.modules[HOME]:
+        place = getattr(imported, "__file__", None) or "an unknown place"
         raise ImportError(
             f"rl_games is already imported, from {place}; call manybody.compat.rl_games.install() before the first "
             "import of rl_games, or run the script with: python -m manybody.compat script.py",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from typing_extensions import override
 
 from manybody.algos.a2c.agent import refuse_blocked
 from manybody.algos.sac.models import action_bounds
@@ -21,7 +21,7 @@ from manybody.engine.checkpoint.rl_games import model_state
 from manybody.engine.guard import PlayGuard, invalid_logits
 from manybody.envs import spaces
 from manybody.functional.policy import rescale_actions
-from manybody.nn.distributions import joined
+from manybody.nn.distributions import Categorical, joined
 
 __all__ = [
     "BasePlayer",
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class _Player(BasePlayer):
-    """A player with a model of this library, or of a client."""
+    """A player whose model the configuration names."""
 
     def __init__(self, params: dict[str, Any]) -> None:
         super().__init__(params)
@@ -43,18 +43,18 @@ class _Player(BasePlayer):
         self.normalize_input: bool = self.config.get("normalize_input", False)
         self.normalize_value: bool = self.config.get("normalize_value", False)
         self.actions_num: Any = None
-        self._look_at_actions()
+        self._load_action_space()
         self.model = self.network.build(self._model_config())
         self.model.to(self.device)
         self.model.eval()
         self.is_rnn = self.model.is_rnn()
 
-    def _look_at_actions(self) -> None:
-        """Take ``actions_num``, and what else actions are made with, from the action space."""
+    def _load_action_space(self) -> None:
+        """Set ``actions_num`` and the bounds from the action space."""
         raise NotImplementedError
 
     def _model_config(self) -> dict[str, Any]:
-        """What the model is built from, as in training."""
+        """Return the arguments of the model's builder, as in training."""
         return {
             "actions_num": self.actions_num,
             "input_shape": self.obs_shape,
@@ -76,13 +76,13 @@ class _Player(BasePlayer):
         self._restore_env(checkpoint.get("env_state"))
 
     def _restore_env(self, env_state: Any) -> None:
-        """Hand over what outlives episodes, such as a curriculum. The middle of an episode is not played on."""
-        goes_on = isinstance(self.env, LegacyEnv) and self.env.restores_exactly
-        if env_state is not None and hasattr(self.env, "set_env_state") and not goes_on:
+        """Restore what outlives episodes, such as a curriculum; an episode is not resumed in its middle."""
+        resumes_episodes = isinstance(self.env, LegacyEnv) and self.env.restores_exactly
+        if env_state is not None and hasattr(self.env, "set_env_state") and not resumes_episodes:
             self.env.set_env_state(env_state)
 
     def _act(self, obs: Any, **masks: Any) -> dict[str, Any]:
-        """What the model answers to ``obs``; the recurrent state moves on."""
+        """Return the model's outputs for ``obs``; the recurrent state advances."""
         self.model.eval()
         with torch.no_grad():
             out: dict[str, Any] = self.model(
@@ -97,7 +97,7 @@ class _Player(BasePlayer):
         self.states = out["rnn_states"]
         return out
 
-    def _given(self, actions: Tensor) -> Tensor:
+    def _without_batch(self, actions: Tensor) -> Tensor:
         """(N, ...), without the first axis for a single environment."""
         return actions.detach() if self.has_batch_dimension else actions.detach().squeeze(0)
 
@@ -105,7 +105,8 @@ class _Player(BasePlayer):
 class PpoPlayerContinuous(_Player):
     """``algo.name: a2c_continuous``."""
 
-    def _look_at_actions(self) -> None:
+    @override
+    def _load_action_space(self) -> None:
         space = self.action_space
         self.actions_num = space.shape[0]
         self.actions_low, self.actions_high = (
@@ -113,10 +114,10 @@ class PpoPlayerContinuous(_Player):
             for bound in (space.low, space.high)
         )
 
+    @override
     def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`: the mean action, or a sample."""
         out = self._act(obs)
-        action = self._given(out["mus"] if is_deterministic else out["actions"])
+        action = self._without_batch(out["mus"] if is_deterministic else out["actions"])
         if not self.clip_actions:
             return action
         return rescale_actions(self.actions_low, self.actions_high, action.clamp(-1.0, 1.0))
@@ -131,17 +132,19 @@ class PpoPlayerDiscrete(_Player):
     logits: Tensor | None = None
     """(N, sum of head sizes): what the last actions were drawn from."""
 
-    def _look_at_actions(self) -> None:
+    @override
+    def _load_action_space(self) -> None:
         self._sizes = spaces.head_sizes(spaces.gymnasium_space(self.action_space))
         self.is_multi_discrete = type(self.action_space).__name__ != "Discrete"
         self.actions_num = list(self._sizes) if self.is_multi_discrete else self._sizes[0]
 
+    @override
     def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`: the most likely action, or a sample; (N,) or (N, heads) int64."""
         return self._chosen(self._act(obs), is_deterministic)
 
+    @override
     def get_masked_action(self, obs: Any, action_masks: Any, is_deterministic: bool = True) -> Tensor:
-        """See :class:`BasePlayer`; ``action_masks`` (N, sum of head sizes), or one array per head in each row.
+        """Choose among allowed actions; ``action_masks`` (N, sum of head sizes), or one array per head in each row.
 
         Raises:
             EnvError: a row allows nothing.
@@ -153,38 +156,35 @@ class PpoPlayerDiscrete(_Player):
         refuse_blocked(self.env_name, spaces.blocked_rows(masks, self._sizes))
         return self._chosen(self._act(obs, action_masks=masks), is_deterministic)
 
+    @override
     def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
-        """See :class:`BasePlayer`: NaN among the logits, which any choice would hide; -inf forbids an action."""
         return super().unsound(actions, guard) if self.logits is None else invalid_logits(self.logits)
 
     def _chosen(self, out: Mapping[str, Any], is_deterministic: bool) -> Tensor:
         self.logits = joined(out["logits"])
         if not is_deterministic:
-            return self._given(out["actions"])
-        heads = self.logits.split(self._sizes, dim=-1)
-        modes = torch.stack([head.argmax(dim=-1) for head in heads], dim=-1)
-        return self._given(modes if self.is_multi_discrete else modes[..., 0])
+            return self._without_batch(out["actions"])
+        return self._without_batch(Categorical(self.logits, self._sizes if self.is_multi_discrete else None).mode())
 
 
 class SACPlayer(_Player):
-    """``algo.name: sac``; actions are mapped to the bounds as in training, where RL Games only cuts them off."""
+    """``algo.name: sac``; actions are mapped to the bounds as in training, where RL Games only clips them."""
 
-    def _look_at_actions(self) -> None:
+    @override
+    def _load_action_space(self) -> None:
         space = spaces.gymnasium_space(self.action_space)
         self.actions_low, self.actions_high = action_bounds({"action_space": space}, self.device)
         self.actions_num = len(self.actions_low)
         self.action_range = [float(self.actions_low.min()), float(self.actions_high.max())]
 
+    @override
     def _model_config(self) -> dict[str, Any]:
         sizes = {"obs_dim": self.observation_space.shape[0], "action_dim": self.actions_num}
         return {**super()._model_config(), **sizes, "normalize_value": False}
 
+    @override
     def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
-        """See :class:`BasePlayer`: the policy's mode, or a sample."""
         with torch.no_grad():
             policy = self.model.actor(self.model.norm_obs(self.batched_obs(obs)))
-            if is_deterministic:
-                action = policy.mean if isinstance(policy, Distribution) else policy.mode()
-            else:
-                action = policy.sample()
-        return rescale_actions(self.actions_low, self.actions_high, self._given(action.clamp(-1.0, 1.0)))
+            action = policy.mode() if is_deterministic else policy.sample()
+        return rescale_actions(self.actions_low, self.actions_high, self._without_batch(action))

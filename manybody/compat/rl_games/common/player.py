@@ -28,16 +28,16 @@ GAMES = 2000
 
 
 class BasePlayer:
-    """Settings as attributes, the environments, and what lies between them and a policy.
+    """Settings as attributes, the environments, and the conversions between them and a policy.
 
     A client may call this constructor alone and build its own model afterwards.
 
     Args:
-        params: the section ``params``; ``config`` in it is kept and written to. A dictionary without ``config``
-            is the configuration itself, its ``network`` the recipe of the model (RL Games 1.1).
+        params: the section ``params``; ``config`` in it is kept and changed. A dictionary without ``config``
+            is the configuration itself, and its ``network`` builds the model (RL Games 1.1).
 
     Raises:
-        ConfigError: the device is not there.
+        ConfigError: PyTorch cannot use the device.
         EnvError: unknown environment.
     """
 
@@ -113,7 +113,7 @@ class BasePlayer:
             self.env_info = get_env_info(self.env)
 
     def create_env(self) -> Any:
-        """What the ``env_creator`` of the configuration makes; for names of this library, ``num_actors`` of them."""
+        """Call the registered ``env_creator``; for names of this library, create ``num_actors`` environments."""
         creator = configurations.get(self.env_name, {}).get("env_creator")
         return self._environments() if creator is None else creator(**self.env_config)
 
@@ -122,7 +122,7 @@ class BasePlayer:
         return create_legacy_env(self.env_name, int(self.config["num_actors"]), self.env_config, seed or 0)
 
     def env_reset(self, env: Any) -> Any:
-        """The first observation, as :meth:`obs_to_torch` gives it."""
+        """Reset; return the first observation through :meth:`obs_to_torch`."""
         obs = env.reset()
         if isinstance(obs, tuple):  # Gymnasium's observation and info
             obs = obs[0]
@@ -141,19 +141,19 @@ class BasePlayer:
         return self.obs_to_torch(obs), rewards, dones, infos
 
     def preprocess_actions(self, actions: Tensor) -> Any:
-        """Actions as the environment takes them: an array where its observations were no tensors."""
+        """Return actions as an array if the environment's observations are arrays."""
         return actions if self.is_tensor_obses else actions.cpu().numpy()
 
     # --- observations --------------------------------------------------------------------------------------------
 
     def obs_to_torch(self, obs: Any) -> Any:
-        """What the policy sees of an observation, as a tensor or a dictionary of them on the player's device."""
+        """Return the policy's part of an observation: a tensor or a dictionary of them, on the player's device."""
         if isinstance(obs, Mapping) and "obs" in obs:
             obs = obs["obs"]
         return self._obs_to_tensors_internal(obs)
 
     def obs_to_tensors(self, obs: Any) -> dict[str, Any]:
-        """All that an observation shows, as tensors: ``{'obs': ...[, 'states': ...]}``."""
+        """Return all parts of an observation as tensors: ``{'obs': ...[, 'states': ...]}``."""
         parts = self._obs_to_tensors_internal(obs)
         return parts if isinstance(obs, Mapping) and "obs" in obs else {"obs": parts}
 
@@ -161,7 +161,7 @@ class BasePlayer:
         return tree_map(self.cast_obs, obs)
 
     def cast_obs(self, obs: Any) -> Any:
-        """A tensor on the player's device: bytes stay bytes, other numbers become float32."""
+        """Return a tensor on the player's device; bytes stay bytes, other numbers become float32."""
         if isinstance(obs, Tensor):
             self.is_tensor_obses = True
             return obs.to(self.device)
@@ -171,13 +171,13 @@ class BasePlayer:
         return torch.tensor([obs], dtype=torch.float32, device=self.device) if np.isscalar(obs) else obs
 
     def _preproc_obs(self, obs_batch: Any) -> Any:
-        """Bytes (images) as numbers in [0, 1]; normalised by a player's own statistics, which those of 1.1 have."""
+        """Scale bytes (images) to [0, 1]; apply the player's ``running_mean_std``, if it has one (RL Games 1.1)."""
         obs = tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
         own = getattr(self, "running_mean_std", None)
         return obs if own is None else own(obs)
 
     def batched_obs(self, obs: Any) -> Any:
-        """``obs`` (N, ...) with bytes as numbers; that of a single environment becomes a batch of one."""
+        """Return ``obs`` (N, ...), preprocessed; the observation of a single environment becomes a batch of one."""
         if self.has_batch_dimension:
             return self._preproc_obs(obs)
         shapes = self.obs_shape if isinstance(obs, Mapping) else {}
@@ -192,7 +192,7 @@ class BasePlayer:
         return self._preproc_obs(obs)
 
     def get_batch_size(self, obses: Any, batch_size: int) -> int:
-        """Rows of ``obses``, or ``batch_size`` for those of a single environment; what the next calls reckon with."""
+        """Set and return the batch size: rows of ``obses``, or ``batch_size`` for a single environment."""
         shape = self.obs_shape
         if isinstance(obses, Mapping) and "obs" in obses and "obs" not in shape:
             obses = obses["obs"]
@@ -208,12 +208,12 @@ class BasePlayer:
     # --- policy --------------------------------------------------------------------------------------------------
 
     def load_networks(self, params: dict[str, Any]) -> None:
-        """The recipe of the model that ``params`` describe, under ``config['network']``."""
+        """Put the model builder that ``params`` describe into ``config['network']``."""
         self.config["network"] = ModelBuilder().load(params)
 
     def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
         """Actions (N, A) in the units of the action space; (A,) for a single environment."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it acts; write get_action")
+        raise NotImplementedError(f"{type(self).__name__} has no get_action()")
 
     def get_masked_action(self, obs: Any, action_masks: Any, is_deterministic: bool = True) -> Tensor:
         """Actions among those that ``action_masks`` allows; only discrete players have one."""
@@ -224,17 +224,17 @@ class BasePlayer:
         return {"model": self.model.state_dict()}
 
     def set_weights(self, weights: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`get_weights`; statistics of observations may stand beside the model."""
+        """The inverse of :meth:`get_weights`; statistics of observations may be next to the model."""
         self.model.load_state_dict(weights["model"])
         if getattr(self, "normalize_input", False) and "running_mean_std" in weights:
             self.model.running_mean_std.load_state_dict(weights["running_mean_std"])
 
     def reset(self) -> None:
-        """Forget what belongs to an episode."""
+        """Reset the recurrent state."""
         self.init_rnn()
 
     def init_rnn(self) -> None:
-        """Recurrent states (layers, N, units) each, as episodes start with them, in the list ``states``."""
+        """Set ``states``, (layers, N, units) each, to zero."""
         if self.is_rnn:
             shapes = [(state.shape[0], self.batch_size, state.shape[2]) for state in self.model.get_default_rnn_state()]
             self.states = [torch.zeros(shape, device=self.device) for shape in shapes]
