@@ -33,14 +33,14 @@ numpy_to_torch_dtype_dict = {
     np.dtype("complex64"): torch.complex64,
     np.dtype("complex128"): torch.complex128,
 }
-"""What a buffer holds of a NumPy type; learners have no use for float64."""
+"""Types of a buffer by NumPy type; float64 becomes float32."""
 
 PASSING = {
     getattr(errno, name)
     for name in ("EAGAIN", "EBUSY", "EINTR", "EIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH")
     if hasattr(errno, name)
 }
-"""Errors of a file system on a network that may be gone a moment later."""
+"""Temporary errors of network file systems."""
 WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts."""
 
@@ -49,11 +49,11 @@ WAITS = (1.0, 2.0, 4.0, 8.0)
 
 
 def safe_filesystem_op(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """``func(*args, **kwargs)``, tried up to five times where the file system is busy or its server away.
+    """Return ``func(*args, **kwargs)``; temporary errors of the file system are retried for 15 s.
 
     Raises:
-        RuntimeError: it still is after 15 s.
-        Exception: any other trouble, at once: a missing folder does not appear by waiting.
+        RuntimeError: the last attempt failed.
+        Exception: any other error, at once.
     """
     for wait in (*WAITS, None):
         try:
@@ -69,13 +69,11 @@ def safe_filesystem_op(func: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
 
 def safe_save(state: Mapping[str, Any], filename: str | os.PathLike) -> None:
-    """Write ``state`` to ``filename``, whole or not at all; NumPy arrays in it become tensors.
-
-    What holds a policy becomes a file of RL Games' format, which all of this library reads as one.
+    """Write ``state`` to ``filename`` atomically; NumPy arrays become tensors, and a policy RL Games' file format.
 
     Raises:
-        CheckpointError: it holds what could not be loaded without running code; named by its key.
-        OSError: the disk is full, read-only, gone; the old file is intact.
+        CheckpointError: ``state`` holds a value that could not be loaded without running code.
+        OSError: the file cannot be written; the old one is intact.
     """
     write = checkpoint.write_archive if _holds_policy(state) else checkpoint.save_checkpoint
     safe_filesystem_op(write, filename, _arrays_as_tensors(state))
@@ -94,13 +92,13 @@ def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
 
 
 def save_checkpoint(filename: str, state: Mapping[str, Any]) -> None:
-    """:func:`safe_save` to ``<filename>.pth``, announced on the console."""
+    """Call :func:`safe_save` with ``<filename>.pth``, and log it."""
     log(f"=> saving checkpoint '{filename}.pth'")
     safe_save(state, f"{filename}.pth")
 
 
 def load_checkpoint(filename: str) -> dict[str, Any]:
-    """:func:`safe_load`, announced on the console; parameters under the names of the uncompiled model."""
+    """Call :func:`safe_load`, and log it; parameters have the names of the uncompiled model."""
     say(f"=> loading checkpoint '{filename}'")
     return safe_load(filename)
 
@@ -123,10 +121,7 @@ def _arrays_as_tensors(value: Any) -> Any:
 
 
 def policy_kl(p0_mu: Tensor, p0_sigma: Tensor, p1_mu: Tensor, p1_sigma: Tensor, reduce: bool = True) -> Tensor:
-    """KL(p0 || p1) of diagonal Gaussians (M, A), summed over actions: its mean (), or (M,) without ``reduce``.
-
-    The formula itself, without the 1e-5 that RL Games adds to it (:func:`manybody.functional.policy.policy_kl`).
-    """
+    """KL(p0 || p1) of diagonal Gaussians (M, A), summed over actions: its mean (), or (M,) without ``reduce``."""
     kl = policy.policy_kl(p0_mu, p0_sigma, p1_mu, p1_sigma)
     return kl.mean() if reduce else kl
 
@@ -137,11 +132,9 @@ def mean_list(val: Sequence[Tensor]) -> Tensor:
 
 
 def apply_masks(losses: Sequence[Tensor], mask: Tensor | None = None) -> tuple[list[Tensor], int | None]:
-    """The mean () of each loss, as RL Games counts it, and the number of rows that it was divided by.
+    """Return the mean () of each loss (M, 1), and M where a mask is used.
 
-    Args:
-        losses: (M, 1) each; anything without a mask.
-        mask: (M,) weights. Masked rows count as zeros, so the divisor is M whatever the mask; None: plain means.
+    With ``mask`` (M,) masked rows count as zeros, and the divisor is still M.
     """
     if mask is None:
         return [loss.mean() for loss in losses], None
@@ -158,13 +151,13 @@ def get_mean_var_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tens
 
 
 def get_mean_std_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """() mean and unbiased deviation of ``values`` where ``masks`` of its shape is 1."""
+    """() mean and unbiased standard deviation of ``values`` where ``masks`` of its shape is 1."""
     mean, var = get_mean_var_with_masks(values, masks)
     return mean, torch.sqrt(var)
 
 
 def normalization_with_masks(values: Tensor, masks: Tensor | None) -> Tensor:
-    """``(values - mean) / (std + 1e-8)`` with mean and deviation over the rows where ``masks`` is 1; shape as given."""
+    """``(values - mean) / (std + 1e-8)``, mean and standard deviation over the rows where ``masks`` is 1."""
     if masks is None:
         mean, std = values.mean(), values.std()
     else:
@@ -176,7 +169,7 @@ class AverageMeter(nn.Module):
     """Mean over about the last ``max_size`` rows: k new ones weigh ``min(k, max_size)``, the old ones the rest.
 
     Args:
-        in_shape: shape of one row; the mean takes that of what comes in.
+        in_shape: shape of one row, until rows of another shape arrive.
         max_size: the window, in rows.
     """
 
@@ -190,7 +183,7 @@ class AverageMeter(nn.Module):
         self.register_buffer("mean", torch.zeros(in_shape, dtype=torch.float32))
 
     def update(self, values: Tensor, mask: Tensor | None = None) -> None:
-        """Take in ``values`` (k, ...), of which k may be 0, or those rows of them where ``mask`` (k,) is true."""
+        """Add the rows of ``values`` (k, ...), or those where ``mask`` (k,) is true."""
         if mask is not None:
             values = values[mask].unsqueeze(1)  # RL Games picks rows by (k, 1) numbers
         if len(values) == 0:
@@ -203,7 +196,7 @@ class AverageMeter(nn.Module):
         self.mean = (self.mean * kept + new * size) / self.current_size
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset the mean."""
         self.current_size = 0
         self.mean = torch.zeros_like(self.mean)
 
@@ -229,7 +222,7 @@ class AverageMeter(nn.Module):
 
 
 def shape_whc_to_cwh(shape: Sequence[int]) -> Sequence[int]:
-    """Channels first from channels last; shapes of other than three axes as they are."""
+    """Move the channels of an image shape to the front; other shapes are returned unchanged."""
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
 
 
@@ -249,9 +242,9 @@ def variance_scaling_initializer(tensor: Tensor, mode: str = "fan_in", scale: fl
 
 
 class LayerNorm2d(nn.Module):
-    """RL Games' normalisation of images: one mean and deviation per channel, over the whole batch.
+    """RL Games' normalisation of images with one mean and unbiased standard deviation per channel of the batch.
 
-    ``gamma (x - mean) / (std + eps) + beta``, both 1 and no parameters; the deviation is the unbiased one.
+    ``gamma (x - mean) / (std + eps) + beta``; gamma and beta are constants of 1.
     """
 
     gamma: Tensor
@@ -282,5 +275,5 @@ class IdentityRNN(nn.Module):
         self.identity = nn.Identity()
 
     def forward(self, x: Tensor, h: Any) -> tuple[Tensor, Any]:
-        """``x`` and ``h`` as they are."""
+        """Return ``x`` and ``h`` unchanged."""
         return self.identity(x), h

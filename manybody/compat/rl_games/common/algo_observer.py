@@ -22,7 +22,7 @@ class DefaultAlgoObserver(AlgoObserver):
     """Writes ``scores/{mean,iter,time}``: the mean of ``scores``, else ``battle_won``, in infos of ended episodes."""
 
     def after_init(self, algo: Any) -> None:
-        """Learn where to write."""
+        """Keep the agent and its writer."""
         self.algo = algo
         self.game_scores = torch_ext.AverageMeter(1, algo.games_to_track).to(algo.ppo_device)
         self.writer = algo.writer
@@ -31,8 +31,8 @@ class DefaultAlgoObserver(AlgoObserver):
         """Average the scores of the episodes that ended.
 
         Args:
-            infos: one dictionary per environment, or one of a sequence per key; ``lives`` in it says by zeros which
-                episodes ended.
+            infos: a list with one dictionary per environment, or a dictionary with one sequence per key; zeros in
+                ``lives`` mark the episodes that ended.
             done_indices: (K, 1) rows of ended episodes, the first agent's of each environment.
         """
         if not infos:
@@ -52,11 +52,11 @@ class DefaultAlgoObserver(AlgoObserver):
             self.game_scores.update(torch.tensor([float(score) for score in given]))
 
     def after_clear_stats(self) -> None:
-        """Forget the scores too."""
+        """Reset the scores."""
         self.game_scores.clear()
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Write the scores, once any exist."""
+        """Write the scores, if there are any."""
         _write_scores(self.writer, self.game_scores, frame, epoch_num, total_time)
 
     @override
@@ -81,15 +81,15 @@ def _write_scores(writer: Any, meter: Any, frame: int, epoch_num: int, total_tim
 
 
 class IsaacAlgoObserver(AlgoObserver):
-    """Writes what Isaac's tasks report.
+    """Writes the reports of Isaac's tasks.
 
-    ``infos['episode']``, a mapping of numbers and tensors, becomes ``Episode/<key>``, the mean over the rollout's
-    reports; every scalar among the other infos becomes ``<key>/{frame,iter,time}``, its last value. A whole number in a
-    tensor is a count: it is summed over the steps of the epoch, where RL Games shows the last step.
+    ``infos['episode']``, a mapping of numbers and tensors, becomes ``Episode/<key>``, the mean over the epoch. Each
+    scalar among the other infos becomes ``<key>/{frame,iter,time}``, its last value; an integer tensor is a count and
+    is summed over the epoch.
     """
 
     def after_init(self, algo: Any) -> None:
-        """Learn where to write."""
+        """Keep the agent and its writer."""
         self.algo = algo
         self.mean_scores = torch_ext.AverageMeter(1, algo.games_to_track).to(algo.ppo_device)
         self.ep_infos: list[Mapping[str, Any]] = []
@@ -98,11 +98,7 @@ class IsaacAlgoObserver(AlgoObserver):
         self.writer = algo.writer
 
     def process_infos(self, infos: Any, done_indices: Tensor) -> None:
-        """Keep what is to be written.
-
-        Raises:
-            ValueError: ``infos`` is no dictionary.
-        """
+        """Keep the reports. Raises ValueError unless ``infos`` is a dictionary."""
         if not isinstance(infos, dict):
             raise ValueError(f"{type(self).__name__} expected 'infos' as dict. Received: {type(infos)}")
         if "episode" in infos:
@@ -114,11 +110,11 @@ class IsaacAlgoObserver(AlgoObserver):
                     self.counts[key] = self.counts[key] + value if key in self.counts else value.clone()
 
     def after_clear_stats(self) -> None:
-        """Forget the scores."""
+        """Reset the scores."""
         self.mean_scores.clear()
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """Write, and forget the reports on episodes."""
+        """Write the reports of the epoch."""
         reports: dict[str, list[Tensor]] = {}
         for info in self.ep_infos:
             for key, value in info.items():

@@ -1,9 +1,8 @@
-"""RL Games' learning-rate schedules: those of :mod:`manybody.engine.optim`, on plain numbers too."""
+"""RL Games' learning-rate schedules: those of :mod:`manybody.engine.optim`, on plain numbers."""
 
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from manybody.engine import optim
 
@@ -15,18 +14,11 @@ class RLScheduler(optim.RLScheduler):
 
     def update(
         self, current_lr: Any, entropy_coef: Any, epoch: int, frames: int, kl_dist: Any = 0.0, **kwargs: Any
-    ) -> tuple[Any, Any]:
-        """New ``(learning rate, entropy coefficient)``: tensors for tensors, numbers for numbers."""
-        given = current_lr, entropy_coef
-        lr, coef, kl = (
-            x if isinstance(x, Tensor) else torch.tensor(float(x or 0.0), dtype=torch.float64)
-            for x in (*given, kl_dist)
-        )
-        updated = super().update(lr, coef, epoch, frames, kl)
-        new_lr, new_coef = (
-            new if isinstance(old, Tensor) else float(new) for old, new in zip(given, updated, strict=True)
-        )
-        return new_lr, new_coef
+    ) -> Any:
+        """Return the new learning rate and entropy coefficient."""
+        lr, coef, kl = (torch.tensor(float(x), dtype=torch.float64) for x in (current_lr, entropy_coef, kl_dist))
+        lr, coef = super().update(lr, coef, epoch, frames, kl)
+        return float(lr), float(coef)
 
 
 class IdentityScheduler(RLScheduler):
@@ -47,18 +39,7 @@ class AdaptiveScheduler(RLScheduler, optim.AdaptiveScheduler):
 
 
 class LinearScheduler(RLScheduler, optim.LinearScheduler):
-    """``lr_schedule: linear``, with RL Games' defaults.
-
-    Args:
-        start_lr: at step 0.
-        min_lr: at the end.
-        max_steps: when the end is.
-        use_epochs: steps are epochs, else frames.
-        apply_to_entropy: the entropy coefficient falls in the same way.
-        start_entropy_coef: from here,
-        min_entropy_coef: to here.
-        kwargs: not used.
-    """
+    """``lr_schedule: linear``, with RL Games' defaults and a ``min_entropy_coef``."""
 
     def __init__(
         self,
@@ -76,7 +57,7 @@ class LinearScheduler(RLScheduler, optim.LinearScheduler):
 
 
 def for_numbers(scheduler: optim.RLScheduler) -> RLScheduler:
-    """Return a scheduler of the library as the class here that takes plain numbers too."""
+    """Return a scheduler of the library as the class here that takes plain numbers."""
     kinds: dict[type, Any] = {optim.AdaptiveScheduler: AdaptiveScheduler, optim.LinearScheduler: LinearScheduler}
     kind = kinds.get(type(scheduler), IdentityScheduler)
     twin: RLScheduler = kind.__new__(kind)

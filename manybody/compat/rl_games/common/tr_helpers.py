@@ -1,5 +1,6 @@
 """RL Games' small helpers: shaped rewards, stacked dictionaries, batch axes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import torch
 
 from manybody.functional import schedules
+from manybody.functional.reward import RewardsShaper
 
 
 class LinearValueProcessor:
-    """A number that goes from ``start_eps`` to ``end_eps`` in ``end_eps_frames`` frames and stays there."""
+    """A linear schedule from ``start_eps`` to ``end_eps`` over ``end_eps_frames`` frames."""
 
     def __init__(self, start_eps: float, end_eps: float, end_eps_frames: int) -> None:
         self.start_eps = start_eps
@@ -23,23 +25,17 @@ class LinearValueProcessor:
 
 
 class DefaultRewardsShaper:
-    """``log(clip((r + shift_value) * scale_value, min_val, max_val))``, the logarithm only with ``log_val``.
+    """:class:`manybody.functional.reward.RewardsShaper` with attributes that may change.
 
-    Args:
-        scale_value: factor.
-        shift_value: is added first.
-        min_val: floor.
-        max_val: cap.
-        log_val: take the logarithm at the end.
-        is_torch: of tensors; else of NumPy arrays and numbers.
+    ``is_torch``: rewards are tensors; else they may be NumPy arrays and numbers, and come back as arrays.
     """
 
     def __init__(
         self,
         scale_value: float = 1,
         shift_value: float = 0,
-        min_val: float = -np.inf,
-        max_val: float = np.inf,
+        min_val: float = -math.inf,
+        max_val: float = math.inf,
         log_val: bool = False,
         is_torch: bool = True,
     ) -> None:
@@ -49,21 +45,20 @@ class DefaultRewardsShaper:
         self.max_val = max_val
         self.log_val = log_val
         self.is_torch = is_torch
-        self.log: Any = torch.log if is_torch else np.log
-        self.clip: Any = torch.clamp if is_torch else np.clip
 
     def __call__(self, reward: Any) -> Any:
         """Shaped rewards, shape as given."""
-        shaped = self.clip((reward + self.shift_value) * self.scale_value, self.min_val, self.max_val)
-        return self.log(shaped) if self.log_val else shaped
+        limits = self.min_val, self.max_val
+        shaped = RewardsShaper(self.scale_value, self.shift_value, *limits, self.log_val)(torch.as_tensor(reward))
+        return shaped if self.is_torch else shaped.numpy()
 
 
 def dicts_to_dict_with_arrays(dicts: Sequence[Mapping[str, Any]], add_batch_dim: bool = True) -> Any:
-    """One dictionary of arrays from several of one kind; fewer than two come back as they are.
+    """Return one dictionary of arrays from several with the same keys; fewer than two are returned unchanged.
 
     Args:
-        dicts: with the same keys.
-        add_batch_dim: stack along a new first axis, else join along the one there is. Numbers become one array.
+        dicts: the dictionaries.
+        add_batch_dim: stack along a new first axis, else concatenate. Numbers become one array.
     """
     if len(dicts) <= 1:
         return dicts
@@ -76,7 +71,7 @@ def dicts_to_dict_with_arrays(dicts: Sequence[Mapping[str, Any]], add_batch_dim:
 
 
 def unsqueeze_obs(obs: Any) -> Any:
-    """An observation as a batch of one, or a dictionary of them; a single number (1,) is taken for such a batch."""
+    """Return an observation, or a dictionary of them, as a batch of one; the shape (1,) counts as such a batch."""
     if isinstance(obs, Mapping):
         return {key: unsqueeze_obs(value) for key, value in obs.items()}
     return obs if tuple(obs.shape) in ((), (1,)) else obs.unsqueeze(0)
