@@ -137,7 +137,7 @@ def test_a_checkpoint_of_isaac_gym_envs_has_its_statistics_beside_the_model(tmp_
         "amp_input_mean_std": beside,
     }
     other = make()
-    other.set_weights(theirs, "theirs.pth")
+    other.set_weights(theirs)
     assert differences(other.get_weights(), agent.get_weights()) == []
     torch.save(theirs, tmp_path / "theirs.pth")
     player = AMPPlayerContinuous(agent.params, vec_env=OrbitEnv(8))
