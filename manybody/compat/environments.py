@@ -25,18 +25,16 @@ class LegacyEnv(IVecEnv):
 
     Args:
         vec_env: the environments.
-        device: device of observations, rewards and dones; None: the environments' own.
         infos_by_env: ``infos`` are a list with one dictionary for each environment (RL Games' type ``RAY``).
     """
 
     viewer = None
     """IsaacGymEnvs' window; there is none."""
 
-    def __init__(self, vec_env: VecEnv, device: torch.device | str | None = None, infos_by_env: bool = False) -> None:
+    def __init__(self, vec_env: VecEnv, infos_by_env: bool = False) -> None:
         self.vec_env = vec_env
-        self._returns = ReturnValidator(getattr(vec_env, "env_name", type(vec_env).__name__))
+        self._validator = ReturnValidator(getattr(vec_env, "env_name", type(vec_env).__name__))
         self.infos_by_env = infos_by_env
-        self.rl_device = torch.device(vec_env.device if device is None else device)
         self.num_actors: int = vec_env.num_envs
         self._obs: Obs = {}
         self._done = torch.zeros(0, dtype=torch.bool)
@@ -55,10 +53,9 @@ class LegacyEnv(IVecEnv):
 
     def reset(self) -> Any:
         """``obs`` (N, ...), or ``{'obs': ...[, 'states': ...]}`` where there are several parts."""
-        self._obs = self._moved(self._returns.reset(self.vec_env))
-        self._done = torch.zeros(
-            self.vec_env.num_envs * self.get_number_of_agents(), dtype=torch.bool, device=self.rl_device
-        )
+        self._obs = self._validator.reset(self.vec_env)
+        rows = self.num_actors * self.get_number_of_agents()
+        self._done = torch.zeros(rows, dtype=torch.bool, device=self.vec_env.device)
         return _client_obs(self._obs)
 
     def step(self, actions: Any) -> tuple[Any, Tensor, Tensor, Any]:
@@ -67,18 +64,14 @@ class LegacyEnv(IVecEnv):
         ``infos`` are the step's extras, ``time_outs`` and ``terminate`` (N,) bool. With ``infos_by_env`` they are a
         list with the same values of each environment as Python numbers.
         """
-        step = self._returns.step(self.vec_env, torch.as_tensor(actions, device=self.vec_env.device))
-        self._obs = visible = self._moved(step.obs)
-        self._done = step.done.to(self.rl_device)
+        step = self._validator.step(self.vec_env, torch.as_tensor(actions, device=self.vec_env.device))
+        self._obs = visible = step.obs
+        self._done = step.done
         if self._returns_ends and step.final_obs is not None:
-            visible = self._with_ends(self._moved(step.final_obs))
-        infos = {
-            **step.extras,
-            "time_outs": step.truncated.to(self.rl_device),
-            "terminate": step.terminated.to(self.rl_device),
-        }
+            visible = self._with_ends(step.final_obs)
+        infos = {**step.extras, "time_outs": step.truncated, "terminate": step.terminated}
         client_infos = by_copy(infos, self.vec_env.num_envs) if self.infos_by_env else infos
-        return _client_obs(visible), step.reward.to(self.rl_device), self._done, client_infos
+        return _client_obs(visible), step.reward, self._done, client_infos
 
     def reset_done(self) -> tuple[Any, Tensor]:
         """Return the observation to act on, and (K,) int64, the rows whose episode ended in the last step."""
@@ -101,9 +94,6 @@ class LegacyEnv(IVecEnv):
             if key in ended
         }
 
-    def _moved(self, obs: Obs) -> Obs:
-        return tree_map(lambda part: part.to(self.rl_device), obs)
-
     @override
     def get_env_info(self) -> dict[str, Any]:
         return self.vec_env.get_env_info()
@@ -119,8 +109,7 @@ class LegacyEnv(IVecEnv):
     @override
     def get_action_masks(self) -> Any:
         masks: Any = self._obs.get("action_masks")
-        masks = self.vec_env.get_action_masks() if masks is None else masks
-        return None if masks is None else masks.to(self.rl_device)
+        return self.vec_env.get_action_masks() if masks is None else masks
 
     has_action_mask, get_action_mask = has_action_masks, get_action_masks
 
@@ -153,22 +142,30 @@ def _client_obs(obs: Obs) -> Any:
     return parts if "states" in parts or isinstance(parts["obs"], Mapping) else parts["obs"]
 
 
-def legacy_env(env: Any, device: torch.device | str | None = None, infos_by_env: bool = False) -> Any:
+def legacy_env(env: Any, infos_by_env: bool = False) -> Any:
     """Return environments behind RL Games' interface.
 
     Args:
         env: a :class:`VecEnv`, or an object of RL Games' protocol, which is returned unchanged.
-        device: see :class:`LegacyEnv`.
         infos_by_env: see :class:`LegacyEnv`.
     """
     if isinstance(env, RLGamesVecEnv):
         return env.ivecenv
-    return LegacyEnv(env, device, infos_by_env) if isinstance(getattr(env, "spec", None), EnvSpec) else env
+    return LegacyEnv(env, infos_by_env) if isinstance(getattr(env, "spec", None), EnvSpec) else env
 
 
 def has_single_envs(env_name: str) -> bool:
     """Return whether ``env_name`` is a configuration of single environments, whose infos RL Games passes as a list."""
     return configurations.get(env_name, {}).get("vecenv_type") == "RAY"
+
+
+def create_vec_env(config_name: str, num_actors: int, **kwargs: Any) -> Any:
+    """Create the environments of the configuration ``config_name``, in RL Games' protocol.
+
+    What a client registered comes back as its creator made it.
+    """
+    made = vecenv.create_vec_env(config_name, num_actors, **kwargs)
+    return legacy_env(made, infos_by_env=has_single_envs(config_name))
 
 
 def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, Any], seed: int = 0) -> Any:
@@ -184,8 +181,7 @@ def create_legacy_env(env_name: str, num_actors: int, env_config: Mapping[str, A
         EnvError: the name is unknown, or the environment cannot be created.
     """
     if env_name in configurations:
-        made = vecenv.create_vec_env(env_name, num_actors, **env_config)
-        return legacy_env(made, infos_by_env=has_single_envs(env_name))
+        return create_vec_env(env_name, num_actors, **env_config)
     from manybody.tasks.registration import register_tasks
 
     register_tasks()

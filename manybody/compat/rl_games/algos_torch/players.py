@@ -175,7 +175,6 @@ class SACPlayer(_Player):
         space = spaces.gymnasium_space(self.action_space)
         self.actions_low, self.actions_high = action_bounds({"action_space": space}, self.device)
         self.actions_num = len(self.actions_low)
-        self.action_range = [float(self.actions_low.min()), float(self.actions_high.max())]
 
     @override
     def _model_config(self) -> dict[str, Any]:

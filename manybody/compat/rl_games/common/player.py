@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos import player
+from manybody.algos import player as library
 from manybody.algos.player import PlayResult
 from manybody.compat.environments import create_legacy_env
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
@@ -75,8 +75,6 @@ class BasePlayer:
         self.env_config: dict[str, Any] = dict(player.get("env_config", config.get("env_config")) or {})
         self.seed: int | None = self.env_config.pop("seed", None)
         self.clip_actions: bool = config.get("clip_actions", True)
-        # Environments count alike in any case; see run().
-        self.balance_env_rewards: bool = player.get("balance_env_rewards", False)
         self.has_central_value = config.get("central_value_config") is not None
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device_name: str = config.get("device_name") or config.get("device") or default
@@ -84,9 +82,7 @@ class BasePlayer:
             what = f"got {self.device_name!r}, which PyTorch cannot use on this machine; expected 'cpu'"
             raise ConfigError([Problem("params.config.device_name", what)])
         self.device = torch.device(self.device_name)
-        self.use_cuda = self.device.type == "cuda"
         self.render_env: bool = player.get("render", False)
-        self.render_sleep: float = player.get("render_sleep", 0.002)
         self.games_num: int = int(player.get("games_num", GAMES))
         self.n_game_life: int = player.get("n_game_life", 1)
         self.is_deterministic: bool = player.get("deterministic", player.get("determenistic", True))
@@ -150,14 +146,6 @@ class BasePlayer:
         """Return the policy's part of an observation: a tensor or a dictionary of them, on the player's device."""
         if isinstance(obs, Mapping) and "obs" in obs:
             obs = obs["obs"]
-        return self._obs_to_tensors_internal(obs)
-
-    def obs_to_tensors(self, obs: Any) -> dict[str, Any]:
-        """Return all parts of an observation as tensors: ``{'obs': ...[, 'states': ...]}``."""
-        parts = self._obs_to_tensors_internal(obs)
-        return parts if isinstance(obs, Mapping) and "obs" in obs else {"obs": parts}
-
-    def _obs_to_tensors_internal(self, obs: Any, cast_to_dict: bool = True) -> Any:
         return tree_map(self.cast_obs, obs)
 
     def cast_obs(self, obs: Any) -> Any:
@@ -256,7 +244,7 @@ class BasePlayer:
         return guard.broken_rows(actions)
 
 
-class Games(player.BasePlayer):
+class Games(library.BasePlayer):
     """The library's loop over the games of a client's player."""
 
     def __init__(self, client: Any) -> None:
@@ -351,7 +339,7 @@ class Games(player.BasePlayer):
             self.client.render_env = False
             return
         render(**({"mode": "human"} if "mode" in inspect.signature(render).parameters else {}))
-        time.sleep(self.client.render_sleep)
+        time.sleep(self.client.player_config.get("render_sleep", 0.002))
 
 
 def _score(infos: Any, dones: Tensor) -> float | None:
