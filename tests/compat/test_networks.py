@@ -283,3 +283,12 @@ def test_networks_of_soft_actor_critic(build_both):
     policy, expected = ours.actor(obs), theirs.actor(obs)
     equal(policy.mode(), expected.mean)
     equal(policy.log_sigma.exp(), expected.scale)
+
+
+def test_a_network_whose_heads_a_client_builds(build_both):
+    section = network_section(separate=True)
+    del section["space"]
+    ours, theirs = build_both("A2CBuilder", section, actions_num=2, input_shape=(3,))
+    obs = torch.randn(6, 3)
+    equal(ours.actor_mlp(obs), theirs.actor_mlp(obs))
+    assert ours.has_space is theirs.has_space is False

@@ -5,9 +5,10 @@ Parameters have the names of RL Games 1.6.5. Clients import ``torch``, ``nn`` an
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -85,6 +86,14 @@ def _as_in_checkpoints(cnn: nn.Module) -> nn.Module:
     return cnn
 
 
+class ClientSection(ActorCriticConfig):
+    """The ``network`` section of a client, whose network may build heads of its own and then has no ``space``."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        return self if self.space is None else super()._heads_fit()  # type: ignore[operator]
+
+
 class A2CNetwork(a2c.A2CNetwork, BaseNetwork):
     """:class:`manybody.algos.a2c.A2CNetwork` with RL Games' attributes.
 
@@ -93,7 +102,7 @@ class A2CNetwork(a2c.A2CNetwork, BaseNetwork):
         kwargs: as for the library's class.
     """
 
-    SCHEMA: ClassVar[type[Section]] = ActorCriticConfig
+    SCHEMA: ClassVar[type[Section]] = ClientSection
 
     def __init__(self, params: Any, **kwargs: Any) -> None:
         self.value_size: int = kwargs.get("value_size", 1)
