@@ -172,7 +172,7 @@ def test_modules_listed_as_missing_do_not_exist():
     for path in packages:
         base, _, many = path.partition("{")
         paths += [base + name.strip(" }") for name in many.split(",")] if many else [path]
-    assert len(paths) == 10
+    assert len(paths) == 11
     for path in paths:
         with pytest.raises(ModuleNotFoundError):
             importlib.import_module(f"manybody.compat.rl_games.{path}")
