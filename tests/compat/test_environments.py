@@ -89,7 +89,7 @@ class Foreign:
         return {"observation_space": spec.observation_space, "action_space": spec.action_space}
 
 
-def test_an_object_of_the_protocol_stays_itself():
+def test_an_object_of_the_protocol_is_unchanged():
     foreign = Foreign()
     assert legacy_env(RLGamesVecEnv(foreign, 4)) is foreign
     assert legacy_env(foreign) is foreign
@@ -112,7 +112,7 @@ def test_by_name(names):
 
 
 class Scored(gymnasium.Env):
-    """Episodes of two steps that are cut short."""
+    """Truncated episodes of two steps."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -133,7 +133,7 @@ def scored(monkeypatch):
     monkeypatch.setitem(configurations, "scored", configuration)
 
 
-def test_single_environments_report_one_by_one_as_rl_games_has_it(scored):
+def test_infos_of_single_environments_are_a_list(scored):
     env = create_legacy_env("scored", 2, {})
     env.reset()
     for expected in ({"scores": 1.0, "time_outs": False}, {"scores": 2.0, "time_outs": True}):
@@ -141,7 +141,7 @@ def test_single_environments_report_one_by_one_as_rl_games_has_it(scored):
         assert infos == [{"name": "x", "terminate": False, **expected}] * 2
 
 
-def test_values_of_single_environments_reach_the_credit_of_a_truncation(scored):
+def test_truncations_of_single_environments(scored):
     infos = [{"time_outs": True}, {"time_outs": False}]
     assert time_outs(infos, 2).tolist() == [True, False]
     assert time_outs(infos, 4).tolist() == [True, True, False, False]

@@ -6,25 +6,25 @@ import sys
 import pytest
 
 
-def run(*words, folder):
-    """Runs Python in ``folder``; what it printed, and its errors."""
-    result = subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, timeout=60)
+def run(*arguments, folder):
+    """Run Python in ``folder``; return its output and errors."""
+    result = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=60)
     return result.returncode, result.stdout, result.stderr
 
 
-@pytest.mark.parametrize("words", [["client.py"], ["-m", "client"]])
-def test_an_unmodified_script(words, tmp_path):
+@pytest.mark.parametrize("arguments", [["client.py"], ["-m", "client"]])
+def test_an_unmodified_script(arguments, tmp_path):
     (tmp_path / "beside.py").write_text("name = 'beside'\n")
     (tmp_path / "client.py").write_text(
         "import sys, beside\nimport rl_games.common\nfrom rl_games import algos_torch\n"
         "print(__name__, sys.argv[1:], rl_games.common.__name__, beside.name)\n"
     )
-    code, out, err = run("-m", "manybody.compat", *words, "a", "--b", folder=tmp_path)
+    code, out, err = run("-m", "manybody.compat", *arguments, "a", "--b", folder=tmp_path)
     assert (code, err) == (0, "")
     assert out == "__main__ ['a', '--b'] manybody.compat.rl_games.common beside\n"
 
 
-def test_a_module_that_is_not_here_is_told(tmp_path):
+def test_a_missing_module_is_reported(tmp_path):
     (tmp_path / "client.py").write_text("import rl_games.nowhere\n")
     code, _, err = run("-m", "manybody.compat", "client.py", folder=tmp_path)
     assert code == 1
@@ -51,9 +51,9 @@ def test_installing_twice_is_the_same(tmp_path):
     assert run("client.py", folder=tmp_path)[0] == 0
 
 
-@pytest.mark.parametrize(("words", "code"), [([], 2), (["gone.py"], 2), (["--help"], 0)])
-def test_without_a_script(words, code, tmp_path):
-    given = run("-m", "manybody.compat", *words, folder=tmp_path)
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["gone.py"], 2), (["--help"], 0)])
+def test_without_a_script(arguments, code, tmp_path):
+    given = run("-m", "manybody.compat", *arguments, folder=tmp_path)
     assert given[0] == code
     assert "usage: python -m manybody.compat" in given[1] + given[2]
 

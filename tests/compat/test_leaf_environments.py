@@ -21,7 +21,7 @@ from manybody.envs.rl_games import IVecEnv as NativeIVecEnv
 
 @pytest.fixture(autouse=True)
 def registers():
-    """What a test registers is gone after it."""
+    """Remove after each test what it registered."""
     both = native_configurations.configurations, native_vecenv.vecenv_config
     before = [dict(register) for register in both]
     yield
@@ -67,7 +67,7 @@ class NewCounter(gymnasium.Env):
 
     def reset(self, seed=None, options=None):
         self.seen = seed
-        return self.old.reset(), {"told": 1}
+        return self.old.reset(), {"info": 1}
 
     def step(self, action):
         obs, reward, done, info = self.old.step(action)
@@ -83,7 +83,7 @@ def test_one_register_under_both_names():
     assert native_configurations.configurations["rlgpu"]["env_creator"](a=1) == {"a": 1}
 
 
-def test_what_a_client_registered_comes_back_as_it_was_made():
+def test_environments_of_clients_are_unchanged():
     class RLGPUEnv(vecenv.IVecEnv):
         def __init__(self, config_name, num_actors, **kwargs):
             self.env = env_configurations.configurations[config_name]["env_creator"](**kwargs)
@@ -119,7 +119,7 @@ def test_environments_of_this_library_get_the_old_protocol():
 @pytest.mark.parametrize("creator", [Counter, NewCounter])
 @pytest.mark.parametrize("cut", [False, True])
 def test_copies_of_one_environment(creator, cut):
-    """Three steps of one, then anew; in time or, where it is cut, after two."""
+    """Episodes of three steps, or of two if they are truncated."""
     env_configurations.register("count", {"vecenv_type": "RAY", "env_creator": creator})
     env = vecenv.RayVecEnv("count", 2, cut=cut, seed=7)
     info = env.get_env_info()
@@ -147,7 +147,7 @@ def test_legacy_environments_are_seeded():
 
 
 def test_gymnasium_protocol():
-    """Whichever protocol an environment speaks, also one of Gymnasium's class that speaks the old one."""
+    """Either protocol, and the old one in a subclass of Gymnasium's class."""
 
     class Mixed(Counter, gymnasium.Env):
         def reset(self):
@@ -203,8 +203,8 @@ def test_algorithms():
         type("Half", (BaseAlgorithm,), {})("name", {})
 
 
-def test_the_registers_need_none_of_their_simulators():
-    """Nor Ray, nor legacy gym, nor anything on a GPU."""
+def test_the_registries_import_no_simulators():
+    """Nor Ray, legacy gym or a GPU."""
     code = """
 import sys
 for name in ("ray", "gym", "brax", "envpool", "cv2", "kornia", "jax"):

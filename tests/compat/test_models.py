@@ -1,4 +1,4 @@
-"""Models of RL Games' clients on our base beside the real one; theirs and ours combined; the registries."""
+"""Models of RL Games' clients on this library compared with the real one; both combined; the registries."""
 
 import copy
 
@@ -64,13 +64,13 @@ def build_both(sides):
     return make
 
 
-def answers(lives, **asked):
-    """What each live model says to copies of one question, with one seed, and what is left of the questions."""
+def answers(lives, **inputs):
+    """The outputs of each live model for copies of the same inputs and one seed, and the inputs afterwards."""
     result = []
     for live in lives:
-        question = copy.deepcopy(asked)
+        copied = copy.deepcopy(inputs)
         torch.manual_seed(7)
-        result.append((live(question), question))
+        result.append((live(copied), copied))
     return result
 
 
@@ -115,8 +115,8 @@ def test_a_model_of_choices(training, masked, build_both):
     masks = {"action_masks": torch.rand(6, 5) < 0.5} if masked else {}
     if masked:
         masks["action_masks"][:, 2] = True
-    question = {"obs": torch.randn(6, 3), "is_train": training, "prev_actions": torch.full((6,), 2), **masks}
-    (ours, _), (theirs, _) = answers(lives, **question)
+    inputs = {"obs": torch.randn(6, 3), "is_train": training, "prev_actions": torch.full((6,), 2), **masks}
+    (ours, _), (theirs, _) = answers(lives, **inputs)
     assert_equal(ours, theirs)
     assert set(ours) == {*(TRAINING if training else ACTING), "logits"}
     if masked and not training:
@@ -168,8 +168,8 @@ def test_a_model_of_deviations_keeps_them_above_zero(sides):
 def test_an_amp_model(training, build_both):
     disc = {"units": [6], "activation": "relu", "initializer": {"name": "default"}}
     lives = build_both("ModelAMP", "AMPBuilder", network_section(separate=True, disc=disc), amp_input_shape=(4,))
-    question = {"obs": torch.randn(6, 3), "is_train": training, "prev_actions": torch.randn(6, 2)}
-    (ours, _), (theirs, _) = answers(lives, **question, amp_obs=torch.randn(6, 4))
+    inputs = {"obs": torch.randn(6, 3), "is_train": training, "prev_actions": torch.randn(6, 2)}
+    (ours, _), (theirs, _) = answers(lives, **inputs, amp_obs=torch.randn(6, 4))
     assert_equal(ours, theirs)
     assert ("disc_agent_logit" in ours) is training
     assert lives[0].is_separate_critic()
@@ -220,7 +220,7 @@ def test_their_network_in_our_model(sides, registries):
     before = copy.deepcopy(obs)
     result = live({"obs": obs, "is_train": False})
     assert result["actions"].shape == (5, 2)
-    # exp(-0.5) + 0.25: what a file of a later RL Games asks for is heeded in a plain dictionary too.
+    # exp(-0.5) + 0.25: a setting of a later RL Games acts in a plain dictionary too.
     assert result["sigmas"][0, 0].item() == pytest.approx(0.6065307 + 0.25)
     assert all(torch.equal(obs[key], before[key]) for key in obs)
 
@@ -276,7 +276,7 @@ def test_what_a_client_registers_wins(sides, registries):
         assert type(recipe.network_builder) is sides[0].AMPBuilder
 
 
-def test_a_network_that_nobody_registered_is_told(registries):
+def test_an_unregistered_network_is_reported(registries):
     with pytest.raises(ValueError, match="no network is registered as 'actor_critik'; did you mean 'actor_critic'"):
         legacy.NetworkBuilder().load({"name": "actor_critik"})
 

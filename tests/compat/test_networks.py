@@ -51,8 +51,8 @@ def equal(ours, theirs):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
 
 
-def asked(obs, **keys):
-    """What a network is given, anew for each, as clients change it."""
+def inputs(obs, **keys):
+    """A new input dictionary: clients change theirs."""
     return {"obs": copy.deepcopy(obs), "is_train": False, **copy.deepcopy(keys)}
 
 
@@ -75,7 +75,7 @@ def test_hidden_layers_and_heads(kind, separate, mlp, build_both):
         "A2CBuilder", section, actions_num=KINDS[kind], input_shape=(3,), value_size=2, num_seqs=7
     )
     obs = torch.randn(6, 3)
-    equal(ours(asked(obs)), theirs(asked(obs)))
+    equal(ours(inputs(obs)), theirs(inputs(obs)))
     assert ours.is_separate_critic() is separate
     assert (ours.is_rnn(), ours.get_default_rnn_state(), ours.get_aux_loss()) == (False, None, None)
 
@@ -85,7 +85,7 @@ def test_a_spread_that_is_predicted(fixed, build_both):
     space = {"continuous": {**CONTINUOUS, "fixed_sigma": fixed, "mu_init": dict(INITIALIZER)}}
     section = {**network_section(), "space": space}
     ours, theirs = build_both("A2CBuilder", section, actions_num=2, input_shape=(3,))
-    equal(ours(asked(torch.ones(4, 3))), theirs(asked(torch.ones(4, 3))))
+    equal(ours(inputs(torch.ones(4, 3))), theirs(inputs(torch.ones(4, 3))))
 
 
 @pytest.mark.parametrize("normalization", ["layer_norm", "batch_norm"])
@@ -96,7 +96,7 @@ def test_normalised_hidden_layers_as_in_1_6_5(normalization, mlp, build_both):
     section["mlp"] |= mlp
     ours, theirs = build_both("A2CBuilder", section, actions_num=2, input_shape=(3,))
     obs = torch.randn(6, 3)
-    equal(ours(asked(obs)), theirs(asked(obs)))
+    equal(ours(inputs(obs)), theirs(inputs(obs)))
 
 
 @pytest.mark.parametrize("normalization", [None, "layer_norm", "batch_norm"])
@@ -109,7 +109,7 @@ def test_images(kind, normalization, separate, build_both):
     obs = torch.rand(6, 9, 9, 3).double()
     for training in (True, False):
         ours.double().train(training), theirs.double().train(training)
-        equal(ours(asked(obs)), theirs(asked(obs)))
+        equal(ours(inputs(obs)), theirs(inputs(obs)))
 
 
 @pytest.mark.parametrize("normalization", [None, "batch_norm"])
@@ -117,7 +117,7 @@ def test_signals(normalization, build_both):
     section = random_image_section("conv1d", normalization=normalization)
     ours, theirs = build_both("A2CBuilder", section, actions_num=5, input_shape=(3, 11))
     obs = torch.rand(6, 3, 11)
-    equal(ours(asked(obs)), theirs(asked(obs)))
+    equal(ours(inputs(obs)), theirs(inputs(obs)))
 
 
 RECURRENT = list(itertools.product(["lstm", "gru"], [False, True], [False, True], [False, True]))
@@ -138,18 +138,18 @@ def test_recurrent_layers(name, before_mlp, concat, layer_norm, separate, build_
     dones[0, 0] = dones[1, 2] = dones[2, 2] = 1.0
     for given in (dones.flatten(), torch.zeros(S * L), None):
         keys = {"rnn_states": states, "seq_length": L, "dones": given, "bptt_len": 0}
-        mine, real = ours(asked(obs, **keys)), theirs(asked(obs, **keys))
+        mine, real = ours(inputs(obs, **keys)), theirs(inputs(obs, **keys))
         equal(mine[:-1], real[:-1])
         if given is None:  # training reads no states
             equal(mine[-1], real[-1])
-    equal(ours(asked(obs[:S], rnn_states=states)), theirs(asked(obs[:S], rnn_states=states)))
+    equal(ours(inputs(obs[:S], rnn_states=states)), theirs(inputs(obs[:S], rnn_states=states)))
 
 
 def test_a_state_that_is_missing_is_zero(build_both):
     section = network_section(rnn={"name": "gru", "units": 7, "layers": 1})
     ours, _ = build_both("A2CBuilder", section, actions_num=2, input_shape=(3,), num_seqs=S)
     obs = torch.randn(S, 3)
-    equal(ours(asked(obs)), ours(asked(obs, rnn_states=ours.get_default_rnn_state())))
+    equal(ours(inputs(obs)), ours(inputs(obs, rnn_states=ours.get_default_rnn_state())))
 
 
 def test_the_recurrent_layer_without_memory(sides):
@@ -159,7 +159,7 @@ def test_the_recurrent_layer_without_memory(sides):
     plain = build(builder, network_section(), actions_num=2, input_shape=(3,))
     obs, states = torch.randn(S, 3), network.get_default_rnn_state()
     assert [state.shape for state in states] == [(1, S, 1)]
-    equal(network(asked(obs, rnn_states=states))[:3], plain(asked(obs))[:3])
+    equal(network(inputs(obs, rnn_states=states))[:3], plain(inputs(obs))[:3])
 
 
 def test_a_central_value(build_both):
@@ -167,7 +167,7 @@ def test_a_central_value(build_both):
     del section["space"]
     ours, theirs = build_both("A2CBuilder", section, actions_num=0, input_shape=(3,), value_size=1)
     obs = torch.randn(6, 3)
-    equal(ours(asked(obs)), theirs(asked(obs)))
+    equal(ours(inputs(obs)), theirs(inputs(obs)))
 
 
 @pytest.mark.parametrize("kind", ["discrete", "continuous"])
@@ -177,7 +177,7 @@ def test_residual_convolutions(kind, rnn, build_both):
     ours, theirs = build_both("A2CResnetBuilder", section, actions_num=KINDS[kind], input_shape=(9, 9, 3), num_seqs=S)
     obs = torch.rand(S, 9, 9, 3)
     states = {"rnn_states": (torch.randn(1, S, 7),)} if rnn else {}
-    equal(ours(asked(obs, **states)), theirs(asked(obs, **states)))
+    equal(ours(inputs(obs, **states)), theirs(inputs(obs, **states)))
 
 
 @pytest.mark.parametrize("learned", [True, False])
@@ -189,10 +189,10 @@ def test_an_amp_network(learned, build_both):
         "AMPBuilder", section, actions_num=2, input_shape=(3,), amp_input_shape=(5,), value_size=1
     )
     obs, amp_obs = torch.randn(6, 3), torch.randn(6, 5)
-    equal(ours(asked(obs)), theirs(asked(obs)))
+    equal(ours(inputs(obs)), theirs(inputs(obs)))
     equal(ours.eval_disc(amp_obs), theirs.eval_disc(amp_obs))
     equal(ours.eval_critic(obs), theirs.eval_critic(obs))
-    equal(ours.eval_actor(obs), ours(asked(obs))[:2])
+    equal(ours.eval_actor(obs), ours(inputs(obs))[:2])
     assert ours.sigma.requires_grad is learned
 
 
@@ -203,7 +203,7 @@ def test_a_network_with_encoders_of_its_own(build_both):
     for training in (True, False):  # statistics too
         obs = {"depth": torch.randn(8, 6), "policy": torch.randn(8, 3)}
         ours.train(training), theirs.train(training)
-        equal(ours(asked(obs)), theirs(asked(obs)))
+        equal(ours(inputs(obs)), theirs(inputs(obs)))
     # 1 sample assumed at first, then the 8 of the pass in training mode.
     assert ours.encoders["depth"][0].count.item() == 9.0
 
@@ -213,7 +213,7 @@ def test_a_network_from_scratch(central_value, build_both):
     section = {"name": "client", "central_value": central_value}
     ours, theirs = build_both("OwnBuilder", section, actions_num=4, input_shape={"pos": (3,), "info": (2,)})
     obs = {"pos": torch.randn(6, 3), "info": torch.randn(6, 2)}
-    equal(ours(asked(obs)), theirs(asked(obs)))
+    equal(ours(inputs(obs)), theirs(inputs(obs)))
     equal(ours.get_aux_loss()["aux"], theirs.get_aux_loss()["aux"])
 
 

@@ -1,4 +1,4 @@
-"""What RL Games' players have from ``BasePlayer``: settings, environments, checkpoints, the loop."""
+"""``BasePlayer`` of RL Games' players: settings, environments, checkpoints, the loop."""
 
 from types import SimpleNamespace
 
@@ -55,14 +55,14 @@ def test_the_configuration_is_the_clients():
 
 
 def test_how_environments_are_made(toys, monkeypatch):
-    asked = []
+    received = []
     foreign = LegacyEnv(ToyEnv(5))
-    creator = {"vecenv_type": "X", "env_creator": lambda **kwargs: asked.append(kwargs) or foreign}
+    creator = {"vecenv_type": "X", "env_creator": lambda **kwargs: received.append(kwargs) or foreign}
     monkeypatch.setitem(configurations, "theirs", creator)
     agent = BasePlayer(raw(env_name="theirs", env_config={"seed": 3, "a": 1}, player={"env_config": {"a": 2}}))
-    assert agent.env is foreign and asked == [{"a": 2}] and agent.seed is None
+    assert agent.env is foreign and received == [{"a": 2}] and agent.seed is None
     agent = BasePlayer(raw(env_name="theirs", env_config={"seed": 3, "a": 1}))
-    assert asked[1:] == [{"a": 1}] and agent.seed == 3
+    assert received[1:] == [{"a": 1}] and agent.seed == 3
     for use_vecenv in (False, True):
         agent = BasePlayer(raw(num_actors=4, player={"use_vecenv": use_vecenv}))
         assert isinstance(agent.env, LegacyEnv) and agent.env.reset().shape == (4, 3)
@@ -92,7 +92,7 @@ class Curriculum(ToyEnv):
         self.level = state["level"]
 
 
-def test_statistics_beside_the_model_and_the_environments_state(tmp_path):
+def test_statistics_next_to_the_model_and_the_environments_state(tmp_path):
     agent = PpoPlayerContinuous(raw(**env_config(legacy_env(Curriculum()))))
     weights = agent.get_weights()["model"]
     beside = {
@@ -176,7 +176,7 @@ def test_a_configuration_of_rl_games_1_1():
 # The loop
 
 
-def test_the_loop_counts_each_environment_alike(toys, capsys):
+def test_every_environment_plays_as_many_games(toys, capsys):
     player = PpoPlayerContinuous(raw(num_actors=2, env_config={"length": 2}, player={"games_num": 3}))
     with torch.no_grad():
         player.model.a2c_network.mu.weight.zero_()
@@ -194,7 +194,7 @@ def test_the_loop_counts_each_environment_alike(toys, capsys):
     assert float(lines[-2]) == pytest.approx(total, abs=1e-5)
 
 
-def test_an_environment_of_gymnasium_alone(monkeypatch, capsys):
+def test_a_single_gymnasium_environment(monkeypatch, capsys):
     creator = {"vecenv_type": "RAY", "env_creator": lambda **kwargs: gymnasium.make("CartPole-v1", **kwargs)}
     monkeypatch.setitem(configurations, "cart", creator)
     params = discrete(spaces.Discrete(2), env_name="cart", player={"games_num": 3, "print_stats": False})
@@ -245,7 +245,7 @@ def test_non_finite_values_are_reported_and_left_out(key, single, capsys):
     assert result.games == (1 if single else 15)
 
 
-def test_nothing_but_non_finite_values_has_no_mean():
+def test_only_non_finite_values_have_no_mean():
     faulty = FaultyEnv(*(Fault("reward", np.inf, row=row, first=0, last=10**6) for row in range(8)))
     player = PpoPlayerContinuous(raw(**env_config(legacy_env(faulty), player={"games_num": 16})))
     with pytest.raises(NonFiniteError, match="All 16 games"):

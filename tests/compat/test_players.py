@@ -1,4 +1,4 @@
-"""RL Games' players on this library act as there, used as its clients use them."""
+"""RL Games' players act as in RL Games, used as its clients use them."""
 
 import contextlib
 import copy
@@ -68,7 +68,7 @@ def test_a_forgotten_episode_no_longer_matters(toys):
     assert not torch.allclose(again[1], fresh[1])
 
 
-def test_an_environment_alone(toys):
+def test_a_single_environment(toys):
     agent = PpoPlayerContinuous(raw(**env_config()))
     assert agent.get_batch_size(torch.zeros(3), 1) == 1 and not agent.has_batch_dimension
     alone = agent.get_action(torch.full((3,), 0.5), True)
@@ -133,7 +133,7 @@ def test_discrete_actions_with_and_without_masks(space, sizes):
     assert alone.get_masked_action(torch.zeros(3), mask).reshape(-1).tolist() == [2, 1][: len(sizes)]
 
 
-def test_a_row_that_allows_nothing():
+def test_a_row_without_allowed_actions():
     agent = PpoPlayerDiscrete(discrete(spaces.Discrete(3)))
     agent.has_batch_dimension = True
     with pytest.raises(EnvError, match="row 1 allow no action"):
