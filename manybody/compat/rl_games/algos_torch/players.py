@@ -12,10 +12,7 @@ from manybody.algos.a2c.agent import refuse_blocked
 from manybody.algos.sac.models import action_bounds
 from manybody.compat.environments import LegacyEnv
 from manybody.compat.rl_games.algos_torch import torch_ext
-from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd as RunningMeanStd
-from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.rl_games.common.player import BasePlayer
-from manybody.compat.rl_games.common.tr_helpers import unsqueeze_obs as unsqueeze_obs
 from manybody.engine.checkpoint import check_algorithm
 from manybody.engine.checkpoint.rl_games import model_state
 from manybody.engine.guard import PlayGuard, invalid_logits
@@ -68,15 +65,13 @@ class _Player(BasePlayer):
         """Load weights and statistics, from a file of this library or of RL Games.
 
         Raises:
-            CheckpointError: what is wrong with the file.
+            CheckpointError: the file is damaged, or does not fit.
         """
         checkpoint = torch_ext.load_checkpoint(fn)
         check_algorithm((self.params.get("algo") or {}).get("name", ""), checkpoint, fn)
         self.model.load_state_dict(model_state(checkpoint, fn, self.model.state_dict()))
-        self._restore_env(checkpoint.get("env_state"))
-
-    def _restore_env(self, env_state: Any) -> None:
-        """Restore what outlives episodes, such as a curriculum; an episode is not resumed in its middle."""
+        env_state = checkpoint.get("env_state")
+        # What outlives episodes, such as a curriculum, is restored; an episode is not resumed in its middle.
         resumes_episodes = isinstance(self.env, LegacyEnv) and self.env.restores_exactly
         if env_state is not None and hasattr(self.env, "set_env_state") and not resumes_episodes:
             self.env.set_env_state(env_state)
