@@ -52,12 +52,12 @@ def normalization(name: str | None, channels: int, axes: int = 0) -> list[nn.Mod
     return [] if name in (None, "None") else [_look_up("normalization", str(name), NORMALIZATIONS)[axes](channels)]
 
 
-def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -> None:
+def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -> Tensor:
     """Truncated normal with variance ``scale / n``, n the fan named by ``mode`` (fan_in, fan_out, fan_avg)."""
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     std = math.sqrt(scale / max(1.0, fan)) / _TRUNCATED_NORMAL_STD
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+    return nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
 def keep(weight: Tensor) -> None:

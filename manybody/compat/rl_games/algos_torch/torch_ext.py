@@ -4,7 +4,6 @@ Divergences are exact, without the 1e-5 that RL Games adds.
 """
 
 import errno
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing_extensions import override
 from manybody.engine import checkpoint
 from manybody.engine.console import log, say, warn
 from manybody.functional import policy
+from manybody.nn import layers, rnn
 from manybody.nn.cnn import CoordConv2d as CoordConv2d
 
 numpy_to_torch_dtype_dict = {
@@ -226,19 +226,7 @@ def shape_whc_to_cwh(shape: Sequence[int]) -> Sequence[int]:
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
 
 
-def variance_scaling_initializer(tensor: Tensor, mode: str = "fan_in", scale: float = 2.0) -> Tensor:
-    """Fill a weight (out, in, ...) from N(0, scale / fan), cut at +-2.
-
-    Args:
-        tensor: is filled, and returned.
-        mode: ``fan_in`` or ``fan_out``.
-        scale: 2 keeps the variance through rectifiers (He et al. 2015, arXiv 1502.01852).
-    """
-    fans = dict(zip(("fan_in", "fan_out"), nn.init._calculate_fan_in_and_fan_out(tensor), strict=True))
-    if mode not in fans:
-        raise ValueError(f"mode: got {mode!r}; expected one of {', '.join(fans)}")
-    with torch.no_grad():
-        return nn.init.trunc_normal_(tensor, 0.0, math.sqrt(scale / fans[mode]), -2.0, 2.0)
+variance_scaling_initializer = layers.variance_scaling
 
 
 class LayerNorm2d(nn.Module):
@@ -265,15 +253,8 @@ class LayerNorm2d(nn.Module):
         return self.gamma * (x - mean) / (std + self.eps) + self.beta
 
 
-class IdentityRNN(nn.Module):
-    """The interface of a recurrent layer without recurrence. Raises ValueError when the two widths differ."""
+class IdentityRNN(rnn.IdentityRNN):
+    """:class:`manybody.nn.rnn.IdentityRNN` of one layer."""
 
-    def __init__(self, in_shape: Any, out_shape: Any) -> None:
-        super().__init__()
-        if in_shape != out_shape:
-            raise ValueError(f"got in_shape {in_shape}, out_shape {out_shape}; expected equal ones")
-        self.identity = nn.Identity()
-
-    def forward(self, x: Tensor, h: Any) -> tuple[Tensor, Any]:
-        """Return ``x`` and ``h`` unchanged."""
-        return self.identity(x), h
+    def __init__(self, in_shape: int, out_shape: int) -> None:
+        super().__init__(in_shape, out_shape, layers=1)
