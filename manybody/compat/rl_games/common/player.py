@@ -257,7 +257,6 @@ class Games(library.BasePlayer):
         self.max_steps = client.max_steps
         self.first_obs = client.env_reset(self.env)
         self.rows = client.get_batch_size(self.first_obs, 1)
-        self.wins: list[float] = []
         self._returns = torch.zeros(self.rows, dtype=torch.float64)
         self._lengths = torch.zeros(self.rows)
 
@@ -267,14 +266,9 @@ class Games(library.BasePlayer):
         say(f"{result.mean_reward * result.games}")
         if self.left_out:
             say(left_out_text(self.left_out))
-        win_rate = f" winrate: {sum(self.wins) / max(result.games, 1) * lives}" if self.wins else ""
         mean, std, steps = (value * lives for value in result[1:])
-        say(f"av reward: {mean} av steps: {steps}{win_rate}")
+        say(f"av reward: {mean} av steps: {steps}")
         return PlayResult(result.games, mean, std, steps)
-
-    @override
-    def restore(self, fn: str) -> None:
-        self.client.restore(fn)
 
     @override
     def get_action(self, obs: Any, is_deterministic: bool = False) -> Tensor:
@@ -307,27 +301,21 @@ class Games(library.BasePlayer):
 
     @override
     def env_step(self, actions: Any) -> Step:
-        obs, rewards, dones, infos = self.client.env_step(self.env, actions)
+        obs, rewards, dones, _ = self.client.env_step(self.env, actions)
         rewards, dones = rewards.cpu(), dones.cpu().bool()
         self._render()
-        self._report(rewards, dones, infos)
+        self._report(rewards, dones)
         if self.rows == 1 and dones.any():  # a single environment does not reset itself
             obs = self.client.env_reset(self.env)
         return Step(obs, rewards, dones, torch.zeros_like(dones), None, {})
 
-    def _report(self, rewards: Tensor, dones: Tensor, infos: Any) -> None:
+    def _report(self, rewards: Tensor, dones: Tensor) -> None:
         """Print a line about the games that end in this step."""
         self._returns += rewards
         self._lengths += 1
         counted = dones & self._returns.isfinite()
-        if counted.any():
-            line = f"reward: {self._returns[counted].mean():.2f} steps: {self._lengths[counted].mean():.1f}"
-            score = _score(infos, dones)
-            if score is not None:
-                self.wins.append(score)
-                line += f" w: {score}"
-            if self.client.print_stats:
-                say(line)
+        if self.client.print_stats and counted.any():
+            say(f"reward: {self._returns[counted].mean():.2f} steps: {self._lengths[counted].mean():.1f}")
         self._returns[dones], self._lengths[dones] = 0.0, 0.0
 
     def _render(self) -> None:
@@ -340,15 +328,3 @@ class Games(library.BasePlayer):
             return
         render(**({"mode": "human"} if "mode" in inspect.signature(render).parameters else {}))
         time.sleep(self.client.player_config.get("render_sleep", 0.002))
-
-
-def _score(infos: Any, dones: Tensor) -> float | None:
-    """Return the mean score of the games that end, ``dones`` (N,) bool; None where ``infos`` hold none."""
-    for key in ("scores", "battle_won"):
-        of_each = infos if isinstance(infos, list) else []
-        given = infos.get(key, []) if isinstance(infos, Mapping) else [info.get(key, np.nan) for info in of_each]
-        scores = torch.as_tensor(given, dtype=torch.float64).cpu().reshape(-1)
-        score = (scores[dones] if len(scores) == len(dones) else scores).nanmean()
-        if not score.isnan():
-            return float(score)
-    return None
