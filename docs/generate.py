@@ -251,7 +251,7 @@ def old_keys() -> str:
         ),
         (
             "Refused",
-            "An error where the value asks for the feature; null, false and empty are dropped.",
+            "An error if enabled; null, false and empty are ignored.",
             "| key | why |",
             refused,
         ),
@@ -297,7 +297,7 @@ def page() -> str:
         "\n## `params`\n",
         table(params.Params, "params."),
         "\n## What an algorithm learns with\n\nModels and networks of your own, registered under names of their own, "
-        "fit where their outputs do.\n",
+        "work with every algorithm that expects the same outputs.\n",
         what_learns_with_what(),
         "\n## Which key acts in which algorithm\n",
         who_reads_what(),

@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple
 from typing_extensions import TypeVar
 
 BUILT_IN = ("manybody.algos.a2c", "manybody.algos.sac", "manybody.algos.rnd", "manybody.algos.amp")
-"""The folders of algorithms that belong to the library. They import this module, so they are named as text."""
+"""The folders of algorithms that belong to the library. Listed as strings, because they import this module."""
 
 
 class Layout(NamedTuple):
@@ -30,9 +30,9 @@ class Algorithm(NamedTuple):
     """The class; its ``Config`` is the schema of its settings."""
     player: type
     models: tuple[str, ...]
-    """Of the library's models, those that it learns with."""
+    """Built-in models that it supports."""
     networks: tuple[str, ...]
-    """Of the library's networks, those that it learns with."""
+    """Built-in networks that it supports."""
     layout: Layout | None
     """Its checkpoints in RL Games; None: RL Games has no such algorithm."""
     played: tuple[str, ...] = ()

@@ -284,7 +284,7 @@ class EnvAlgorithm(BaseAlgorithm):
         return self.on_device(self.env_returns.reset(self.vec_env))
 
     def start_episodes(self) -> None:
-        """Start new episodes everywhere, at random ages where the environment has them."""
+        """Start new episodes everywhere, with randomly shortened first episodes where the environment supports it."""
         self.init_tensors()
         self.obs = self.env_reset()
         shortened = self.vec_env.stagger_episodes()
@@ -382,7 +382,7 @@ class EnvAlgorithm(BaseAlgorithm):
         return {}
 
     def memory_parts(self) -> Parts:
-        """Parts that a rollback does not return to, by key; optional in checkpoints."""
+        """Parts that a rollback of the guard does not restore, by key; optional in checkpoints."""
         return {}
 
     def interaction_parts(self) -> Parts:

@@ -92,7 +92,7 @@ class Session:
         folder: makes the run folder; None: nothing is written.
 
     Raises:
-        RunFolderError: checkpoints cannot be called as the agent is, or there can be no such folder.
+        RunFolderError: the agent's name is no valid file name, or the folder cannot be created.
     """
 
     def __init__(self, agent: SessionAgent, folder: Callable[[], RunFolder] | None) -> None:
@@ -111,7 +111,7 @@ class Session:
         self.stop_reason = ""
         self.mean_reward = float("-inf")
         self.games = 0.0
-        """Finished episodes that the mean return is about."""
+        """Number of episodes in the mean return."""
         self.finished_games = 0.0
         """Finished episodes since training began."""
         self.best_games = 0.0
@@ -142,7 +142,7 @@ class Session:
         self._context.close()
 
     def begin_epoch(self) -> None:
-        """Start new episodes where ``epochs_between_resets`` says so: after saving, so that a resumed run does too."""
+        """Reset every ``epochs_between_resets`` epochs. It happens after saving, so a resumed run resets too."""
         every = self.config.epochs_between_resets
         if every > 0 and self.agent.epoch_num > 0 and self.agent.epoch_num % every == 0:
             self.agent.start_episodes()
@@ -177,7 +177,7 @@ class Session:
             self._save_best()
         self.finished = self._at_limit()
         if healthy and self.finished and not self.best_games and agent.last_mean_rewards == float("-inf"):
-            self._save_best(few=True)  # a run too short for more has a best policy too
+            self._save_best(few=True)  # short runs save a best policy, too
         agent.end_epoch(read)
         if self.finished:
             self.save_last(last_chance=True)
@@ -186,7 +186,7 @@ class Session:
     # --- parts of end_epoch --------------------------------------------------------------------------------------
 
     def _apply_guard(self, metrics: EpochMetrics, read: dict[str, float]) -> bool:
-        """Whether no update of the epoch was skipped."""
+        """Let the guard judge the epoch; return whether every update was applied."""
         agent = self.agent
         try:
             sentence = agent.guard.end_epoch(

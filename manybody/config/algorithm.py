@@ -1,7 +1,7 @@
 """Settings in ``params.config`` that every algorithm shares: RL Games' keys, with the defaults of 1.6.5.
 
-Two defaults differ, each because the original is listed as a defect: ``torch_compile`` is off, and ``device``
-(one setting for training and playing) is ``cpu``. ``player.games_num`` is 100 instead of 10⁹. The keys marked
+Two defaults differ: ``torch_compile`` is off, and ``device``, one setting for training and playing, is ``cpu``
+(docs/from_rl_games.md says why). ``player.games_num`` is 100 instead of 10⁹. The keys marked
 *new* do not exist in RL Games.
 """
 
@@ -118,9 +118,7 @@ class AlgorithmConfig(Section):
     algo_observer: Annotated[
         Literal["default", "isaac", "DefaultAlgoObserver", "IsaacAlgoObserver"] | None, NoneWord
     ] = None
-    """What the run reports of the environment's extras, if ``Runner`` gets no observer: ``default``, the
-    mean of ``scores``; ``isaac``, ``episode`` and all scalars. None: ``isaac`` on the command line, ``default`` in
-    ``Runner``."""
+    """The observer, if ``Runner`` gets none. Both log the same: every run logs what the environment reports."""
     num_actors: Count
     """Number of environments that run side by side (N)."""
     reward_shaper: Annotated[RewardShaperConfig, EmptyBlock] = RewardShaperConfig()

@@ -149,7 +149,7 @@ class HumanoidAMPEnvConfig(EnvConfig):
     pdControl: Literal[True] = True
     """Actions are targets of PD drives. Kept for IsaacGymEnvs' files; torques are not available."""
     powerScale: float = 1.0
-    """Kept for IsaacGymEnvs' files: it scales torques, and actions are none here."""
+    """Kept for IsaacGymEnvs' files: no effect, because actions are targets, not torques."""
 
 
 class HumanoidAMPHeadingEnvConfig(HumanoidAMPEnvConfig):

@@ -113,7 +113,8 @@ class ResolvedRun:
 
 def make_task(cfg: Mapping[str, Any], task: TaskConfig, num_actors: int, seed: int = 0, **_: Any) -> VecEnv:
     """Make the environments of the task of a Hydra tree."""
-    return tasks.make(cfg["task_name"], num_actors, "cpu", seed, task, cfg.get("num_threads") or None)
+    device = cfg.get("sim_device", "cpu")
+    return tasks.make(cfg["task_name"], num_actors, device, seed, task, cfg.get("num_threads") or None)
 
 
 # --- from a command line ---------------------------------------------------------------------------------------------

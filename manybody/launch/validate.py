@@ -22,6 +22,7 @@ from manybody.envs.registration import EnvError, check_env_name, check_vecenv_ty
 from manybody.launch.saved_run import Settings, identity, section_of
 from manybody.model_builder import ModelBuilder
 from manybody.registry import ObjectFactory
+from manybody.sim.base import DEVICES, NO_BACKEND
 from manybody.tasks.registration import register_tasks
 
 
@@ -79,8 +80,8 @@ def parse_task(cfg: Mapping[str, Any]) -> TaskConfig:
     """
     problems = Problems()
     device = cfg.get("sim_device", "cpu")
-    if device != "cpu":
-        problems.add("sim_device", f"got {device!r}; expected 'cpu', where physics runs (rl_device may be another)")
+    if device not in DEVICES:
+        problems.add("sim_device", f"got {device!r}; {NO_BACKEND}")
     task = None
     with problems.collect():
         try:

@@ -53,6 +53,12 @@ class Simulation(Protocol):
         """Release threads and memory."""
 
 
+DEVICES = ("cpu",)
+"""Devices with a backend."""
+NO_BACKEND = f"expected {' or '.join(map(repr, DEVICES))}, where physics runs. rl_device (the learner) may be another"
+"""What follows ``got <device>;`` in an error."""
+
+
 def make_simulation(
     model: mujoco.MjModel, num_envs: int, device: str | torch.device = "cpu", num_threads: int | None = None
 ) -> Simulation:
@@ -69,11 +75,8 @@ def make_simulation(
     """
     if num_envs < 1:
         raise ValueError(f"num_envs: got {num_envs}; expected at least 1")
-    if str(device) != "cpu":
-        raise ValueError(
-            f"sim_device: got '{device}'; expected 'cpu', where all physics runs. The learner may run on another "
-            "device (rl_device)"
-        )
+    if str(device) not in DEVICES:
+        raise ValueError(f"sim_device: got '{device}'; {NO_BACKEND}")
     from manybody.sim.mujoco_cpu import MujocoCpu
 
     return MujocoCpu(model, num_envs, num_threads)

@@ -58,7 +58,7 @@ class SelfPlayConfig(Section):
     env_update_num: Count = 1
     """Environments that get the newest opponent at each update, in turn."""
     pool_size: Count = 5
-    """*New.* Past policies that are kept as opponents: the one that training began with and the newest."""
+    """*New.* Number of past policies that are kept as opponents: the initial one and the newest."""
 
 
 class OnPolicyConfig(AlgorithmConfig):
@@ -90,7 +90,7 @@ class OnPolicyConfig(AlgorithmConfig):
     learning_rate: Positive
     """Adam's step size at the start."""
     lr_schedule: Literal["adaptive", "linear", "constant"]
-    """``adaptive`` follows the KL divergence, ``linear`` falls to 0 at the last epoch or frame."""
+    """``adaptive`` follows the KL divergence, ``linear`` falls to ``min_lr`` at the last epoch or frame."""
     kl_threshold: Annotated[Positive | None, NoneWord] = None
     """Target KL of ``adaptive``, which requires it: the rate falls above twice and rises below half of it."""
     schedule_type: Literal["legacy", "per_minibatch", "standard", "standard_epoch"] = "legacy"

@@ -189,7 +189,7 @@ class OnPolicyAgent(A2CBase):
 
     @abstractmethod
     def old_policy(self, minibatch: TrainBatch) -> Distribution:
-        """The policy that divergence is measured against: Gaussian, the last update's; discrete, the acting one."""
+        """Reference of the KL divergence. Gaussian: the previous pass over this minibatch; discrete: the rollout."""
 
     @abstractmethod
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
@@ -327,7 +327,7 @@ class OnPolicyAgent(A2CBase):
         return self.central_value.train_net(batch["old_values"], batch["returns"], self.epoch_num, self.frame)
 
     def _update(self, minibatch: TrainBatch) -> TrainResult:
-        """Call :meth:`train_actor_critic`; a subclass where it returns something else converts that here."""
+        """Call :meth:`train_actor_critic`; override it to convert another return type."""
         return self.train_actor_critic(minibatch)
 
     def train_actor_critic(self, minibatch: TrainBatch) -> TrainResult:
@@ -363,7 +363,7 @@ class OnPolicyAgent(A2CBase):
         self.optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
 
     def calc_grad(self, minibatch: TrainBatch) -> TrainResult:
-        """The name that ISAAC_GYM.md uses for :meth:`calc_gradients`."""
+        """An alias of :meth:`calc_gradients`."""
         return self.calc_gradients(minibatch)
 
     def forward_losses(self, minibatch: TrainBatch) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:

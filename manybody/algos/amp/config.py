@@ -37,8 +37,8 @@ class AMPConfig(PPOConfig):
     amp_batch_size: Count = 512
     """Demonstrations that are added each epoch."""
     amp_minibatch_size: Count = 4096
-    """Rows of the agent, of its past and of the demonstrations that the discriminator learns from in each minibatch, or
-    as many as that has."""
+    """Samples of each source (policy, replay buffer, demonstrations) in each update of the discriminator; at most
+    ``minibatch_size``."""
     amp_obs_demo_buffer_size: Count = 200_000
     """Demonstrations to draw from; filled when training begins."""
     amp_replay_buffer_size: Count = 1_000_000
