@@ -13,12 +13,11 @@ from typing_extensions import override
 
 from manybody.algos import player as library
 from manybody.algos.player import PlayResult
+from manybody.compat.agent import cast_array, check_device
 from manybody.compat.environments import create_legacy_env
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder
 from manybody.compat.rl_games.common.env_configurations import configurations, get_env_info
-from manybody.config import ConfigError, Problem
 from manybody.data.tree import tree_map
-from manybody.engine.accelerate import has_device
 from manybody.engine.console import say, warn
 from manybody.engine.guard import PlayGuard, left_out_text
 from manybody.envs.base import Step
@@ -78,9 +77,7 @@ class BasePlayer:
         self.has_central_value = config.get("central_value_config") is not None
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.device_name: str = config.get("device_name") or config.get("device") or default
-        if not has_device(self.device_name):
-            what = f"got {self.device_name!r}, which PyTorch cannot use on this machine; expected 'cpu'"
-            raise ConfigError([Problem("params.config.device_name", what)])
+        check_device(self.device_name)
         self.device = torch.device(self.device_name)
         self.render_env: bool = player.get("render", False)
         self.games_num: int = int(player.get("games_num", GAMES))
@@ -153,10 +150,9 @@ class BasePlayer:
         if isinstance(obs, Tensor):
             self.is_tensor_obses = True
             return obs.to(self.device)
-        if isinstance(obs, np.ndarray):
-            kind = torch.uint8 if obs.dtype == np.uint8 else torch.float32
-            return torch.tensor(obs, dtype=kind, device=self.device)
-        return torch.tensor([obs], dtype=torch.float32, device=self.device) if np.isscalar(obs) else obs
+        if np.isscalar(obs):
+            obs = np.array([obs], dtype=np.float32)
+        return cast_array(obs, self.device)
 
     def _preproc_obs(self, obs_batch: Any) -> Any:
         """Scale bytes (images) to [0, 1]; apply the player's ``running_mean_std``, if it has one (RL Games 1.1)."""
