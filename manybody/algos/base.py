@@ -24,14 +24,13 @@ from manybody.engine.checkpoint import (
     load_checkpoint,
     require,
 )
-from manybody.engine.checkpoint.parts import Attribute, OptimizerPart, Parts, Stateful, restore, state_of
+from manybody.engine.checkpoint.parts import Attribute, OptimizerPart, Parts, restore, state_of
 from manybody.engine.checkpoint.rl_games import adam_state, converted, model_state, without_unused
 from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.console import warn
-from manybody.engine.extras import ExtrasMetrics
+from manybody.engine.episodes import EpisodeStatistics
 from manybody.engine.guard import Guard
-from manybody.engine.metrics import AverageMeter
 from manybody.engine.observers import AlgoObserver
 from manybody.engine.precision import BF16, choose_bf16
 from manybody.engine.rng import rng_state, set_rng_state
@@ -90,6 +89,19 @@ class BaseAlgorithm(ABC):
         """Change such a setting."""
 
 
+class _OfEpisodes:
+    """An attribute of ``agent.episodes``, under the same name on the agent as in RL Games."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, agent: Any, owner: type) -> Any:
+        return self if agent is None else getattr(agent.episodes, self.name)
+
+    def __set__(self, agent: Any, value: Any) -> None:
+        setattr(agent.episodes, self.name, value)
+
+
 class EnvAlgorithm(BaseAlgorithm):
     """Steps N rows (environments x agents), replaces non-finite values, counts episodes, saves and restores.
 
@@ -113,6 +125,13 @@ class EnvAlgorithm(BaseAlgorithm):
 
     config: AlgorithmConfig
     """The algorithm's settings."""
+    game_rewards: Any = _OfEpisodes()
+    game_shaped_rewards: Any = _OfEpisodes()
+    game_lengths: Any = _OfEpisodes()
+    extras_metrics: Any = _OfEpisodes()
+    current_rewards: Any = _OfEpisodes()
+    current_shaped_rewards: Any = _OfEpisodes()
+    current_lengths: Any = _OfEpisodes()
     run: Session
     """Logging, checkpoints and stop rules of this training."""
 
@@ -168,10 +187,9 @@ class EnvAlgorithm(BaseAlgorithm):
         self.frame = 0
         self.last_mean_rewards = float("-inf")
 
-        self.game_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
-        self.game_shaped_rewards = AverageMeter((self.reward_size,), self.games_to_track, self.ppo_device)
-        self.game_lengths = AverageMeter((), self.games_to_track, self.ppo_device)
-        self.extras_metrics = ExtrasMetrics(self.rows, self.num_agents, self.games_to_track, self.ppo_device)
+        self.episodes = EpisodeStatistics(
+            self.rows, self.num_agents, self.reward_size, self.games_to_track, self.ppo_device
+        )
         self.obs: Obs = {}
         """The observation to act on next; empty until episodes start."""
         self.epoch_extras: dict[str, Tensor] = {}
@@ -200,15 +218,7 @@ class EnvAlgorithm(BaseAlgorithm):
 
     def episode_means(self) -> dict[str, Tensor]:
         """Return means () over the last finished episodes, and how many these are, by name."""
-        rewards = self.game_rewards.mean
-        return {
-            "reward": rewards[0],
-            "shaped_reward": self.game_shaped_rewards.mean[0],
-            "length": self.game_lengths.mean,
-            "games": self.game_rewards.current_size,
-            "finished_games": self.game_rewards.finished,
-            **{f"rewards{head}": value for head, value in enumerate(rewards[1:], 1)},
-        }
+        return self.episodes.means()
 
     def open_run(self) -> None:
         """Finish the constructor of an agent: open the run, after the checkpoint, if any, was found to fit.
@@ -263,12 +273,8 @@ class EnvAlgorithm(BaseAlgorithm):
     # --- environment ---------------------------------------------------------------------------------------------
 
     def init_tensors(self) -> None:
-        """Allocate the running episode counters."""
-        zeros = torch.zeros((self.rows, self.reward_size), device=self.ppo_device)
-        self.current_rewards = zeros.clone()
-        self.current_shaped_rewards = zeros.clone()
-        self.current_lengths = torch.zeros(self.rows, device=self.ppo_device)
-        self.shortened = torch.zeros(self.rows, dtype=torch.bool, device=self.ppo_device)
+        """Allocate what the agent keeps for each row."""
+        self.episodes.start()
         self.dones = torch.ones(self.rows, dtype=torch.uint8, device=self.ppo_device)
 
     def on_device(self, obs: Obs) -> Obs:
@@ -289,7 +295,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.obs = self.env_reset()
         shortened = self.vec_env.stagger_episodes()
         if shortened is not None:
-            self.shortened = shortened.to(self.ppo_device).repeat_interleave(self.num_agents)
+            self.episodes.shortened = shortened.to(self.ppo_device).repeat_interleave(self.num_agents)
 
     def start_training(self) -> None:
         """Start the first episodes, unless a checkpoint has restored running ones."""
@@ -347,31 +353,16 @@ class EnvAlgorithm(BaseAlgorithm):
         return {**obs, "obs": cleaned, "states": states}, broken | bad_states
 
     def count_episodes(self, step: Step, shaped: Tensor, broken: Tensor) -> None:
-        """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count.
-
-        Shortened episodes that were truncated do not count either: their returns are incomplete.
-        """
-        self.current_rewards += step.reward
-        self.current_shaped_rewards += shaped
-        self.current_lengths += 1
-        finished = step.done & ~broken & ~(self.shortened & step.truncated)
-        self.shortened = self.shortened & ~step.done
-        self.game_rewards.update(self.current_rewards, finished)
-        self.game_shaped_rewards.update(self.current_shaped_rewards, finished)
-        self.game_lengths.update(self.current_lengths, finished)
+        """Add a step with shaped rewards (N, V) to the episode statistics; ``broken`` rows (N,) do not count."""
+        finished = self.episodes.add(step.reward, shaped, step.done, step.truncated, broken)
         if not self.algo_observer.logs_extras:
             self.extras_metrics.add(step.extras, finished)
         self.algo_observer.process_infos(step.extras, step.done)
-        going_on = 1.0 - step.done.float()
-        self.current_rewards *= going_on.unsqueeze(1)
-        self.current_shaped_rewards *= going_on.unsqueeze(1)
-        self.current_lengths *= going_on
+        self.episodes.restart(step.done)
 
     def clear_stats(self) -> None:
         """Reset the episode statistics."""
-        for meter in (self.game_rewards, self.game_shaped_rewards, self.game_lengths):
-            meter.clear()
-        self.extras_metrics.clear()
+        self.episodes.clear()
         self.last_mean_rewards = float("-inf")
         self.algo_observer.after_clear_stats()
 
@@ -390,20 +381,10 @@ class EnvAlgorithm(BaseAlgorithm):
         return {
             "obs": Attribute(self, "obs", self.ppo_device),
             "dones": Attribute(self, "dones", self.ppo_device),
-            "shortened": Attribute(self, "shortened", self.ppo_device, optional=True),  # not in older checkpoints
+            "shortened": Attribute(
+                self.episodes, "shortened", self.ppo_device, optional=True
+            ),  # not in older checkpoints
         }
-
-    def _meters(self) -> dict[str, Stateful]:
-        return {
-            "game_rewards": self.game_rewards,
-            "game_shaped_rewards": self.game_shaped_rewards,
-            "game_lengths": self.game_lengths,
-            "extras": self.extras_metrics,
-        }
-
-    def _running_episodes(self) -> Parts:
-        names = ("current_rewards", "current_shaped_rewards", "current_lengths")
-        return {name: Attribute(self, name, self.ppo_device) for name in names}
 
     def learner_state(self) -> dict[str, Any]:
         """Return weights, optimisers and schedules: the state that a rollback returns to."""
@@ -458,7 +439,7 @@ class EnvAlgorithm(BaseAlgorithm):
             "best_seen": self.run.best_seen,
             "best_games": self.run.best_games,
             "elapsed": self.run.elapsed,
-            "statistics": state_of({**self._meters(), **self._running_episodes()}),
+            "statistics": state_of({**self.episodes.finished_parts(), **self.episodes.running_parts()}),
             "interaction": state_of(self.interaction_parts()),
             "env_state": self.vec_env.get_env_state(),
             "observer": self.algo_observer.state_dict(),
@@ -519,8 +500,7 @@ class EnvAlgorithm(BaseAlgorithm):
         """Restore environments and episode counters; new episodes start where the environments cannot."""
         self.obs = {}
         statistics = require(weights, "statistics", path)
-        meters = self._meters()
-        restore({key: meters[key] for key in meters if key != "extras" or key in statistics}, statistics, path)
+        restore(self.episodes.finished_parts(), statistics, path)
         state = weights.get("env_state")
         dones = require(weights, "interaction", path)["dones"]
         if state is None or dones.shape != self.dones.shape:
@@ -536,7 +516,7 @@ class EnvAlgorithm(BaseAlgorithm):
             warn(f"{path}: the environment saves only what outlives its episodes; new episodes start")
             return
         restore(self.interaction_parts(), weights["interaction"], path)
-        restore(self._running_episodes(), statistics, path)
+        restore(self.episodes.running_parts(), statistics, path)
 
     def save(self, fn: str) -> bool:
         """Write ``<fn>.pth`` in the run's ``nn/``; false (and a warning) when the disk refuses."""

@@ -112,9 +112,10 @@ class ExtrasMetrics:
         """The scores."""
         return self.scores.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of :meth:`state_dict`."""
-        self.scores.load_state_dict(state)
+    def load_state_dict(self, state: Mapping[str, Tensor] | None) -> None:
+        """Restore :meth:`state_dict`; None changes nothing."""
+        if state is not None:
+            self.scores.load_state_dict(state)
 
     def _is_per_row(self, value: object) -> TypeGuard[Tensor]:
         """Whether ``value`` has one number per row or per environment."""

@@ -67,8 +67,8 @@ def test_what_is_shortened_is_saved(make):
     resumed.set_full_state_weights(state)
     del state["interaction"]["shortened"]
     earlier.set_full_state_weights(state)
-    assert resumed.shortened.tolist() == [False] * 4 + [True] * 4
-    assert not earlier.shortened.any()
+    assert resumed.episodes.shortened.tolist() == [False] * 4 + [True] * 4
+    assert not earlier.episodes.shortened.any()
     for one in (resumed, earlier):
         one.start_training()
         assert one.vec_env.calls == []  # resumed episodes are not aged again
@@ -83,7 +83,7 @@ def test_episodes_that_are_reset_are_staggered_again(make):
 def test_environments_that_cannot_are_left_alone(make):
     agent = make(ToyEnv())
     agent.start_training()
-    assert not agent.shortened.any()
+    assert not agent.episodes.shortened.any()
 
 
 class Ends(AlgoObserver):
