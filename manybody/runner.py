@@ -26,6 +26,7 @@ from manybody.engine.observers import AlgoObserver, DefaultAlgoObserver, IsaacAl
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
 from manybody.envs.registration import use_vecenv_type
+from manybody.launch.configuration import Configuration
 from manybody.launch.resolve import ResolvedRun, resolve_mapping
 from manybody.launch.validate import Start, check_playing, check_training, first_checkpoint
 from manybody.registry import ObjectFactory
@@ -97,7 +98,7 @@ class Runner:
 
     def load_config(self, params: Params) -> None:
         """Use validated settings that come without the rest of a run."""
-        self.load_run(ResolvedRun({}, params))
+        self.load_run(ResolvedRun(Configuration({}), params))
 
     def load_run(self, run: ResolvedRun) -> None:
         """Use a resolved run; a ``seed`` of None is taken from the clock, 0 is a seed like any other."""

@@ -15,7 +15,7 @@ from manybody.config.tables import table
 from manybody.engine.console import say, warn
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.launch.overrides import raw_values
-from manybody.launch.saved_run import load_saved, settings_of
+from manybody.launch.saved_run import load_saved
 from manybody.media.learning_curve import RETURN, Metrics, plot_groups, read_metrics, series
 
 NAMES = ("name", "full_experiment_name", "train_dir", "load_path", "load_checkpoint")
@@ -141,11 +141,11 @@ def results(runs: Sequence[Compared], threshold: float | None) -> str:
 
 def _read(folder: Path) -> Compared:
     cfg = load_saved(folder)
-    flat = dict(_flat({"params": settings_of(cfg), "task": cfg.get("task") or {}}))
+    flat = dict(_flat({"params": cfg.settings, "task": cfg.content.get("task") or {}}))
     names = {f"{section}.{key}" for key in NAMES for section in ("params", "params.config")}
     flat = {key: value for key, value in flat.items() if key not in names}
     flat[SEED] = flat.pop("params.seed", None)
-    flat["task"] = cfg.get("task_name") or flat.get("params.config.env_name")
+    flat["task"] = cfg.content.get("task_name") or flat.get("params.config.env_name")
     try:
         return Compared(folder, flat, read_metrics(folder))
     except (OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from manybody.config.legacy import OLD_VALUES
 from manybody.config.section import Section
 from manybody.config.types import opened
 from manybody.engine.run_folder import RunFolder
-from manybody.launch.saved_run import without_start
+from manybody.launch.configuration import without_start
 
 CLIENTS_OWN = ("population_based_training", "pbt_idx")
 """Keys for a client's observer, which the library itself refuses."""

@@ -206,7 +206,7 @@ def _env_info(run: ResolvedRun) -> dict[str, Any]:
     config = run.params.config
     settings = dict(config.player.env_config or config.env_config)
     name = str(config.env_name)
-    task = registered_task(name) if run.task is None else task_class(run.cfg["task_name"])
+    task = registered_task(name) if run.task is None else task_class(run.cfg.task_name)
     if task is not None and task.__module__.startswith("manybody."):
         own = {key: x for key, x in settings.items() if key not in ("seed", "sim_device", "num_threads")}
         return task.spec_of(make_config(name, own) if run.task is None else run.task).env_info()

@@ -13,24 +13,16 @@ from manybody.config.root import COPIES, SHORT_KEYS
 from manybody.config.task import TaskConfig
 from manybody.config.types import ForeignSection, opened
 from manybody.config.validator import parse_whole
-from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.run_folder import RunFolder, RunFolderError
 from manybody.envs.base import VecEnv
+from manybody.launch.configuration import Configuration, section_of, without_start
 from manybody.launch.hydra_tree import compose_tree
 from manybody.launch.interpolation import is_reference, resolve_references
 from manybody.launch.overrides import Override, parse_overrides, raw_values
 from manybody.launch.own_code import import_own
 from manybody.launch.rl_games_yaml import SHORT, compose_file, open_content
-from manybody.launch.saved_run import (
-    compose_saved,
-    is_tree,
-    load_saved,
-    record_of,
-    section_of,
-    settings_of,
-    without_start,
-)
+from manybody.launch.saved_run import compose_saved, load_saved
 from manybody.launch.validate import (
     Registers,
     Start,
@@ -58,8 +50,7 @@ DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
 class ResolvedRun:
     """Everything that a run is made from, resolved and validated."""
 
-    cfg: Mapping[str, Any]
-    """The resolved configuration: a Hydra tree, or the content of an RL Games file."""
+    cfg: Configuration
     params: Params
     root: LaunchConfig = field(default_factory=LaunchConfig)
     """The root settings."""
@@ -84,7 +75,7 @@ class ResolvedRun:
             return None
         settings = (self.playing and section_of(config, "player").get("env_config")) or config.get("env_config") or {}
         seed = settings.get("seed", self.params.seed) or 0
-        return make_task(self.cfg, self.task, num_envs or config["num_actors"], seed)
+        return make_task(self.cfg.content, self.task, num_envs or config["num_actors"], seed)
 
     def with_envs(self, number: int) -> "ResolvedRun":
         """The same run with another number of environments."""
@@ -102,8 +93,8 @@ class ResolvedRun:
 
         A composed tree is kept as written; of everything else, the validated settings.
         """
-        kept = record_of(self.cfg)
-        if is_tree(kept):
+        kept = self.cfg.record()
+        if self.cfg.is_tree:
             if self.from_mapping:
                 kept["train"] = {**kept["train"], "params": dump(self.params)}
         else:
@@ -148,16 +139,17 @@ def _resumed(checkpoint: str | None) -> RunFolder | None:
 
 def _composed(
     overrides: Sequence[Override], file: str | None, saved: RunFolder | None, problems: Problems
-) -> dict[str, Any] | None:
+) -> Configuration | None:
     """Compose from a run folder, an RL Games file or the Hydra tree, in this order; None: nothing can be composed."""
-    cfg = None
+    content = None
     with problems.collect():
         if saved is not None:
-            cfg = compose_saved(load_saved(saved.path), overrides, file, saved.path, problems)
+            content = compose_saved(load_saved(saved.path), overrides, file, saved.path, problems)
         else:
-            cfg = compose_file(file, overrides, problems) if file else compose_tree(overrides, problems)
+            content = compose_file(file, overrides, problems) if file else compose_tree(overrides, problems)
+    cfg = None if content is None else Configuration(content)
     homes = SHORT
-    if cfg is not None and is_tree(cfg):
+    if cfg is not None and cfg.is_tree:
         homes = {key: f"train.params.{home}" for key, home in SHORT_KEYS.items()}
     problems.aliases |= {homes[override.key]: override.key for override in overrides if override.key in homes}
     return cfg
@@ -165,7 +157,7 @@ def _composed(
 
 def validated(
     runner: Registers,
-    cfg: dict[str, Any] | None,
+    cfg: Configuration | None,
     problems: Problems,
     texts: Iterable[str] = (),
     played: Start | None = None,
@@ -187,21 +179,21 @@ def validated(
     unresolved = bool(problems)
     task, root, start = None, LaunchConfig(), played or Start()
     with problems.collect():
-        task = parse_task(cfg) if is_tree(cfg) else None
+        task = parse_task(cfg) if cfg.is_tree else None
     with problems.collect():
-        root = parse_whole(LaunchConfig, cfg if is_tree(cfg) else _known_root(cfg))
-        check_camera(root.video_camera, _task_name(cfg), problems)
+        root = parse_whole(LaunchConfig, cfg.content if cfg.is_tree else _known_root(cfg))
+        check_camera(root.video_camera, cfg.task_name, problems)
     below = Problems()
-    settings: Any = settings_of(cfg)
+    settings = cfg.settings
     with below.collect():
         settings = _parsed(runner, settings, training=played is None)
     if isinstance(settings, Mapping | Params):
-        sigma, environments = cfg.get("sigma"), [TASK_ENV] if is_tree(cfg) else []
+        sigma, environments = cfg.content.get("sigma"), [TASK_ENV] if cfg.is_tree else []
         if played is None:
-            start = check_training(settings, cfg, sigma, cfg.get("checkpoint"), environments, below)
+            start = check_training(settings, cfg, sigma, cfg.content.get("checkpoint"), environments, below)
         else:
             check_playing(settings, sigma, environments, below)
-    below = Problems(x for x in below if not (unresolved and is_reference(_at(cfg, x.path))))  # reported already
+    below = Problems(x for x in below if not (unresolved and is_reference(cfg.at(x.path))))  # reported already
     problems += _in_full(cfg, below)
     if problems:
         raise ConfigError(_as_written(cfg, problems))
@@ -215,40 +207,28 @@ def _parsed(runner: Registers, settings: Any, training: bool) -> Params:
     return parse_settings(runner, settings, training)
 
 
-def _known_root(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: cfg[key] for key in LaunchConfig.model_fields if key in cfg}
+def _known_root(cfg: Configuration) -> dict[str, object]:
+    return {key: value for key, value in cfg.content.items() if key in LaunchConfig.model_fields}
 
 
-def _task_name(cfg: Mapping[str, Any]) -> str:
-    """The task of a Hydra tree, or the name that may be a task's in an RL Games file."""
-    return str(cfg.get("task_name") if is_tree(cfg) else section_of(settings_of(cfg) or {}, "config").get("env_name"))
-
-
-def _in_full(cfg: Mapping[str, Any], problems: Iterable[Problem]) -> list[Problem]:
+def _in_full(cfg: Configuration, problems: Iterable[Problem]) -> list[Problem]:
     """Problems of the section ``params`` with their paths from the root."""
-    prefix = "train." if is_tree(cfg) else ""
-    return [replace(x, path=f"{prefix}{x.path}") if x.path.startswith("params") else x for x in problems]
+    return [replace(x, path=f"{cfg.prefix}{x.path}") if x.path.startswith("params") else x for x in problems]
 
 
-def _as_written(cfg: Mapping[str, Any], problems: Problems) -> Iterable[Problem]:
+def _as_written(cfg: Configuration, problems: Problems) -> Iterable[Problem]:
     """Each problem once, with the key that its author wrote instead of those that its value is copied to."""
     written: dict[Any, Problem] = {}
-    copies = COPIES if is_tree(cfg) else {}
+    copies = COPIES if cfg.is_tree else {}
     copied = {source for sources in copies.values() for source in sources}
     for problem in problems:
         path = problems.aliases.get(problem.path, problem.path)
         for source in copies.get(problem.path, ()):
-            if _at(cfg, source) == _at(cfg, problem.path):
+            if cfg.at(source) == cfg.at(problem.path):
                 path = source
         key = path if path != problem.path or path in copied else problem
         written[key] = replace(problem, path=path)
     return written.values()
-
-
-def _at(cfg: Any, path: str) -> Any:
-    for key in path.split("."):
-        cfg = cfg.get(key) if isinstance(cfg, Mapping) else None
-    return cfg
 
 
 # --- playing ---------------------------------------------------------------------------------------------------------
@@ -276,7 +256,7 @@ def resolve_play(
     problems, raw = Problems(), raw_values(texts)
     overrides = parse_overrides(texts, problems)
     if file and not path:
-        path = first_checkpoint(settings_of(compose_file(file, overrides, Problems()) or {}) or {})
+        path = first_checkpoint(Configuration(compose_file(file, overrides, Problems()) or {}).settings or {})
     long = [raw.get(f"{prefix}params.config.train_dir") for prefix in ("", "train.")]
     train_dir = next(filter(None, [raw.get("train_dir"), *long]), "runs")
     try:
@@ -295,10 +275,8 @@ def resolve_play(
     if cfg is not None:
         if saved is not None:
             problems += unused_in_play(runner, saved, cfg, raw, file)
-        config = section_of(settings_of(cfg) or {}, "config")
-        device = config.get("device", "cpu")
-        if not raw.keys() & set(DEVICES) and isinstance(device, str) and not has_device(device):
-            config["device"] = "cpu"  # trained on a machine with a GPU, played on one without
+        if not raw.keys() & set(DEVICES):
+            cfg.use_available_device()
     run = validated(runner, cfg, problems, texts, Start(checkpoint, folder))
     number = run.params.config.get("num_actors")
     games = section_of(run.params.config, "player").get("games_num", 100)
@@ -308,7 +286,7 @@ def resolve_play(
 
 
 def unused_in_play(
-    runner: Registers, saved: Mapping[str, Any], cfg: Mapping[str, Any], raw: Mapping[str, str], file: str | None
+    runner: Registers, saved: Configuration, cfg: Configuration, raw: Mapping[str, str], file: str | None
 ) -> list[Problem]:
     """Find the settings that differ from the run's and only affect training.
 
@@ -319,13 +297,13 @@ def unused_in_play(
         raw: the overrides.
         file: the RL Games file that ``cfg`` comes from, if any.
     """
-    before, after = settings_of(saved)["config"], settings_of(cfg)["config"]
+    before, after = saved.config, cfg.config
     if file:  # the file and the validated settings of the run compare only with all defaults set
         try:
-            both = [parse_settings(runner, settings_of(each), training=False) for each in (saved, cfg)]
+            both = [parse_settings(runner, each.settings, training=False) for each in (saved, cfg)]
         except ConfigError:  # reported with everything else
             return []
-        before, after = (dict(params.config.items()) for params in both)
+        before, after = (params.config for params in both)
     schemas: Iterable[Any] = filter(None, runner.algo_factory.schemas.values())
     known = {key for schema in schemas for key in schema.model_fields}
     played = {*PLAYED, *(key for entry in built_in().values() for key in entry.played)}
@@ -351,20 +329,20 @@ def resolve_mapping(runner: Registers, content: Any, training: bool = True) -> R
         ConfigError: lists everything that is wrong.
     """
     problems = Problems()
-    cfg: Mapping[str, Any]
     task = None
     if is_tree_mapping(content):
-        cfg, task = resolve_tree(content)
+        content, task = resolve_tree(content)
     else:
-        cfg = open_content(content)
-        if not isinstance(cfg, Mapping) or "params" not in cfg:
+        content = open_content(content)
+        if not isinstance(content, Mapping) or "params" not in content:
             what = "missing; an RL Games configuration has everything below 'params'"
             raise ConfigError([Problem("params", what)])
-    import_own(cfg, problems)
+    cfg = Configuration(content)
+    import_own(content, problems)
     problems.refuse()
     root = LaunchConfig() if task is None else parse_whole(LaunchConfig, _known_root(cfg))
     try:
-        params = parse_settings(runner, settings_of(cfg), training)
+        params = parse_settings(runner, cfg.settings, training)
     except ConfigError as error:
         raise ConfigError(_in_full(cfg, error.problems)) from None
     return ResolvedRun(cfg, params, root, task, playing=not training, from_mapping=True)
@@ -390,4 +368,4 @@ def resolve_tree(content: Mapping[str, Any]) -> tuple[dict[str, Any], TaskConfig
         if not isinstance(cfg.get(key), kind):
             problems.add(key, f"got {shown(cfg.get(key))}; expected the resolved tree, as in the config.yaml of a run")
     problems.refuse()
-    return cfg, parse_task(cfg)
+    return cfg, parse_task(Configuration(cfg))

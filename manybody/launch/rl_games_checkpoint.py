@@ -13,18 +13,17 @@ import yaml
 from manybody.config import ConfigError, Problem, load_yaml
 from manybody.config.errors import Problems
 from manybody.config.files import TEMPORARY
-from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
 from manybody.engine.checkpoint.kept import of_kind
 from manybody.engine.checkpoint.rl_games import converted, layout_of
 from manybody.engine.checkpoint.untrusted import CheckpointError, named_file
 from manybody.engine.checkpoint.values import OPTIMIZERS, WEIGHTS, best_return, check_values, counter
 from manybody.engine.run_folder import RunFolder, check_name
+from manybody.launch.configuration import Configuration
 from manybody.launch.interpolation import resolve_references
 from manybody.launch.overrides import parse_overrides
 from manybody.launch.resolve import ResolvedRun, validated
 from manybody.launch.rl_games_yaml import compose_content
-from manybody.launch.saved_run import section_of, settings_of
 from manybody.launch.validate import Start
 from manybody.play import load_player
 from manybody.registry import built_in
@@ -113,23 +112,14 @@ def _resolved(runner: Runner, file: str, texts: Sequence[str]) -> tuple[Resolved
     """An RL Games file under overrides, validated for playing, and the ``config.yaml`` of its run folder."""
     problems = Problems()
     overrides = parse_overrides(texts, problems)
-    cfg = compose_content(_content(file), overrides, problems)
-    config = section_of(settings_of(cfg or {}) or {}, "config")
-    device = config.get("device")
-    if isinstance(device, str) and not _known_device(device):
-        config["device"] = "cpu"  # trained on another machine; the record keeps its device, playing falls back
-    run = validated(runner, cfg, problems, texts, Start())
+    cfg = Configuration(compose_content(_content(file), overrides, problems) or {})
+    device = cfg.config.get("device")
+    cfg.use_available_device()
+    run = validated(runner, cfg if cfg.content else None, problems, texts, Start())
     record = run.record()
     if device is not None:
         record["params"]["config"]["device"] = device
     return run, record
-
-
-def _known_device(device: str) -> bool:
-    try:
-        return has_device(device)
-    except (RuntimeError, AttributeError):
-        return True  # not a device at all, which validation reports
 
 
 def _content(file: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from manybody.engine.checkpoint.values import counter
 from manybody.engine.metrics import enough_games
 from manybody.engine.run_folder import RunFolder, RunFolderError, check_name
 from manybody.envs.registration import EnvError, check_env_name, check_vecenv_type
-from manybody.launch.saved_run import Settings, identity, section_of
+from manybody.launch.configuration import Configuration, Settings, section_of
 from manybody.model_builder import ModelBuilder
 from manybody.registry import ObjectFactory
 from manybody.sim.base import DEVICES, NO_BACKEND
@@ -72,23 +72,23 @@ def parse_settings(runner: Registers, settings: Any, training: bool = True) -> P
     return params
 
 
-def parse_task(cfg: Mapping[str, Any]) -> TaskConfig:
+def parse_task(cfg: Configuration) -> TaskConfig:
     """Validate the task of a resolved Hydra tree.
 
     Raises:
         ConfigError: an unknown task, or what is wrong with its settings.
     """
     problems = Problems()
-    device = cfg.get("sim_device", "cpu")
+    device = cfg.content.get("sim_device", "cpu")
     if device not in DEVICES:
         problems.add("sim_device", f"got {device!r}; {NO_BACKEND}")
     task = None
     with problems.collect():
         try:
-            schema = tasks.task_class(cfg["task_name"]).Config
+            schema = tasks.task_class(cfg.task_name).Config
         except ValueError as error:
             raise ConfigError([Problem("task_name", str(error))]) from None
-        task = parse_section(schema, cfg["task"], "task")
+        task = parse_section(schema, cfg.content["task"], "task")
     problems.refuse()
     assert task is not None
     return task
@@ -138,7 +138,12 @@ def _check_sigma(settings: Settings, sigma: Any, problems: Problems) -> None:
 
 
 def check_training(
-    settings: Settings, cfg: Settings, sigma: Any, checkpoint: Any, environments: Collection[str], problems: Problems
+    settings: Settings,
+    cfg: Configuration,
+    sigma: Any,
+    checkpoint: Any,
+    environments: Collection[str],
+    problems: Problems,
 ) -> Start:
     """Find what would stop training later.
 
@@ -253,12 +258,12 @@ def reached_limits(config: Settings, state: Mapping[str, Any], checkpoint: str |
     return problems
 
 
-def _check_same_run(folder: RunFolder, cfg: Settings, problems: Problems) -> None:
+def _check_same_run(folder: RunFolder, cfg: Configuration, problems: Problems) -> None:
     with contextlib.suppress(ConfigError):  # a record that is lost or damaged is written again
-        recorded = load_yaml(folder.config_file)
-        if identity(recorded) != identity(cfg):
+        recorded = Configuration(load_yaml(folder.config_file))
+        if recorded.identity != cfg.identity:
             own = shlex.quote(f"checkpoint={folder.path}")
-            what = f"is a run of {identity(recorded)}, not of {identity(cfg)}; start a new run, or resume this one with"
+            what = f"is a run of {recorded.identity}, not of {cfg.identity}; start a new run, or resume this one with"
             problems.add("checkpoint", f"{folder.path} {what} its own settings: manybody train {own}")
 
 

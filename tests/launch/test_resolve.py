@@ -7,6 +7,7 @@ from toy_env import toy_params
 from manybody import tasks
 from manybody.config import ConfigError
 from manybody.config.errors import Problems
+from manybody.launch.configuration import Configuration
 from manybody.launch.hydra_tree import compose
 from manybody.launch.overrides import parse_overrides, raw_values
 from manybody.launch.resolve import resolve, unused_in_play
@@ -282,7 +283,7 @@ def test_compose_reports_what_hydra_refuses():
 
 def under(saved, texts, folder):
     """A run's configuration under overrides."""
-    return compose_saved(saved, parse_overrides(texts, Problems()), None, folder, Problems())
+    return compose_saved(Configuration(saved), parse_overrides(texts, Problems()), None, folder, Problems())
 
 
 def test_what_of_amp_acts_while_training_only(tmp_path):
@@ -296,7 +297,10 @@ def test_what_of_amp_acts_while_training_only(tmp_path):
     words = [f"train.params.config.{setting}" for setting in settings]
     played = ["train.params.config.normalize_amp_input=False"]
     cfg = under(tree, [*words, *played], tmp_path)
-    told = {x.path: x.message for x in unused_in_play(build_runner(), tree, cfg, raw_values(words), None)}
+    told = {
+        x.path: x.message
+        for x in unused_in_play(build_runner(), Configuration(tree), Configuration(cfg), raw_values(words), None)
+    }
     assert set(told) == {word.split("=")[0] for word in words}
     assert set(told.values()) == {"only affects training; leave it out to play"}
 

@@ -10,11 +10,12 @@ from manybody import train
 from manybody.config import ConfigError, ConfigWarning
 from manybody.config.errors import Problems
 from manybody.engine.run_folder import RunFolder
+from manybody.launch.configuration import without_start
 from manybody.launch.overrides import parse_overrides
 from manybody.launch.resolve import resolve
 from manybody.launch.rl_games_checkpoint import _resolved
 from manybody.launch.rl_games_yaml import compose_content
-from manybody.launch.saved_run import compose_saved, load_saved, without_start
+from manybody.launch.saved_run import compose_saved, load_saved
 from manybody.launch.validate import first_checkpoint
 from manybody.runner import Runner, build_runner
 
