@@ -124,6 +124,7 @@ def suggestion(key: str, roots: Iterable[str], params: str) -> str:
     homes = {name: f"{params}.config.{name}" for agent in agents for name in agent.Config.model_fields}
     homes |= {name: f"{params}.network.{name}" for name in ActorCriticConfig.model_fields}
     homes |= {name: f"{params}.{name}" for name in Params.model_fields}
-    home = homes.get(key.rpartition(".")[2]) or nearest(key, [*roots, *SHORT_KEYS])
-    home = home or homes.get(nearest(key, homes) or "")
-    return f"; did you mean '{home}'?" if home else ""
+    homes |= {name: name for name in [*roots, *SHORT_KEYS]}
+    last = key.rpartition(".")[2]
+    match = last if last in homes else nearest(key, homes)
+    return f"; did you mean '{homes[match]}'?" if match else ""
