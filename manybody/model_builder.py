@@ -48,7 +48,7 @@ class NetworkFactory(ObjectFactory[Any]):
             self.register_builder(name, target, schema)
 
     def load(self, params: Any) -> Any:
-        """The recipe that the ``network`` section asks for."""
+        """Return the recipe that the ``network`` section asks for."""
         network = self.create(params["name"])
         network.load(params)
         return network
@@ -76,5 +76,5 @@ class ModelBuilder:
         self.model_factory = ModelFactory()
 
     def load(self, params: Any) -> Any:
-        """The model recipe that ``params.model`` and ``params.network`` describe."""
+        """Return the model recipe that ``params.model`` and ``params.network`` describe."""
         return self.model_factory.create(params["model"]["name"], network=self.network_factory.load(params["network"]))

@@ -47,7 +47,7 @@ provided_models: dict[str, tuple[Any, Any]] = {}
 
 @functools.cache
 def built_in() -> dict[str, Algorithm]:
-    """The library's algorithms by name; their folders are imported, and so provide their networks and models."""
+    """Return the library's algorithms by name; their folders are imported, and so provide their networks and models."""
     return {name: entry for path in BUILT_IN for name, entry in importlib.import_module(path).ALGORITHMS.items()}
 
 

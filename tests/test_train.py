@@ -33,7 +33,7 @@ def test_a_damaged_checkpoint_is_refused_and_an_intact_one_is_offered(refused, t
     assert f"{new}: file: got" in err and f"use checkpoint='{old}'" in err
     old.write_bytes(b"")
     assert "an empty file" in refused(*SMALL, f"checkpoint={old}")
-    assert "holds no intact checkpoint" in refused(*SMALL, "checkpoint=runs/a")
+    assert "got no intact checkpoint" in refused(*SMALL, "checkpoint=runs/a")
 
 
 def test_resume_skips_a_damaged_newest_checkpoint(tmp_path):

@@ -106,7 +106,7 @@ class BasePlayer(ABC):
 
     def unsound(self, actions: Tensor, guard: PlayGuard) -> Tensor:
         """(N,) bool: the rows whose ``actions``, just chosen, the policy did not compute from finite values."""
-        return guard.broken_rows(actions)
+        return guard.non_finite_rows(actions)
 
     def watched(self, step: Step) -> dict[str, Any]:
         """Hook: what of ``step``, besides observations, has to be finite for its games to count; by key, (N, ...)."""
@@ -178,7 +178,7 @@ class BasePlayer(ABC):
         self.left_out = int(left_out)
         played = int(games.sum()) - self.left_out
         if self.left_out and not played and not stopped:
-            raise guard.nothing_left(self.left_out)
+            raise guard.all_left_out(self.left_out)
         return self._result(played, total, quiet)
 
     def _result(self, games: int, total: Tensor, quiet: bool) -> PlayResult:

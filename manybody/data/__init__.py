@@ -1,1 +1,1 @@
-"""Rollouts, minibatches: where samples lie between collecting and learning."""
+"""Storage of samples between collection and update: rollouts, minibatches, replay buffers."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from manybody.data.tree import leaves, tree_map
 
 SEQUENCES = "rnn_states"
-"""The entry that has one row per sequence, on its second axis: (layers, B / L, units) tensors."""
+"""Key of the recurrent states, (layers, B / L, units) tensors: the second axis has one row per sequence."""
 
 
 class PPODataset:
@@ -34,11 +34,11 @@ class PPODataset:
         return self.batch_size // self.minibatch_size
 
     def update_values_dict(self, values: dict[str, Any] | None) -> None:
-        """Set the batch of a new epoch, or drop the old one."""
+        """Set the batch of a new epoch; None drops the batch."""
         self.values_dict = {} if values is None else values
 
     def start_pass(self) -> None:
-        """Begin a mini-epoch: draw the order of the sequences if shuffling."""
+        """Draw the order of the sequences for a mini-epoch, if shuffling."""
         if self.shuffle:
             device = next(leaves(self.values_dict)).device
             self._order = torch.randperm(self.batch_size // self.seq_length, device=device)
@@ -70,7 +70,7 @@ class PPODataset:
         return (self[index] for index in range(len(self)))
 
     def update_mu_sigma(self, index: int, mu: Tensor, sigma: Tensor) -> None:
-        """Overwrite the policy stored for minibatch ``index``, so that the next KL is measured against this update."""
+        """Store the policy of this update for minibatch ``index``: the next KL is measured against it."""
         rows = self._rows(index)
         self.values_dict["mu"][rows] = mu.detach()
         self.values_dict["sigma"][rows] = sigma.detach()

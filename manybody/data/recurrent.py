@@ -10,14 +10,14 @@ States = tuple[Tensor, ...] | None
 class RecurrentStates:
     """The current state, and the state at the start of each sequence of the rollout.
 
-    A feed-forward network has neither; all methods then do nothing.
+    For a feed-forward network, without states, all methods do nothing.
 
     Args:
         initial: state at the start of an episode, (layers, N, units) each, or None.
         horizon_length: T.
         seq_length: L, a divisor of T.
         zero_on_done: zero the state at the end of an episode.
-        device: of the states.
+        device: the device of the states.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class RecurrentStates:
         self._stored = [state.new_zeros(horizon_length // seq_length, *state.shape) for state in self.current or ()]
 
     def store(self, n: int) -> None:
-        """Keep the current state if a sequence starts with step ``n``."""
+        """Store the current state if a sequence starts with step ``n``."""
         if n % self.seq_length == 0:
             for stored, state in zip(self._stored, self.current or (), strict=True):
                 stored[n // self.seq_length].copy_(state)
@@ -42,15 +42,15 @@ class RecurrentStates:
             self.current = tuple(state * continues for state in self.current)
 
     def sequences(self) -> dict[str, tuple[Tensor, ...]]:
-        """``rnn_states``, (layers, N T/L, units) each with the sequences env-major; {} for feed-forward networks."""
+        """Return ``rnn_states``, env-major (layers, N T/L, units) each; {} for feed-forward networks."""
         if self.current is None:
             return {}
         return {"rnn_states": tuple(stored.permute(1, 2, 0, 3).flatten(1, 2) for stored in self._stored)}
 
     def state_dict(self) -> States:
-        """The current state."""
+        """Return the current state."""
         return self.current
 
     def load_state_dict(self, states: States) -> None:
-        """Continue from ``states``."""
+        """Set the current state."""
         self.current = None if states is None else tuple(state.to(self.device) for state in states)

@@ -1,4 +1,4 @@
-"""Replay buffer of an off-policy learner: the latest steps of all environments, on its device."""
+"""Replay buffer of an off-policy learner, on its device."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class ReplayBatch(NamedTuple):
     """M transitions of up to n steps each."""
 
     obs: Tree
-    """(M, *shape), or such a tensor by key, as the environment gave it."""
+    """(M, *shape), or a dictionary of such tensors, as the environment returned it."""
     action: Tensor
     """(M, A)."""
     reward: Tensor
@@ -24,21 +24,21 @@ class ReplayBatch(NamedTuple):
     discount: Tensor
     """(M,) weight of the value of ``next_obs``: gamma^steps, 0 where the episode terminated."""
     valid: Tensor
-    """(M,) bool: false where the step was not finite and must not be used."""
+    """(M,) bool: false where the step is not finite and must not be used."""
 
 
 class ReplayBuffer:
-    """Stores steps of N rows (environments x agents); the oldest step is overwritten when it is full.
+    """The latest steps of N rows (environments x agents); a full buffer overwrites the oldest step.
 
-    Everything is preallocated and filled by slices; the host knows the positions, so nothing waits for the device.
-    Returns over several steps are computed when a batch is sampled.
+    All tensors are preallocated; positions are known on the host, so no method waits for the device. Returns over
+    several steps are computed when a batch is sampled.
 
     Args:
         capacity: transitions, rounded down to whole steps of N rows, at least one step.
         rows: N.
-        obs: one observation, or each of its parts by key.
+        obs: field of one observation, or of each of its parts by key.
         actions_num: A.
-        device: of the tensors.
+        device: the device of the tensors.
     """
 
     def __init__(self, capacity: int, rows: int, obs: FieldTree, actions_num: int, device: torch.device) -> None:
@@ -105,10 +105,10 @@ class ReplayBuffer:
             self.fields["ended"][newest * self.rows : (newest + 1) * self.rows] = True
 
     def sample(self, batch_size: int, gamma: float, n_step: int = 1) -> ReplayBatch:
-        """``batch_size`` transitions of at most ``n_step`` steps, drawn evenly, with replacement.
+        """Draw ``batch_size`` transitions of at most ``n_step`` steps, uniformly, with replacement.
 
-        A return stops early and bootstraps from the observation there: at the end of its episode, at the newest step
-        and before an invalid step.
+        A return ends early at the end of its episode, at the newest step and before an invalid step; it bootstraps from
+        the observation there.
         """
         fields = self.fields
         first = torch.randint(len(self), (batch_size,), device=fields["reward"].device)
@@ -126,7 +126,7 @@ class ReplayBuffer:
         )
 
     def _n_step_return(self, first: Tensor, reward: Tensor, gamma: float, n_step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The index of each return's last step (M,), the discounted sum up to it, and gamma^steps."""
+        """Return the index of each return's last step (M,), the discounted sum up to it, and gamma^steps."""
         fields = self.fields
         newer = (self.position * self.rows - 1 - first) % self.capacity // self.rows  # steps after the first
         last, going = first, ~fields["ended"][first]
@@ -141,16 +141,12 @@ class ReplayBuffer:
         return last, reward, discount
 
     def state_dict(self) -> dict[str, Any]:
-        """The stored steps, for a checkpoint."""
+        """Return the stored steps, for a checkpoint."""
         filled = tree_map(lambda ring: ring[: len(self)], self.fields)
         return {"fields": filled, "position": self.position, "filled": self.filled, "steps": self.steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state_dict`.
-
-        Raises:
-            ValueError: the sizes differ.
-        """
+        """Restore :meth:`state_dict`; raise ValueError if the sizes differ."""
         rows = len(state["fields"]["reward"]) // max(state["filled"], 1)
         if (rows, state["steps"]) != (self.rows, self.steps):
             given = f"got {state['steps']} steps of {rows} rows"

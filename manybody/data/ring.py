@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class RingBuffer:
-    """Up to ``capacity`` rows (D,), D = ``size``; the oldest are overwritten when it is full."""
+    """Up to ``capacity`` rows (D,), D = ``size``; a full buffer overwrites the oldest rows."""
 
     def __init__(self, capacity: int, size: int, device: torch.device) -> None:
         self.rows = torch.zeros(capacity, size, device=device)
@@ -18,11 +18,11 @@ class RingBuffer:
 
     @property
     def capacity(self) -> int:
-        """Rows that fit."""
+        """Maximum number of rows."""
         return len(self.rows)
 
     def add(self, rows: Tensor) -> None:
-        """Store ``rows`` (M, D), or the last that fit."""
+        """Store ``rows`` (M, D), or the last ``capacity`` of them."""
         rows = rows[-self.capacity :]
         first = min(len(rows), self.capacity - self.position)
         self.rows[self.position : self.position + first] = rows[:first]
@@ -31,7 +31,7 @@ class RingBuffer:
         self.filled = min(self.filled + len(rows), self.capacity)
 
     def sample(self, count: int) -> Tensor:
-        """``count`` rows (count, D) drawn evenly, with replacement."""
+        """Draw rows (count, D) uniformly, with replacement."""
         return self.rows[torch.randint(self.filled, (count,), device=self.rows.device)]
 
     def clear(self) -> None:
@@ -39,11 +39,11 @@ class RingBuffer:
         self.position = self.filled = 0
 
     def state(self) -> dict[str, Any]:
-        """The rows and the position, for a checkpoint."""
+        """Return the rows and the position, for a checkpoint."""
         return {"rows": self.rows[: self.filled].clone(), "position": self.position}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """The inverse of :meth:`state`; a buffer of another capacity takes the newest rows that fit."""
+        """Restore :meth:`state`; a buffer of another capacity takes the newest rows that fit."""
         rows, position = state["rows"], state["position"]
         if len(rows) == self.capacity:  # full, of the same capacity: every row keeps its index
             self.rows.copy_(rows)

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Field(NamedTuple):
-    """Shape of one row and its type."""
+    """Shape and dtype of one row."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -22,13 +22,13 @@ FieldTree = Field | Mapping[str, Field]
 
 
 def swap_and_flatten01(x: T) -> T:
-    """(N*T, ...) from (T, N, ...): all steps of row 0 first, then of row 1, and so on (RL Games' order)."""
+    """Return (N*T, ...) from (T, N, ...): all steps of row 0 first, then of row 1, and so on (RL Games' order)."""
     flat: T = tree_map(lambda leaf: leaf.transpose(0, 1).reshape(-1, *leaf.shape[2:]), x)
     return flat
 
 
 class ExperienceBuffer:
-    """The T steps of N rows (environments x agents) since the last update; ``fields`` are of one row, by name."""
+    """The T steps of N rows (environments x agents) since the last update; ``fields`` describes one row by name."""
 
     def __init__(self, horizon_length: int, rows: int, fields: Mapping[str, FieldTree], device: torch.device) -> None:
         self.horizon_length = horizon_length

@@ -1,4 +1,4 @@
-"""Observations are tensors or dictionaries of tensors: functions for both."""
+"""Functions for values that are a tensor or a dictionary of tensors, such as observations."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -10,14 +10,14 @@ Tree = Tensor | dict[str, Any]
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """``function`` of each leaf of ``tree`` and of the leaves at its place in ``others``, in the same structure."""
+    """Apply ``function`` to each leaf of ``tree`` and the same leaves of ``others``; return the same structure."""
     if isinstance(tree, Mapping):
         return {key: tree_map(function, value, *(x[key] for x in others)) for key, value in tree.items()}
     return function(tree, *others)
 
 
 def leaves(tree: object) -> Iterator[Any]:
-    """The leaves in key order."""
+    """Yield the leaves in key order."""
     if isinstance(tree, Mapping):
         for value in tree.values():
             yield from leaves(value)

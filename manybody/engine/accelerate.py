@@ -12,24 +12,24 @@ import torch
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def compiled(function: F, how: bool | str) -> F:
-    """Compile a pure function of tensors as ``torch_compile`` says: False, True, or a mode such as ``max-autotune``."""
-    if not how:
+def compiled(function: F, mode: bool | str) -> F:
+    """Compile a pure function of tensors; ``mode`` is ``torch_compile``: False, True or a name (``max-autotune``)."""
+    if not mode:
         return function
-    return torch.compile(function, dynamic=False, mode=how if isinstance(how, str) else None)  # type: ignore[return-value]
+    return torch.compile(function, dynamic=False, mode=mode if isinstance(mode, str) else None)  # type: ignore[return-value]
 
 
 def autocast(device: torch.device | str, enabled: bool) -> AbstractContextManager[object]:
-    """bf16 matrix products inside the context when ``enabled``; fp32 elsewhere."""
+    """Return a context in which matrix products run in bf16 if ``enabled``, else in fp32."""
     return torch.autocast(torch.device(device).type, dtype=torch.bfloat16) if enabled else nullcontext()
 
 
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of returning every block above 32 MiB to the kernel.
 
-    A layer's activations in Ant's update are 33.6 MB: mapped, zeroed page by page and unmapped again for every
-    operation, which took up to three quarters of the operation's time. Measured on two cores: the update takes 0.78 s
-    instead of 1.05 s. Without glibc nothing happens.
+    Otherwise the kernel maps, zeroes and unmaps the 33.6 MB activations of a layer in Ant's update for every operation,
+    which takes up to three quarters of its time. On two cores the update takes 0.78 s instead of 1.05 s. Without glibc
+    this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
 
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Parameters of mallopt(3), as malloc.h numbers them."""
+"""Parameters of mallopt(3), from malloc.h."""
 
 
 def set_threads(wanted: int | str) -> None:
@@ -51,7 +51,7 @@ def set_threads(wanted: int | str) -> None:
 
 
 def has_device(device: str) -> bool:
-    """Whether PyTorch can use ``device`` (``cuda:0``) on this machine."""
+    """Return whether PyTorch can use ``device`` (``cuda:0``) on this machine."""
     wanted = torch.device(device)
     if wanted.type == "cpu":
         return True
@@ -60,7 +60,7 @@ def has_device(device: str) -> bool:
 
 
 def set_deterministic(wanted: bool) -> None:
-    """Raise on operations whose result varies between runs, if ``wanted``."""
+    """Make PyTorch raise on operations whose result varies between runs, if ``wanted``."""
     if wanted:
         torch.use_deterministic_algorithms(True)
 

@@ -1,4 +1,4 @@
-"""Output: a live display on a terminal, RL Games' lines elsewhere. The only module that prints."""
+"""Output: a live display on a terminal, RL Games' lines elsewhere. No other module prints."""
 
 import atexit
 import contextlib
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("manybody")
 
 _dashboard: "Dashboard | None" = None
-"""The dashboard that is live on the terminal, or None."""
+"""The dashboard on the terminal, or None."""
 
 
 def say(line: str) -> None:
@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 
 def log(line: str) -> None:
-    """Print one of RL Games' lines for scripts; on a terminal it goes to the logger ``manybody`` instead."""
+    """Print a line in RL Games' format, for scripts; on a terminal, send it to the logger ``manybody`` instead."""
     if is_terminal():
         LOGGER.info("%s", line)
     else:
@@ -47,7 +47,7 @@ def error(line: str) -> None:
 
 
 def notice(line: str) -> None:
-    """Show a line from a signal handler, which must not interrupt another print: the display's next refresh has it."""
+    """Show a line from a signal handler, at the display's next refresh: a handler must not interrupt another print."""
     if _dashboard is not None:
         _dashboard.notice = line
     else:
@@ -69,7 +69,7 @@ def restore_cursor() -> None:
 
 
 def is_terminal() -> bool:
-    """Whether standard output is a terminal that can redraw lines."""
+    """Return whether standard output is a terminal that can redraw lines."""
     try:
         return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     except (AttributeError, ValueError):
@@ -92,7 +92,7 @@ def _raw(descriptor: int, text: str) -> None:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The figures of one epoch; times in seconds, -1 for no limit."""
+    """Measurements of one epoch; times are in seconds, a limit of -1 means none."""
 
     epoch: int
     max_epochs: int
@@ -113,18 +113,18 @@ class EpochReport:
     scalars: dict[str, float] = field(default_factory=dict)
     """``kl``, ``last_lr``, ``a_loss``, ``c_loss``, ``entropy``, ``bounds_loss`` ..."""
     terms: dict[str, float] = field(default_factory=dict)
-    """The environment's metrics by key; those of episodes as ``Episode/<key>``."""
+    """The environment's metrics by key; metrics of episodes are ``Episode/<key>``."""
 
     @property
     def done(self) -> float:
-        """Progress to the nearer limit, 0 to 1; 0 without limits."""
+        """Progress to the nearer limit, from 0 to 1; 0 without limits."""
         epochs = self.epoch / self.max_epochs if self.max_epochs > 0 else 0.0
         frames = self.frame / self.max_frames if self.max_frames > 0 else 0.0
         return min(1.0, max(epochs, frames))
 
 
 def fps_line(report: EpochReport) -> str:
-    """RL Games' line about one epoch, which scripts parse (1.6.5, ``common/a2c_common.py``)."""
+    """Return RL Games' line about one epoch, which scripts parse (1.6.5, ``common/a2c_common.py``)."""
     physics = max(report.physics_time, 1e-9)
     play = physics + report.inference_time
     line = (
@@ -150,7 +150,7 @@ class Display:
         self.stop()
 
     def start(self, title: str) -> None:
-        """Show the title, and that the run is being built."""
+        """Show the title while the run is being built."""
         global _dashboard
         if self.print_stats and is_terminal():
             from manybody.engine.dashboard import Dashboard
@@ -173,7 +173,7 @@ class Display:
                 say(f"reward: {report.reward:.2f}{length}{best}")
 
     def stop(self) -> None:
-        """Leave the last picture on the screen and restore the terminal."""
+        """Stop the display, keep its last frame on the screen, and restore the terminal."""
         global _dashboard
         if self._dashboard is not None:
             dashboard, self._dashboard, _dashboard = self._dashboard, None, None

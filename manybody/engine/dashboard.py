@@ -26,11 +26,11 @@ _LABELS = {
     "c_loss": "critic loss",
 }
 _SETTINGS = ("e_clip", "lr_mul", "entropy_coef", "cval_lr", "unstable_envs")
-"""Scalars that are shown once they have changed: they are constant in most runs."""
+"""Scalars that are shown only after they have changed: most runs keep them constant."""
 _VALUE_WIDTH = 9
 """Width of the value of a scalar."""
 _NAME_WIDTHS = (25, 13)
-"""Maximum width of the name of a scalar: with and without enough room."""
+"""Maximum widths of the name of a scalar; the first with which all scalars fit is used."""
 _LABEL_WIDTH = 17
 """Width of a name and its value, left of the curve and of the bar."""
 _RANGE_WIDTH = 10
@@ -38,7 +38,7 @@ _RANGE_WIDTH = 10
 
 
 class Dashboard(Live):
-    """Shows the figures of a run between ``start`` and ``stop``."""
+    """The live display of a run, between ``start`` and ``stop``."""
 
     def __init__(self, title: str) -> None:
         console = Console(markup=False, emoji=False)
@@ -47,14 +47,14 @@ class Dashboard(Live):
         """A line below everything else."""
         self._size = console.size
         self._reports: list[EpochReport] = []
-        """The first and the latest."""
+        """The first and the latest report."""
         self._returns: list[float] = []
         self._changed: set[str] = set()
         self._began = time.monotonic()
         super().__init__(console=console, refresh_per_second=4)
 
     def add(self, report: "EpochReport") -> None:
-        """Add the figures of one epoch."""
+        """Add the report of one epoch."""
         if report.reward is not None:
             self._returns.append(report.reward)
         self._reports = [*self._reports[:1], report]
@@ -67,13 +67,13 @@ class Dashboard(Live):
 
     @override
     def get_renderable(self) -> Panel:
-        if self.console.size != self._size:  # a narrower terminal has wrapped the old picture
+        if self.console.size != self._size:  # a narrower terminal has wrapped the previous frame
             self._size = self.console.size
             self.console.control(Control.clear(), Control.home())
         return self.render(self._size.width, self._size.height)
 
     def render(self, width: int, height: int) -> Panel:
-        """Draw at most ``width`` columns and ``height`` rows; blocks that do not fit are left out."""
+        """Draw at most ``width`` columns and ``height`` rows; leave out blocks that do not fit."""
         inner, rows = max(1, width - 6), height - 3
         last = [Text(self.notice, style="bold yellow")] if self.notice else []
         lines = [*self._lines(inner, rows - len(last)), *last]
@@ -90,21 +90,21 @@ class Dashboard(Live):
         )
 
     def _lines(self, width: int, height: int) -> list[Text]:
-        """The lines of all blocks; speed and progress are left out if the rest does not fit otherwise."""
+        """Return the lines of all blocks, without speed and progress if the other blocks need their rows."""
         if not self._reports:
             dots = "." * (int((time.monotonic() - self._began) * 4) % 4)
             return [Text(f"building the simulation and the networks {dots}", style="dim")]
         head = self._head(width, 12 if height >= 30 else 6 if height >= 16 else 3)
         speed, progress = _speed(self._reports[-1], width), self._progress(width)
-        room = height - sum(len(block) + 1 for block in (head, speed, progress))
-        blocks = [head, speed, self._scalars(width, room), progress]
+        rows_left = height - sum(len(block) + 1 for block in (head, speed, progress))
+        blocks = [head, speed, self._scalars(width, rows_left), progress]
         for block in (speed, progress):
             if sum(len(block) + 1 for block in blocks if block) - 1 > height:
                 blocks.remove(block)
         return [line for block in blocks if block for line in (Text(), *block)][1:]
 
     def _head(self, width: int, rows: int) -> list[Text]:
-        """Return, best and length, next to the curve of the return."""
+        """Draw latest return, best return and episode length, next to the curve of returns."""
         report = self._reports[-1]
         figures = [
             ("return", _number(report.reward), "bold"),
@@ -123,33 +123,33 @@ class Dashboard(Live):
         return [Text.assemble(label, "    ", line) for label, line in zip(left, curve, strict=True)]
 
     def _scalars(self, width: int, rows: int) -> list[Text]:
-        """The main scalars, the task's terms, then the other scalars, in at most ``rows`` lines."""
+        """Draw the main scalars, the task's terms, then the other scalars, in at most ``rows`` lines."""
         report = self._reports[-1]
         scalars = {**report.scalars, **report.terms}
         order = dict.fromkeys([*_LABELS, *report.terms, *report.scalars])
         shown = [name for name in order if name in scalars and (name not in _SETTINGS or name in self._changed)]
         if not shown or rows < 1:
             return []
-        last = {name: name.rpartition("/")[2] for name in shown}  # the label, if no other name ends with it
+        last = {name: name.rpartition("/")[2] for name in shown}  # the label, if only one name ends with it
         count = Counter(last.values())
         labels = [_LABELS.get(x, (last[x] if count[last[x]] == 1 else x).replace("_", " ")) for x in shown]
         widest = max(map(len, labels))
         for limit in _NAME_WIDTHS:
             columns = min(widest + 1 if widest > _NAME_WIDTHS[-1] else _NAME_WIDTHS[-1], limit)
-            room = rows * _per_row(width, columns + _VALUE_WIDTH)
-            if room >= len(shown):
+            capacity = rows * _per_row(width, columns + _VALUE_WIDTH)
+            if capacity >= len(shown):
                 break
         cells = []
         for name, text in zip(shown, labels, strict=True):
             label = Text(text)
             label.truncate(columns, overflow="ellipsis", pad=True)
             cells.append(Text.assemble((label.plain, "dim"), f"{_small(scalars[name]):>{_VALUE_WIDTH}}"))
-        if room < len(cells):
-            cells[room - 1 :] = [Text(f"+{len(cells) - room + 1} more", style="dim")]
+        if capacity < len(cells):
+            cells[capacity - 1 :] = [Text(f"+{len(cells) - capacity + 1} more", style="dim")]
         return _columns(cells, width, columns + _VALUE_WIDTH)
 
     def _progress(self, width: int) -> list[Text]:
-        """Progress to the limits, and the time left at the pace since the first report of this process."""
+        """Draw the progress to the limits, and the time left at this process's speed so far."""
         first, report = self._reports[0], self._reports[-1]
         limits = []
         if report.max_epochs > 0:
@@ -157,7 +157,7 @@ class Dashboard(Live):
         if report.max_frames > 0:
             limits.append(f"frame {_count(report.frame)} of {_count(report.max_frames)}")
         if not limits:
-            return [Text("no limit set: Ctrl-C stops, with a checkpoint", style="dim")]
+            return [Text("no limit set; Ctrl-C stops with a checkpoint", style="dim")]
         covered = report.done - first.done
         taken = report.seconds - first.seconds
         left = f"{_duration(taken * (1.0 - report.done) / covered)} left" if covered > 0 else ""
@@ -171,7 +171,7 @@ class Dashboard(Live):
 
 
 def _speed(report: "EpochReport", width: int) -> list[Text]:
-    """Frames per second, total and of the three parts, with each part's share of the time."""
+    """Draw frames per second, in total and of the three parts, with each part's share of the time."""
     times = (report.physics_time, report.inference_time, report.update_time)
     total = max(sum(times), 1e-9)
     columns = max(0, width - _LABEL_WIDTH - 4)

@@ -34,7 +34,7 @@ class ExtrasMetrics:
         rows: N, environments x agents.
         num_agents: rows of one environment.
         games_to_track: episodes over which scores are averaged.
-        device: of the learner; extras are moved to it.
+        device: the learner's device; extras are moved to it.
     """
 
     def __init__(self, rows: int, num_agents: int, games_to_track: int, device: torch.device) -> None:
@@ -43,12 +43,12 @@ class ExtrasMetrics:
         self.device = device
         self.scores = AverageMeter((), games_to_track, device)
         self.used: set[str] = set()
-        """Keys that the agent uses: no warning if they cannot be logged."""
+        """Keys that the agent uses; there is no warning if they cannot be logged."""
         self._reported: set[str] = set()
         self._sums: dict[tuple[Any, ...], _Sums] = {}
 
     def add(self, extras: Mapping[str, object], finished: Tensor) -> None:
-        """Add the extras of one step; ``finished`` (N,) are the rows whose episode ended in it and counts."""
+        """Add the extras of one step; ``finished`` (N,) bool: the rows whose episode ended in it and counts."""
         score = next((key for key in SCORES if self._is_per_row(_tensor(extras.get(key)))), None)
         batches: dict[tuple[Any, ...], list[tuple[str, Tensor, object]]] = {}
         problems: dict[str, str] = {}
@@ -65,7 +65,7 @@ class ExtrasMetrics:
             elif value is None:
                 problems[name] = f"got {type(raw).__name__}; expected numbers"
             elif self._is_per_row(value):
-                # values with a mask of their own are a batch of their own
+                # each value with a mask needs a separate batch
                 key = (of_episode, len(value), value.device, None if mask is None else name)
                 batches.setdefault(key, []).append((name, value, mask))
             elif not isinstance(value, Tensor) or value.numel() == 1:
@@ -74,7 +74,7 @@ class ExtrasMetrics:
                 self._sums_of(name).add_number(value.sum(), len(value), summed=False)
             else:
                 shape = f"got the shape {tuple(value.shape)}"
-                problems[name] = f"{shape}; expected () or one number of each row, ({self.rows},)"
+                problems[name] = f"{shape}; expected () or one number per row, ({self.rows},)"
         for (of_episode, size, *_), batch in batches.items():
             counted = self._counted(size, batch[0][2], finished if of_episode else None)
             if not known_empty(counted):
@@ -86,9 +86,10 @@ class ExtrasMetrics:
             warn(f"some extras of the environment are not logged: {'; '.join(unused)}")
 
     def take(self) -> dict[str, Tensor]:
-        """Return the metrics of the epoch, () each on the device, and reset them; scores stay.
+        """Return the metrics of the epoch, () each on the device, and reset all but the scores.
 
-        NaN: no value was reported, for example no episode ended. Infinite: no reported value is finite.
+        A metric is NaN if no value was reported, for example because no episode ended, and infinite if no reported
+        value is finite.
         """
         totals: dict[str, Tensor] = {}
         for (_, *names), sums in self._sums.items():
@@ -109,7 +110,7 @@ class ExtrasMetrics:
         self.scores.clear()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The scores."""
+        """Return the scores."""
         return self.scores.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor] | None) -> None:
@@ -118,12 +119,12 @@ class ExtrasMetrics:
             self.scores.load_state_dict(state)
 
     def _is_per_row(self, value: object) -> TypeGuard[Tensor]:
-        """Whether ``value`` has one number per row or per environment."""
+        """Return whether ``value`` has one number per row or per environment."""
         sizes = (self.rows, self.rows // self.num_agents)
         return isinstance(value, Tensor) and value.ndim == 1 and len(value) in sizes
 
     def _counted(self, size: int, mask: object, finished: Tensor | None) -> Tensor:
-        """(``size``,) bool, the rows that count. The agents of an environment end together."""
+        """Return (``size``,) bool, the rows that count. The episodes of an environment's agents end together."""
         if finished is None:
             counted = torch.ones(size, dtype=torch.bool, device=self.device)
         else:
@@ -135,14 +136,14 @@ class ExtrasMetrics:
 
 
 class _Sums:
-    """Sums of K values, of one number or of n rows each, and how many were finite and how many reported."""
+    """Sums of K metrics, and how many of their values were finite and how many were reported."""
 
     def __init__(self) -> None:
         self._total: Any = 0
         self._finite: Any = 0
         self._reported: Any = 0
         self._summed = True
-        """All are whole numbers, whose sum is the metric; the mean of others is."""
+        """Whether the metric is the sum: all values are whole numbers. Otherwise it is the mean."""
 
     def add_rows(self, values: Tensor, counted: Tensor) -> None:
         """Add values (K, n) of the rows ``counted`` (n,)."""
@@ -164,7 +165,7 @@ class _Sums:
         self._summed &= summed and whole
 
     def totals(self, size: int, device: torch.device) -> Tensor:
-        """(K, 3) total, number of finite values and number of values."""
+        """Return (K, 3) total, number of finite values and number of values."""
         parts = (self._total, 1, 1) if self._summed else (self._total, self._finite, self._reported)
         total, *counts = (torch.as_tensor(part, dtype=torch.float32, device=device) for part in parts)
         return torch.stack([total, *(count.expand_as(total) for count in counts)]).reshape(3, size, -1).sum(-1).T
@@ -188,7 +189,7 @@ def _tensor(value: object) -> Tensor | float | None:
 def _leaves(
     mapping: Mapping[str, object], prefix: str = "", of_episode: bool = False
 ) -> Iterator[tuple[str, object, object, bool]]:
-    """Name, value, mask and whether it is of an episode, for every possible metric."""
+    """Yield name, value, mask and whether it describes an episode, for every possible metric."""
     for key, value in mapping.items():
         is_mask = isinstance(key, str) and key[:1] == "_" and key[1:] in mapping  # as in Gymnasium's infos
         if is_mask or (not prefix and key in NO_METRICS):
@@ -201,7 +202,7 @@ def _leaves(
 
 
 def scalar_tags(name: str, frame: int, epoch: int, time: float) -> dict[str, float]:
-    """RL Games' tags of the metric ``name``, each with its step."""
+    """Return RL Games' tags of the metric ``name``, each with its step."""
     if name.startswith(EPISODE):
         return {name: epoch}
     first = "mean" if name == SCORES[0] else "frame"

@@ -9,14 +9,14 @@ from torch import Tensor
 from manybody.config.errors import ManybodyError
 from manybody.data.tree import leaves, tree_map
 from manybody.engine.console import warn
-from manybody.functional.stats import LARGEST, known_empty, rows_sane
+from manybody.functional.stats import LARGEST, known_empty, rows_finite
 
 T = TypeVar("T")
 
 POLICIES = {
-    "quarantine": "the environment's step is neutralised, the rest of the batch is used",
-    "skip": "the whole epoch's update is left out",
-    "rollback": "weights and optimiser return to the last good epoch",
+    "quarantine": "the environment's step is left out, the rest of the batch is used",
+    "skip": "the update of the whole epoch is skipped",
+    "rollback": "weights and optimiser are restored from the last good epoch",
     "abort": "a checkpoint is written and training stops",
 }
 NEVER = float(2**40)
@@ -27,43 +27,43 @@ MAX_BAD_EPOCHS = 10
 
 
 class TrainingAbortedError(ManybodyError, RuntimeError):
-    """Training meets only non-finite values; a checkpoint of the last good state was written."""
+    """Non-finite values make training impossible; a checkpoint of the last good state was written."""
 
     exit_code = 3
 
 
 class NonFiniteError(ManybodyError, RuntimeError):
-    """There is no result: the policy's actions are not finite, or all games have non-finite values."""
+    """Playing has no result: the policy's actions are not finite, or all games have non-finite values."""
 
 
-def broken_rows(x: object, rows: int, device: torch.device) -> Tensor:
-    """(N,) bool: the rows of ``x``, (N, ...) or a dictionary of such, with non-finite values; integers have none."""
-    broken = torch.zeros(rows, dtype=torch.bool, device=device)
+def non_finite_rows(x: object, rows: int, device: torch.device) -> Tensor:
+    """Return (N,) bool: rows of ``x`` with non-finite values; ``x`` is a tensor (N, ...) or a dictionary of them."""
+    bad_rows = torch.zeros(rows, dtype=torch.bool, device=device)
     for leaf in leaves(x):
         if _is_per_row(leaf, rows) and leaf.is_floating_point():
-            broken = broken | ~rows_sane(leaf.reshape(rows, -1)).to(device)
-    return broken
+            bad_rows = bad_rows | ~rows_finite(leaf.reshape(rows, -1)).to(device)
+    return bad_rows
 
 
 def _is_per_row(leaf: Any, rows: int) -> bool:
     return isinstance(leaf, Tensor) and leaf.numel() > 0 and (rows == 1 or leaf.shape[:1] == (rows,))
 
 
-def _zeroed(x: T, broken: Tensor) -> T:
-    """``x`` with the rows ``broken`` (N,) set to zero."""
+def _zeroed(x: T, bad_rows: Tensor) -> T:
+    """Return ``x`` with ``bad_rows`` (N,) set to zero."""
 
     def zeroed(leaf: Any) -> Any:
-        if not _is_per_row(leaf, len(broken)):
+        if not _is_per_row(leaf, len(bad_rows)):
             return leaf
-        flat = leaf.reshape(len(broken), -1)
-        return flat.masked_fill(broken.to(leaf.device).unsqueeze(1), 0).reshape(leaf.shape)
+        flat = leaf.reshape(len(bad_rows), -1)
+        return flat.masked_fill(bad_rows.to(leaf.device).unsqueeze(1), 0).reshape(leaf.shape)
 
     result: T = tree_map(zeroed, x)
     return result
 
 
 class Guard:
-    """Watches N rows over the T steps of each rollout.
+    """Detects non-finite values in N rows over the T steps of each rollout.
 
     Values are counted on the device and read with the epoch's one host read. ``policy`` is a key of :data:`POLICIES`.
     """
@@ -79,7 +79,7 @@ class Guard:
         self.device = device
         self.stuck_epochs = 0
         self.bad_epochs = 0
-        self.mostly_broken_epochs = 0
+        self.mostly_bad_epochs = 0
         self.last_good: Any = None
         """Weights and optimiser after the last good epoch."""
         self.start_epoch()
@@ -98,29 +98,29 @@ class Guard:
         Args:
             key: one of :attr:`KEYS`, for the report.
             n: step of the rollout.
-            x: (N, ...), or a dictionary of such; integers are always finite.
-            rows: (N,) bool, the rows that have a meaning; all by default.
+            x: a tensor (N, ...), or a dictionary of them; integers are always finite.
+            rows: (N,) bool, the rows to check; all by default.
 
         Returns:
-            ``x`` with non-finite rows zeroed, and (N,) bool, which rows those were.
+            ``x`` with non-finite rows set to zero, and (N,) bool, these rows.
         """
         self.steps = max(self.steps, n + 1)
-        broken = broken_rows(x, self.rows, self.device)
+        bad_rows = non_finite_rows(x, self.rows, self.device)
         if rows is not None:
-            broken = broken & rows
-        if known_empty(broken):
-            return tree_map(torch.clone, x), broken  # the environment may reuse its buffer
-        self.count(key, n, broken)
-        return _zeroed(x, broken), broken
+            bad_rows = bad_rows & rows
+        if known_empty(bad_rows):
+            return tree_map(torch.clone, x), bad_rows  # the environment may reuse its buffer
+        self.count(key, n, bad_rows)
+        return _zeroed(x, bad_rows), bad_rows
 
-    def count(self, key: str, n: int, broken: Tensor) -> None:
-        """Count the rows ``broken`` (N,) bool at step ``n``."""
-        place = torch.where(broken, self.row_numbers + n * self.rows, NEVER).min()
-        self._counts[key] = self._counts[key] + broken.sum()
+    def count(self, key: str, n: int, bad_rows: Tensor) -> None:
+        """Count ``bad_rows`` (N,) bool at step ``n``."""
+        place = torch.where(bad_rows, self.row_numbers + n * self.rows, NEVER).min()
+        self._counts[key] = self._counts[key] + bad_rows.sum()
         self._first[key] = torch.minimum(self._first[key], place)
 
     def healthy_update(self, loss: Tensor, grad_norm: Tensor) -> Tensor:
-        """() bool: this minibatch may change the weights."""
+        """Return () bool, whether this minibatch may change the weights, and count it if not."""
         healthy = (loss.detach().abs() <= LARGEST) & (grad_norm <= LARGEST)
         if self.policy == "skip":
             healthy = healthy & (torch.stack(list(self._counts.values())).sum() == 0)
@@ -128,13 +128,13 @@ class Guard:
         return healthy
 
     def counters(self) -> dict[str, Tensor]:
-        """() tensors for the epoch's one host read."""
+        """Return the counts, () tensors for the epoch's one host read."""
         counts = {f"guard/{key}": value for key, value in self._counts.items()}
         firsts = {f"guard_first/{key}": value for key, value in self._first.items()}
         return {**counts, **firsts, "guard/skipped_updates": self.skipped_updates}
 
     def describe(self, read: Mapping[str, float]) -> str | None:
-        """One sentence with key, environment and step of the first non-finite values; None if there were none."""
+        """Return a sentence with key, environment and step of the first non-finite values; None if there are none."""
         parts = [
             f"{self._first_place(read, key)} ({read[f'guard/{key}']:.0f} such rows)"
             for key in (*self.DATA, "action")
@@ -174,12 +174,12 @@ class Guard:
         sentence = self.describe(read)
         skipped = read["guard/skipped_updates"]
         most = max(read[f"guard/{key}"] for key in self.DATA)
-        mostly_broken = most > 0 and 2 * most >= self.rows * self.steps
-        self.mostly_broken_epochs = self.mostly_broken_epochs + 1 if mostly_broken else 0
-        if self.mostly_broken_epochs >= MAX_BAD_EPOCHS:
+        mostly_bad = most > 0 and 2 * most >= self.rows * self.steps
+        self.mostly_bad_epochs = self.mostly_bad_epochs + 1 if mostly_bad else 0
+        if self.mostly_bad_epochs >= MAX_BAD_EPOCHS:
             restore(self.last_good)
             raise TrainingAbortedError(
-                f"{sentence}; for {self.mostly_broken_epochs} epochs in a row at least half of the environment's "
+                f"{sentence}; for {self.mostly_bad_epochs} epochs in a row at least half of the environment's "
                 "values were not finite. Check the environment"
             )
         if sentence is None or (self.policy == "quarantine" and not skipped):
@@ -195,7 +195,7 @@ class Guard:
             raise TrainingAbortedError(sentence)
         if self.policy == "rollback" or self.stuck_epochs >= MAX_STUCK_EPOCHS:
             restore(self.last_good)
-            sentence += "; returned to the last good weights"
+            sentence += "; restored the last good weights"
             self.stuck_epochs = 0
             if self.bad_epochs >= MAX_BAD_EPOCHS:
                 raise TrainingAbortedError(
@@ -206,7 +206,7 @@ class Guard:
 
 
 class PlayGuard:
-    """Watches the games of N rows for NaN, infinity and values above :data:`LARGEST`.
+    """Detects NaN, infinity and values above :data:`LARGEST` in the games of N rows.
 
     A game with such a value ends there and does not count. The first value is reported with row, step and key; step 0
     is the reset.
@@ -216,18 +216,18 @@ class PlayGuard:
         self.env_name, self.rows = env_name, rows
         self.step = 0
         self.found = ""
-        """The first non-finite value; empty while there is none."""
+        """Description of the first non-finite value; empty without one."""
         self._next = torch.zeros(rows, dtype=torch.bool, device=device)
         self._closed = self._next.clone()
 
     def reset(self, obs: T) -> T:
-        """``obs`` of a reset of all rows, with non-finite rows zeroed."""
+        """Return ``obs`` of a reset of all rows, with non-finite rows set to zero."""
         cleaned, self._next = self.clean("obs", obs)
         self._closed = torch.zeros_like(self._next)
         return cleaned
 
     def check_actions(self, bad: Tensor) -> None:
-        """Raise NonFiniteError if the policy's action for a finite observation is not finite: in rows ``bad`` (N,)."""
+        """Raise NonFiniteError if the action of any row is not finite; ``bad`` (N,) bool marks these rows."""
         if bad.any():
             place = f"action of row {int(bad.int().argmax())} at step {self.step + 1}"
             raise NonFiniteError(
@@ -241,14 +241,14 @@ class PlayGuard:
         """Check one step of all rows.
 
         Args:
-            obs: (N, ...), or a dictionary; where a row is done, the first observation of its next game.
+            obs: (N, ...), or a dictionary; in rows that are done, the first observation of the next game.
             done: (N,) bool.
             others: other values of the step, by key.
             final_obs: the last observations of the games that are done.
 
         Returns:
-            ``obs`` with non-finite rows zeroed; (N,) bool, the games that end now; (N,) bool, those of all rows that
-            hold non-finite values and do not count.
+            ``obs`` with non-finite rows set to zero; (N,) bool, the rows whose game ends now; (N,) bool, the rows whose
+            game has non-finite values and does not count.
         """
         self.step += 1
         invalid = self._next
@@ -265,24 +265,24 @@ class PlayGuard:
         return obs, ended, invalid
 
     def clean(self, key: str, x: T, among: Tensor | None = None) -> tuple[T, Tensor]:
-        """:meth:`Guard.clean` for a value of this step."""
-        broken = self.broken_rows(x)
+        """Set the non-finite rows of a value of this step to zero and report the first, as :meth:`Guard.clean` does."""
+        bad_rows = self.non_finite_rows(x)
         if among is not None:
-            broken = broken & among
-        if known_empty(broken):
-            return x, broken
-        self._report(key, x, broken)
-        return _zeroed(x, broken), broken
+            bad_rows = bad_rows & among
+        if known_empty(bad_rows):
+            return x, bad_rows
+        self._report(key, x, bad_rows)
+        return _zeroed(x, bad_rows), bad_rows
 
-    def broken_rows(self, x: object) -> Tensor:
-        """(N,) bool, the rows of ``x`` with such values."""
-        return broken_rows(x, self.rows, self._closed.device)
+    def non_finite_rows(self, x: object) -> Tensor:
+        """Return (N,) bool, the rows of ``x`` with non-finite values."""
+        return non_finite_rows(x, self.rows, self._closed.device)
 
-    def _report(self, key: str, x: object, broken: Tensor) -> None:
-        if self.found or not broken.any():
+    def _report(self, key: str, x: object, bad_rows: Tensor) -> None:
+        if self.found or not bad_rows.any():
             return
-        row = int(broken.int().argmax())
-        name, leaf = next((name, leaf) for name, leaf in _named(x, key) if self.broken_rows(leaf)[row])
+        row = int(bad_rows.int().argmax())
+        name, leaf = next((name, leaf) for name, leaf in _named(x, key) if self.non_finite_rows(leaf)[row])
         values = leaf.reshape(self.rows, -1)[row]
         bad = float(values[~(values.abs() <= LARGEST)][0])
         self.found = (
@@ -291,16 +291,16 @@ class PlayGuard:
         )
         warn(f"{self.found}. Games with such values are left out of the statistics.")
 
-    def nothing_left(self, left_out: int) -> NonFiniteError:
-        """The error for when all ``left_out`` games were left out."""
+    def all_left_out(self, left_out: int) -> NonFiniteError:
+        """Return the error that reports that all ``left_out`` games were left out."""
         return NonFiniteError(
-            f"{self.found}. All {left_out} games hold such values, so there is no return to report. Check the "
+            f"{self.found}. All {left_out} games have such values, so there is no return to report. Check the "
             "environment."
         )
 
 
 def invalid_logits(logits: Tensor) -> Tensor:
-    """(N,) bool: rows of ``logits`` (N, K) that are NaN or infinite; -inf only forbids an action."""
+    """Return (N,) bool: rows of ``logits`` (N, K) that are NaN or infinite; -inf only forbids an action."""
     return ~(logits < float("inf")).all(dim=-1)
 
 

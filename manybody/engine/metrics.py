@@ -8,11 +8,11 @@ from torch import Tensor
 from manybody.functional.stats import known_empty, masked_mean
 
 _MIN_GAMES = 10
-"""Finished episodes that a mean return needs even with few environments."""
+"""Minimum number of finished episodes for a mean return."""
 
 
 def enough_games(games_to_track: float, rows: float) -> float:
-    """The finished episodes that a mean return needs: one per row, at least ten, at most the window.
+    """Return how many finished episodes a mean return needs: one per row, at least ten, at most the window.
 
     Short episodes end first; a mean over fewer would be biased towards them.
     """
@@ -23,7 +23,7 @@ class AverageMeter:
     """Mean over about the last ``max_size`` finished episodes (RL Games' window-weighted mean), without a host read.
 
     A batch of n new values has the weight ``min(n, max_size)``; the previous mean has the rest of the window. ``shape``
-    is of one value: ``(V,)`` for returns and ``()`` for lengths.
+    is the shape of one value: ``(V,)`` for returns and ``()`` for lengths.
     """
 
     def __init__(self, shape: tuple[int, ...], max_size: int, device: torch.device) -> None:
@@ -52,11 +52,11 @@ class AverageMeter:
         self.current_size = torch.zeros_like(self.current_size)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Mean and counts, for a checkpoint."""
+        """Return mean and counts, for a checkpoint."""
         return {"mean": self.mean, "current_size": self.current_size, "finished": self.finished}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of :meth:`state_dict`; earlier versions kept no ``finished``."""
+        """Restore :meth:`state_dict`; earlier versions stored no ``finished``."""
         device = self.mean.device
         self.mean = state["mean"].to(device).clone()
         self.current_size = state["current_size"].to(device).clone()
@@ -78,7 +78,7 @@ class EpochMeans:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def means(self) -> dict[str, Tensor]:
-        """Name to mean ()."""
+        """Return the mean () of each scalar by name."""
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
 
@@ -93,5 +93,5 @@ def read_to_host(scalars: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def mean_of(values: Iterable[Tensor]) -> Tensor:
-    """() mean of scalar tensors (RL Games' ``mean_list``)."""
+    """Return the mean () of scalar tensors (RL Games' ``mean_list``)."""
     return torch.stack([value.detach().float().reshape(()) for value in values]).mean()

@@ -10,42 +10,42 @@ from manybody.engine.metrics import AverageMeter
 
 
 class AlgoObserver:
-    """An observer that does nothing; subclass and override its hooks."""
+    """Base class of observers; override its hooks."""
 
     logs_extras: bool = False
     """Whether the observer logs the environments' extras itself, so that the agent does not."""
 
     def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:
-        """Before anything is built or written."""
+        """Run before anything is built or written."""
 
     def after_init(self, algo: Any) -> None:
-        """The agent is complete."""
+        """Run when the agent is complete."""
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:
-        """After each environment step: its extras, and (N,) bool, the rows whose episode ended.
+        """Run after each environment step with its extras, and (N,) bool, the rows whose episode ended.
 
         The agent logs extras itself, as documented at ``Step.extras``.
         """
 
     def after_steps(self) -> None:
-        """The rollout is complete."""
+        """Run when the rollout is complete."""
 
     def after_clear_stats(self) -> None:
-        """The agent forgot its episode statistics."""
+        """Run after the agent has cleared its episode statistics."""
 
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
-        """The epoch was logged; ``total_time`` in seconds since training began."""
+        """Run after the epoch was logged; ``total_time`` is in seconds since training began."""
 
     def state_dict(self) -> dict[str, Any]:
-        """State that a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of :meth:`state_dict`."""
+        """Restore :meth:`state_dict`."""
 
 
 def _each(hook: str) -> Callable[..., None]:
-    """A method that calls ``hook`` of each of ``self.observers``."""
+    """Return a method that calls ``hook`` of each of ``self.observers``."""
 
     def call(self: "MultiObserver", *arguments: object, **named: object) -> None:
         for observer in self.observers:
@@ -55,7 +55,7 @@ def _each(hook: str) -> Callable[..., None]:
 
 
 class MultiObserver(AlgoObserver):
-    """Calls several observers in order."""
+    """Several observers, called in order."""
 
     def __init__(self, observers: list[AlgoObserver]) -> None:
         self.observers = observers

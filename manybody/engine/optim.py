@@ -12,8 +12,8 @@ from manybody.functional import schedules
 class GuardedAdam(torch.optim.Adam):
     """Fused Adam with a tensor learning rate and a device flag that skips a step.
 
-    The flag is the one with which PyTorch's gradient scaler skips steps with infinite gradients: parameters, moments
-    and step counts stay unchanged, without a host read.
+    The flag is PyTorch's ``found_inf``, which gradient scalers set: a skipped step changes neither parameters nor
+    moments nor step counts.
     """
 
     def __init__(
@@ -36,20 +36,20 @@ class GuardedAdam(torch.optim.Adam):
         self.found_inf: Tensor | None = None
 
     def guarded_step(self, healthy: Tensor) -> None:
-        """Step where ``healthy`` () bool is true, else do nothing."""
+        """Step if ``healthy`` () bool is true."""
         if healthy.device.type != "cpu":
             self.flagged_step(healthy)
         elif healthy:  # reading a CPU tensor does not wait, and a step without the flag is faster
             self.step()
 
     def flagged_step(self, healthy: Tensor) -> None:
-        """Do the same without reading ``healthy`` on the host."""
+        """Step if ``healthy`` () bool is true, without reading it on the host."""
         self.found_inf = 1.0 - healthy.float()
         self.step()
 
     @property
     def lr(self) -> Tensor:
-        """() the learning rate; change it with :meth:`set_lr`."""
+        """The learning rate, a () tensor; :meth:`set_lr` changes it."""
         return self.param_groups[0]["lr"]
 
     def set_lr(self, lr: Tensor | float) -> None:
@@ -59,17 +59,17 @@ class GuardedAdam(torch.optim.Adam):
 
 
 class RLScheduler:
-    """Maps the state of training to learning rate and entropy coefficient; this one changes nothing."""
+    """Base class of schedulers; keeps learning rate and entropy coefficient constant."""
 
     def update(
         self, current_lr: Tensor, entropy_coef: Tensor, epoch: int, frames: int, kl_dist: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """New ``(learning rate, entropy coefficient)``, both () tensors."""
+        """Return the next ``(learning rate, entropy coefficient)``, both () tensors."""
         return current_lr, entropy_coef
 
 
 class AdaptiveScheduler(RLScheduler):
-    """``lr_schedule: adaptive``: follows the divergence of the policy (:func:`schedules.adaptive_lr`)."""
+    """``lr_schedule: adaptive``: adapt the rate to the policy's KL divergence (:func:`schedules.adaptive_lr`)."""
 
     def __init__(self, kl_threshold: float, min_lr: float, max_lr: float, multiplier: float) -> None:
         self.kl_threshold = kl_threshold
@@ -86,7 +86,7 @@ class AdaptiveScheduler(RLScheduler):
 
 
 class LinearScheduler(RLScheduler):
-    """``lr_schedule: linear``: from the start values to ``min_lr`` (and 1e-4 of entropy) over epochs or frames."""
+    """``lr_schedule: linear``: reduce the rate to ``min_lr`` and the entropy coefficient to 1e-4."""
 
     min_entropy_coef = 1e-4
 

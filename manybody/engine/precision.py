@@ -1,4 +1,4 @@
-"""Decide whether bf16 is faster: measured once per process and shape, stored in checkpoints."""
+"""Decide by a measurement whether bf16 is faster than fp32; checkpoints store the result."""
 
 import functools
 import time
@@ -15,15 +15,15 @@ from manybody.engine.console import say
 BF16, CENTRAL_BF16 = "bf16", "central_value_bf16"
 """Keys in checkpoints: whether updates with ``mixed_precision`` run in bf16."""
 MAX_ROWS = 2048
-"""Rows of a measurement on a CPU, at most; a minibatch may have more."""
+"""Maximum rows of a measurement on a CPU; a minibatch may have more."""
 BUDGET = 0.05
-"""Seconds after which no further pass starts; at least two are measured."""
+"""Seconds after which no further pass starts; at least two passes are measured."""
 
 Shapes = tuple[tuple[int, int], ...]
-"""Inputs and outputs of linear layers."""
+"""Input and output widths of linear layers."""
 
 
-def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], mark: str, model: nn.Module, rows: int) -> bool:
+def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], saved_key: str, model: nn.Module, rows: int) -> bool:
     """Decide whether updates run in bf16, and log it.
 
     A resumed run uses the saved decision, so that its numbers do not depend on a measurement.
@@ -31,25 +31,25 @@ def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], mark: str, mod
     Args:
         key: the configuration key that requests bf16, for the log.
         wanted: its value; False means fp32.
-        saved: the checkpoint that is resumed, or nothing.
-        mark: key of the decision in the checkpoint; earlier versions have none.
+        saved: the checkpoint that is resumed, or an empty mapping.
+        saved_key: key of the decision in the checkpoint; earlier versions have none.
         model: the trained model.
         rows: M, rows of a minibatch.
     """
     if not wanted:
         return False
-    if isinstance(saved.get(mark), bool):
-        say(f"{key}: {_name(saved[mark])} is used, as in the run that was saved")
-        return bool(saved[mark])
+    if isinstance(saved.get(saved_key), bool):
+        say(f"{key}: {_name(saved[saved_key])} is used, as in the saved run")
+        return bool(saved[saved_key])
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     device = next(model.parameters()).device
     if not has_bf16(device):
-        say(f"{key}: this CPU has no units for bf16; fp32 is used")
+        say(f"{key}: this CPU has no bf16 units; fp32 is used")
         return False
     shapes = tuple((layer.in_features, layer.out_features) for layer in layers)
     speed = bf16_speed(shapes, rows, device, torch.get_num_threads())
     faster = speed > 1.0
-    say(f"{key}: bf16 runs at {speed:.2f} of fp32's speed here; {_name(faster)} is used")
+    say(f"{key}: bf16 is {speed:.2f} times as fast as fp32; {_name(faster)} is used")
     return faster
 
 
@@ -58,17 +58,17 @@ def _name(bf16: bool) -> str:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the CPU has bf16 units; others emulate bf16 several times slower. True for other devices."""
+    """Return whether the CPU has bf16 units (without them, bf16 is several times slower); True for other devices."""
     units = torch.cpu.get_capabilities()
     return device.type != "cpu" or any(has is True for name, has in units.items() if "bf16" in name)
 
 
 @functools.cache
 def bf16_speed(shapes: Shapes, rows: int, device: torch.device, threads: int) -> float:
-    """The speed of bf16 over that of fp32, in forward and backward passes of linear layers; takes about 0.1 s.
+    """Measure the speed of bf16 relative to fp32 in passes through linear layers; takes about 0.1 s.
 
-    The passes alternate and the fastest of each counts, which reduces the effect of other load. No random numbers are
-    drawn. A layer whose input fits the previous output is connected to it. The result depends on PyTorch's ``threads``.
+    Forward and backward passes alternate, and the fastest of each precision counts, which reduces the effect of other
+    load. No random numbers are drawn. The result depends on PyTorch's ``threads``.
     """
     if device.type == "cpu":
         rows = min(rows, MAX_ROWS)

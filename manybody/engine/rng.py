@@ -30,13 +30,13 @@ def rng_state() -> dict[str, Any]:
 def set_rng_state(state: Mapping[str, Any]) -> None:
     """Restore ``rng_state``; CUDA's generators only if the number of devices is the same."""
     torch.set_rng_state(state["torch"])
-    words = state["numpy"]
+    numpy_state = state["numpy"]
     numpy.random.set_state(
         {
             "bit_generator": "MT19937",
-            "state": {"key": words["key"].numpy().astype(numpy.uint32), "pos": words["pos"]},
-            "has_gauss": words["has_gauss"],
-            "gauss": words["gauss"],
+            "state": {"key": numpy_state["key"].numpy().astype(numpy.uint32), "pos": numpy_state["pos"]},
+            "has_gauss": numpy_state["has_gauss"],
+            "gauss": numpy_state["gauss"],
         }
     )
     python = state["python"]

@@ -19,7 +19,7 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 _MAX_NAME = 160
-"""Bytes of a name, at most: file systems allow 255, and checkpoints append epoch and reward."""
+"""Maximum bytes of a name: file systems allow 255, and checkpoints append epoch and reward."""
 
 
 class RunFolderError(ManybodyError, ValueError):
@@ -30,15 +30,15 @@ def check_name(name: str, key: str = "experiment") -> None:
     """Check that ``name``, from the setting ``key``, can name a run and its checkpoints.
 
     Raises:
-        RunFolderError: empty, too long, a path, or with characters that file names cannot hold.
+        RunFolderError: the name is empty, too long, a path, or has characters that file names cannot contain.
     """
     problem = None
     if not name or name in (".", "..") or name != name.strip():
         problem = "a name cannot be empty, '.', '..' or begin or end with a space"
     elif "/" in name or "\\" in name:
-        problem = "a name cannot hold a path separator; set train_dir to choose the folder of runs"
+        problem = "a name cannot contain a path separator; set train_dir to choose the folder of runs"
     elif not name.isprintable():
-        problem = "a name cannot hold control characters"
+        problem = "a name cannot contain control characters"
     elif len(os.fsencode(name)) > _MAX_NAME:
         problem = f"a name can be {_MAX_NAME} bytes long, this one has {len(os.fsencode(name))}"
     if problem:
@@ -109,7 +109,7 @@ class RunFolder:
     def _refuse_a_run(self) -> None:
         if any(self.nn.glob("*.pth")) or self.metrics_file.exists():
             raise RunFolderError(
-                f"{self.path}: already holds a run, which a new one would overwrite. Resume it with "
+                f"{self.path}: got a folder that contains a run; expected a new or empty one. Resume the run with "
                 f"{shlex.quote(f'checkpoint={self.path}')}, or choose another experiment=<name>."
             )
 
@@ -123,9 +123,9 @@ class RunFolder:
         folder = cls(expanded(path))
         if not folder.nn.is_dir():
             inside = sorted(nn.parent.name for nn in folder.path.glob("*/nn"))
-            hint = f" It holds runs: give one of them, such as {folder.path / inside[-1]}." if inside else ""
+            hint = f" It contains runs, for example {folder.path / inside[-1]}." if inside else ""
             raise RunFolderError(
-                f"{folder.path}: not a run folder (no nn/ in it). Give one that `manybody train` made.{hint}"
+                f"{folder.path}: got a folder without nn/; expected a run folder of `manybody train`.{hint}"
             )
         return folder
 
@@ -152,10 +152,10 @@ class RunFolder:
         Args:
             path: a run folder, a checkpoint file, or None: the newest run in ``train_dir`` (of ``task``).
             train_dir: the folder of runs.
-            task: a task name as in the run's ``config.yaml``.
+            task: name of a task, as in the run's ``config.yaml``.
 
         Returns:
-            The run folder and ``path`` if it is a checkpoint, else the best intact one, else the newest.
+            The run folder, and its checkpoint: ``path`` if it is one, else the best intact one, else the newest.
 
         Raises:
             RunFolderError: there is none.
@@ -165,19 +165,24 @@ class RunFolder:
             parent = path.absolute().parent
             return cls(parent.parent if parent.name == "nn" else parent), path
         if not path.exists():
-            raise RunFolderError(f"{path}: does not exist. Give a run folder, a checkpoint file (.pth) or nothing.")
+            raise RunFolderError(
+                f"{path}: got a path that does not exist; expected a run folder or a checkpoint file (.pth). Check the "
+                "path, or omit it to use the newest run."
+            )
         folder = cls.open(path)
         checkpoint = folder.best() or folder.newest()
         if checkpoint is None:
-            raise RunFolderError(f"{folder.nn}: holds no intact checkpoint yet. Train longer, or give another run.")
+            raise RunFolderError(
+                f"{folder.nn}: got no intact checkpoint; expected one. Train longer or use another run."
+            )
         return folder, checkpoint
 
     def best(self) -> Path | None:
-        """The intact checkpoint of the best mean return, ``nn/<name>.pth``, or None."""
+        """Return the intact checkpoint of the best mean return, ``nn/<name>.pth``, or None."""
         return Checkpoints(self.nn).best()
 
     def newest(self) -> Path | None:
-        """The newest intact checkpoint, or None."""
+        """Return the newest intact checkpoint, or None."""
         return Checkpoints(self.nn).newest()
 
     def lock(self) -> None:

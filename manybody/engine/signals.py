@@ -30,9 +30,10 @@ class StopRequest:
 
 @contextlib.contextmanager
 def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether Ctrl-C was pressed in the block, which should then end.
+    """Yield a function that returns whether Ctrl-C was pressed in the block; the block should then end.
 
-    A second Ctrl-C has its previous effect. Outside the main thread, where Python allows no handlers, it returns False.
+    A second Ctrl-C calls the previous handler. Outside the main thread, where Python allows no handlers, the function
+    returns False.
     """
     pressed = False
 
@@ -47,7 +48,7 @@ def skip_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def _handlers(new: Mapping[int, Handler]) -> Iterator[dict[int, Any]]:
-    """Handle signals in the block; yield the previous handlers and restore them. Nothing outside the main thread."""
+    """Handle signals in the block; yield the previous handlers and restore them. Only in the main thread."""
     main = threading.current_thread() is threading.main_thread()
     previous = {number: signal.signal(number, handler) for number, handler in new.items()} if main else {}
     try:
@@ -72,13 +73,15 @@ def graceful_stop() -> Iterator[StopRequest]:
             os._exit(128 + number)
         request.requested = number
         name = signal.Signals(number).name
-        console.notice(f"{name}: stopping after this epoch, with a checkpoint. Once more stops at once, without.")
+        console.notice(
+            f"{name}: stopping after this epoch, with a checkpoint. A second signal stops at once, without it."
+        )
 
     def save(_number: int, _frame: FrameType | None) -> None:
         request.save_requested = True
 
     handlers: dict[int, Handler] = {signal.SIGINT: stop, signal.SIGTERM: stop}
-    if hasattr(signal, "SIGUSR1"):  # Windows has none
+    if hasattr(signal, "SIGUSR1"):  # not on Windows
         handlers[signal.SIGUSR1] = save
     with _handlers(handlers):
         yield request

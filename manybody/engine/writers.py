@@ -14,9 +14,9 @@ from manybody.engine.run_folder import RunFolder
 
 
 class Writer:
-    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of one run folder; nothing without one.
+    """Writes ``summaries/`` (TensorBoard) and ``metrics.jsonl`` of a run folder; without a folder, it does nothing.
 
-    A disk error is a warning, once.
+    The first disk error of each is reported as a warning.
     """
 
     def __init__(self, folder: RunFolder | None) -> None:
@@ -40,7 +40,7 @@ class Writer:
             self._try("TensorBoard", self._events.add, tag, number, step)
 
     def end_epoch(self, epoch: int, frame: int, time: float) -> None:
-        """Append a line with ``epoch``, ``frame``, ``time`` (s) and each new tag; it replaces an earlier one."""
+        """Append a line with ``epoch``, ``frame``, ``time`` (s) and tags; replace lines of this and later epochs."""
         if self._metrics is not None:
             line = {"epoch": epoch, "frame": frame, "time": time, **self._epoch}
             self._try("metrics.jsonl", self._metrics.append, line)
@@ -77,14 +77,14 @@ class _MetricsFile:
         self._last_epoch: int | None = None
 
     def append(self, line: dict[str, Any]) -> None:
-        """Append ``line`` in one write, so that readers and crashes never see a partial line among others."""
+        """Append ``line`` in one write, so that no reader or crash sees part of a line."""
         if self._last_epoch is None or line["epoch"] <= self._last_epoch:
             self._drop_from(line["epoch"])
         data = (json.dumps(line, allow_nan=False) + "\n").encode()
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             start = os.fstat(file).st_size
-            if os.write(file, data) != len(data):  # the disk filled up half-way
+            if os.write(file, data) != len(data):  # the disk is full
                 os.ftruncate(file, start)
                 raise OSError(28, "No space left on device")
         finally:
@@ -92,7 +92,7 @@ class _MetricsFile:
         self._last_epoch = line["epoch"]
 
     def _drop_from(self, epoch: int) -> None:
-        """Truncate the file before the first line of ``epoch`` or later, or that is incomplete."""
+        """Truncate the file before the first line that is incomplete, or of ``epoch`` or later."""
         with contextlib.suppress(FileNotFoundError), open(self.path, "r+b") as file:
             good = 0
             with contextlib.suppress(ValueError, KeyError, TypeError):
@@ -104,7 +104,7 @@ class _MetricsFile:
 
 
 class _EventFile:
-    """A TensorBoard event file, opened at the first number.
+    """A TensorBoard event file, created with the first number.
 
     Writes synchronously: tensorboard's background thread does not survive a failed write.
     """

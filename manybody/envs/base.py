@@ -136,18 +136,18 @@ class VecEnv(ABC):
         return None
 
     def get_action_masks(self) -> Tensor | None:
-        """(N, sum of head sizes) bool: which actions the next step allows. None: all, or see ``Obs``."""
+        """Return (N, sum of head sizes) bool: which actions the next step allows. None: all, or see ``Obs``."""
         return None
 
     def get_env_info(self) -> dict[str, Any]:
-        """The spec under RL Games' key names."""
+        """Return the spec under RL Games' key names."""
         return self.spec.env_info()
 
     def set_train_info(self, frame: int, agent: object) -> None:
         """Called once an epoch with the frames trained so far, for curricula."""
 
     def set_opponent(self, act: Callable[[Obs, Tensor], Tensor]) -> bool:
-        """Self-play: let ``act(obs, mask)`` move for the other side, and return True; by default there is none.
+        """Return self-play: let ``act(obs, mask)`` move for the other side, and return True; by default there is none.
 
         ``act`` returns the actions (N, ...) of the opponents in the environments ``mask`` (N,) bool, from ``obs``
         (N, ...) as they see it.

@@ -124,7 +124,7 @@ class WrappedVectorEnv(VecEnv):
     def _call(
         self, name: str, expected: tuple[str, ...], call: Callable[..., Any], *args: object, **kwargs: object
     ) -> Any:
-        """The results of ``call``, which ``expected`` lists.
+        """Return the results of ``call``, which ``expected`` lists.
 
         An error of an environment's own code stays as it is; an observation that Gymnasium could not join with others
         raises EnvError.
@@ -144,7 +144,7 @@ class WrappedVectorEnv(VecEnv):
         return result
 
     def _obs(self, call: str, observation: Any, infos: Infos, rows: Tensor | None = None) -> Obs:
-        """Observations with the masks of the next step, unless they come in infos and some row has none.
+        """Return observations with the masks of the next step, unless they come in infos and some row has none.
 
         ``rows`` (N,) bool: the rows whose masks are in ``infos``; None: all.
         """
@@ -181,7 +181,7 @@ class WrappedVectorEnv(VecEnv):
             self._held[held] = True
 
     def _last(self, obs: Obs, infos: Infos, done: Tensor) -> Obs | None:
-        """Last observations of ended episodes; None if the environment does not return them."""
+        """Return last observations of ended episodes; None if the environment does not return them."""
         if "final_obs" not in infos:
             return None
         final_obs = tree_map(torch.clone, obs["obs"])
@@ -196,7 +196,7 @@ class WrappedVectorEnv(VecEnv):
         return {"obs": final_obs}
 
     def _restarted(self, obs: Obs, done: Tensor) -> Obs:
-        """``obs`` with the first observations of new episodes in the rows ``done``."""
+        """Return ``obs`` with the first observations of new episodes in the rows ``done``."""
         options = None if done.all() else {"reset_mask": done.numpy()}
         observation, infos = self._call("reset()", RESET, self.env.reset, options=options)
         new = self._obs("reset()", observation, infos, done)

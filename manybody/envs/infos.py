@@ -23,14 +23,14 @@ ABOUT_EPISODES = ("episode", "log")
 
 
 def columns_of(infos: Infos) -> Iterator[tuple[str, Any, Any]]:
-    """Key, value and mask (None: all rows) of each column."""
+    """Return key, value and mask (None: all rows) of each column."""
     for key, value in infos.items():
         if not (isinstance(key, str) and key[:1] == "_" and key[1:] in infos):
             yield key, value, infos.get(f"_{key}")
 
 
 def of_vector_env(infos: Infos, ended: np.ndarray) -> Extras:
-    """Infos of a Gymnasium vector environment as the extras of a step.
+    """Return infos of a Gymnasium vector environment as the extras of a step.
 
     In the rows ``ended`` (N,) bool, ``infos`` belong to the new episode and ``infos['final_info']``, if it is there,
     to the step.
@@ -42,12 +42,12 @@ def of_vector_env(infos: Infos, ended: np.ndarray) -> Extras:
 
 
 def of_copies(infos: Sequence[Infos | None], device: torch.device) -> Extras:
-    """Infos of environments or agents, one mapping each, as extras on ``device``; rows in the same order."""
+    """Return infos of environments or agents, one mapping each, as extras on ``device``; rows in the same order."""
     return in_tensors(_join([info or {} for info in infos]), device) if any(infos) else {}
 
 
 def in_tensors(infos: Infos, device: torch.device) -> Extras:
-    """``infos`` with tensors on ``device``, of their own memory, and without masks that hold everywhere."""
+    """Return ``infos`` with tensors on ``device``, of their own memory, and without masks that hold everywhere."""
     extras: Extras = {}
     for key, value, mask in columns_of(infos):
         array = value
@@ -67,7 +67,7 @@ def in_tensors(infos: Infos, device: torch.device) -> Extras:
 
 
 def by_copy(extras: Infos, count: int) -> list[Extras]:
-    """The inverse of :func:`of_copies`, in numbers of Python; a value without a row of each belongs to all."""
+    """Return the inverse of :func:`of_copies`, in numbers of Python; a value without a row of each belongs to all."""
     infos: list[Extras] = [{} for _ in range(count)]
     for key, value, mask in columns_of(extras):
         rows = [True] * count if mask is None else mask.tolist()
@@ -85,7 +85,7 @@ def by_copy(extras: Infos, count: int) -> list[Extras]:
 
 
 def of_extras(extras: Infos, count: int, rows: np.ndarray | None = None) -> Extras:
-    """Infos of a Gymnasium vector environment: those extras that have a row of each of ``count`` environments.
+    """Return infos of a Gymnasium vector environment: those extras that have a row of each of ``count`` environments.
 
     ``rows`` (count,) bool limits the masks; without it, extras about ended episodes are left out.
     """
@@ -104,7 +104,7 @@ def of_extras(extras: Infos, count: int, rows: np.ndarray | None = None) -> Extr
 
 
 def array_of(tensor: Tensor) -> np.ndarray:
-    """A copy in NumPy, since the environment may reuse its buffers. Waits for the device."""
+    """Return a copy in NumPy, since the environment may reuse its buffers. Waits for the device."""
     return np.array(tensor.detach().cpu().numpy())
 
 
@@ -113,7 +113,7 @@ def _without_step_fields(infos: Infos) -> Extras:
 
 
 def _join(infos: Sequence[Infos]) -> Extras:
-    """Columns with masks, from one mapping of each row."""
+    """Return columns with masks, from one mapping of each row."""
     columns: Extras = {}
     for key in dict.fromkeys(key for info in infos for key in info):
         held = np.array([key in info for info in infos])
@@ -145,7 +145,7 @@ def _column(values: Sequence[object], held: np.ndarray) -> np.ndarray:
 
 
 def _with_ends(now: Infos, last: Infos, ended: np.ndarray) -> Extras:
-    """Columns of ``now``, with those of ``last`` in the rows ``ended``."""
+    """Return columns of ``now``, with those of ``last`` in the rows ``ended``."""
     current, previous = ({key: (value, mask) for key, value, mask in columns_of(infos)} for infos in (now, last))
     merged: Extras = {}
     for key in dict.fromkeys([*current, *previous]):

@@ -158,7 +158,7 @@ def from_task(
     app: Mapping[str, object] | None = None,
     **cfg: Any,
 ) -> IsaacLabEnv:
-    """An Isaac Lab task by its id; Isaac Sim is started first, without a window, if this process has none.
+    """Return an Isaac Lab task by its id; Isaac Sim is started first, without a window, if this process has none.
 
     Args:
         task: its id; ``module:id`` imports the module that registers it.
@@ -195,7 +195,7 @@ def from_task(
 
 
 def default_device() -> str:
-    """The first GPU, without one the CPU."""
+    """Return the first GPU, without one the CPU."""
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 

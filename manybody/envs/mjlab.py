@@ -33,7 +33,7 @@ class MjlabEnv(IsaacLabEnv):
 
 
 def from_task(task: str, num_actors: int, seed: int | None = None, device: str | None = None, **cfg: Any) -> MjlabEnv:
-    """An mjlab task by its id.
+    """Return an mjlab task by its id.
 
     Args:
         task: its id; ``module:id`` imports the module that registers it.

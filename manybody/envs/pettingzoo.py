@@ -92,7 +92,7 @@ class PettingZooEnv(VecEnv):
         return self._obs("reset()", seen)
 
     def _reset(self, index: int) -> Mapping[str, Any]:
-        """The first observations of environment ``index``, by agent."""
+        """Return the first observations of environment ``index``, by agent."""
         env = self.envs[index]
         result = env.reset() if self._seed is None else env.reset(seed=self._seed + index)
         check_tuple(f"{self.env_name}: reset()", result, RESET)
@@ -132,7 +132,7 @@ class PettingZooEnv(VecEnv):
         return one_number(f"{self.env_name}: step() {what} of {agent!r}", value)
 
     def _by_agent(self, what: str, value: object, call: str = "step()") -> Mapping[str, Any]:
-        """``value``; raises EnvError if its keys are not names of agents."""
+        """Return ``value``; raises EnvError if its keys are not names of agents."""
         if not isinstance(value, Mapping):
             raise EnvError(f"{self.env_name}: {call} {what}: got {describe(value)}; expected a dict by agent")
         if unknown := sorted(set(value) - set(self.agents)):
@@ -152,7 +152,7 @@ class PettingZooEnv(VecEnv):
         return observations
 
     def _obs(self, call: str, seen: Sequence[Mapping[str, Any]], ended: Sequence[int] = ()) -> Obs:
-        """The observations of all agents; in environments that have ``ended``, their last observations."""
+        """Return the observations of all agents; in environments that have ``ended``, their last observations."""
         rows = [
             observations[agent] if agent in (observations if index in ended else env.agents) else self._absent
             for index, (env, observations) in enumerate(zip(self.envs, seen, strict=True))
@@ -176,7 +176,7 @@ class PettingZooEnv(VecEnv):
 
 
 def from_module(module: str, num_actors: int, seed: int | None = None, **env_config: Any) -> PettingZooEnv:
-    """Copies of the ``parallel_env(**env_config)`` of ``module`` or ``pettingzoo.<module>``.
+    """Return copies of the ``parallel_env(**env_config)`` of ``module`` or ``pettingzoo.<module>``.
 
     Raises:
         EnvError: there is no such module or it has no ``parallel_env``, or the environment cannot be used.

@@ -40,12 +40,12 @@ def register(name: str, creator: EnvCreator) -> None:
 
 
 def creator_of(name: str) -> EnvCreator | None:
-    """The creator registered as ``name``, or None."""
+    """Return the creator registered as ``name``, or None."""
     return _creators.get(name)
 
 
 def registered() -> list[str]:
-    """The registered names, RL Games' configurations among them."""
+    """Return the registered names, RL Games' configurations among them."""
     return sorted({*_creators, *configurations})
 
 
@@ -92,7 +92,7 @@ def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
 
 
 def _gymnasium_has(env_name: str) -> bool:
-    """Whether Gymnasium knows the id.
+    """Return whether Gymnasium knows the id.
 
     Packages that announce its namespace (MinAtar's entry points ``gymnasium.envs``) register theirs first; Gymnasium 1
     no longer loads them itself.

@@ -21,7 +21,7 @@ class IVecEnv:
     """
 
     def step(self, actions: Any) -> tuple[object, object, object, object]:
-        """``obs, rewards, dones, infos``.
+        """Return ``obs, rewards, dones, infos``.
 
         ``obs`` (N, *shape), or ``{'obs': ..., 'states': (environments, S)}``; ``rewards`` (N,) or (N, V); ``dones``
         (N,); ``infos`` a dict, whose ``time_outs`` (N,) marks truncated episodes, or a list with one
@@ -31,23 +31,23 @@ class IVecEnv:
         raise NotImplementedError(f"{type(self).__name__} has no step()")
 
     def reset(self) -> object:
-        """The first ``obs``."""
+        """Return the first ``obs``."""
         raise NotImplementedError(f"{type(self).__name__} has no reset()")
 
     def get_env_info(self) -> dict[str, Any]:
-        """``observation_space``, ``action_space`` [, ``state_space``, ``agents``, ``value_size``]."""
+        """Return ``observation_space``, ``action_space`` [, ``state_space``, ``agents``, ``value_size``]."""
         raise NotImplementedError(f"{type(self).__name__} has no get_env_info()")
 
     def get_number_of_agents(self) -> int:
-        """Agents of one environment."""
+        """Return agents of one environment."""
         return 1
 
     def has_action_masks(self) -> bool:
-        """Whether :meth:`get_action_masks` returns masks."""
+        """Return whether :meth:`get_action_masks` returns masks."""
         return False
 
     def get_action_masks(self) -> object:
-        """(N, sum of head sizes): which actions are allowed next."""
+        """Return (N, sum of head sizes): which actions are allowed next."""
         return None
 
     def seed(self, seed: int) -> None:
@@ -57,11 +57,11 @@ class IVecEnv:
         """Called once an epoch with the frames trained so far, for curricula."""
 
     def get_env_state(self) -> object:
-        """State that outlives episodes, for checkpoints."""
+        """Return state that outlives episodes, for checkpoints."""
         return None
 
     def set_env_state(self, env_state: object) -> None:
-        """The inverse of :meth:`get_env_state`."""
+        """Restore :meth:`get_env_state`."""
 
 
 class RLGamesVecEnv(VecEnv):
@@ -146,7 +146,7 @@ class RLGamesVecEnv(VecEnv):
         return parts
 
     def _extras(self, where: str, infos: object) -> tuple[Extras, Tensor | None]:
-        """Extras, and (N,) bool, which episodes were truncated, if known."""
+        """Return extras, and (N,) bool, which episodes were truncated, if known."""
         rows = size = self.num_envs * self.spec.num_agents
         if isinstance(infos, Mapping):
             extras = in_tensors(infos, self.device)
@@ -190,5 +190,5 @@ class RLGamesVecEnv(VecEnv):
         self._optional("close")
 
     def _optional(self, method: str, *args: object) -> Any:
-        """The result of a method that the object need not have."""
+        """Return the result of a method that the object need not have."""
         return getattr(self.ivecenv, method)(*args) if hasattr(self.ivecenv, method) else None

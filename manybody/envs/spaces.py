@@ -53,14 +53,14 @@ def actions_num(action_space: spaces.Space) -> int | tuple[int, ...]:
 
 
 def without_mask(space: spaces.Space) -> tuple[spaces.Space, bool]:
-    """The space that the policy sees, and whether it came as ``{'observation': ..., 'action_mask': ...}``."""
+    """Return the space that the policy sees, and whether it came as ``{'observation': ..., 'action_mask': ...}``."""
     if isinstance(space, spaces.Dict) and set(space) == {"observation", "action_mask"}:
         return space["observation"], True
     return space, False
 
 
 def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
-    """Number of choices of each head of a discrete action space; empty for a ``Box``."""
+    """Return number of choices of each head of a discrete action space; empty for a ``Box``."""
     if isinstance(action_space, spaces.Discrete):
         return (int(action_space.n),)
     if isinstance(action_space, spaces.MultiDiscrete):
@@ -71,7 +71,7 @@ def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
 
 
 def blocked_rows(masks: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(N,) bool: the rows of action masks (N, sum of ``sizes``) in which some head allows nothing."""
+    """Return (N,) bool: the rows of action masks (N, sum of ``sizes``) in which some head allows nothing."""
     return torch.stack([~head.any(dim=-1) for head in masks.split(list(sizes), dim=-1)]).any(dim=0)
 
 
@@ -91,7 +91,7 @@ def describe(value: object) -> str:
 
 
 def numeric_array(value: object) -> np.ndarray | None:
-    """``value`` in NumPy; None if it holds something else than numbers, or parts of different shapes."""
+    """Return ``value`` in NumPy; None if it holds something else than numbers, or parts of different shapes."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
     try:
@@ -102,7 +102,7 @@ def numeric_array(value: object) -> np.ndarray | None:
 
 
 def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
-    """``value`` as a tensor of its own memory, on its device, with a dtype of :data:`NUMPY`.
+    """Return ``value`` as a tensor of its own memory, on its device, with a dtype of :data:`NUMPY`.
 
     Raises:
         EnvError: it holds something else than numbers, or parts of different shapes; begins with ``what``.
@@ -117,7 +117,7 @@ def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
 
 
 def flags(what: str, value: object, rows: int) -> Tensor:
-    """``value``, which may be (rows, 1), as (rows,) bool, in its own memory.
+    """Return ``value``, which may be (rows, 1), as (rows,) bool, in its own memory.
 
     Raises:
         EnvError: no numbers, or another shape; torch would stretch (1,) without an error.
@@ -133,14 +133,14 @@ def flags(what: str, value: object, rows: int) -> Tensor:
 def outcome(
     where: str, rows: int, rewards: object, terminated: object, truncated: object
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Reward float32, terminated and truncated (rows,) bool; a row that is both is terminated."""
+    """Return reward float32, terminated and truncated (rows,) bool; a row that is both is terminated."""
     ended = flags(f"{where} terminated", terminated, rows)
     cut_short = flags(f"{where} truncated", truncated, rows) & ~ended
     return numbers(f"{where} reward", rewards, torch.float32), ended, cut_short
 
 
 def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Tree:
-    """``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
+    """Return ``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
 
     Keys that the space lacks are dropped; :mod:`manybody.envs.validation` reports missing ones.
     """
@@ -151,7 +151,7 @@ def observation_tensors(space: spaces.Space, value: Any, what: str = "observatio
 
 
 def gymnasium_space(space: Any) -> spaces.Space:
-    """A space as Gymnasium's. Legacy gym's, which Isaac Lab's wrapper uses, is recognised by its class name."""
+    """Return a space as Gymnasium's. Legacy gym's, which Isaac Lab's wrapper uses, is recognised by its class name."""
     if isinstance(space, spaces.Space):
         return space
     match type(space).__name__:
@@ -169,7 +169,7 @@ def gymnasium_space(space: Any) -> spaces.Space:
 
 
 def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
-    """The actions of :meth:`VecEnv.step` as a batch of ``space``, with its dtype and start.
+    """Return the actions of :meth:`VecEnv.step` as a batch of ``space``, with its dtype and start.
 
     An array (N, ...), or for a ``Tuple`` one array (N,) per head.
     """
@@ -180,7 +180,7 @@ def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
 
 
 def action_masks(masks: Iterable[Any], what: str = "action_mask") -> Tensor:
-    """Masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head."""
+    """Return masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head."""
     if not (isinstance(masks, np.ndarray) and masks.dtype != object):
         try:
             masks = np.stack([np.concatenate([np.atleast_1d(head) for head in row]) for row in masks])

@@ -74,7 +74,7 @@ def register(config_name: str, func: VecEnvCreator) -> None:
 
 
 def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEnv:
-    """The environments of the configuration ``config_name`` of ``env_configurations``.
+    """Return the environments of the configuration ``config_name`` of ``env_configurations``.
 
     The seed reaches the creator if it takes one (RL Games passes none without ``env_config``).
 

@@ -12,7 +12,7 @@ MIN_FAKE_PROBABILITY = 1e-4
 
 
 def discriminator_loss(agent_logits: Tensor, demo_logits: Tensor) -> Tensor:
-    """() cross entropy of classifying demonstrations (K, 1) as 1 and the agent (M, 1) as 0, each weighted by a half.
+    """Return the cross entropy () of classifying demonstrations (K, 1) as 1 and the agent (M, 1) as 0.
 
     1/2 (mean softplus(agent) + mean softplus(-demo)), as -log sigmoid(x) = softplus(-x).
     """
@@ -20,7 +20,7 @@ def discriminator_loss(agent_logits: Tensor, demo_logits: Tensor) -> Tensor:
 
 
 def logits_and_penalty(discriminator: Callable[[Tensor], Tensor], inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (M, 1) of ``inputs`` (M, D) and () their gradient penalty: the mean of |d logit / d input|^2.
+    """Return logits (M, 1) of ``inputs`` (M, D) and their gradient penalty (): the mean of |d logit / d input|^2.
 
     The penalty keeps the discriminator from being steep where the demonstrations are (Mescheder et al. 2018, arXiv
     1801.04406, R1); gradients flow through it into the weights.
@@ -35,12 +35,12 @@ def logits_and_penalty(discriminator: Callable[[Tensor], Tensor], inputs: Tensor
 
 
 def sum_of_squares(weights: Iterable[Tensor]) -> Tensor:
-    """() the sum of all squared weights."""
+    """Return the sum () of all squared weights."""
     return torch.stack([weight.square().sum() for weight in weights]).sum()
 
 
 def style_reward(logits: Tensor, scale: float) -> Tensor:
-    """-log(max(1 - D, 1e-4)) scale of ``logits`` (...), with D = sigmoid(logit) (IsaacGymEnvs).
+    """Return ``-scale log(max(1 - D, 1e-4))`` of ``logits`` (...), with D = sigmoid(logit) (IsaacGymEnvs).
 
     log(1 - D) is computed as log sigmoid(-logit), which is exact for small values.
     """
@@ -48,5 +48,5 @@ def style_reward(logits: Tensor, scale: float) -> Tensor:
 
 
 def accuracy(agent_logits: Tensor, demo_logits: Tensor) -> tuple[Tensor, Tensor]:
-    """() shares of the agent's and of the demonstrations' logits that the discriminator gets right."""
+    """Return the shares () of the agent's and of the demonstrations' logits with the correct sign."""
     return (agent_logits < 0).float().mean(), (demo_logits > 0).float().mean()

@@ -21,16 +21,15 @@ class BodyPose(NamedTuple):
 def forward_kinematics(
     parents: Sequence[int], offsets: Tensor, root_position: Tensor, local_rotations: Tensor
 ) -> BodyPose:
-    """Positions and rotations of all bodies of a tree.
+    """Compute positions and rotations of all bodies of a tree.
 
     R_i = R_p r_i and x_i = x_p + R_p o_i for body i with parent p; the root has R_0 = r_0 at ``root_position``.
 
-    Bodies at the same depth are computed together, which takes a third of the operations. Their indices are known to
-    the host, so a compiled or captured call needs no index tensors. The results are views whose components are
-    contiguous batches.
+    Bodies of the same depth are computed together, which takes a third of the operations. The host knows their indices,
+    so a compiled call needs no index tensors. The results are views whose components are contiguous batches.
 
     Args:
-        parents: parent of each of the B bodies: -1 for the first, the root; an earlier body for every other.
+        parents: parent of each of the B bodies: -1 for the first, the root; an earlier body for all others.
         offsets: (..., B, 3) in m, each body's origin in its parent's axes; the root's is not used.
         root_position: (..., 3) in m.
         local_rotations: (..., B, 4) unit quaternions wxyz, from each body's axes to its parent's.
@@ -49,7 +48,7 @@ def forward_kinematics(
 
 
 def by_depth(parents: Sequence[int]) -> list[list[int]]:
-    """The bodies of a tree without its root, by their number of ancestors."""
+    """Group the bodies of a tree, without its root, by their number of ancestors."""
     depth = [0]
     for parent in parents[1:]:
         depth.append(depth[parent] + 1)
@@ -57,15 +56,15 @@ def by_depth(parents: Sequence[int]) -> list[list[int]]:
 
 
 def _together(bodies: Sequence[Tensor]) -> Tensor:
-    """(L, ..., C) of L tensors (..., C), each component in contiguous batches."""
+    """Stack L tensors (..., C) to (L, ..., C), a view whose components are contiguous batches."""
     return torch.stack([body.movedim(-1, 0) for body in bodies]).movedim(1, -1)
 
 
 def _by_body(values: Tensor) -> tuple[Tensor, ...]:
-    """The (..., C) of each body in ``values`` (..., B, C), a view whose components are contiguous batches."""
+    """Split ``values`` (..., B, C) into (..., C) of each body, views whose components are contiguous batches."""
     return values.movedim((-2, -1), (0, 1)).contiguous().movedim(1, -1).unbind(0)
 
 
 def _joined(bodies: list[Tensor]) -> Tensor:
-    """The inverse of :func:`_by_body`, keeping the order in memory."""
+    """Invert :func:`_by_body`, keeping the order in memory."""
     return torch.stack([body.movedim(-1, 0) for body in bodies]).movedim((0, 1), (-2, -1))

@@ -13,15 +13,15 @@ def gae(
     gamma: float,
     tau: float,
 ) -> Tensor:
-    """Generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438, eq. 16).
+    """Compute generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438, eq. 16).
 
-    ``delta_t = r_t + gamma V_{t+1} (1 - d_{t+1}) - V_t``, ``A_t = delta_t + gamma tau (1 - d_{t+1}) A_{t+1}``, where
-    ``d_{t+1}`` is 1 where observation t+1 begins a new episode. Add the bootstrap of a truncated episode to its last
-    reward (``gamma V(final_obs)``), so that nothing leaks into the next episode.
+    ``delta_t = r_t + gamma V_{t+1} (1 - d_{t+1}) - V_t``, ``A_t = delta_t + gamma tau (1 - d_{t+1}) A_{t+1}``;
+    ``d_{t+1}`` is 1 if observation t+1 begins a new episode. The caller adds the bootstrap of a truncated episode,
+    ``gamma V(final_obs)``, to its last reward.
 
     Args:
         rewards: (T, N, V).
-        values: (T, N, V), of the observations acted on.
+        values: (T, N, V), of observations 0 to T - 1.
         dones: (T, N) float, 1 where observation t begins an episode.
         last_values: (N, V), of the observation after the last step.
         last_dones: (N,) float, 1 where that observation begins an episode.
@@ -44,9 +44,9 @@ def gae(
 
 
 def forward_filter(rewards: Tensor, before: Tensor, gamma: float) -> Tensor:
-    """Discounted sums (T, N) of ``rewards`` up to each step: ``R_t = r_t + gamma R_{t-1}``, from ``before`` (N,).
+    """Return discounted sums (T, N) of past ``rewards``: ``R_t = r_t + gamma R_{t-1}``, from ``before`` (N,).
 
-    Random network distillation divides intrinsic rewards by the standard deviation of these (arXiv 1810.12894, 2.4).
+    Random network distillation divides intrinsic rewards by their standard deviation (arXiv 1810.12894, 2.4).
     """
     sums = torch.empty_like(rewards)
     for t in range(rewards.shape[0]):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RewardsShaper:
-    """``log(clamp((r + shift_value) * scale_value, min_val, max_val))``, each part only where it is set."""
+    """The function ``log(clamp((r + shift_value) * scale_value, min_val, max_val))``; unset parts are left out."""
 
     scale_value: float = 1.0
     shift_value: float = 0.0
@@ -21,11 +21,11 @@ class RewardsShaper:
 
     @classmethod
     def from_config(cls, settings: Mapping[str, Any]) -> "RewardsShaper":
-        """From the ``reward_shaper`` section."""
+        """Create a shaper from the ``reward_shaper`` section."""
         return cls(**{field.name: settings[field.name] for field in fields(cls)})
 
     def __call__(self, reward: Tensor) -> Tensor:
-        """Shaped rewards, shape as given."""
+        """Return shaped rewards of the same shape."""
         shaped = (reward + self.shift_value) * self.scale_value
         if self.min_val > -math.inf or self.max_val < math.inf:
             shaped = shaped.clamp(self.min_val, self.max_val)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def quat_to_matrix(quat: Tensor) -> Tensor:
-    """Rotation matrix (..., 3, 3) of a unit quaternion ``quat`` (..., 4) wxyz: body axes in its columns.
+    """Return the rotation matrix (..., 3, 3) of a unit quaternion ``quat`` (..., 4) wxyz: body axes in its columns.
 
     R = I + 2 w [v]x + 2 [v]x^2 for q = (w, v), written out. The result is a view of nine contiguous batches,
     one per entry, so that indexing entries, rows or columns of a large batch is fast.
@@ -26,13 +26,13 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
 
 
 def to_body_frame(matrix: Tensor, vector: Tensor) -> Tensor:
-    """A world ``vector`` (..., 3) in the axes of the body whose rotation is ``matrix`` (..., 3, 3): R^T v."""
+    """Transform a world ``vector`` (..., 3) to the axes of a body with rotation ``matrix`` (..., 3, 3): R^T v."""
     x, y, z = vector.unsqueeze(-1).unbind(-2)
     return matrix[..., 0, :] * x + matrix[..., 1, :] * y + matrix[..., 2, :] * z
 
 
 def matrix_to_euler(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Roll, pitch and yaw (...) in rad of ``matrix`` (..., 3, 3) = Rz(yaw) Ry(pitch) Rx(roll).
+    """Return roll, pitch and yaw (...) in rad of ``matrix`` (..., 3, 3) = Rz(yaw) Ry(pitch) Rx(roll).
 
     Roll and yaw lie in [-pi, pi], pitch in [-pi/2, pi/2]. At pitch = +-pi/2 only roll -+ yaw is defined.
     """
@@ -43,12 +43,12 @@ def matrix_to_euler(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def wrap_to_pi(angle: Tensor) -> Tensor:
-    """The same angle (...) in rad, in [-pi, pi)."""
+    """Return the equivalent angle (...) in [-pi, pi) rad."""
     return torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
 
 
 def quat_multiply(first: Tensor, second: Tensor) -> Tensor:
-    """Hamilton's product (..., 4) of ``first`` and ``second`` (..., 4) wxyz: turn by ``second``, then ``first``.
+    """Return the Hamilton product (..., 4) of two quaternions wxyz: rotate by ``second``, then by ``first``.
 
     (a, u)(b, v) = (ab - u.v, a v + b u + u x v).
     """
@@ -64,16 +64,16 @@ def quat_multiply(first: Tensor, second: Tensor) -> Tensor:
 
 
 def quat_conjugate(quat: Tensor) -> Tensor:
-    """The inverse (..., 4) of a unit quaternion ``quat`` (..., 4) wxyz."""
+    """Return the inverse (..., 4) of a unit quaternion ``quat`` (..., 4) wxyz."""
     w, x, y, z = quat.unbind(-1)
     return torch.stack((w, -x, -y, -z), dim=-1)
 
 
 def quat_rotate(quat: Tensor, vector: Tensor) -> Tensor:
-    """``vector`` (..., 3) rotated by a unit quaternion ``quat`` (..., 4) wxyz.
+    """Rotate ``vector`` (..., 3) by a unit quaternion ``quat`` (..., 4) wxyz.
 
-    v + w t + u x t with t = 2 u x v for q = (w, u): Rodrigues' formula in half angles. Like the product above, the
-    result is a view of contiguous batches, one per component, which keeps a chain of rotations fast.
+    v + w t + u x t with t = 2 u x v for q = (w, u): Rodrigues' formula in half angles. The result is a view of
+    contiguous batches, one per component, which keeps a chain of rotations fast.
     """
     w, x, y, z = quat.unbind(-1)
     a, b, c = vector.unbind(-1)
@@ -83,9 +83,9 @@ def quat_rotate(quat: Tensor, vector: Tensor) -> Tensor:
 
 
 def quat_exp(vector: Tensor) -> Tensor:
-    """Unit quaternion (..., 4) wxyz of a rotation vector (..., 3): axis times angle in rad.
+    """Return the unit quaternion (..., 4) wxyz of a rotation vector (..., 3): axis times angle in rad.
 
-    (cos(a/2), sin(a/2)/a v) with a = |v|; 1/2 v for the vanishing a.
+    (cos(a/2), sin(a/2)/a v) with a = |v|.
     """
     x, y, z = vector.unbind(-1)
     half = (x * x + y * y + z * z).clamp_min(1e-24).sqrt() / 2  # the clamp keeps the gradient at zero finite
@@ -94,7 +94,7 @@ def quat_exp(vector: Tensor) -> Tensor:
 
 
 def quat_about(axis: int, angle: Tensor) -> Tensor:
-    """Unit quaternion (..., 4) wxyz of a turn by ``angle`` (...) in rad about a coordinate axis: 0, 1 or 2 for x, y, z.
+    """Return the unit quaternion (..., 4) wxyz of a rotation by ``angle`` (...) rad about ``axis``: 0 x, 1 y, 2 z.
 
     (cos(a/2), sin(a/2) e): :func:`quat_exp` of the angle times the axis.
     """
@@ -105,11 +105,11 @@ def quat_about(axis: int, angle: Tensor) -> Tensor:
 
 
 def quat_between(first: Tensor, second: Tensor) -> Tensor:
-    """Unit quaternion (..., 4) wxyz of the shortest turn of the direction ``first`` (..., 3) onto ``second`` (..., 3).
+    """Return the unit quaternion (..., 4) wxyz of the shortest rotation from ``first`` to ``second`` (..., 3).
 
-    (1 + a.b, a x b), made unit, for unit vectors a and b: 1 + cos t = 2 cos(t/2)^2 and sin t = 2 cos(t/2) sin(t/2).
-    Opposite directions: half a turn about an axis square to them, y where ``first`` is z or -z. A vector of length zero
-    has no direction and gives no turn.
+    (1 + a.b, a x b), normalised, for unit vectors a and b: 1 + cos t = 2 cos(t/2)^2, sin t = 2 cos(t/2) sin(t/2). For
+    opposite directions, half a turn about a perpendicular axis, y if ``first`` is z or -z. For a vector of length zero,
+    the identity.
     """
     a, b = torch.broadcast_tensors(
         torch.nn.functional.normalize(first, dim=-1), torch.nn.functional.normalize(second, dim=-1)
@@ -123,10 +123,10 @@ def quat_between(first: Tensor, second: Tensor) -> Tensor:
 
 
 def quat_log(quat: Tensor) -> Tensor:
-    """Rotation vector (..., 3) in rad, at most pi long, of a unit quaternion ``quat`` (..., 4) wxyz.
+    """Return the rotation vector (..., 3) in rad, at most pi long, of a unit quaternion ``quat`` (..., 4) wxyz.
 
-    The inverse of :func:`quat_exp`; q and -q, which are the same rotation, have the same vector unless it is a half
-    turn, where the axis has two signs. The angle is 2 atan2(|v|, |w|), which unlike 2 acos(w) keeps small angles.
+    The inverse of :func:`quat_exp`. q and -q, the same rotation, have the same vector, except that the axis of a half
+    turn has two signs. The angle is 2 atan2(|v|, |w|), which is accurate for small angles, unlike 2 acos(w).
     """
     w, axis = quat[..., :1], quat[..., 1:]
     sine = torch.linalg.vector_norm(axis, dim=-1, keepdim=True)
@@ -136,11 +136,10 @@ def quat_log(quat: Tensor) -> Tensor:
 
 
 def angular_velocity(first: Tensor, second: Tensor, duration: Tensor | float) -> Tensor:
-    """The constant angular velocity (..., 3) in rad/s that turns ``first`` into ``second`` on the shorter way.
+    """Return the constant angular velocity (..., 3) in rad/s from ``first`` to ``second`` on the shorter way.
 
-    log(first^-1 second) / duration, in the axes of the turning body, as MuJoCo's free and ball joints have it; in the
-    axes of its parent (of the world) it is ``quat_rotate(first, ...)``.
-
-    Both are unit quaternions (..., 4) wxyz; ``duration`` is a number or (..., 1), in s.
+    log(first^-1 second) / duration, in the axes of the rotating body, like MuJoCo's free and ball joints; in the axes
+    of the parent (or world) it is ``quat_rotate(first, ...)``. Both are unit quaternions (..., 4) wxyz; ``duration`` is
+    a number or (..., 1), in s.
     """
     return quat_log(quat_multiply(quat_conjugate(first), second)) / duration

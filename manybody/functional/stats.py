@@ -1,4 +1,4 @@
-"""Moments of batches and how they merge."""
+"""Moments of batches, and checks of values."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ def merge_moments(
     """Merge two sets of moments (Chan et al. 1979, parallel variance).
 
     Returns:
-        mean, population variance and count of the union; shapes as given.
+        mean, population variance and count of the union, in the same shapes.
     """
     delta = batch_mean - mean
     total = count + batch_count
@@ -19,14 +19,14 @@ def merge_moments(
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of ``values`` (B, ...) over the rows where ``mask`` (B,) is true; 0 where none is."""
+    """Return the mean of ``values`` (B, ...) over the rows where ``mask`` (B,) is true; 0 if there are none."""
     weight = mask.to(values.dtype)
     shaped = weight.reshape(-1, *([1] * (values.ndim - 1)))
     return (values * shaped).sum(dim=0) / weight.sum().clamp_min(1.0)
 
 
 def normalize_advantage(advantages: Tensor) -> Tensor:
-    """``(A - mean) / (std + 1e-8)`` over the batch with the unbiased standard deviation; (B,)."""
+    """Return ``(A - mean) / (std + 1e-8)`` over the batch with the unbiased standard deviation; (B,)."""
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
 
@@ -34,11 +34,11 @@ LARGEST = 1e15
 """Magnitude beyond which a value counts as non-finite: the squares of a batch can be summed in float32."""
 
 
-def rows_sane(x: Tensor) -> Tensor:
-    """(N,) bool: no element of the row of ``x`` (N, ...) is NaN, infinite or above :data:`LARGEST`."""
+def rows_finite(x: Tensor) -> Tensor:
+    """Return (N,) bool: rows of ``x`` (N, ...) without NaN, infinity and values above :data:`LARGEST`."""
     return x.reshape(x.shape[0], -1).abs().amax(dim=-1) <= LARGEST
 
 
 def known_empty(mask: Tensor) -> bool:
-    """Whether no element of ``mask`` is true; False on a GPU, where asking would wait for the device."""
+    """Return whether no element of ``mask`` is true; False on a GPU, where reading it would wait for the device."""
     return mask.device.type == "cpu" and not mask.any()

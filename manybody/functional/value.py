@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 def critic_loss(old_values: Tensor, values: Tensor, e_clip: float, returns: Tensor, clip_value: bool) -> Tensor:
-    """Squared error to the returns, elementwise (M, V).
+    """Return the squared error to the returns, elementwise (M, V).
 
-    With ``clip_value``: the larger of that and the error of the prediction kept within ``e_clip`` of the old one
-    (the value clipping of OpenAI baselines' PPO2, in the normalised value space).
+    With ``clip_value``, return the larger of it and the error of the prediction clipped to ``e_clip`` around the old
+    one (OpenAI baselines' PPO2, in the normalised value space).
     """
     error = (values - returns).square()
     if not clip_value:
@@ -18,5 +18,5 @@ def critic_loss(old_values: Tensor, values: Tensor, e_clip: float, returns: Tens
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
-    """``1 - Var(returns - values) / Var(returns)``: 1 is a perfect critic, 0 a constant; scalar from (B, V)."""
+    """Return ``1 - Var(returns - values) / Var(returns)``: 1 for a perfect critic, 0 for a constant one."""
     return 1.0 - (returns - values).var(unbiased=False) / returns.var(unbiased=False).clamp_min(1e-12)

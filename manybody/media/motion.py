@@ -111,7 +111,7 @@ def record_motion(player: BasePlayer, seconds: float, licence: str) -> Clip:
 
 
 def imitates(env: object) -> bool:
-    """Whether ``env`` is a task with a body and reference motions, as HumanoidAMP is."""
+    """Return whether ``env`` is a task with a body and reference motions, as HumanoidAMP is."""
     return isinstance(getattr(env, "body", None), Articulation) and isinstance(getattr(env, "motions", None), MotionLib)
 
 

@@ -52,7 +52,7 @@ class Skeleton:
     """(3,) its half lengths along the foot's axes, m."""
 
     def fits(self, clip: Clip) -> bool:
-        """Whether ``clip`` has these bodies and parents; its proportions may differ."""
+        """Return whether ``clip`` has these bodies and parents; its proportions may differ."""
         return (tuple(clip.body_names), tuple(clip.parents)) == (self.names, self.parents)
 
     def sole_corners(self) -> np.ndarray:

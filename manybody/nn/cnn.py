@@ -13,11 +13,11 @@ from manybody.nn.layers import activation, initialize, normalization
 
 
 class Cnn(nn.Sequential):
-    """Layers over an image or a signal, whose output is flattened.
+    """Layers that process images or signals, with a flattened output.
 
     Args:
         layers: modules from (M, C, H, W) or (M, C, L).
-        permute_input: images come as (M, H, W, C).
+        permute_input: the input is (M, H, W, C).
     """
 
     def __init__(self, layers: Sequence[nn.Module], permute_input: bool = False) -> None:
@@ -25,7 +25,7 @@ class Cnn(nn.Sequential):
         self.permute_input = permute_input
 
     def forward(self, input: Tensor) -> Tensor:
-        """Features (M, F)."""
+        """Return features (M, F)."""
         if self.permute_input and input.dim() == 4:
             input = input.permute(0, 3, 1, 2)
         for layer in self:
@@ -34,7 +34,7 @@ class Cnn(nn.Sequential):
 
 
 def _channels_first(shape: Sequence[int], axes: int, kind: str, permute_input: bool) -> tuple[int, list[int]]:
-    """C and the other sizes of one sample: (H, W, C) with ``permute_input``, (C, H, W) without, or (C, L)."""
+    """Return c and the other sizes of one sample: (H, W, C) with ``permute_input``, (C, H, W) without, or (C, L)."""
     if len(shape) != axes + 1:
         what = "a signal (channels, length)" if axes == 1 else "an image (height, width, channels)"
         raise ValueError(f"{kind} takes {what}; the observation has shape {tuple(shape)}")
@@ -42,7 +42,7 @@ def _channels_first(shape: Sequence[int], axes: int, kind: str, permute_input: b
 
 
 def _pixel_centres(size: int, like: Tensor) -> Tensor:
-    """(size,) centres of the pixels of an edge from -1 to 1."""
+    """Return the centres (size,) of the pixels of an edge from -1 to 1."""
     return (2.0 * torch.arange(size, dtype=like.dtype, device=like.device) + 1.0) / size - 1.0
 
 
@@ -55,7 +55,7 @@ class CoordConv2d(nn.Conv2d):
         super().__init__(in_channels + 2, out_channels, kernel_size, stride, padding)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(M, out_channels, H', W') from (M, in_channels, H, W)."""
+        """Return (M, out_channels, H', W') from (M, in_channels, H, W)."""
         rows, _, height, width = input.shape
         x = _pixel_centres(width, input).expand(rows, 1, height, width)
         y = _pixel_centres(height, input).unsqueeze(1).expand(rows, 1, height, width)
@@ -63,13 +63,10 @@ class CoordConv2d(nn.Conv2d):
 
 
 class SpatialSoftArgmax(nn.Module):
-    """The mean position of each channel under its softmax (Levine et al. 2016, arXiv 1504.00702).
-
-    Positions run from -1 at the first to 1 at the last row and column.
-    """
+    """The mean position of each channel under its softmax (Levine et al. 2016, arXiv 1504.00702), from -1 to 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, 2 C) from (M, C, H, W): row and column of each channel."""
+        """Return (M, 2 C) from (M, C, H, W): row and column of each channel."""
         _, _, height, width = x.shape
         weight = softmax(x.flatten(2), dim=-1).unflatten(-1, (height, width))
         row = torch.linspace(-1.0, 1.0, height, dtype=x.dtype, device=x.device)
@@ -78,12 +75,12 @@ class SpatialSoftArgmax(nn.Module):
 
 
 def build_cnn(settings: CnnConfig, input_shape: Sequence[int], norm: str | None = None) -> tuple[Cnn, int]:
-    """Convolution, activation and normalisation for each of ``settings.convs``, and the number of features F.
+    """Build convolution, activation and normalisation for each of ``settings.convs``; return also the features F.
 
     Args:
-        settings: of the convolutions; the initial weights are drawn by them too.
-        input_shape: of one sample: (H, W, C), (C, H, W) without ``permute_input``, (C, L) for ``conv1d``.
-        norm: None, ``layer_norm`` or ``batch_norm``; acts after the activation, as in RL Games.
+        settings: the convolutions and the initializer of their weights.
+        input_shape: shape of one sample: (H, W, C), (C, H, W) without ``permute_input``, (C, L) for ``conv1d``.
+        norm: None, ``layer_norm`` or ``batch_norm``, after the activation, as in RL Games.
 
     Raises:
         ValueError: the input has the wrong number of axes or is too small for the kernels.
@@ -109,7 +106,7 @@ def build_cnn(settings: CnnConfig, input_shape: Sequence[int], norm: str | None 
 
 
 def _size_after(size: list[int], conv: ConvConfig, index: int, input_shape: Sequence[int]) -> list[int]:
-    """Height and width after a convolution."""
+    """Return height and width after a convolution."""
     if min(size) + 2 * conv.padding < conv.kernel_size:
         pixels = " x ".join(map(str, size))
         raise ValueError(
@@ -121,7 +118,7 @@ def _size_after(size: list[int], conv: ConvConfig, index: int, input_shape: Sequ
 
 
 class ConvBlock(nn.Module):
-    """A 3 x 3 convolution that keeps the size of the image; the attribute's name is part of every checkpoint."""
+    """A 3 x 3 convolution that keeps the size of the image; checkpoints contain the attribute's name."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -130,7 +127,7 @@ class ConvBlock(nn.Module):
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, out_channels, H, W) from (M, in_channels, H, W)."""
+        """Return (M, out_channels, H, W) from (M, in_channels, H, W)."""
         out: Tensor = self.conv(x)
         return out
 
@@ -144,7 +141,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = ConvBlock(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, C, H, W) from (M, C, H, W)."""
+        """Return (M, C, H, W) from (M, C, H, W)."""
         residual: Tensor = self.conv2(self.conv1(x.relu()).relu())
         return x + residual
 
@@ -160,16 +157,16 @@ class ImpalaBlock(nn.Module):
         self.res_block2 = ResidualBlock(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, out_channels, ceil(H / 2), ceil(W / 2)) from (M, in_channels, H, W)."""
+        """Return (M, out_channels, ceil(H / 2), ceil(W / 2)) from (M, in_channels, H, W)."""
         out: Tensor = self.res_block2(self.res_block1(self.max_pool(self.conv(x))))
         return out
 
 
 def build_impala(settings: ImpalaConfig, input_shape: Sequence[int], last_activation: str) -> tuple[Cnn, int]:
-    """A block for each of ``settings.conv_depths``, then an activation; and the number of features F.
+    """Build a block for each of ``settings.conv_depths``, then an activation; return also the features F.
 
     Raises:
-        ValueError: the input, (H, W, C) or (C, H, W) without ``permute_input``, is no image.
+        ValueError: the input is not an image, (H, W, C) or without ``permute_input`` (C, H, W).
     """
     channels, size = _channels_first(input_shape, 2, "resnet_actor_critic", settings.permute_input)
     depths = [channels, *settings.conv_depths]

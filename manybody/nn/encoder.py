@@ -1,4 +1,4 @@
-"""Encoders: a dictionary of observations to one flat vector."""
+"""Encoders of a dictionary of observations to one flat vector."""
 
 import math
 from collections import OrderedDict
@@ -21,18 +21,18 @@ class DictEncoder(nn.Module):
     def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.names: dict[str, str] = {}
-        """Key to the attribute that holds its encoder: a key may not be a valid attribute name."""
+        """Attribute name of each key's encoder: a key may not be a valid attribute name."""
         for key, encoder in encoders.items():
             self.names[key] = f"{key.replace('.', '_')}_encoder"
             self.add_module(self.names[key], encoder)
 
     def forward(self, obs: dict[str, Tensor]) -> Tensor:
-        """Features (M, F) from a dictionary of (M, *shape)."""
+        """Return features (M, F) from a dictionary of (M, *shape)."""
         return torch.cat([getattr(self, name)(obs[key]) for key, name in self.names.items()], dim=1)
 
 
 def build_encoder(shape: Shape, settings: EncoderConfig, normalization: str | None = None) -> tuple[nn.Module, int]:
-    """Convolutions and hidden layers for observations of ``shape``, and the number of features F.
+    """Build convolutions and hidden layers for observations of ``shape``; return also the number of features F.
 
     Raises:
         ValueError: the convolutions do not fit the shape.
@@ -55,15 +55,15 @@ def build_dict_encoder(
     encoders: Mapping[str, EncoderConfig] | None,
     normalization: str | None = None,
 ) -> tuple[DictEncoder, int]:
-    """An encoder for every key, and the number of features F of all.
+    """Build an encoder for every key; return also the total number of features F.
 
     Args:
         shapes: shape of one observation by key.
-        encoders: what each key passes through; None flattens all of them, in the order of ``shapes``.
+        encoders: the settings of each key's encoder; None flattens all keys, in the order of ``shapes``.
         normalization: None, ``layer_norm`` or ``batch_norm``, after each convolution and hidden layer.
 
     Raises:
-        ValueError: the keys of both differ, an image is left without an encoder, or an encoder does not fit.
+        ValueError: the keys of both differ, an image has no encoder, or an encoder does not fit.
     """
     if encoders is None:
         _refuse_images(shapes)

@@ -30,7 +30,7 @@ NORMALIZATIONS: dict[str, tuple[Callable[[int], nn.Module], ...]] = {
     "layer_norm": (nn.LayerNorm, _sample_norm, _sample_norm),
     "batch_norm": (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d),
 }
-"""By name: for features (M, C), signals (M, C, L) and images (M, C, H, W)."""
+"""The modules of each name for features (M, C), signals (M, C, L) and images (M, C, H, W)."""
 
 _TRUNCATED_NORMAL_STD = 0.8796256610342398
 """Standard deviation of a standard normal distribution truncated at +-2."""
@@ -43,17 +43,17 @@ def _look_up(kind: str, name: str, table: Mapping[str, T]) -> T:
 
 
 def activation(name: str | None) -> nn.Module:
-    """A new activation module. None and ``'None'`` are the identity. Raises ValueError listing the known names."""
+    """Create an activation module; None and ``'None'`` are the identity. Raises ValueError for an unknown name."""
     return _look_up("activation", str(name), ACTIVATIONS)()
 
 
 def normalization(name: str | None, channels: int, axes: int = 0) -> list[nn.Module]:
-    """A new normalisation module for inputs (M, C) with ``axes`` further axes; an empty list for no name."""
+    """Create a normalisation module for inputs (M, C) with ``axes`` further axes; an empty list without a name."""
     return [] if name in (None, "None") else [_look_up("normalization", str(name), NORMALIZATIONS)[axes](channels)]
 
 
 def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -> Tensor:
-    """Truncated normal with variance ``scale / n``, n the fan named by ``mode`` (fan_in, fan_out, fan_avg)."""
+    """Draw from a truncated normal with variance ``scale / n``; ``mode`` selects n: fan_in, fan_out or fan_avg."""
     fan_in, fan_out = nn.init._calculate_fan_in_and_fan_out(weight)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     std = math.sqrt(scale / max(1.0, fan)) / _TRUNCATED_NORMAL_STD
@@ -61,7 +61,7 @@ def variance_scaling(weight: Tensor, mode: str = "fan_in", scale: float = 2.0) -
 
 
 def keep(weight: Tensor) -> None:
-    """Leave PyTorch's own initial values."""
+    """Keep PyTorch's initial values."""
 
 
 INITIALIZERS: dict[str, Callable[..., Any]] = {
@@ -79,7 +79,7 @@ INITIALIZERS: dict[str, Callable[..., Any]] = {
 
 
 def initializer(settings: InitializerConfig) -> Callable[[Tensor], Any]:
-    """The initialiser as a function of one tensor."""
+    """Return the initialiser as a function of one tensor."""
     return partial(INITIALIZERS[settings.name], **settings.arguments)
 
 

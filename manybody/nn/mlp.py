@@ -34,7 +34,7 @@ class D2RLNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(M, units[-1]) from (M, input_size)."""
+        """Return (M, units[-1]) from (M, input_size)."""
         out: Tensor = self.norm_layers[0](self.activations[0](self.linears[0](x)))
         for index in range(1, len(self.linears)):
             out = self.linears[index](torch.cat([out, x], dim=-1))
@@ -51,10 +51,10 @@ def build_mlp(
     d2rl: bool = False,
     dense: Callable[[int, int], nn.Module] = nn.Linear,
 ) -> nn.Module:
-    """Linear, activation and normalisation for each width in ``units``; the identity for none.
+    """Build linear layer, activation and normalisation for each width in ``units``; the identity without widths.
 
-    Activation and normalisation (after the activation, as in RL Games) are names in :mod:`manybody.nn.layers`; with
-    ``d2rl`` every layer receives the input (:class:`D2RLNet`); ``dense`` makes the linear layers.
+    Activation and normalisation (after the activation, as in RL Games) are names in :mod:`manybody.nn.layers`. With
+    ``d2rl`` every layer receives the input (:class:`D2RLNet`). ``dense`` creates the linear layers.
     """
     if d2rl and units:
         return D2RLNet(input_size, units, activation, normalization, norm_only_first_layer, dense)

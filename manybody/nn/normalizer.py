@@ -10,16 +10,16 @@ from manybody.functional.stats import merge_moments
 
 
 class RunningMeanStd(nn.Module):
-    """Shifts and scales by the mean and standard deviation of all inputs in training mode.
+    """Normalisation by the running mean and standard deviation of all training inputs.
 
     ``y = clamp((x - mean) / sqrt(var + epsilon), -5, 5)``. In training mode each call first merges the batch into the
-    statistics; in eval mode they stay as they are. The buffers are float64 and named as in RL Games' checkpoints.
+    statistics; in eval mode they do not change. The buffers are float64 and named as in RL Games' checkpoints.
 
     Args:
         insize: shape of one sample.
         epsilon: added to the variance.
         per_channel: one statistic per first axis of ``insize`` (images, channels first) instead of per element.
-        norm_only: scale only: neither shift nor clamp.
+        norm_only: scale, without shift or clamp.
     """
 
     running_mean: Tensor
@@ -46,7 +46,7 @@ class RunningMeanStd(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor, mask: Tensor | None = None) -> None:
-        """Merge the batch ``x`` (B, *insize), or the rows of it where ``mask`` (B,) is true, into the statistics."""
+        """Merge the batch ``x`` (B, *insize) into the statistics, or only the rows where ``mask`` (B,) is true."""
         if mask is None:
             var, mean = torch.var_mean(x.float(), dim=self.axis, correction=0)
             count: Tensor | float = float(x.numel() // mean.numel())
@@ -63,7 +63,7 @@ class RunningMeanStd(nn.Module):
             buffer.view(-1).copy_(value.reshape(-1))
 
     def forward(self, input: Tensor, denorm: bool = False, mask: Tensor | None = None) -> Tensor:
-        """Normalise ``input`` (B, *insize); with ``denorm`` the inverse, of an input clamped to +-5."""
+        """Normalise ``input`` (B, *insize); with ``denorm``, clamp it to +-5 and apply the inverse."""
         if self.training and not denorm:
             self.update(input, mask)
         mean = self.running_mean.float().reshape(self.stat_shape)
@@ -83,12 +83,12 @@ class RunningMeanStdObs(nn.Module):
         )
 
     def forward(self, input: Mapping[str, Tensor], denorm: bool = False) -> dict[str, Tensor]:
-        """Each (B, *insize[key]), normalised; with ``denorm`` the inverse."""
+        """Normalise each (B, *insize[key]); with ``denorm``, apply the inverse."""
         return {key: module(input[key], denorm) for key, module in self.running_mean_std.items()}
 
 
 def observation_normalizer(shape: tuple[int, ...] | Mapping[str, tuple[int, ...]]) -> nn.Module:
-    """Running statistics of observations of one shape, or of a dictionary of them."""
+    """Create the running normalisation of observations of one shape, or of a dictionary of them."""
     return RunningMeanStdObs(shape) if isinstance(shape, Mapping) else RunningMeanStd(shape)
 
 
@@ -111,7 +111,7 @@ class MovingMeanStd(nn.Module):
         self.register_buffer("started", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x`` (B,), in training mode after merging it."""
+        """Normalise ``x`` (B,); in training mode, merge it into the statistics first."""
         if self.training:
             with torch.no_grad():
                 keep = self.momentum * self.started

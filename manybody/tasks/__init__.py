@@ -55,7 +55,7 @@ def check_class(cls: type[MujocoTask]) -> None:
 
 
 def task_class(name: str) -> type[MujocoTask]:
-    """The class registered as ``name``, or the one that ``module:Class`` names, which is imported.
+    """Return the class registered as ``name``, or the one that ``module:Class`` names, which is imported.
 
     Raises:
         ValueError: no such task; lists the known ones and the nearest match, or the reason why the import failed.
@@ -93,7 +93,7 @@ def import_task(path: str) -> None:
 
 
 def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
-    """The tasks that a user's module defines, by the ``module:Class`` that names each, or the one that it names.
+    """Return the tasks that a user's module defines, by the ``module:Class`` that names each, or the one that it names.
 
     Raises:
         ValueError: the module cannot be imported.
@@ -109,7 +109,7 @@ def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
 
 
 def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
-    """The configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its
+    """Return the configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its
     defaults.
 
     Raises:
@@ -126,7 +126,7 @@ def make(
     cfg: Mapping[str, Any] | TaskConfig | None = None,
     num_threads: int | None = None,
 ) -> MujocoTask:
-    """N environments of a task, for any learner.
+    """Return n environments of a task, for any learner.
 
     Args:
         task: a name in ``TASKS``.

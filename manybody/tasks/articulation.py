@@ -45,7 +45,7 @@ class Articulation:
         self._identity = torch.tensor([[1.0], [0.0], [0.0], [0.0]], device=device)
 
     def local_rotations(self, qpos: Tensor) -> Tensor:
-        """(N, B, 4) unit quaternions wxyz of each body against its parent, of coordinates ``qpos`` (N, nq)."""
+        """Return (N, B, 4) unit quaternions wxyz of each body against its parent, of coordinates ``qpos`` (N, nq)."""
         columns = qpos.t().contiguous()  # one contiguous batch each, on which rotations are fast
         bodies = [columns[3:7]]
         for body in range(1, len(self.parents)):
@@ -65,7 +65,7 @@ class Articulation:
         return forward_kinematics(self.parents, self.offsets, qpos[:, :3], local_rotations)
 
     def coordinates(self, state: MotionState) -> tuple[Tensor, Tensor]:
-        """``qpos`` (M, nq) and ``qvel`` (M, nv) of M poses of a clip of the same bodies.
+        """Return ``qpos`` (M, nq) and ``qvel`` (M, nv) of M poses of a clip of the same bodies.
 
         A hinge takes of its body's rotation the part about its axis, 2 atan2(v.a, w) for the quaternion (w, v): its
         twist (the swing-twist decomposition).

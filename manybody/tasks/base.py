@@ -136,11 +136,11 @@ class MujocoTask(VecEnv):
 
     @abstractmethod
     def compute_observations(self) -> Tensor:
-        """Observations (N, O) of the current state, as a new tensor."""
+        """Return observations (N, O) of the current state, as a new tensor."""
 
     @abstractmethod
     def compute_reward(self) -> tuple[Named, Named]:
-        """Reward (N,) of the step just taken, and whether it terminated the episode, (N,) bool.
+        """Return reward (N,) of the step just taken, and whether it terminated the episode, (N,) bool.
 
         Each may be a dictionary: reward terms (N,) whose sum is the reward, and reasons (N,) bool of which one is
         enough. Both are logged: ``Episode/reward_<term>`` and ``Episode/end_<reason>``.
@@ -151,14 +151,14 @@ class MujocoTask(VecEnv):
         """Where ``mask`` (N,) bool is true, draw an initial state and pass it to ``self.sim.reset``."""
 
     def first_observations(self) -> Tensor:
-        """Observations (N, O) after ``reset_where``, of which the reset rows are used.
+        """Return observations (N, O) after ``reset_where``, of which the reset rows are used.
 
         Override it if they are known without computing all of them again.
         """
         return self.compute_observations()
 
     def extras(self) -> Extras:
-        """Metrics of the step just taken, before any reset, device tensors by name.
+        """Return metrics of the step just taken, before any reset, device tensors by name.
 
         (N,) tensors are averaged over the epoch; those in a mapping ``episode`` count where an episode ends. All rules:
         ``manybody.Step.extras``.
@@ -167,7 +167,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def summary(cls) -> TaskSummary:
-        """Sizes and episode length by default, without building anything."""
+        """Return sizes and episode length by default, without building anything."""
         cfg = cls.Config.model_validate({"name": cls.__name__})
         seconds = cfg.env.episodeLength * cfg.env.controlFrequencyInv * cfg.sim.dt
         return TaskSummary(
@@ -202,7 +202,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def spec_of(cls, cfg: TaskConfig) -> EnvSpec:
-        """The spaces under ``cfg``, without building anything."""
+        """Return the spaces under ``cfg``, without building anything."""
         seen, clip = cfg.env.clipObservations, cfg.env.clipActions
         return EnvSpec(
             observation_space=spaces.Box(-seen, seen, (cls.num_observations,), np.float32),
@@ -326,7 +326,7 @@ class MujocoTask(VecEnv):
     # --------------------------------------------------------------------------------------------------------
 
     def uniform(self, low: float, high: float, columns: int) -> Tensor:
-        """(N, columns) random numbers from U(low, high)."""
+        """Return (N, columns) random numbers from U(low, high)."""
         draw = torch.rand(self.num_envs, columns, generator=self.generator, device=self.device)
         return low + (high - low) * draw
 
@@ -342,7 +342,7 @@ class MujocoTask(VecEnv):
         return obs if math.isinf(clip) else obs.clamp(-clip, clip)
 
     def _episode_metrics(self, unstable: Tensor, truncated: Tensor) -> dict[str, Tensor]:
-        """(N,) each: sums of the reward terms since the episode began, and the reason if it ends in this step.
+        """Return (N,) each: sums of the reward terms since the episode began, and the reason if it ends in this step.
 
         A step in which physics diverged adds to no term.
         """
@@ -370,7 +370,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def cameras(cls) -> list[str]:
-        """Names of the model's cameras.
+        """Return names of the model's cameras.
 
         Raises:
             EnvError: the model cannot be loaded.
@@ -428,7 +428,7 @@ class MujocoTask(VecEnv):
 
 
 def folder_of(cls: type) -> list[Path]:
-    """The folder of the file that defines ``cls``; nothing where it was typed into a prompt."""
+    """Return the folder of the file that defines ``cls``; nothing where it was typed into a prompt."""
     try:
         return [Path(inspect.getfile(cls)).absolute().parent]
     except (TypeError, OSError):

@@ -26,7 +26,7 @@ RESET_VELOCITY = 0.25
 
 
 def balance_terms(angle: Tensor, cart_speed: Tensor, pole_speed: Tensor) -> dict[str, Tensor]:
-    """1 - angle^2 - costs of speed, (N,) each, for ``angle`` in rad from upright and speeds in m/s and rad/s."""
+    """Return 1 - angle^2 - costs of speed, (N,) each, for ``angle`` in rad from upright and speeds in m/s and rad/s."""
     return {
         "alive": torch.ones_like(angle),
         "angle": -angle.square(),
@@ -91,7 +91,7 @@ class Cartpole(MujocoTask):
 
     @override
     def reset_where(self, mask: Tensor) -> None:
-        """Everything uniform around rest, upright in the centre."""
+        """Return everything uniform around rest, upright in the centre."""
         qpos = self.uniform(-RESET_POSITION, RESET_POSITION, 2)
         qvel = self.uniform(-RESET_VELOCITY, RESET_VELOCITY, 2)
         self.sim.reset(mask, qpos, qvel)

@@ -12,13 +12,13 @@ NEAR_LIMIT = 0.98
 
 
 def near_limit_cost(unscaled: Tensor, effort: Tensor, weight: float) -> Tensor:
-    """Cost (N,) of joints (N, A) beyond NEAR_LIMIT on either side, weighted by relative ``effort`` (A,)."""
+    """Return cost (N,) of joints (N, A) beyond NEAR_LIMIT on either side, weighted by relative ``effort`` (A,)."""
     excess = (unscaled.abs() - NEAR_LIMIT).clamp(min=0.0) / (1.0 - NEAR_LIMIT)
     return weight * (excess @ effort)
 
 
 def joint_torque(action_torque: Tensor, limit_torque: Tensor, unscaled: Tensor) -> Tensor:
-    """Torque (N, A) in N m that motor and joint limit exert on each joint.
+    """Return torque (N, A) in N m that motor and joint limit exert on each joint.
 
     ``limit_torque`` (N, A) is a magnitude; it pushes away from the limit that ``unscaled`` (N, A) is near.
     """
@@ -48,7 +48,7 @@ class Humanoid(Locomotion):
 
     @override
     def sensor_observations(self) -> tuple[Tensor, ...]:
-        """Joint torques (N, 21) and foot load cells (N, 12), both scaled by contactForceScale."""
+        """Return joint torques (N, 21) and foot load cells (N, 12), both scaled by contactForceScale."""
         limit_torque, feet = self.sim.sensordata.split([self.num_actions, 12], dim=1)
         motor_torque = self.actions * self.joint_gears * self.env.powerScale
         torque = joint_torque(motor_torque, limit_torque, self.dof_pos_scaled)

@@ -43,13 +43,13 @@ def heading_inverse(rotation: Tensor) -> Tensor:
 
 
 def tan_norm(rotation: Tensor) -> Tensor:
-    """The turned x and z axes (..., 6) of unit quaternions ``rotation`` (..., 4): continuous, unlike angles."""
+    """Return the turned x and z axes (..., 6) of unit quaternions ``rotation`` (..., 4): continuous, unlike angles."""
     matrix = quat_to_matrix(rotation)
     return torch.cat((matrix[..., 0], matrix[..., 2]), dim=-1)
 
 
 def seen_from_root(pose: BodyPose) -> Tensor:
-    """Positions (N, B, 3) of all bodies relative to the root in the frame of its heading, m.
+    """Return positions (N, B, 3) of all bodies relative to the root in the frame of its heading, m.
 
     So a motion is the same whichever way it goes.
     """
@@ -60,7 +60,7 @@ def seen_from_root(pose: BodyPose) -> Tensor:
 def pose_observations(
     body: Articulation, qpos: Tensor, qvel: Tensor, key_bodies: Sequence[int], local_root: bool
 ) -> tuple[Tensor, BodyPose]:
-    """What policy and discriminator see of coordinates of simulator or clip (N, 105), and where the bodies are.
+    """Return what policy and discriminator see of coordinates of simulator or clip (N, 105), and where the bodies are.
 
     Root height (m); its rotation as ``tan_norm`` 6, against its heading with ``local_root``, else against the world;
     its velocity (m/s) and angular velocity (rad/s) in the frame of its heading, 3 each; ``tan_norm`` of each ball
@@ -128,7 +128,7 @@ class FloorContact:
         """(P, 1) m."""
 
     def fallen(self, pose: BodyPose, height: float) -> Tensor:
-        """(N,) bool: some body that may not touches the floor while its origin is below ``height`` m."""
+        """Return (N,) bool: some body that may not touches the floor while its origin is below ``height`` m."""
         # Bodies first, as forward kinematics leaves them: contiguous batches. A point's height needs only the last row
         # of its body's rotation matrix.
         w, x, y, z = pose.rotations.transpose(0, 1).unbind(-1)
@@ -218,7 +218,7 @@ class HumanoidAMP(MujocoTask):
         return dataclasses.replace(super().spec_of(cfg), extra={"amp_observation_space": seen})
 
     def reference_positions(self) -> list[Tensor]:
-        """(R, B, 3) of each clip, at this task's rate: the bodies as :func:`seen_from_root`, m."""
+        """Return (R, B, 3) of each clip, at this task's rate: the bodies as :func:`seen_from_root`, m."""
         clips = []
         for clip, length in enumerate(self.motions.lengths.tolist()):
             times = torch.arange(0.0, length, self.dt, device=self.device)
@@ -228,7 +228,7 @@ class HumanoidAMP(MujocoTask):
         return clips
 
     def fetch_amp_obs_demo(self, count: int) -> Tensor:
-        """``count`` observations (count, K x 105) of the motion, at random times."""
+        """Return ``count`` observations (count, K x 105) of the motion, at random times."""
         motions, times = self.motions.sample(count, self.generator, self.oldest)
         return self._reference(motions, times)[0].flatten(1)
 
@@ -325,7 +325,7 @@ class PDTargets:
         """(J,) rad, the longest rotation vector."""
 
     def __call__(self, actions: Tensor) -> Tensor:
-        """The targets (N, A) of ``actions`` (N, A)."""
+        """Return the targets (N, A) of ``actions`` (N, A)."""
         targets = self.offset + self.scale * actions
         length = (targets.square() @ self.same).sqrt()
         return targets * ((self.reach / length.clamp_min(1e-6)).clamp_max(1.0) @ self.same.t())

@@ -80,7 +80,7 @@ class HumanoidAMPHeading(HumanoidAMP):
         return super().extras() | {"true_objective": along}
 
     def _commands(self) -> Tensor:
-        """Random commands (N, 3): any direction, speeds between the two limits."""
+        """Return random commands (N, 3): any direction, speeds between the two limits."""
         drawn = self.uniform(0.0, 1.0, 2)
         angle = 2 * math.pi * drawn[:, 0]
         slowest, fastest = self.env.targetSpeedMin, self.env.targetSpeedMax

@@ -24,7 +24,7 @@ RESET_VELOCITY_NOISE = 0.1
 
 
 def target_distance(position: Tensor) -> Tensor:
-    """Horizontal distance (N,) float64 in m from ``position`` (N, 3) to the target.
+    """Return horizontal distance (N,) float64 in m from ``position`` (N, 3) to the target.
 
     In float64, since a float32 distance of 1000 m moves in jumps of 61 um, 0.004 in progress per step.
     """
@@ -37,17 +37,17 @@ def progress_reward(potential: Tensor, previous: Tensor) -> Tensor:
 
 
 def heading_reward(heading: Tensor, weight: float) -> Tensor:
-    """``weight`` when facing the target, fading linearly with the cosine ``heading`` (N,) below FACING."""
+    """Return ``weight`` when facing the target, fading linearly with the cosine ``heading`` (N,) below FACING."""
     return torch.where(heading > FACING, weight, weight * heading / FACING)
 
 
 def up_reward(up: Tensor, weight: float) -> Tensor:
-    """``weight`` where the cosine of the tilt ``up`` (N,) is above UPRIGHT, else 0."""
+    """Return ``weight`` where the cosine of the tilt ``up`` (N,) is above UPRIGHT, else 0."""
     return torch.where(up > UPRIGHT, weight, 0.0)
 
 
 def action_cost(actions: Tensor, weight: float) -> Tensor:
-    """``weight`` times the sum of squared actions (N, A)."""
+    """Return ``weight`` times the sum of squared actions (N, A)."""
     return weight * actions.square().sum(dim=1)
 
 
@@ -57,12 +57,12 @@ def energy_cost(actions: Tensor, scaled_velocity: Tensor, effort: Tensor, weight
 
 
 def unscale(position: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Joint angles (N, A) in rad to [-1, 1] between their limits (A,)."""
+    """Return joint angles (N, A) in rad to [-1, 1] between their limits (A,)."""
     return (2.0 * position - upper - lower) / (upper - lower)
 
 
 def body_blocks(joints: int, *sensors: Block) -> tuple[Block, ...]:
-    """The observation of a body with this many joints."""
+    """Return the observation of a body with this many joints."""
     return (
         Block("torso height", 1, "m"),
         Block("torso velocity, body frame", 3, "m/s"),
@@ -126,11 +126,11 @@ class Locomotion(MujocoTask):
         self.reset()
 
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
-        """Cost (N,) of joint angles ``unscaled`` (N, A) in [-1, 1] that touch their limits."""
+        """Return cost (N,) of joint angles ``unscaled`` (N, A) in [-1, 1] that touch their limits."""
         raise NotImplementedError
 
     def sensor_observations(self) -> tuple[Tensor, ...]:
-        """Blocks (N, .) between joint velocities and actions: every sensor, scaled by contactForceScale."""
+        """Return blocks (N, .) between joint velocities and actions: every sensor, scaled by contactForceScale."""
         return (self.env.contactForceScale * self.sim.sensordata,)
 
     @override
@@ -202,5 +202,5 @@ class Locomotion(MujocoTask):
 
     @override
     def extras(self) -> dict[str, Tensor]:
-        """``true_objective`` (N,): torso velocity along world x in m/s, before any reset."""
+        """Return ``true_objective`` (N,): torso velocity along world x in m/s, before any reset."""
         return {"true_objective": self.sim.qvel[:, 0].clone()}

@@ -26,7 +26,7 @@ def register_tasks(params: Any = None) -> None:
 
 
 def registered_task(env_name: str) -> type[tasks.MujocoTask] | None:
-    """The task registered as the environment ``env_name``; None for an environment of another kind."""
+    """Return the task registered as the environment ``env_name``; None for an environment of another kind."""
     maker = creator_of(env_name)
     return tasks.TASKS[env_name] if getattr(maker, "func", None) is _make_task else None
 

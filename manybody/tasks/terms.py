@@ -41,7 +41,7 @@ class Term(NamedTuple):
 
 
 def reward_of(terms: Named) -> Tensor:
-    """Reward (N,): the sum of the terms, added in their order."""
+    """Return reward (N,): the sum of the terms, added in their order."""
     if isinstance(terms, Tensor):
         return terms
     first, *others = terms.values()
@@ -51,7 +51,7 @@ def reward_of(terms: Named) -> Tensor:
 
 
 def terminated_by(reasons: Named) -> Tensor:
-    """(N,) bool: whether any of the reasons holds."""
+    """Return (N,) bool: whether any of the reasons holds."""
     return reasons if isinstance(reasons, Tensor) else torch.stack(tuple(reasons.values())).any(dim=0)
 
 
@@ -84,7 +84,7 @@ class EpisodeSums:
         self.sums = self.sums + torch.where(counted, torch.stack(tuple(terms.values())), 0.0)
 
     def by_name(self) -> dict[str, Tensor]:
-        """(N,) each."""
+        """Return (N,) each."""
         return dict(zip(self.names, self.sums.unbind(), strict=True))
 
     def restart(self, mask: Tensor) -> None:
@@ -92,6 +92,6 @@ class EpisodeSums:
         self.sums = torch.where(mask, 0.0, self.sums)
 
     def load(self, sums: Mapping[str, Tensor]) -> None:
-        """The inverse of :meth:`by_name`."""
+        """Return the inverse of :meth:`by_name`."""
         if sums:
             self.names, self.sums = tuple(sums), torch.stack(tuple(sums.values())).to(self.sums.device)

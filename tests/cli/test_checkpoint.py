@@ -95,7 +95,7 @@ def test_the_name_of_an_imported_run_does_not_matter(run, trained):
     folder = RunFolder.open("walk")
     assert folder.best() == folder.nn / "last_walk_ep_1_rew_2.pth"
     error = refused(run, "import", "theirs.pth", "run", "toy.yaml", "params.config.name=a/b")
-    assert "run name 'a/b': a name cannot hold a path separator" in error and "params.config.name=<name>" in error
+    assert "run name 'a/b': a name cannot contain a path separator" in error and "params.config.name=<name>" in error
 
 
 def test_the_configuration_of_a_run_of_isaacgymenvs(run, trained, monkeypatch):
@@ -132,7 +132,7 @@ def test_what_is_refused(run, trained):
     assert "a run folder" in refused(run, "import", "theirs.pth", "x.pth", "toy.yaml")
     assert "3 paths" in refused(run, "import", "theirs.pth", "a", "b")
     assert "nothing.pth: file: got No such file" in refused(run, "import", "nothing.pth", "x.pth")
-    assert "nothing: does not exist" in refused(run, "export", "nothing")
+    assert "nothing: got a path that does not exist" in refused(run, "export", "nothing")
     assert "nothing.yaml" in refused(run, "import", "theirs.pth", "run", "nothing.yaml")
     assert "no environment 'Tox'" in refused(
         run, "import", "theirs.pth", "run", "toy.yaml", "params.config.env_name=Tox"

@@ -312,7 +312,7 @@ def test_play_makes_a_strip_of_motion_and_policy(run, monkeypatch, capsys):
             "deterministic: got False; expected True: one",
         ),
         (["record", "runs/x", "a.npz", "video=True"], "video: got True; expected False: one episode"),
-        (["record", "runs/x", "a.npz"], "runs/x: does not exist"),
+        (["record", "runs/x", "a.npz"], "runs/x: got a path that does not exist"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(words, message, here, capsys):

@@ -223,7 +223,7 @@ def test_the_curve_takes_any_values(rewards):
 def test_without_a_limit_there_is_no_bar():
     dashboard = Dashboard("Ant")
     dashboard.add(report(max_epochs=-1))
-    assert "no limit set" in drawn(dashboard)
+    assert "no limit set; Ctrl-C" in drawn(dashboard)
 
 
 # a real terminal

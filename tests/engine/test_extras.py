@@ -134,7 +134,7 @@ def test_what_cannot_be_logged_is_named_once(metrics, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "warning: some extras of the environment are not logged: "
-        "extras['camera']: got the shape (4, 3); expected () or one number of each row, (4,); "
+        "extras['camera']: got the shape (4, 3); expected () or one number per row, (4,); "
         "extras['note']: got str; expected numbers; "
         "extras['rewards']: the name is taken by a statistic of this library; rename it"
     )

@@ -115,27 +115,27 @@ def test_quarantine_keeps_what_was_learned_beside_broken_samples():
     assert weights.now == 100
     for _ in range(MAX_STUCK_EPOCHS):
         sentence = weights.epoch(skipped=UPDATES)
-    assert weights.now == 100 and "returned to the last good weights" in sentence  # not to those of 100 epochs ago
+    assert weights.now == 100 and "restored the last good weights" in sentence  # not to those of 100 epochs ago
 
 
 def test_rollback_returns_at_once_even_before_the_first_good_epoch():
     weights = Weights("rollback")
-    assert "returned" in weights.epoch(obs=1) and weights.now == 0
+    assert "restored" in weights.epoch(obs=1) and weights.now == 0
     weights.epoch()
-    assert "returned" in weights.epoch(skipped=1) and weights.now == 1
+    assert "restored" in weights.epoch(skipped=1) and weights.now == 1
 
 
 @pytest.mark.parametrize("policy", ["quarantine", "skip"])
 def test_weights_that_no_minibatch_can_use_are_rolled_back_after_some_epochs(policy):
     weights = Weights(policy)
     for _ in range(MAX_STUCK_EPOCHS - 1):
-        assert "returned" not in weights.epoch(skipped=UPDATES)
-    assert "returned" in weights.epoch(skipped=UPDATES) and weights.now == 0
+        assert "restored" not in weights.epoch(skipped=UPDATES)
+    assert "restored" in weights.epoch(skipped=UPDATES) and weights.now == 0
 
 
 def test_skip_waits_as_long_as_an_environment_is_broken():
     weights = Weights("skip")
-    assert not any("returned" in weights.epoch(obs=1, skipped=UPDATES) for _ in range(50))
+    assert not any("restored" in weights.epoch(obs=1, skipped=UPDATES) for _ in range(50))
 
 
 @pytest.mark.parametrize("policy", ["quarantine", "skip"])
@@ -152,7 +152,7 @@ def test_an_environment_most_of_which_stays_broken_ends_training(policy):
 
 def test_a_few_skipped_minibatches_are_no_reason_to_return():
     weights = Weights("quarantine")
-    assert not any("returned" in weights.epoch(skipped=UPDATES - 1) for _ in range(50))
+    assert not any("restored" in weights.epoch(skipped=UPDATES - 1) for _ in range(50))
 
 
 def test_abort_returns_to_the_last_good_weights_and_raises():

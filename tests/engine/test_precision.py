@@ -35,7 +35,7 @@ def test_the_faster_one_is_used_and_logged(speed, capsys, measured, used, name):
     calls = speed(measured)
     assert choose() is used
     assert capsys.readouterr().out == (
-        f"mixed_precision: bf16 runs at {measured:.2f} of fp32's speed here; {name} is used\n"
+        f"mixed_precision: bf16 is {measured:.2f} times as fast as fp32; {name} is used\n"
     )
     assert calls == [(((3, 16), (16, 2)), 64, CPU, torch.get_num_threads())]
 
@@ -44,7 +44,7 @@ def test_the_faster_one_is_used_and_logged(speed, capsys, measured, used, name):
 def test_a_resumed_run_takes_what_was_saved(speed, capsys, used):
     calls = speed(0.5 if used else 2.0)
     assert choose({BF16: used}) is used
-    assert calls == [] and "as in the run that was saved" in capsys.readouterr().out
+    assert calls == [] and "as in the saved run" in capsys.readouterr().out
 
 
 def test_nothing_is_measured_unless_asked(speed, capsys):
@@ -67,7 +67,7 @@ def test_a_cpu_without_units_is_not_measured(monkeypatch, capsys, units, expecte
     monkeypatch.setattr(precision, "bf16_speed", lambda *_: 2.0)
     assert has_bf16(CPU) is expected and has_bf16(torch.device("cuda"))
     assert choose() is expected
-    assert ("no units for bf16" in capsys.readouterr().out) is not expected
+    assert ("no bf16 units" in capsys.readouterr().out) is not expected
 
 
 def test_a_measurement_draws_nothing_and_is_kept():

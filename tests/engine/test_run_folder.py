@@ -91,7 +91,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_named_run_is_not_overwritten(tmp_path):
     make_run(tmp_path, "walk1")
-    with pytest.raises(RunFolderError, match="already holds a run"):
+    with pytest.raises(RunFolderError, match="got a folder that contains a run"):
         RunFolder.create(tmp_path, "Ant", "walk1")
     RunFolder.resume(tmp_path / "walk1").close()  # the refusal keeps no lock
     make_run(tmp_path, "empty", checkpoints=())
@@ -145,5 +145,5 @@ def test_resolve_takes_a_folder_a_file_or_nothing(tmp_path):
         RunFolder.resolve(folder.path)
     with pytest.raises(RunFolderError, match="does not exist"):
         RunFolder.resolve(tmp_path / "absent")
-    with pytest.raises(RunFolderError, match="not a run folder"):
+    with pytest.raises(RunFolderError, match="got a folder without nn/"):
         RunFolder.resolve(tmp_path)

@@ -82,5 +82,5 @@ with graceful_stop():
     drain.join()
     assert (
         process.stderr.read()
-        == f"{number.name}: stopping after this epoch, with a checkpoint. Once more stops at once, without.\n"
+        == f"{number.name}: stopping after this epoch, with a checkpoint. A second signal stops at once, without it.\n"
     )

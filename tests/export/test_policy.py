@@ -187,7 +187,7 @@ def test_wrong_keys_and_rows(run):
 
 
 def test_what_is_not_there_or_not_finite(run, tmp_path):
-    with pytest.raises(RunFolderError, match="runs/none: does not exist"):
+    with pytest.raises(RunFolderError, match="runs/none: got a path that does not exist"):
         manybody.load_policy("runs/none")
     folder, player, _ = run(toy_params())
     weights = player.model.state_dict()

@@ -50,5 +50,5 @@ def test_normalised_advantages(run):
 
 def test_rows_sane(run):
     x = torch.tensor([[1.0, -2.0], [float("nan"), 0.0], [float("inf"), 0.0], [0.0, -1e16], [1e15, 0.0]])
-    assert run(stats.rows_sane, x).tolist() == [True, False, False, False, True]
-    assert run(stats.rows_sane, x[:, 0]).tolist() == [True, False, False, True, True]
+    assert run(stats.rows_finite, x).tolist() == [True, False, False, False, True]
+    assert run(stats.rows_finite, x[:, 0]).tolist() == [True, False, False, True, True]

@@ -160,7 +160,7 @@ def test_load_checkpoint_without_a_path_is_refused(file, path):
 
 def test_a_load_path_that_is_not_there_is_refused(file):
     (told,) = problems(file(load_checkpoint=True, load_path="no.pth"))
-    assert told.startswith("params.load_path: no.pth: does not exist")
+    assert told.startswith("params.load_path: no.pth: got a path that does not exist")
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def test_what_a_file_holds_is_composed_without_a_file():
 
 def test_the_tree_starts_from_load_path_too(tmp_path):
     words = ["task=Cartpole", "train.params.load_checkpoint=True", "train.params.load_path=no.pth"]
-    with pytest.raises(ConfigError, match=r"train.params.load_path: no.pth: does not exist"):
+    with pytest.raises(ConfigError, match=r"train.params.load_path: no.pth: got a path that does not exist"):
         resolve(build_runner(), words)
     began = {"load_checkpoint": True, "load_path": "old.pth", "seed": 1}
     assert without_start({"train": {"params": began}}) == {"train": {"params": {"seed": 1}}}

@@ -125,7 +125,7 @@ def test_rollback_returns_to_the_weights_of_the_last_good_epoch(capsys):
     agent.max_epochs = 2
     agent.train()
     assert all(torch.equal(*pair) for pair in zip(before, agent.model.parameters(), strict=True))
-    assert "returned to the last good weights" in capsys.readouterr().err
+    assert "restored the last good weights" in capsys.readouterr().err
 
 
 def test_two_rollbacks_return_to_the_same_optimiser(capsys):
@@ -134,7 +134,7 @@ def test_two_rollbacks_return_to_the_same_optimiser(capsys):
     moment = agent.optimizer.state_dict()["state"][0]["exp_avg"].clone()
     agent.max_epochs = 3
     agent.train()  # the optimiser must not modify the saved state after the first rollback
-    assert capsys.readouterr().err.count("returned to the last good weights") == 2
+    assert capsys.readouterr().err.count("restored the last good weights") == 2
     assert torch.equal(agent.optimizer.state_dict()["state"][0]["exp_avg"], moment)
 
 
@@ -168,7 +168,7 @@ def test_non_finite_weights_are_restored(capsys, policy, value):
         agent.train()
         wait = 1 if policy == "rollback" else MAX_STUCK_EPOCHS
         assert f"epoch {1 + wait}: NaN, infinite" in (err := capsys.readouterr().err)
-        assert "action of environment 0 at step 0" in err and "returned to the last good weights" in err
+        assert "action of environment 0 at step 0" in err and "restored the last good weights" in err
         assert f"epoch {2 + wait}:" not in err  # no further report
         assert not torch.equal(good["a2c_network.mu.weight"], agent.model.a2c_network.mu.weight)  # training continues
     assert all_finite(agent.model.state_dict())

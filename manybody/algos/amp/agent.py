@@ -19,7 +19,7 @@ from manybody.engine.checkpoint.parts import NotRestoredError, Part, Parts
 from manybody.envs.base import EnvError, Step
 from manybody.envs.validation import check_tensor
 from manybody.functional import adversarial
-from manybody.functional.stats import LARGEST, rows_sane
+from manybody.functional.stats import LARGEST, rows_finite
 
 NON_FINITE_DEMOS = "guard/demonstrations"
 """Metric: demonstrations of this epoch that were not finite."""
@@ -83,7 +83,7 @@ class AMPAgent(A2CAgent):
             error.add_note(f"in {where}, which is to give demonstrations")
             raise
         check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
-        broken = ~rows_sane(demos)
+        broken = ~rows_finite(demos)
         if demos.device.type != "cpu":  # reading it here would wait for the device; the epoch's one read has it
             counted = self.epoch_extras.get(NON_FINITE_DEMOS, torch.zeros((), device=demos.device))
             self.epoch_extras[NON_FINITE_DEMOS] = counted + broken.sum()

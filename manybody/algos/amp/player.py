@@ -14,7 +14,7 @@ from manybody.algos.player import PlayResult
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step
 from manybody.functional import adversarial
-from manybody.functional.stats import masked_mean, rows_sane
+from manybody.functional.stats import masked_mean, rows_finite
 from manybody.motion.imitation import imitation_error, still_error
 
 TRIALS = 32
@@ -64,7 +64,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
         step = super().env_step(actions)
         check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.env, self.env_info)))
         motion = step.extras["amp_obs"].to(self.device)
-        finite = rows_sane(motion)
+        finite = rows_finite(motion)
         logits = self.model.discriminate(motion.masked_fill(~finite.unsqueeze(1), 0.0))
         style = adversarial.style_reward(logits, self.config.disc_reward_scale)
         self.style += masked_mean(style.reshape(self.rows), finite)
@@ -73,7 +73,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
         if bodies is not None:
             trials = len(self.alive)
             self.seen.append(bodies[:trials].to(self.device))
-            self.going &= rows_sane(self.seen[-1])
+            self.going &= rows_finite(self.seen[-1])
             self.alive += self.going
             self.going &= ~step.done[:trials].to(self.device)
         return step

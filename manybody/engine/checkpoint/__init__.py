@@ -28,7 +28,7 @@ from manybody.registry import built_in
 FORMAT = 1
 """Version of the layout, stored under ``FORMAT_KEY``."""
 MAX_LISTED = 40
-"""Differing parameters that a message lists, at most."""
+"""Maximum number of differing parameters that a message lists."""
 FORMAT_KEY = "manybody_format"
 
 
@@ -62,13 +62,13 @@ def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: a value of another type, named by its key, or too much data outside tensors. Nothing is
             written.
-        OSError: the disk is full, read-only or missing. The old file is intact and no temporary file stays.
+        OSError: the disk is full, read-only or missing. The old file is intact and no temporary file remains.
     """
     write_archive(path, {FORMAT_KEY: FORMAT, **state})
 
 
 def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """:func:`save_checkpoint` without ``FORMAT_KEY``: for files that other programs read."""
+    """Write ``state`` like :func:`save_checkpoint`, without ``FORMAT_KEY``, for other programs."""
     path = Path(path)
     content = plain(state, "", path)
 
@@ -113,17 +113,17 @@ def open_archive(path: Path) -> tuple[BinaryIO, int]:
     return file, size
 
 
-def _shown(text: Any) -> str:
+def _escaped(text: Any) -> str:
     """Escape text from the file for the terminal."""
     return str(text).encode("unicode_escape").decode()[:200]
 
 
 def _refused(path: Path, found: str) -> CheckpointError:
     whole = f"an intact checkpoint (PyTorch archive, format {FORMAT})"
-    return CheckpointError(path, "file", _shown(found), whole, "It was not loaded.")
+    return CheckpointError(path, "file", _escaped(found), whole, "It was not loaded.")
 
 
-def _checked(path: Path, file: BinaryIO, size: int, tensors: bool = True) -> None:
+def _check_file(path: Path, file: BinaryIO, size: int, tensors: bool = True) -> None:
     try:
         problem = check_archive(file, size, tensors)
     except Exception as error:  # zipfile and pickletools raise a dozen types on damaged input
@@ -140,7 +140,7 @@ def verify_checkpoint(path: str | os.PathLike) -> None:
     """
     file, size = open_archive(Path(path))
     with file:
-        _checked(Path(path), file, size)
+        _check_file(Path(path), file, size)
 
 
 def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
     try:
         file, size = open_archive(path)
         with file:
-            _checked(path, file, size, tensors=not mapped)
+            _check_file(path, file, size, tensors=not mapped)
             file.seek(0)
             source = path if mapped else file
             try:
@@ -190,13 +190,13 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
         FORMAT_KEY in state or any(isinstance(state.get(part), dict) for part in ("model", "actor"))
     )
     if not known:
-        given = f"keys {sorted(map(_shown, state))[:8]}" if isinstance(state, dict) else type(state).__name__
+        given = f"keys {sorted(map(_escaped, state))[:8]}" if isinstance(state, dict) else type(state).__name__
         raise CheckpointError(
             path,
             FORMAT_KEY,
             given,
             "a training checkpoint",
-            "Is it a file of bare weights or of another program?",
+            "It may contain only weights, or be from another program.",
         )
     version = state.get(FORMAT_KEY, FORMAT)
     if type(version) is not int or not 1 <= version <= FORMAT:
@@ -214,13 +214,13 @@ def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
     """Return ``state[key]``.
 
     Raises:
-        CheckpointError: there is no such key; lists the keys.
+        CheckpointError: there is no such key; the message lists the keys.
     """
     if key not in state:
         raise CheckpointError(
             path,
             key,
-            f"only {', '.join(sorted(map(_shown, state))[:20])}",
+            f"only {', '.join(sorted(map(_escaped, state))[:20])}",
             f"'{key}'",
             "Another algorithm or an older version saved it. Use one that this algorithm has saved.",
         )
@@ -228,10 +228,10 @@ def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
 
 
 def named(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Mapping[str, Any]:
-    """``state[key]``, which holds tensors by name.
+    """Return ``state[key]``, a mapping of names to tensors.
 
     Raises:
-        CheckpointError: it does not.
+        CheckpointError: it is missing or not a mapping.
     """
     part = state.get(key)
     if not isinstance(part, Mapping):
@@ -241,7 +241,7 @@ def named(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Mappin
 
 
 def plain_optimizer(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> dict[str, Any]:
-    """The state of an optimiser whose settings are Python numbers: RL Games computes with its learning rate."""
+    """Return the state of an optimiser with settings as Python numbers, which RL Games' code requires."""
     optimizer = named(state, key, path)
     groups = [
         {name: float(value) if isinstance(value, Tensor) else value for name, value in group.items()}
@@ -251,15 +251,11 @@ def plain_optimizer(state: Mapping[str, Any], key: str, path: str | os.PathLike)
 
 
 def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Refuse the checkpoint of another built-in algorithm.
-
-    Raises:
-        CheckpointError: names both. Files of users' algorithms and of RL Games pass.
-    """
+    """Raise CheckpointError for the checkpoint of another built-in algorithm; accept users' algorithms and RL Games."""
     given = state.get("algo", algo)
     if not isinstance(given, str):
         advice = "The file is damaged or of another program."
-        raise CheckpointError(path, "algo", _shown(repr(given)), "the name of an algorithm", advice)
+        raise CheckpointError(path, "algo", _escaped(repr(given)), "the name of an algorithm", advice)
     if given != algo and {given, algo} <= built_in().keys():
         advice = "Set algo.name, model and network as in the config.yaml of the run that saved it."
         raise CheckpointError(path, "algo", f"a checkpoint of '{given}'", f"one of '{algo}'", advice)
@@ -274,8 +270,8 @@ def check_state_dict(
     """Check names, shapes and values of parameters before ``load_state_dict``.
 
     Raises:
-        CheckpointError: lists every missing, unexpected and mismatching parameter with both shapes, or names the first
-            one with non-finite values.
+        CheckpointError: the message lists every missing, unexpected and mismatching parameter with both shapes, or
+            names the first with non-finite values.
     """
     if not isinstance(given, Mapping):
         what = "named parameters"
@@ -288,7 +284,7 @@ def check_state_dict(
     for name, value in given.items():
         shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if name not in expected:
-            problems.append(f"unexpected {_shown(name)} {shape}")
+            problems.append(f"unexpected {_escaped(name)} {shape}")
         elif shape != tuple(expected[name].shape):
             problems.append(f"{name} has shape {shape}, the network {tuple(expected[name].shape)}")
     if problems:
@@ -304,15 +300,15 @@ def check_state_dict(
 
 
 def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str | os.PathLike) -> None:
-    """Load a copy of ``state[key]`` into ``optimizer``, which would otherwise write into these tensors.
+    """Load a copy of ``state[key]`` into ``optimizer``: the optimiser will write into the tensors that it loads.
 
     Raises:
-        CheckpointError: it is missing, not finite or of other parameters.
+        CheckpointError: the state is missing, not finite or of other parameters.
     """
     given = require(state, key, path)
     groups = given.get("param_groups") if isinstance(given, Mapping) else None
     if not isinstance(groups, list) or not isinstance(given.get("state"), Mapping):
-        found = f"keys {sorted(map(_shown, given))[:8]}" if isinstance(given, Mapping) else type(given).__name__
+        found = f"keys {sorted(map(_escaped, given))[:8]}" if isinstance(given, Mapping) else type(given).__name__
         advice = "The file is damaged or of another program."
         raise CheckpointError(path, key, found, "the state of an optimiser", advice)
     check_values({key: given}, path)
@@ -332,17 +328,17 @@ def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str
 
 
 def _networks(names: Iterable[Any]) -> set[str]:
-    """The networks that the parameters belong to, such as ``a2c_network``."""
+    """Return the networks that the parameters belong to, such as ``a2c_network``."""
     return {part for name in names for part in str(name).split(".")[:1] if part.endswith("_network")}
 
 
 def newest_first(folder: str | os.PathLike) -> list[Path]:
-    """The checkpoint files in ``folder``, newest first."""
-    return sorted(Path(folder).glob("*.pth"), key=written, reverse=True)
+    """Return the checkpoint files in ``folder``, newest first."""
+    return sorted(Path(folder).glob("*.pth"), key=modified_ns, reverse=True)
 
 
-def written(path: Path) -> int:
-    """Modification time in nanoseconds; 0 if there is no such file."""
+def modified_ns(path: Path) -> int:
+    """Return modification time in nanoseconds; 0 if there is no such file."""
     try:
         return path.stat().st_mtime_ns
     except OSError:
@@ -350,7 +346,7 @@ def written(path: Path) -> int:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether ``path`` is an intact and safe checkpoint."""
+    """Return whether ``path`` is an intact and safe checkpoint."""
     try:
         verify_checkpoint(path)
     except CheckpointError:

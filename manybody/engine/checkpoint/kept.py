@@ -21,10 +21,10 @@ from manybody.engine import console
 from manybody.engine.checkpoint import (
     FORMAT_KEY,
     is_intact,
+    modified_ns,
     newest_first,
     open_archive,
     save_checkpoint,
-    written,
 )
 
 Kind = Literal["best", "last", "saved"]
@@ -41,7 +41,7 @@ class Checkpoints:
 
     Args:
         folder: the run's ``nn/``.
-        keep: how many ``last`` files stay; None: all.
+        keep: number of ``last`` files to keep; None: all.
     """
 
     def __init__(self, folder: str | Path, keep: int | None = None) -> None:
@@ -51,7 +51,7 @@ class Checkpoints:
     def clean(self) -> None:
         """Remove temporary files of a killed run. Needs the run folder's lock."""
         for file in self.folder.glob(f"{TEMPORARY}*"):
-            if file.suffix == "":  # a run may have such a name; its files end in .pth
+            if file.suffix == "":  # a run's name may begin like this; its files end in .pth
                 with contextlib.suppress(OSError):
                     file.unlink()
 
@@ -62,15 +62,15 @@ class Checkpoints:
 
         Args:
             name: file name without suffix.
-            state: content.
-            kind: kind of checkpoint.
-            last_chance: training ends here; report a failure even if an earlier one was reported.
+            state: the content.
+            kind: the kind of checkpoint.
+            last_chance: report a failure even if an earlier one was reported, because training ends here.
 
         Returns:
             The file, or None if it was not written; then nothing has changed on disk.
 
         Raises:
-            CheckpointError: ``state`` holds a type that cannot be saved safely.
+            CheckpointError: ``state`` contains a type that cannot be saved safely.
         """
         path = self._free_path(name, kind)
         try:
@@ -82,7 +82,7 @@ class Checkpoints:
             return None
         self._warned = False
         console.log(f"=> saving checkpoint '{path}'")
-        _become_newest(path, others)
+        _make_newest(path, others)
         if kind == "last" and self.keep is not None:
             for old in list(filter(self._is_deletable, others))[max(0, self.keep - 1) :]:
                 with contextlib.suppress(OSError):
@@ -90,7 +90,7 @@ class Checkpoints:
         return path
 
     def best(self) -> Path | None:
-        """The newest intact ``best`` checkpoint, or else the newest of unknown kind, or None."""
+        """Return the newest intact ``best`` checkpoint, or else the newest of unknown kind, or None."""
         unknown = []
         for file in newest_first(self.folder):
             kind = self.kind(file)
@@ -100,20 +100,20 @@ class Checkpoints:
         return next(filter(is_intact, unknown), None)
 
     def newest(self) -> Path | None:
-        """The newest intact checkpoint, or None."""
+        """Return the newest intact checkpoint, or None."""
         return next(filter(is_intact, newest_first(self.folder)), None)
 
     def kind(self, file: Path) -> Kind | None:
-        """The kind of ``file``; None if neither content nor name shows it."""
-        return _stored(file)[1] or _named(file.stem, self._run_name)
+        """Return the kind of ``file``; None if neither content nor name shows it."""
+        return _read_kind(file)[1] or _kind_by_name(file.stem, self._run_name)
 
     @cached_property
     def _run_name(self) -> str | None:
         return run_name(self.folder.parent / "config.yaml")
 
     def _is_deletable(self, file: Path) -> bool:
-        """Whether it may be deleted: a ``last`` file that this library wrote."""
-        written_here, _ = _stored(file)
+        """Return whether ``file`` may be deleted: it is of kind ``last`` and this library wrote it."""
+        written_here, _ = _read_kind(file)
         return written_here and self.kind(file) == "last"
 
     def _free_path(self, name: str, kind: Kind) -> Path:
@@ -121,8 +121,8 @@ class Checkpoints:
             path = self.folder / f"{name}{f'_{number}' if number > 1 else ''}.pth"
             if kind == "saved" or not path.exists():
                 break
-            stored = _stored(path)[1]
-            if stored == kind or (stored is None and (_named(path.stem) in (None, kind) or not is_intact(path))):
+            stored = _read_kind(path)[1]
+            if stored == kind or (stored is None and (_kind_by_name(path.stem) in (None, kind) or not is_intact(path))):
                 break
         return path
 
@@ -157,8 +157,8 @@ def run_name(config_file: Path) -> str | None:
     return None if node is None else str(node)
 
 
-def _stored(path: Path) -> tuple[bool, Kind | None]:
-    """Whether this library wrote ``path``, and its stored kind. Reads only the beginning of the file."""
+def _read_kind(path: Path) -> tuple[bool, Kind | None]:
+    """Return whether this library wrote ``path``, and its stored kind. Reads only the beginning of the file."""
     try:
         file, _ = open_archive(path)
         with file, zipfile.ZipFile(file) as archive:
@@ -175,16 +175,16 @@ def _stored(path: Path) -> tuple[bool, Kind | None]:
 
 
 def _tokens(pickled: bytes) -> Any:
-    """The arguments, or else the names, of the instructions of a pickle that push a value."""
+    """Yield the argument, or else the name, of each instruction of a pickle that pushes a value."""
     for opcode, argument, _ in pickletools.genops(pickled):
         if opcode.name not in ("PROTO", "BINPUT", "LONG_BINPUT"):
             yield opcode.name if argument is None else argument
 
 
-def _named(stem: str, run: str | None = None) -> Kind | None:
-    """The kind by RL Games' file names: ``<run>`` is best, ``last_<any>_ep_<N>_rew_<R>`` last.
+def _kind_by_name(stem: str, run: str | None = None) -> Kind | None:
+    """Return the kind of a file by RL Games' name: ``<run>`` is best, ``last_<any>_ep_<N>_rew_<R>`` is last.
 
-    ``<any>_ep_<N>_rew_<R>`` is saved (RL Games writes it when the target is reached). Other names are unknown.
+    ``<any>_ep_<N>_rew_<R>`` is saved: RL Games writes it when the target return is reached.
     """
     if stem == run:
         return "best"
@@ -193,8 +193,8 @@ def _named(stem: str, run: str | None = None) -> Kind | None:
     return "saved" if _NUMBERED.fullmatch(stem) else None
 
 
-def _become_newest(path: Path, others: list[Path]) -> None:
+def _make_newest(path: Path, others: list[Path]) -> None:
     """Make ``path`` the newest file even if the clock was set back."""
-    if others and written(path) <= written(others[0]):
+    if others and modified_ns(path) <= modified_ns(others[0]):
         with contextlib.suppress(OSError):
-            os.utime(path, ns=(written(others[0]) + 1, written(others[0]) + 1))
+            os.utime(path, ns=(modified_ns(others[0]) + 1, modified_ns(others[0]) + 1))

@@ -13,10 +13,10 @@ from manybody.engine.console import warn
 
 
 class Stateful(Protocol):
-    """Anything whose state a checkpoint keeps."""
+    """An object whose state is part of checkpoints."""
 
     def state_dict(self) -> Any:
-        """Return tensors, numbers and containers of those."""
+        """Return tensors, numbers and containers of them."""
 
     def load_state_dict(self, state: Any) -> Any:
         """Restore :meth:`state_dict`."""
@@ -27,11 +27,11 @@ Parts = Mapping[str, Stateful]
 
 
 class NotRestoredError(Exception):
-    """A part restarts, which is worth a warning and no reason to refuse the checkpoint."""
+    """A part cannot be restored and restarts; the checkpoint is accepted with a warning."""
 
 
 class Part(NamedTuple):
-    """A part given by two functions; one that is ``optional`` is not saved when None, and loads None when missing."""
+    """A part defined by two functions; an ``optional`` one is not saved if None, and loads None if it is missing."""
 
     state_dict: Callable[[], Any]
     load_state_dict: Callable[[Any], Any]
@@ -47,7 +47,7 @@ class Attribute(NamedTuple):
     optional: bool = False
 
     def state_dict(self) -> Any:
-        """The attribute."""
+        """Return the attribute."""
         return getattr(self.owner, self.name)
 
     def load_state_dict(self, state: Any) -> None:
@@ -67,7 +67,7 @@ class ModulePart(NamedTuple):
     """Its key in checkpoints, for messages."""
 
     def state_dict(self) -> Any:
-        """Parameters and statistics by name."""
+        """Return parameters and statistics by name."""
         return self.module.state_dict()
 
     def load_state_dict(self, state: Any) -> None:
@@ -77,22 +77,22 @@ class ModulePart(NamedTuple):
 
 
 class OptimizerPart(NamedTuple):
-    """The moments of ``optimizer``; with ``lr`` the learning rate is this one, not the saved one."""
+    """Moments and settings of ``optimizer``; ``lr``, if set, replaces the saved learning rate."""
 
     optimizer: torch.optim.Optimizer
     key: str
     parameters: Mapping[str, Tensor]
-    """What it optimises, by name, in its order."""
+    """The optimised parameters by name, in the optimiser's order."""
     lr: float | None = None
     weights: str = "model"
     """Key in checkpoints of the model that has these parameters."""
 
     def state_dict(self) -> Any:
-        """Moments and settings."""
+        """Return moments and settings."""
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: Any) -> None:
-        """Load a copy of ``state``. Raises CheckpointError when it is not of this optimiser."""
+        """Load a copy of ``state``. Raises CheckpointError if it is of another optimiser."""
         load_optimizer(self.optimizer, {self.key: state}, self.key, "")
         for group in self.optimizer.param_groups if self.lr is not None else ():
             group["lr"] = torch.tensor(self.lr, device=group["params"][0].device)

@@ -1,4 +1,4 @@
-"""RL Games' checkpoints in the library's layout: one conversion, after which a file is restored like any other."""
+"""Convert RL Games' checkpoints to the library's layout."""
 
 import math
 from collections.abc import Container, Iterable, Mapping
@@ -20,7 +20,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def layout_of(weights: Mapping[str, Any]) -> Layout:
-    """The layout of a file of RL Games; the on-policy one if none is recognised, whose errors say what is missing."""
+    """Return the layout of RL Games' file; by default the on-policy layout, whose errors name the missing parts."""
     layouts = [entry.layout for entry in built_in().values() if entry.layout is not None]
     return next((layout for layout in reversed(layouts) if layout.recognises(weights)), layouts[0])
 
@@ -35,15 +35,15 @@ def converted(weights: Mapping[str, Any], path: str) -> Mapping[str, Any]:
 
 
 def model_state(weights: Mapping[str, Any], path: str, expected: Mapping[str, Tensor]) -> Mapping[str, Any]:
-    """Return the state of the policy's model in a checkpoint, of RL Games too, that fits a model.
+    """Return the state of the policy's model from a checkpoint of this library or of RL Games.
 
     Args:
         weights: the checkpoint.
         path: the file, for messages.
-        expected: the state dict of the model.
+        expected: the state dict of the model that will load it.
 
     Raises:
-        CheckpointError: there is none, or it names every parameter that does not fit.
+        CheckpointError: there is no model; or parameters do not fit, which the message lists.
     """
     state = without_unused(require(converted(weights, path), "model", path), expected, weights)
     check_state_dict(expected, state, path)
@@ -51,7 +51,7 @@ def model_state(weights: Mapping[str, Any], path: str, expected: Mapping[str, Te
 
 
 def without_unused(state: Any, expected: Container[str], weights: Mapping[str, Any]) -> Any:
-    """``state`` of a checkpoint of RL Games without the statistics of a model that normalises more than ours."""
+    """Remove the statistics that are not ``expected`` from the ``state`` of a checkpoint of RL Games."""
     if "algo" in weights or not isinstance(state, Mapping):
         return state
     return {name: value for name, value in state.items() if name in expected or "_mean_std." not in str(name)}
@@ -67,7 +67,7 @@ def policy_state(weights: Mapping[str, Any]) -> Any:
 
 
 def central_value_state(weights: Mapping[str, Any]) -> Any:
-    """Do the same for ``weights['assymetric_vf_nets']``; all names begin with ``model.``."""
+    """Return ``weights['assymetric_vf_nets']`` with the statistics from outside it; all names begin with ``model.``."""
     nets = weights["assymetric_vf_nets"]
     if not isinstance(nets, Mapping):
         return nets
@@ -83,7 +83,7 @@ def central_value_state(weights: Mapping[str, Any]) -> Any:
 
 
 def _outside(weights: Mapping[str, Any], homes: Mapping[str, str]) -> dict[str, Any]:
-    """The statistics under the keys of ``homes``, under their names in the model."""
+    """Return the statistics under the keys of ``homes``, under their names in the model."""
     return {
         f"{home}.{name}": value
         for key, home in homes.items()
@@ -93,15 +93,15 @@ def _outside(weights: Mapping[str, Any], homes: Mapping[str, str]) -> dict[str, 
 
 
 def adam_state(parameters: Mapping[str, Tensor], given: Iterable[str], state: Any) -> dict[int, Any] | None:
-    """Order the moments of another Adam, whose parameters are ordered as in its model's state dict, as ours are.
+    """Convert the moments of RL Games' Adam, whose parameters have the order of its model's state dict.
 
     Args:
-        parameters: ours by name, in the order of our optimiser.
-        given: names in the other model's state dict, in its order; buffers may be among them.
-        state: the other optimiser's ``state_dict``, unchecked.
+        parameters: this library's parameters by name, in the order of their optimiser.
+        given: names in RL Games' state dict, in its order; buffers may be among them.
+        state: the ``state_dict`` of RL Games' optimiser, unchecked.
 
     Returns:
-        The entry ``state`` of our optimiser's state dict; None: the moments do not fit.
+        The entry ``state`` for the state dict of this library's optimiser; None if the moments do not fit.
     """
     order = [name for name in given if name in parameters]
     groups = state.get("param_groups") if isinstance(state, Mapping) else None
@@ -112,10 +112,10 @@ def adam_state(parameters: Mapping[str, Tensor], given: Iterable[str], state: An
         return None
     if not len(order) == len(parameters) == len(indices) or any(type(x) is not int for x in indices):
         return None
-    theirs = dict(zip(order, indices, strict=True))
+    index_of = dict(zip(order, indices, strict=True))
     ordered = {}
     for position, (name, parameter) in enumerate(parameters.items()):
-        entry = moments.get(theirs[name])
+        entry = moments.get(index_of[name])
         if entry is None:  # the parameter never had a gradient
             continue
         if not (isinstance(entry, Mapping) and _is_valid(entry, parameter)):
@@ -126,7 +126,7 @@ def adam_state(parameters: Mapping[str, Tensor], given: Iterable[str], state: An
 
 
 def _is_valid(entry: Mapping[str, Any], parameter: Tensor) -> bool:
-    """Whether ``entry`` is a finite state of Adam for ``parameter``."""
+    """Return whether ``entry`` is a finite state of Adam for ``parameter``."""
     step: Any = entry.get("step")
     if isinstance(step, Tensor):
         step = float(step) if step.numel() == 1 else None

@@ -1,6 +1,6 @@
-"""Which values a checkpoint may hold, and checks of files from untrusted sources.
+"""Checks of the values in a checkpoint, and of files from untrusted sources.
 
-A file may come from anybody: loading it must not run code, nor use much more memory than the size of the file.
+Loading a file must neither run code nor use much more memory than the size of the file.
 ``torch.load(weights_only=True)`` prevents the first; the checks here prevent archives and pickles that expand
 (``bytearray(10**12)`` passes ``weights_only``), tensors larger than their storage, and damaged bytes.
 """
@@ -21,9 +21,9 @@ from torch import Tensor
 from manybody.config.errors import ManybodyError
 
 MAX_PICKLE = 1 << 20
-"""Bytes of the pickle, at most: the metadata of about 7,000 tensors, whose data is outside it."""
+"""Maximum bytes of the pickle: metadata of about 7,000 tensors, whose data is stored outside it."""
 _MAX_DIRECTORY = 2 << 20
-"""Bytes of the archive's table of contents, at most: about 20,000 entries."""
+"""Maximum bytes of the archive's table of contents: about 20,000 entries."""
 
 _ORDERED_DICT = ("global", "collections OrderedDict")
 _ENCODE = ("global", "_codecs encode")
@@ -43,7 +43,7 @@ _GLOBALS = {
 """Names that a pickle may import, fewer than ``weights_only`` allows. NumPy's names and ``encode`` occur in RL Games'
 files and in the arrays of an environment's state."""
 _MAX_DEPTH = 100
-"""Levels of nested dicts, lists and tuples, at most."""
+"""Maximum depth of nested dicts, lists and tuples."""
 
 
 class CheckpointError(ManybodyError, RuntimeError):
@@ -62,7 +62,7 @@ class CheckpointError(ManybodyError, RuntimeError):
 
 @contextmanager
 def named_file(path: str | os.PathLike) -> Iterator[None]:
-    """Name ``path`` in errors about what was read from it."""
+    """Name ``path`` in the CheckpointErrors of the block."""
     try:
         yield
     except CheckpointError as error:
@@ -81,12 +81,12 @@ class _Dtype:
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> float | int | bool:
-    """Replaces ``numpy.core.multiarray.scalar``."""
+    """Return replaces ``numpy.core.multiarray.scalar``."""
     return struct.unpack(f"<{dtype.code}", data)[0]
 
 
 class _Array:
-    """Replaces ``numpy.ndarray``; ``array`` holds its content."""
+    """Replaces ``numpy.ndarray``; ``array`` is its content."""
 
     array: Any = None
 
@@ -102,7 +102,7 @@ class _Array:
 
 
 def _array(*_: Any) -> _Array:
-    """Replaces ``numpy.core.multiarray._reconstruct``."""
+    """Return replaces ``numpy.core.multiarray._reconstruct``."""
     return _Array()
 
 
@@ -121,7 +121,7 @@ def plain(value: Any, key: str, path: Path) -> Any:
     """Convert ``value`` to types that load without code: CPU tensors, numbers, strings, dicts, lists, tuples.
 
     Raises:
-        CheckpointError: it holds another type; the message names its key.
+        CheckpointError: a value has another type; the message names its key.
     """
     if isinstance(value, Tensor) and value.layout is torch.strided:
         tensor = value.detach().cpu()
@@ -161,7 +161,7 @@ def check_archive(file: BinaryIO, size: int, tensors: bool = True) -> str | None
     the file. Without ``tensors`` the bytes of tensors are not read and may be damaged.
 
     Raises:
-        Exception: of zipfile and pickletools on damaged input.
+        Exception: various types, by zipfile and pickletools, on damaged input.
     """
     file.seek(max(0, size - 98))
     tail = file.read(98)
@@ -205,9 +205,9 @@ def check_archive(file: BinaryIO, size: int, tensors: bool = True) -> str | None
 def check_pickle(data: bytes) -> str | None:
     """Describe the problem of a pickle without executing it; None if there is none.
 
-    Only the names in ``_GLOBALS`` may be imported. The functions that could multiply data may only be called as torch
-    and NumPy write them: ``OrderedDict()`` and ``encode(<text>, 'latin1')``; a text of more than 16 characters must be
-    a literal at that place, not a reference to an earlier one.
+    Only the names in ``_GLOBALS`` may be imported. Functions that could multiply data must be called as torch and NumPy
+    call them: ``OrderedDict()`` and ``encode(<text>, 'latin1')``; a text of more than 16 characters must be a literal,
+    not a reference to an earlier one.
     """
     memo: dict[Any, Any] = {}
     token: Any = None  # the value that the last instruction pushed, or its name
@@ -289,7 +289,7 @@ def uncompiled(state: Any) -> Any:
 
 
 def check_tensors(state: Any) -> str | None:
-    """Describe a tensor with more elements than its storage, which would fill the memory when copied."""
+    """Describe a tensor with more elements than its storage (a copy would fill the memory); None without one."""
     pending, seen = [("state", state)], set()
     while pending:
         key, value = pending.pop()

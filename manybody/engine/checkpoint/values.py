@@ -19,7 +19,7 @@ OPTIMIZERS = (
     *("actor_optimizer", "critic_optimizer", "log_alpha_optimizer"),
 )
 NOT_NEGATIVE = ("running_var", "count", "moving_square", "exp_avg_sq", "max_exp_avg_sq", "step")
-"""Statistics and moments that are sums of squares, or counts."""
+"""Statistics and moments that cannot be negative: sums of squares and counts."""
 
 
 def check_values(state: Mapping[str, Any], path: str | os.PathLike, parts: Iterable[str] | None = None) -> None:
@@ -28,10 +28,10 @@ def check_values(state: Mapping[str, Any], path: str | os.PathLike, parts: Itera
     Args:
         state: tensors and numbers by name, nested as in a checkpoint.
         path: the file, for the message.
-        parts: keys of ``state`` to look at, or their endings, which begin with ``_``; all by default.
+        parts: keys of ``state`` to check; those that begin with ``_`` are suffixes of keys. All by default.
 
     Raises:
-        CheckpointError: names the first such value by its key, and says how many there are.
+        CheckpointError: the message names the key of the first such value and their number.
     """
     if parts is None:
         chosen = state
@@ -39,22 +39,22 @@ def check_values(state: Mapping[str, Any], path: str | os.PathLike, parts: Itera
         known = tuple(parts)
         endings = tuple(part for part in known if part.startswith("_"))
         chosen = {key: x for key, x in state.items() if key in known or str(key).endswith(endings)}
-    found = [(name, what) for name, value in _values(chosen, "") if (what := _wrong(name, value))]
+    found = [(name, problem) for name, value in _values(chosen, "") if (problem := _problem(name, value))]
     if not found:
         return
-    name, what = found[0]
+    name, problem = found[0]
     others = f", and {len(found) - 1} more such entries" if len(found) > 1 else ""
     raise CheckpointError(
         path,
         name.encode("unicode_escape").decode()[:200],
-        f"{what}{others}",
+        f"{problem}{others}",
         "finite values, variances and counts from 0 up",
         "It was saved after training had diverged, or it is damaged. Use an earlier checkpoint.",
     )
 
 
 def _values(node: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Tensors and numbers with their dotted keys."""
+    """Yield tensors and numbers with their dotted keys."""
     if isinstance(node, Mapping):
         for key, item in node.items():
             yield from _values(item, f"{name}.{key}" if name else str(key))
@@ -65,7 +65,7 @@ def _values(node: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, node
 
 
-def _wrong(name: str, value: Tensor | float) -> str | None:
+def _problem(name: str, value: Tensor | float) -> str | None:
     signed = name.rpartition(".")[2] not in NOT_NEGATIVE
     if isinstance(value, float):
         return None if math.isfinite(value) and (signed or value >= 0) else repr(value)
@@ -81,7 +81,7 @@ def number(weights: Mapping[str, Any], key: str, path: str, default: float) -> f
     """Read a number, which may be stored as a tensor of one element.
 
     Raises:
-        CheckpointError: it is something else.
+        CheckpointError: it is not a number.
     """
     value = weights.get(key, default)
     if isinstance(value, Tensor) and value.numel() == 1:
@@ -93,7 +93,7 @@ def number(weights: Mapping[str, Any], key: str, path: str, default: float) -> f
 
 
 def best_return(weights: Mapping[str, Any], path: str, default: float) -> float:
-    """Read the best mean return; -inf where no episode had ended.
+    """Read the best mean return; -inf if no episode had ended.
 
     Raises:
         CheckpointError: it is NaN, infinite or not a number.
@@ -106,7 +106,7 @@ def best_return(weights: Mapping[str, Any], path: str, default: float) -> float:
 
 
 def counter(weights: Mapping[str, Any], key: str, path: str) -> int:
-    """Read a counter; 0 where there is none, as in files of RL Games up to 1.1.
+    """Read a counter; 0 if there is none, as in files of RL Games up to 1.1.
 
     Raises:
         CheckpointError: it is not a whole number from 0 up.
@@ -118,7 +118,7 @@ def counter(weights: Mapping[str, Any], key: str, path: str) -> int:
 
 
 def learning_rate(state: Any, path: str, field: str = "optimizer") -> float | None:
-    """Read the learning rate from the state of an optimiser; None where there is none.
+    """Read the learning rate from the state of an optimiser; None if there is none.
 
     Raises:
         CheckpointError: it is not a finite number from 0 up.

@@ -85,7 +85,7 @@ def _below(figure: Figure, body: int) -> list[int]:
 
 
 def _is_root(figure: Figure, body: int) -> bool:
-    """Whether ``body`` carries the whole figure: all other joints, or all joints of a humanoid."""
+    """Return whether ``body`` carries the whole figure: all other joints, or all joints of a humanoid."""
     kept = _below(figure, body)
     if len(kept) + len(_above(figure, body)) == len(figure.names):
         return True

@@ -237,7 +237,7 @@ class BasePlayer:
 
     def unsound(self, actions: Any, guard: PlayGuard) -> Tensor:
         """(N,) bool: the rows whose ``actions``, just chosen, the policy did not compute from finite values."""
-        return guard.broken_rows(actions)
+        return guard.non_finite_rows(actions)
 
 
 class Games(library.BasePlayer):
