@@ -1,1 +1,1 @@
-"""Environments: the contract, registration, and one adapter per outside world."""
+"""Environments: the interface, registration, and one adapter per outside library."""

@@ -1,4 +1,4 @@
-"""What an environment is to a learner: ``VecEnv``, the ``Step`` it returns and the ``EnvSpec`` it declares."""
+"""The interface between environments and learners: ``VecEnv``, ``Step`` and ``EnvSpec``."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,8 +17,8 @@ Obs = dict[str, Tensor | dict[str, Tensor]]
 ``obs``: (N, *shape), or such a tensor per key for a ``Dict`` space; uint8 where the space is, float32 otherwise.
     The policy sees it.
 ``states``: (num_envs, S), or a tensor per key; only the critic sees it. Absent without ``EnvSpec.state_space``.
-``action_masks``: (N, sum of head sizes) bool, true where an action is allowed. Absent where all always are, or
-    where ``VecEnv.get_action_masks`` returns them.
+``action_masks``: (N, sum of head sizes) bool, true where an action is allowed. Absent if all actions are always
+    allowed, or if ``VecEnv.get_action_masks`` returns the masks.
 """
 
 
@@ -33,11 +33,11 @@ class EnvError(ManybodyError, ValueError):
 
 
 class Step(NamedTuple):
-    """The outcome of one action in each of N rows: every agent of every environment, environment by environment.
+    """The result of one action in each of N rows: every agent of every environment, environment by environment.
 
-    A terminated episode has no future; a truncated one was cut short and its last state still has a value.
-    Environments reset themselves in the same step: where an episode ended, ``obs`` already shows the new episode and
-    ``final_obs`` the true last observation of the old one.
+    The last state of a terminated episode has no value; that of a truncated episode has one. Environments reset
+    themselves in the same step: in rows whose episode ended, ``obs`` is the first observation of the new episode and
+    ``final_obs`` the last one of the old episode.
     """
 
     obs: Obs
@@ -49,17 +49,17 @@ class Step(NamedTuple):
     truncated: Tensor
     """(N,) bool: time ran out. Never true where ``terminated`` is."""
     final_obs: Obs | None
-    """As ``obs``, without ``action_masks``: rows of ended episodes hold their last observation, the other rows are
-    unspecified. None if the environment does not provide them."""
+    """Like ``obs``, without ``action_masks``: the last observation in rows whose episode ended, unspecified in other
+    rows. None if the environment does not provide it."""
     extras: Extras
-    """Metrics and what else the environment reports, by name; observers receive it unchanged.
+    """Metrics and other values that the environment reports, by name; observers receive them unchanged.
 
     - (N,) numbers or bools, and () numbers: averaged over the epoch. () whole numbers: summed, as a count.
     - ``episode``, or ``log``: a mapping of (N,); the value of a row counts when its episode ends in this step. Numbers
       () and vectors of other lengths are averaged over what was reported.
     - ``scores``, or ``battle_won``: (N,), averaged over the latest ``games_to_track`` finished episodes.
 
-    ``_<key>`` (N,) bool marks the rows of ``<key>`` that hold a value, as in Gymnasium's infos; without it all do.
+    ``_<key>`` (N,) bool marks the rows of ``<key>`` that have a value, as in Gymnasium's infos; without it, all have.
     Non-finite rows are left out; ``a: {b: ...}`` is ``a/b``. Agents may read more: ``amp_obs`` (N, D) for imitation.
     """
 
@@ -74,11 +74,11 @@ class EnvSpec:
     """Sizes and spaces of one environment of the batch."""
 
     observation_space: spaces.Space
-    """Of one agent: ``Box``, or ``Dict`` of ``Box`` (one level)."""
+    """Space of one agent: ``Box``, or ``Dict`` of ``Box`` (one level)."""
     action_space: spaces.Space
-    """Of one agent: ``Box`` with one axis, ``Discrete``, ``MultiDiscrete`` or ``Tuple`` of ``Discrete``."""
+    """Space of one agent: ``Box`` with one axis, ``Discrete``, ``MultiDiscrete`` or ``Tuple`` of ``Discrete``."""
     state_space: spaces.Space | None = None
-    """Of the critic alone, where the environment is asymmetric: ``Box``, or ``Dict`` of ``Box``."""
+    """Space of the states that only the critic sees: ``Box``, or ``Dict`` of ``Box``."""
     num_agents: int = 1
     """Agents in one environment; all share the spaces above."""
     value_size: int = 1
@@ -109,12 +109,12 @@ class VecEnv(ABC):
     device: torch.device
     spec: EnvSpec
     restores_exactly: bool = True
-    """Whether ``set_env_state`` continues running episodes. False: the state is only what outlives them (a
-    curriculum), and new episodes begin after it."""
+    """Whether ``set_env_state`` continues running episodes. False: it restores only values that outlive episodes (a
+    curriculum), and new episodes begin."""
 
     @abstractmethod
     def reset(self) -> Obs:
-        """Start a new episode everywhere and return its first observation."""
+        """Start a new episode in every environment and return the first observations."""
 
     @abstractmethod
     def step(self, actions: Tensor) -> Step:
@@ -126,17 +126,17 @@ class VecEnv(ABC):
         """
 
     def stagger_episodes(self) -> Tensor | None:
-        """Shorten the episodes that have just begun by random numbers of steps, so that not all end in the same step.
+        """Shorten the current episodes by random numbers of steps, so that they do not all end in the same step.
 
         Training calls it after it has reset all environments; playing never does. The default changes nothing.
 
         Returns:
-            (N,) bool: which rows' episodes are shorter than others. None: none.
+            (N,) bool: the rows whose episode is shortened. None: none.
         """
         return None
 
     def get_action_masks(self) -> Tensor | None:
-        """Return (N, sum of head sizes) bool: which actions the next step allows. None: all, or see ``Obs``."""
+        """Return (N, sum of head sizes) bool: the actions that the next step allows. None: all, or see ``Obs``."""
         return None
 
     def get_env_info(self) -> dict[str, Any]:
@@ -144,29 +144,26 @@ class VecEnv(ABC):
         return self.spec.env_info()
 
     def set_train_info(self, frame: int, agent: object) -> None:
-        """Called once an epoch with the frames trained so far, for curricula."""
+        """Receive the number of frames trained so far, once per epoch, for curricula."""
 
     def set_opponent(self, act: Callable[[Obs, Tensor], Tensor]) -> bool:
-        """Return self-play: let ``act(obs, mask)`` move for the other side, and return True; by default there is none.
+        """Use ``act(obs, mask)`` for the opponents' actions (self-play); return False if there are no opponents.
 
-        ``act`` returns the actions (N, ...) of the opponents in the environments ``mask`` (N,) bool, from ``obs``
-        (N, ...) as they see it.
+        ``act`` returns actions (N, ...) from the opponents' observations ``obs`` (N, ...); ``mask`` (N,) bool selects
+        the environments.
         """
         return False
 
     def set_weights(self, indices: list[int], weights: EnvState) -> bool:
-        """Self-play in RL Games' protocol: the opponents of these environments play with ``weights``.
-
-        Returns False if there is no other side, as by default.
-        """
+        """Set the opponents' weights in these environments (RL Games' self-play); False if there are no opponents."""
         return False
 
     def get_env_state(self) -> EnvState | None:
-        """Return everything needed to resume exactly from here; None if not possible."""
+        """Return the state for an exact resume; None if the environment has none."""
         return None
 
     def set_env_state(self, state: EnvState) -> None:
-        """Resume from what ``get_env_state`` returned."""
+        """Restore :meth:`get_env_state`."""
 
     def close(self) -> None:
         """Release threads, windows and processes."""

@@ -9,10 +9,10 @@ from manybody.envs.gymnasium import without_velocities
 
 
 class EnvConfiguration(TypedDict, total=False):
-    """How an ``env_name`` is made."""
+    """The entry of an ``env_name``."""
 
     vecenv_type: str
-    """Name in ``vecenv.vecenv_config``; ``RAY`` makes N copies of one Gymnasium environment."""
+    """Name in ``vecenv.vecenv_config``; ``RAY`` creates N copies of one Gymnasium environment."""
     env_creator: Callable[..., Any]
     """``creator(**env_config)`` creates one environment or a simulation, depending on the type."""
 
@@ -31,7 +31,7 @@ configurations: dict[str, EnvConfiguration] = {
     "gymnasium": {"vecenv_type": "GYMNASIUM"},
     "envpool": {"vecenv_type": "ENVPOOL"},
 }
-"""``env_name`` to how it is made; what RL Games has under its own names and Gymnasium has not under the same."""
+"""Entries by ``env_name``: environments that RL Games names differently from Gymnasium."""
 
 
 def register(name: str, config: EnvConfiguration) -> None:

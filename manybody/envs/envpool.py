@@ -14,28 +14,27 @@ from manybody.envs.infos import in_tensors
 from manybody.envs.spaces import environment_actions, observation_tensors, outcome
 
 BOOKKEEPING = ("env_id", "players", "terminated")
-"""Keys of EnvPool's infos that number its copies, or that the step has already."""
+"""Keys of EnvPool's infos that are not extras: numbers of its copies, and values that ``Step`` has."""
 
 
 class EnvPoolEnv(VecEnv):
     """N copies of an EnvPool environment.
 
-    EnvPool resets an environment in the step after the one that ended its episode and ignores the action of that
-    step. Here the environments that ended are reset at once, so no step is without a transition and the last
-    observation is known; the first observations are those that EnvPool's own reset would give.
+    EnvPool resets an environment in the step after the end of its episode and ignores the action of that step. This
+    adapter resets it at once, so that every step is a transition and the last observation is known.
 
-    It cannot save its state: a resumed run starts new episodes.
+    The state cannot be saved: a resumed run starts new episodes.
 
     Args:
         env_name: EnvPool's id (``Pong-v5``).
         num_actors: N.
-        seed: of the first copy; the others follow. None draws one.
-        flatten_obs: join the entries of a ``Dict`` observation to one vector (dm_control).
+        seed: seed of the first copy; the others use the next numbers. None draws one.
+        flatten_obs: concatenate the entries of a ``Dict`` observation to one vector (dm_control).
         env_config: arguments of ``envpool.make``, such as ``max_episode_steps``, ``num_threads`` or
             ``reward_clip``.
 
     Raises:
-        EnvError: EnvPool is not installed or cannot make it.
+        EnvError: EnvPool is not installed or cannot create the environment.
     """
 
     def __init__(

@@ -34,24 +34,24 @@ POSITIONS = {
     "LunarLander": (1, 1, 0, 0, 1, 0, 1, 1),
     "LunarLanderContinuous": (1, 1, 0, 0, 1, 0, 1, 1),
 }
-"""Family of Gymnasium ids to the entries of its observation that are no velocities, as Gymnasium documents them."""
+"""Masks of the observation by family of Gymnasium ids: 0 for velocities, as Gymnasium documents them."""
 
 
 class WrappedVectorEnv(VecEnv):
-    """A Gymnasium vector environment of any ``AutoresetMode``, with the contract of :class:`Step`.
+    """A Gymnasium vector environment of any ``AutoresetMode`` as a :class:`VecEnv`.
 
-    With ``SAME_STEP`` it resets itself and returns the last observation in its infos. With ``DISABLED`` the adapter
-    resets the environments that ended, through ``reset(options={'reset_mask': ...})``; with ``NEXT_STEP`` too, because
-    the environment's own reset would take a step in which ended environments ignore their action.
+    With ``SAME_STEP`` the environment resets itself and returns the last observation in its infos. With ``DISABLED``
+    and ``NEXT_STEP`` this adapter resets environments whose episode ended, by ``reset(options={'reset_mask': ...})``:
+    with ``NEXT_STEP`` the environment's own reset would take a step that ignores the action.
 
-    Masks of discrete actions are taken from ``infos['action_mask']``, or from an observation
-    ``{'observation': ..., 'action_mask': ...}``. All other infos become extras. It cannot save its state: a resumed run
-    starts new episodes.
+    Masks of discrete actions are read from ``infos['action_mask']``, or from an observation
+    ``{'observation': ..., 'action_mask': ...}``. All other infos become extras. The state cannot be saved: a resumed
+    run starts new episodes.
 
     Args:
-        env: the vector environment; closing this closes it.
-        seed: of the first reset.
-        env_name: the environment in messages.
+        env: the vector environment; ``close`` closes it.
+        seed: seed of the first reset.
+        env_name: name of the environment in messages.
 
     Raises:
         EnvError: its autoreset mode is missing or cannot be used.
@@ -80,7 +80,7 @@ class WrappedVectorEnv(VecEnv):
         self._masks_in_infos = False
         self._masks = torch.zeros((self.num_envs, sum(head_sizes(env.single_action_space))), dtype=torch.bool)
         self._held = torch.zeros(self.num_envs, dtype=torch.bool)
-        """Rows whose mask of the next step is known, where masks come in infos."""
+        """Rows whose mask of the next step is known, if masks are in infos."""
         self._last_call = "reset()"
         self._honours_reset_mask = False
         self._last_layout: object = None
@@ -124,9 +124,9 @@ class WrappedVectorEnv(VecEnv):
     def _call(
         self, name: str, expected: tuple[str, ...], call: Callable[..., Any], *args: object, **kwargs: object
     ) -> Any:
-        """Return the results of ``call``, which ``expected`` lists.
+        """Return the results of ``call``, whose names are ``expected``.
 
-        An error of an environment's own code stays as it is; an observation that Gymnasium could not join with others
+        Errors of the environment's code are not changed; an observation that Gymnasium cannot concatenate with others
         raises EnvError.
         """
         where = f"{self.env_name}: {name}"
@@ -144,7 +144,7 @@ class WrappedVectorEnv(VecEnv):
         return result
 
     def _obs(self, call: str, observation: Any, infos: Infos, rows: Tensor | None = None) -> Obs:
-        """Return observations with the masks of the next step, unless they come in infos and some row has none.
+        """Return observations with the masks of the next step, without masks if some row of the infos has none.
 
         ``rows`` (N,) bool: the rows whose masks are in ``infos``; None: all.
         """
@@ -162,7 +162,7 @@ class WrappedVectorEnv(VecEnv):
         }
 
     def _take_masks(self, what: str, infos: Infos, rows: Tensor | None) -> None:
-        """Keep the masks in ``infos``; ``_action_mask`` marks the rows that have one."""
+        """Store the masks in ``infos``; ``_action_mask`` marks the rows that have one."""
         rows = torch.ones_like(self._held) if rows is None else rows
         self._held = self._held & ~rows
         if "action_mask" not in infos:
@@ -218,13 +218,13 @@ class GymnasiumEnv(WrappedVectorEnv):
     Args:
         env_name: a Gymnasium id; ``module:id`` imports the module that registers it first.
         num_actors: N.
-        seed: of the first copy; the others follow.
-        vectorization: ``sync`` steps the copies one after the other, ``async`` in a process each.
+        seed: seed of the first copy; the others use the next numbers.
+        vectorization: ``sync`` steps the copies one after the other, ``async`` each in its own process.
         mask_velocity: hide the velocities from the policy (:func:`without_velocities`).
         env_config: arguments of ``gymnasium.make``.
 
     Raises:
-        EnvError: Gymnasium cannot make it, or a learner cannot work with its spaces.
+        EnvError: Gymnasium cannot create the environment, or its spaces are not supported.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class GymnasiumEnv(WrappedVectorEnv):
 
 
 def without_velocities(env: gymnasium.Env) -> gymnasium.Env:
-    """Show zero for every velocity, so that the policy must remember; for the families of :data:`POSITIONS`."""
+    """Replace every velocity by zero, so that the policy needs memory; for the families of :data:`POSITIONS`."""
     name = env.spec.id if env.spec else type(env).__name__
     family = name.rpartition("-v")[0]
     if family not in POSITIONS:
@@ -259,7 +259,7 @@ def without_velocities(env: gymnasium.Env) -> gymnasium.Env:
 
 
 def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str) -> VectorEnv:
-    """``num_actors`` checked copies of what ``make`` returns; raises EnvError if that is no Gymnasium environment."""
+    """Create ``num_actors`` checked copies with ``make``; raise EnvError if they are no Gymnasium environments."""
     if vectorization not in ("sync", "async"):
         raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected 'sync' or 'async'")
 
@@ -279,8 +279,8 @@ def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization
 
 @contextmanager
 def _signals_for_the_parent_alone() -> Iterator[None]:
-    """Let new processes end on SIGTERM and ignore Ctrl-C, which a terminal sends to them too, before the epoch ends."""
-    if threading.current_thread() is not threading.main_thread():  # where signals cannot be set
+    """Let processes created in the block ignore Ctrl-C, which a terminal sends to them too, and end on SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():  # signal handlers cannot be set there
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

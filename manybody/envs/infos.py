@@ -1,7 +1,7 @@
-"""What environments report besides observations and rewards: Gymnasium's infos, and ``Step.extras``.
+"""Convert between Gymnasium's infos and ``Step.extras``.
 
-Both are mappings of columns. A column ``<key>`` holds a value of each row, or another mapping of columns; ``_<key>``
-(N,) bool marks the rows that hold one, without it all do.
+Both are mappings of columns. A column ``<key>`` has one value per row, or is another mapping of columns. ``_<key>``
+(N,) bool marks the rows that have a value; without it, all have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +19,21 @@ Infos = Mapping[str, Any]
 STEP_FIELDS = frozenset({"action_mask", "final_obs", "final_info"})
 """Keys of Gymnasium's infos that become fields of ``Step``."""
 ABOUT_EPISODES = ("episode", "log")
-"""Extras about episodes that ended, which belong into Gymnasium's ``final_info`` alone."""
+"""Extras about ended episodes; in Gymnasium they are only in ``final_info``."""
 
 
 def columns_of(infos: Infos) -> Iterator[tuple[str, Any, Any]]:
-    """Return key, value and mask (None: all rows) of each column."""
+    """Yield key, value and mask (None: all rows) of each column."""
     for key, value in infos.items():
         if not (isinstance(key, str) and key[:1] == "_" and key[1:] in infos):
             yield key, value, infos.get(f"_{key}")
 
 
 def of_vector_env(infos: Infos, ended: np.ndarray) -> Extras:
-    """Return infos of a Gymnasium vector environment as the extras of a step.
+    """Convert infos of a Gymnasium vector environment to the extras of a step.
 
-    In the rows ``ended`` (N,) bool, ``infos`` belong to the new episode and ``infos['final_info']``, if it is there,
-    to the step.
+    In the rows ``ended`` (N,) bool, ``infos`` belong to the new episode and ``infos['final_info']``, if present, to the
+    step.
     """
     kept = _without_step_fields(infos)
     if "final_info" in infos and ended.any():
@@ -42,12 +42,12 @@ def of_vector_env(infos: Infos, ended: np.ndarray) -> Extras:
 
 
 def of_copies(infos: Sequence[Infos | None], device: torch.device) -> Extras:
-    """Return infos of environments or agents, one mapping each, as extras on ``device``; rows in the same order."""
+    """Convert infos of environments or agents, one mapping per row, to extras on ``device``."""
     return in_tensors(_join([info or {} for info in infos]), device) if any(infos) else {}
 
 
 def in_tensors(infos: Infos, device: torch.device) -> Extras:
-    """Return ``infos`` with tensors on ``device``, of their own memory, and without masks that hold everywhere."""
+    """Copy the arrays of ``infos`` to tensors on ``device``; drop masks that are true in all rows."""
     extras: Extras = {}
     for key, value, mask in columns_of(infos):
         array = value
@@ -67,7 +67,7 @@ def in_tensors(infos: Infos, device: torch.device) -> Extras:
 
 
 def by_copy(extras: Infos, count: int) -> list[Extras]:
-    """Return the inverse of :func:`of_copies`, in numbers of Python; a value without a row of each belongs to all."""
+    """Split extras into one mapping per copy, with Python numbers; a value without rows belongs to all copies."""
     infos: list[Extras] = [{} for _ in range(count)]
     for key, value, mask in columns_of(extras):
         rows = [True] * count if mask is None else mask.tolist()
@@ -85,7 +85,7 @@ def by_copy(extras: Infos, count: int) -> list[Extras]:
 
 
 def of_extras(extras: Infos, count: int, rows: np.ndarray | None = None) -> Extras:
-    """Return infos of a Gymnasium vector environment: those extras that have a row of each of ``count`` environments.
+    """Convert the extras with one row per environment (``count``) to infos of a Gymnasium vector environment.
 
     ``rows`` (count,) bool limits the masks; without it, extras about ended episodes are left out.
     """
@@ -104,7 +104,7 @@ def of_extras(extras: Infos, count: int, rows: np.ndarray | None = None) -> Extr
 
 
 def array_of(tensor: Tensor) -> np.ndarray:
-    """Return a copy in NumPy, since the environment may reuse its buffers. Waits for the device."""
+    """Copy a tensor to NumPy, since the environment may reuse its buffers. Waits for the device."""
     return np.array(tensor.detach().cpu().numpy())
 
 
@@ -113,7 +113,7 @@ def _without_step_fields(infos: Infos) -> Extras:
 
 
 def _join(infos: Sequence[Infos]) -> Extras:
-    """Return columns with masks, from one mapping of each row."""
+    """Convert one mapping per row to columns with masks."""
     columns: Extras = {}
     for key in dict.fromkeys(key for info in infos for key in info):
         held = np.array([key in info for info in infos])
@@ -127,7 +127,7 @@ def _join(infos: Sequence[Infos]) -> Extras:
 
 
 def _column(values: Sequence[object], held: np.ndarray) -> np.ndarray:
-    """``values`` as one array: of numbers where those that are ``held`` are numbers of one shape, else of objects."""
+    """Join ``values`` to an array: of numbers if those in ``held`` rows are numbers of one shape, else of objects."""
     parts = [
         numeric_array(value) if isinstance(value, bool | int | float | np.generic | np.ndarray | Tensor) else None
         for value, holds in zip(values, held, strict=True)
@@ -145,7 +145,7 @@ def _column(values: Sequence[object], held: np.ndarray) -> np.ndarray:
 
 
 def _with_ends(now: Infos, last: Infos, ended: np.ndarray) -> Extras:
-    """Return columns of ``now``, with those of ``last`` in the rows ``ended``."""
+    """Merge columns: ``last`` in the rows ``ended``, ``now`` in the other rows."""
     current, previous = ({key: (value, mask) for key, value, mask in columns_of(infos)} for infos in (now, last))
     merged: Extras = {}
     for key in dict.fromkeys([*current, *previous]):

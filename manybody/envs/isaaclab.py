@@ -20,29 +20,29 @@ from manybody.envs.spaces import gymnasium_space, observation_tensors, outcome
 from manybody.envs.validation import RESET, STEP, check_tuple
 
 OPTIONS = ("obs_groups", "concat_obs_groups", "clip_obs", "clip_actions")
-"""Keys of ``env_config`` that are not the task's own."""
+"""Keys of ``env_config`` that are arguments of :class:`IsaacLabEnv`, not fields of the task."""
 
 
 class IsaacLabEnv(VecEnv):
     """A ``DirectRLEnv`` or ``ManagerBasedRLEnv`` (also inside wrappers of Gymnasium), on the device of its tensors.
 
     It resets in the step that ends an episode and returns only the new observation, so ``final_obs`` is None. Its
-    ``extras['log']`` becomes ``extras['episode']``. With ``cfg.is_finite_horizon`` running out of time belongs to
-    the task: such episodes are terminated, not truncated.
+    ``extras['log']`` becomes ``extras['episode']``. With ``cfg.is_finite_horizon``, episodes that reach the time limit
+    are terminated, not truncated.
 
-    It cannot save its state: a resumed run starts new episodes.
+    The state cannot be saved: a resumed run starts new episodes.
 
     Args:
         env: the environments.
-        env_name: the environments in messages.
-        obs_groups: which of their groups of observations are ``obs`` and ``states``. Default: the first of
-            :attr:`POLICY` that exists, and ``critic`` if that does.
-        concat_obs_groups: join several groups to one vector; False: a ``Dict`` with a part for each group.
-        clip_obs: observations of floats are clamped to plus and minus this.
-        clip_actions: so are the actions of a ``Box``, which gets these bounds. Infinite: nothing is clamped.
+        env_name: name of the environments in messages.
+        obs_groups: the groups of observations for ``obs`` and ``states``. Default: the first of :attr:`POLICY` that
+            exists, and ``critic`` if it exists.
+        concat_obs_groups: concatenate several groups to one vector; False: a ``Dict`` with a part for each group.
+        clip_obs: limit of the absolute value of float observations.
+        clip_actions: limit of the absolute value of ``Box`` actions, and the bounds of their space.
 
     Raises:
-        EnvError: it has another interface, a group does not exist, or groups cannot be joined.
+        EnvError: the interface is different, a group does not exist, or groups cannot be concatenated.
     """
 
     POLICY: tuple[str, ...] = ("policy",)
@@ -158,13 +158,13 @@ def from_task(
     app: Mapping[str, object] | None = None,
     **cfg: Any,
 ) -> IsaacLabEnv:
-    """Return an Isaac Lab task by its id; Isaac Sim is started first, without a window, if this process has none.
+    """Create an Isaac Lab task by its id; start Isaac Sim first, headless, if it is not running.
 
     Args:
-        task: its id; ``module:id`` imports the module that registers it.
+        task: the id; ``module:id`` imports the module that registers it.
         num_actors: number of environments.
-        seed: of the simulation; None: the seed of the task's configuration.
-        device: of the simulation; None: the first GPU, without one the CPU.
+        seed: seed of the simulation; None: the seed of the task's configuration.
+        device: device of the simulation; None: the first GPU, or the CPU if there is none.
         app: arguments of Isaac Lab's ``AppLauncher``, such as ``enable_cameras``.
         cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration.
     """
@@ -195,7 +195,7 @@ def from_task(
 
 
 def default_device() -> str:
-    """Return the first GPU, without one the CPU."""
+    """Return the first GPU, or the CPU if there is none."""
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
@@ -211,7 +211,7 @@ def check_task(env_name: str, task: str, known: Sequence[str]) -> None:
 
 
 def set_fields(cfg: Any, values: Mapping[str, object], where: str = "env_config") -> None:
-    """Write ``values`` into a configuration of dataclasses and dictionaries, dictionaries part by part."""
+    """Set ``values`` in a configuration of dataclasses and dictionaries, recursively."""
     fields = cfg if isinstance(cfg, dict) else vars(cfg)
     for name, value in values.items():
         if name not in fields:

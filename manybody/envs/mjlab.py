@@ -13,8 +13,7 @@ from manybody.envs.isaaclab import OPTIONS, IsaacLabEnv, check_task, default_dev
 class MjlabEnv(IsaacLabEnv):
     """A ``ManagerBasedRlEnv`` of mjlab: like :class:`IsaacLabEnv`, with the group ``actor`` (or ``policy``).
 
-    Made with ``auto_reset=False`` it does not reset itself. This adapter resets it, and ``final_obs``
-    is the true last observation.
+    With ``auto_reset=False``, this adapter resets the environments, and ``final_obs`` is the true last observation.
     """
 
     POLICY = ("actor", "policy")
@@ -33,13 +32,13 @@ class MjlabEnv(IsaacLabEnv):
 
 
 def from_task(task: str, num_actors: int, seed: int | None = None, device: str | None = None, **cfg: Any) -> MjlabEnv:
-    """Return an mjlab task by its id.
+    """Create an mjlab task by its id.
 
     Args:
-        task: its id; ``module:id`` imports the module that registers it.
+        task: the id; ``module:id`` imports the module that registers it.
         num_actors: number of environments.
-        seed: of the simulation; None draws one.
-        device: of the simulation; None: the first GPU, without one the CPU.
+        seed: seed of the simulation; None draws one.
+        device: device of the simulation; None: the first GPU, or the CPU if there is none.
         cfg: arguments of :class:`IsaacLabEnv`, and fields of the task's configuration, such as ``auto_reset``.
     """
     options = {name: cfg.pop(name) for name in OPTIONS if name in cfg}

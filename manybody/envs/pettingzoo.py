@@ -27,29 +27,28 @@ from manybody.envs.validation import LAYOUTS, check_tuple, check_value, layout_o
 
 RESET = ("observations", "infos")
 STEP = ("observations", "rewards", "terminations", "truncations", "infos")
-"""What ``reset`` and ``step`` return, each by agent."""
+"""Names of the results of ``reset`` and ``step``, each by agent."""
 
 
 class PettingZooEnv(VecEnv):
-    """Copies of a PettingZoo ``ParallelEnv``, all of whose agents have the same spaces; a row for every agent.
+    """Copies of a PettingZoo ``ParallelEnv`` whose agents all have the same spaces; one row for every agent.
 
-    A row's episode is that of its environment. An agent that ends before the others (or has not joined yet) stays as a
-    row: it observes zeros, its reward is 0, it may take only the first action of each head where actions are masked,
-    and it is ``terminated`` once, when the environment's episode ends. So a row has one return per episode, as with
-    SuperSuit's ``black_death`` wrapper.
+    A row's episode is that of its environment. An agent that ends before the others (or has not joined yet) keeps its
+    row: it observes zeros, its reward is 0, masks allow it only the first action of each head, and it is ``terminated``
+    once, when the environment's episode ends. So a row has one return per episode, as with SuperSuit's ``black_death``
+    wrapper.
 
-    The environment's ``state()``, where it declares a ``state_space``, is the ``states`` of a central critic.
-
-    It cannot save its state: a resumed run starts new episodes.
+    If the environment declares a ``state_space``, its ``state()`` is the ``states`` of a central critic. The state
+    cannot be saved: a resumed run starts new episodes.
 
     Args:
-        make: makes one environment.
+        make: creates one environment.
         num_actors: number of copies.
-        seed: of the first copy; the others follow.
-        env_name: the environments in messages.
+        seed: seed of the first copy; the others use the next numbers.
+        env_name: name of the environments in messages.
 
     Raises:
-        EnvError: it is no parallel environment, or its agents differ.
+        EnvError: it is not a parallel environment, or the spaces of its agents differ.
     """
 
     def __init__(self, make: Callable[[], Any], num_actors: int, seed: int | None = None, env_name: str = "") -> None:
@@ -132,7 +131,7 @@ class PettingZooEnv(VecEnv):
         return one_number(f"{self.env_name}: step() {what} of {agent!r}", value)
 
     def _by_agent(self, what: str, value: object, call: str = "step()") -> Mapping[str, Any]:
-        """Return ``value``; raises EnvError if its keys are not names of agents."""
+        """Return ``value``; raise EnvError if its keys are not names of agents."""
         if not isinstance(value, Mapping):
             raise EnvError(f"{self.env_name}: {call} {what}: got {describe(value)}; expected a dict by agent")
         if unknown := sorted(set(value) - set(self.agents)):
@@ -140,7 +139,7 @@ class PettingZooEnv(VecEnv):
         return value
 
     def _observations(self, call: str, index: int, returned: object) -> Mapping[str, Any]:
-        """The observations of environment ``index``, by agent; raises EnvError if one is missing or does not match."""
+        """Return the observations of one environment by agent; raise EnvError if one is missing or does not match."""
         observations, env = self._by_agent("observations", returned, call), self.envs[index]
         where = f"{self.env_name}: {call} observations"
         if missing := sorted(set(env.agents) - set(observations)):
@@ -176,10 +175,10 @@ class PettingZooEnv(VecEnv):
 
 
 def from_module(module: str, num_actors: int, seed: int | None = None, **env_config: Any) -> PettingZooEnv:
-    """Return copies of the ``parallel_env(**env_config)`` of ``module`` or ``pettingzoo.<module>``.
+    """Create copies of ``parallel_env(**env_config)`` of ``module`` or ``pettingzoo.<module>``.
 
     Raises:
-        EnvError: there is no such module or it has no ``parallel_env``, or the environment cannot be used.
+        EnvError: the module or its ``parallel_env`` does not exist, or the environment cannot be used.
     """
     problem = ""
     for name in (module, f"pettingzoo.{module}"):

@@ -17,7 +17,7 @@ from manybody.envs.gymnasium import GymnasiumEnv, WrappedVectorEnv
 from manybody.envs.spaces import check_spaces
 
 EnvCreator = Callable[..., Any]
-"""``creator(num_actors, **env_config)`` makes a :class:`VecEnv` or a Gymnasium vector environment."""
+"""``creator(num_actors, **env_config)`` returns a :class:`VecEnv` or a Gymnasium vector environment."""
 
 LIBRARIES = {
     "envpool": ("id", "manybody.envs.envpool:EnvPoolEnv"),
@@ -25,15 +25,15 @@ LIBRARIES = {
     "isaaclab": ("task", "manybody.envs.isaaclab:from_task"),
     "mjlab": ("task", "manybody.envs.mjlab:from_task"),
 }
-"""Prefix of an environment's name to the kind of name after its colon, and the creator."""
+"""By prefix of the environment's name: a placeholder for the name after the colon, and the creator."""
 
 _creators: dict[str, EnvCreator] = {}
 
 
 def register(name: str, creator: EnvCreator) -> None:
-    """Make ``env_name: <name>`` build with ``creator(num_actors, **env_config)``; a later registration wins.
+    """Create ``env_name: <name>`` with ``creator(num_actors, **env_config)``; a later registration replaces it.
 
-    ``env_config`` are the keys of the configuration's section of that name, and ``seed``. It returns a
+    ``env_config`` contains the keys of the configuration's section ``env_config``, and ``seed``. The creator returns a
     :class:`VecEnv` of ``num_actors`` environments, or a Gymnasium vector environment.
     """
     _creators[name] = creator
@@ -45,16 +45,12 @@ def creator_of(name: str) -> EnvCreator | None:
 
 
 def registered() -> list[str]:
-    """Return the registered names, RL Games' configurations among them."""
+    """Return the registered names, including RL Games' configurations."""
     return sorted({*_creators, *configurations})
 
 
 def check_env_name(env_name: str) -> None:
-    """Check that ``env_name`` is known; a name with a colon is only checked when its environments are made.
-
-    Raises:
-        EnvError: the name is unknown; lists the registered ones.
-    """
+    """Raise EnvError if ``env_name`` is unknown; a name with a colon is checked when its environments are created."""
     if ":" in env_name or env_name in registered() or _gymnasium_has(env_name):
         return
     near = difflib.get_close_matches(env_name, [*registered(), *gymnasium.registry], n=1)
@@ -71,7 +67,7 @@ def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
     """Check that ``env_name`` can be created with RL Games' ``vecenv_type``.
 
     Raises:
-        EnvError: it cannot; lists the types, or the names where the type needs a known one.
+        EnvError: it cannot; the message lists the known types, or the known names.
     """
     if vecenv_type not in vecenv.vecenv_config and env_name not in _creators:
         known = ", ".join(sorted(vecenv.vecenv_config))
@@ -81,7 +77,7 @@ def check_vecenv_type(env_name: str, vecenv_type: str) -> None:
 
 
 def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
-    """Make ``env_name`` build as ``vecenv_type`` from now on; return False if it has a registered creator."""
+    """Set the ``vecenv_type`` of ``env_name``; return False if it has a registered creator."""
     if env_name in _creators:
         return False
     known = configurations.get(env_name, {})
@@ -94,8 +90,8 @@ def use_vecenv_type(env_name: str, vecenv_type: str) -> bool:
 def _gymnasium_has(env_name: str) -> bool:
     """Return whether Gymnasium knows the id.
 
-    Packages that announce its namespace (MinAtar's entry points ``gymnasium.envs``) register theirs first; Gymnasium 1
-    no longer loads them itself.
+    The plugin of its namespace (entry point ``gymnasium.envs``, as MinAtar has) is loaded first: Gymnasium 1 no longer
+    does so.
     """
     namespace = env_name.rpartition("/")[0]
     if namespace and env_name not in gymnasium.registry:
@@ -107,16 +103,16 @@ def _gymnasium_has(env_name: str) -> bool:
 def create_vec_env(env_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
     """Create the environments of a configuration.
 
-    The first that knows the name makes them: :func:`register`; RL Games' ``env_configurations``; the prefixes
-    of :data:`LIBRARIES`; Gymnasium's ids, also ``module:id``.
+    The name is looked up in this order: :func:`register`; RL Games' ``env_configurations``; the prefixes of
+    :data:`LIBRARIES`; Gymnasium's ids, also ``module:id``.
 
     Args:
         env_name: the name.
         num_actors: number of environments.
-        env_config: arguments of the creator. ``seed`` is that of the first environment; None: not seeded.
+        env_config: arguments of the creator. ``seed`` is the seed of the first environment; None: no seed.
 
     Raises:
-        EnvError: the name is unknown, the environment cannot be made, or learners cannot work with its spaces.
+        EnvError: the name is unknown, the environment cannot be created, or its spaces are not supported.
     """
     check_env_name(env_name)
     prefix, _, name = env_name.partition(":")

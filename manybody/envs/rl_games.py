@@ -17,16 +17,15 @@ from manybody.envs.spaces import describe, flags, gymnasium_space, numbers, obse
 class IVecEnv:
     """RL Games' vectorised environment: one batch of N rows (environments x agents), in NumPy or in torch.
 
-    ``step``, ``reset`` and ``get_env_info`` are required when they are called.
+    Subclasses implement ``step``, ``reset`` and ``get_env_info``.
     """
 
     def step(self, actions: Any) -> tuple[object, object, object, object]:
-        """Return ``obs, rewards, dones, infos``.
+        """Return ``obs, rewards, dones, infos``. Environments reset themselves.
 
         ``obs`` (N, *shape), or ``{'obs': ..., 'states': (environments, S)}``; ``rewards`` (N,) or (N, V); ``dones``
-        (N,); ``infos`` a dict, whose ``time_outs`` (N,) marks truncated episodes, or a list with one
-        dict of each environment, with ``time_outs`` or gym's ``TimeLimit.truncated``. Environments reset
-        themselves.
+        (N,); ``infos`` a dict whose ``time_outs`` (N,) marks truncated episodes, or a list of one dict per environment
+        with ``time_outs`` or gym's ``TimeLimit.truncated``.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
 
@@ -39,7 +38,7 @@ class IVecEnv:
         raise NotImplementedError(f"{type(self).__name__} has no get_env_info()")
 
     def get_number_of_agents(self) -> int:
-        """Return agents of one environment."""
+        """Return the number of agents of one environment."""
         return 1
 
     def has_action_masks(self) -> bool:
@@ -47,17 +46,17 @@ class IVecEnv:
         return False
 
     def get_action_masks(self) -> object:
-        """Return (N, sum of head sizes): which actions are allowed next."""
+        """Return (N, sum of head sizes): the actions that are allowed next."""
         return None
 
     def seed(self, seed: int) -> None:
-        """Start from this seed at the next reset."""
+        """Use this seed at the next reset."""
 
     def set_train_info(self, env_frames: int, *args: object, **kwargs: object) -> None:
-        """Called once an epoch with the frames trained so far, for curricula."""
+        """Receive the number of frames trained so far, once per epoch, for curricula."""
 
     def get_env_state(self) -> object:
-        """Return state that outlives episodes, for checkpoints."""
+        """Return the state that outlives episodes, for checkpoints."""
         return None
 
     def set_env_state(self, env_state: object) -> None:
@@ -65,17 +64,16 @@ class IVecEnv:
 
 
 class RLGamesVecEnv(VecEnv):
-    """An object of RL Games' protocol as a :class:`VecEnv`; it need not inherit from :class:`IVecEnv`.
+    """An object with RL Games' protocol, which need not inherit from :class:`IVecEnv`, as a :class:`VecEnv`.
 
-    The protocol has no last observation of an ended episode, so ``final_obs`` is None. A row is truncated where it is
-    done and its ``time_outs`` is set; that it also terminated cannot be expressed. Actions are tensors if the first
-    observation was one, arrays otherwise. Attributes that a ``VecEnv`` does not have (``reset_done``, ``set_weights``,
-    the simulation ``env``) are those of the object.
+    The protocol has no last observation of an ended episode, so ``final_obs`` is None. A row is truncated if it is done
+    and its ``time_outs`` is set. Actions are tensors if the first observation is a tensor, else arrays. Attributes that
+    a ``VecEnv`` does not have (``reset_done``, the simulation ``env``) are those of the object.
 
     Args:
         ivecenv: the object.
-        num_actors: environments in it.
-        env_name: the environments in messages.
+        num_actors: number of its environments.
+        env_name: name of the environments in messages.
 
     Raises:
         EnvError: the object lacks a method, or its ``get_env_info`` a space.
@@ -146,7 +144,7 @@ class RLGamesVecEnv(VecEnv):
         return parts
 
     def _extras(self, where: str, infos: object) -> tuple[Extras, Tensor | None]:
-        """Return extras, and (N,) bool, which episodes were truncated, if known."""
+        """Return extras, and (N,) bool, the truncated episodes, if known."""
         rows = size = self.num_envs * self.spec.num_agents
         if isinstance(infos, Mapping):
             extras = in_tensors(infos, self.device)
@@ -156,7 +154,7 @@ class RLGamesVecEnv(VecEnv):
             return {}, None
         for key in ("time_outs", "TimeLimit.truncated"):
             if key in extras:
-                extras.pop(f"_{key}", None)  # rows without it hold False
+                extras.pop(f"_{key}", None)  # rows without it are False
                 time_outs = flags(f"{where} infos[{key!r}]", extras.pop(key), size).to(self.device)
                 return extras, time_outs.repeat_interleave(rows // size)
         return extras, None
@@ -190,5 +188,5 @@ class RLGamesVecEnv(VecEnv):
         self._optional("close")
 
     def _optional(self, method: str, *args: object) -> Any:
-        """Return the result of a method that the object need not have."""
+        """Call a method if the object has it."""
         return getattr(self.ivecenv, method)(*args) if hasattr(self.ivecenv, method) else None

@@ -1,4 +1,4 @@
-"""Spaces that learners take, and how observations, rewards, episode ends and actions pass between NumPy and torch."""
+"""Supported spaces, and the conversion of observations, rewards, episode ends and actions between NumPy and torch."""
 
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +14,13 @@ from manybody.data.tree import Tree, tree_map
 from manybody.envs.base import EnvError
 
 NUMPY: dict[torch.dtype, type] = {torch.uint8: np.uint8, torch.float32: np.float32, torch.bool: np.bool_}
-"""What adapters make tensors of."""
+"""NumPy's dtype for each tensor dtype of the adapters."""
 ObsShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
-"""Shape of one observation; of a dictionary of observations, by key."""
+"""Shape of one observation, or shapes by key."""
 
 
 def check_spaces(env_name: str, observation_space: spaces.Space, action_space: spaces.Space) -> None:
-    """Raise EnvError unless learners can work with these spaces."""
+    """Raise EnvError if the algorithms do not support these spaces."""
     parts = observation_space.values() if isinstance(observation_space, spaces.Dict) else [observation_space]
     got = f"env_name: observation space of {env_name!r}: got {observation_space}"
     if not all(isinstance(part, spaces.Box) for part in parts):
@@ -45,7 +45,7 @@ def check_spaces(env_name: str, observation_space: spaces.Space, action_space: s
 
 
 def actions_num(action_space: spaces.Space) -> int | tuple[int, ...]:
-    """Return A of a ``Box``, the number of choices of a ``Discrete``; of several heads, of each."""
+    """Return the number of actions: A of a ``Box``, or the choices of a ``Discrete`` or of each head."""
     if isinstance(action_space, spaces.Box):
         return action_space.shape[0]
     sizes = head_sizes(action_space)
@@ -53,14 +53,14 @@ def actions_num(action_space: spaces.Space) -> int | tuple[int, ...]:
 
 
 def without_mask(space: spaces.Space) -> tuple[spaces.Space, bool]:
-    """Return the space that the policy sees, and whether it came as ``{'observation': ..., 'action_mask': ...}``."""
+    """Return the policy's space, and whether ``space`` is ``{'observation': ..., 'action_mask': ...}``."""
     if isinstance(space, spaces.Dict) and set(space) == {"observation", "action_mask"}:
         return space["observation"], True
     return space, False
 
 
 def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
-    """Return number of choices of each head of a discrete action space; empty for a ``Box``."""
+    """Return the number of choices of each head of a discrete action space; empty for a ``Box``."""
     if isinstance(action_space, spaces.Discrete):
         return (int(action_space.n),)
     if isinstance(action_space, spaces.MultiDiscrete):
@@ -71,12 +71,12 @@ def head_sizes(action_space: spaces.Space) -> tuple[int, ...]:
 
 
 def blocked_rows(masks: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Return (N,) bool: the rows of action masks (N, sum of ``sizes``) in which some head allows nothing."""
+    """Return (N,) bool: the rows of action masks (N, sum of ``sizes``) in which a head allows no action."""
     return torch.stack([~head.any(dim=-1) for head in masks.split(list(sizes), dim=-1)]).any(dim=0)
 
 
 def observation_dtype(space: spaces.Space) -> torch.dtype:
-    """uint8 stays as it is, images are small that way; everything else becomes float32."""
+    """Return uint8 for uint8 (images stay small), float32 for all other dtypes."""
     return torch.uint8 if space.dtype == np.uint8 else torch.float32
 
 
@@ -91,7 +91,7 @@ def describe(value: object) -> str:
 
 
 def numeric_array(value: object) -> np.ndarray | None:
-    """Return ``value`` in NumPy; None if it holds something else than numbers, or parts of different shapes."""
+    """Convert ``value`` to NumPy; None if it is not made of numbers, or its parts have different shapes."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
     try:
@@ -102,45 +102,45 @@ def numeric_array(value: object) -> np.ndarray | None:
 
 
 def numbers(what: str, value: object, dtype: torch.dtype) -> Tensor:
-    """Return ``value`` as a tensor of its own memory, on its device, with a dtype of :data:`NUMPY`.
+    """Copy ``value`` to a tensor on the same device, with a dtype of :data:`NUMPY`.
 
     Raises:
-        EnvError: it holds something else than numbers, or parts of different shapes; begins with ``what``.
+        EnvError: it is not made of numbers, or its parts have different shapes; the message begins with ``what``.
     """
     if isinstance(value, Tensor):
         return value.to(dtype, copy=True)
     array = numeric_array(value)
     if array is None:
         raise EnvError(f"{what}: got {describe(value)}; expected numbers")
-    # NumPy copies: torch would wake its threads, which then compete with those of the environment.
+    # NumPy copies, because torch would use its threads, which would compete with those of the environment.
     return torch.from_numpy(np.array(array, NUMPY[dtype]))
 
 
 def flags(what: str, value: object, rows: int) -> Tensor:
-    """Return ``value``, which may be (rows, 1), as (rows,) bool, in its own memory.
+    """Copy ``value``, (rows,) or (rows, 1), to a tensor (rows,) bool.
 
     Raises:
-        EnvError: no numbers, or another shape; torch would stretch (1,) without an error.
+        EnvError: it is not made of numbers or has another shape; torch would broadcast (1,) without an error.
     """
     tensor = numbers(what, value, torch.bool)
     if tensor.shape == (rows, 1):
         tensor = tensor.squeeze(1)
     if tensor.shape != (rows,):
-        raise EnvError(f"{what}: got the shape {tuple(tensor.shape)}; expected ({rows},), one of each row")
+        raise EnvError(f"{what}: got the shape {tuple(tensor.shape)}; expected ({rows},), one per row")
     return tensor
 
 
 def outcome(
     where: str, rows: int, rewards: object, terminated: object, truncated: object
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return reward float32, terminated and truncated (rows,) bool; a row that is both is terminated."""
+    """Convert to reward float32, terminated and truncated (rows,) bool; a row that is both is terminated."""
     ended = flags(f"{where} terminated", terminated, rows)
     cut_short = flags(f"{where} truncated", truncated, rows) & ~ended
     return numbers(f"{where} reward", rewards, torch.float32), ended, cut_short
 
 
 def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Tree:
-    """Return ``value`` of ``space``, batched or not, as tensors of their own memory, in the same structure.
+    """Copy ``value`` of ``space``, batched or not, to tensors in the same structure.
 
     Keys that the space lacks are dropped; :mod:`manybody.envs.validation` reports missing ones.
     """
@@ -151,7 +151,7 @@ def observation_tensors(space: spaces.Space, value: Any, what: str = "observatio
 
 
 def gymnasium_space(space: Any) -> spaces.Space:
-    """Return a space as Gymnasium's. Legacy gym's, which Isaac Lab's wrapper uses, is recognised by its class name."""
+    """Convert a space to Gymnasium's. Legacy gym's spaces (Isaac Lab's wrapper) are recognised by their class names."""
     if isinstance(space, spaces.Space):
         return space
     match type(space).__name__:
@@ -169,9 +169,9 @@ def gymnasium_space(space: Any) -> spaces.Space:
 
 
 def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
-    """Return the actions of :meth:`VecEnv.step` as a batch of ``space``, with its dtype and start.
+    """Convert the actions of :meth:`VecEnv.step` to a batch of ``space``, with its dtype and start.
 
-    An array (N, ...), or for a ``Tuple`` one array (N,) per head.
+    The result is an array (N, ...), or for a ``Tuple`` one array (N,) per head.
     """
     if isinstance(space, spaces.Tuple):
         return tuple(environment_actions(part, actions[:, k]) for k, part in enumerate(space.spaces))
@@ -180,7 +180,7 @@ def environment_actions(space: spaces.Space, actions: Tensor) -> Any:
 
 
 def action_masks(masks: Iterable[Any], what: str = "action_mask") -> Tensor:
-    """Return masks (N, A) bool from an array (N, A), or from N masks that are each an array or one array per head."""
+    """Convert an array (N, A), or N masks that are each an array or one array per head, to masks (N, A) bool."""
     if not (isinstance(masks, np.ndarray) and masks.dtype != object):
         try:
             masks = np.stack([np.concatenate([np.atleast_1d(head) for head in row]) for row in masks])
@@ -197,5 +197,5 @@ def observation_shape(space: spaces.Space) -> ObsShape:
 
 
 def observation_fields(space: spaces.Space) -> FieldTree:
-    """Return shape and type under which one observation is stored, or those of its parts by key."""
+    """Return shape and dtype of one stored observation, or of its parts by key."""
     return tree_map(lambda part: Field(part.shape, observation_dtype(part)), space)

@@ -12,11 +12,11 @@ from manybody.envs.rl_games import IVecEnv, RLGamesVecEnv
 __all__ = ["IVecEnv", "create_vec_env", "register", "vecenv_config"]
 
 VecEnvCreator = Callable[..., Any]
-"""``creator(config_name, num_actors, **env_config)`` makes an ``IVecEnv`` or a ``VecEnv``."""
+"""``creator(config_name, num_actors, **env_config)`` returns an ``IVecEnv`` or a ``VecEnv``."""
 
 
 def _copies(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Type ``RAY``: N copies of what ``env_creator`` makes, in a vector environment of Gymnasium, without Ray."""
+    """Create type ``RAY``: N environments of ``env_creator`` in a vector environment of Gymnasium, without Ray."""
     seed = env_config.pop("seed", None)
     vectorization = env_config.pop("vectorization", "sync")
     env_config.pop("ray_config", None)
@@ -25,17 +25,17 @@ def _copies(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
 
 
 def _gymnasium(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Type ``GYMNASIUM``: the Gymnasium id ``env_config.env_name``."""
+    """Create type ``GYMNASIUM``: the Gymnasium id ``env_config.env_name``."""
     if env_config.pop("use_async", False):
         env_config["vectorization"] = "async"
     return GymnasiumEnv(env_config.pop("env_name", config_name), num_actors, **env_config)
 
 
 def _envpool(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Type ``ENVPOOL``: the EnvPool id ``env_config.env_name``.
+    """Create type ``ENVPOOL``: the EnvPool id ``env_config.env_name``.
 
-    ``env_type`` and ``has_lives`` have no effect: the interface is always Gymnasium's, and a score over several lives
-    is not kept.
+    ``env_type`` and ``has_lives`` have no effect: the interface is always Gymnasium's, and there is no score over
+    several lives.
     """
     from manybody.envs.envpool import EnvPoolEnv
 
@@ -52,7 +52,7 @@ def _envpool(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
 
 
 def _mjlab(config_name: str, num_actors: int, /, **env_config: Any) -> VecEnv:
-    """Type ``MJLAB``: the mjlab task ``env_config.task_name``, with actions in ±1, as RL Games has them."""
+    """Create type ``MJLAB``: the mjlab task ``env_config.task_name``, with actions in ±1, as in RL Games."""
     from manybody.envs.mjlab import from_task
 
     task = env_config.pop("task_name", config_name)
@@ -69,14 +69,14 @@ vecenv_config: dict[str, VecEnvCreator] = {
 
 
 def register(config_name: str, func: VecEnvCreator) -> None:
-    """Make ``vecenv_type: <config_name>`` build with ``func(config_name, num_actors, **env_config)``."""
+    """Create ``vecenv_type: <config_name>`` with ``func(config_name, num_actors, **env_config)``."""
     vecenv_config[config_name] = func
 
 
 def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEnv:
-    """Return the environments of the configuration ``config_name`` of ``env_configurations``.
+    """Create the environments of the configuration ``config_name`` of ``env_configurations``.
 
-    The seed reaches the creator if it takes one (RL Games passes none without ``env_config``).
+    The creator receives ``seed`` if it accepts one (RL Games passes none without ``env_config``).
 
     Raises:
         EnvError: the configuration has no type, or one that is not registered.

@@ -16,14 +16,14 @@ from manybody.envs.infos import array_of, of_extras
 class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
     """N environments for learners that use Gymnasium.
 
-    Environments reset themselves in the same step (``AutoresetMode.SAME_STEP``): where an episode ended,
-    ``infos['_final_obs']`` (N,) is true and ``infos['final_obs']`` (N,) object holds its last observation
-    (O,), as with Gymnasium's own ``SyncVectorEnv``. Extras with a row of each environment are infos, those of ended
-    episodes again under ``infos['final_info']``. Of an observation with several parts, the learner sees ``obs``.
+    Environments reset themselves in the same step (``AutoresetMode.SAME_STEP``): in rows whose episode ended,
+    ``infos['_final_obs']`` (N,) is true and ``infos['final_obs']`` (N,) object is the last observation (O,), as in
+    Gymnasium's ``SyncVectorEnv``. Extras with one row per environment become infos; those of ended episodes are also in
+    ``infos['final_info']``. Of an observation with several parts, only ``obs`` is returned.
     """
 
     def __init__(self, env: VecEnv) -> None:
-        """Wrap ``env``; closing this closes it."""
+        """Wrap ``env``; ``close`` closes it."""
         self.env = env
         self.num_envs = env.num_envs
         self.single_observation_space = env.spec.observation_space
@@ -33,10 +33,10 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
 
     def reset(self, *, seed: int | None = None, options: dict[str, object] | None = None) -> tuple[Any, Extras]:
-        """Start a new episode everywhere; with ``seed``, the same ones whenever the seed is the same.
+        """Start a new episode in every environment; the same seed gives the same episodes.
 
         Raises:
-            ValueError: ``seed`` was given and the environment has no ``seed`` method.
+            ValueError: there is a ``seed`` and the environment has no ``seed`` method.
         """
         super().reset(seed=seed)
         if seed is not None:
@@ -49,7 +49,7 @@ class GymnasiumVectorEnv(gymnasium.vector.VectorEnv):
         return tree_map(array_of, self.env.reset()["obs"]), {}
 
     def step(self, actions: np.ndarray) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, Extras]:
-        """Apply ``actions`` (N, A): observation (N, O), reward, terminated, truncated (N,), infos."""
+        """Apply ``actions`` (N, A); return observation (N, O), reward, terminated, truncated (N,) and infos."""
         step = self.env.step(torch.as_tensor(np.asarray(actions), device=self.env.device))
         obs = tree_map(array_of, step.obs["obs"])
         reward, terminated, truncated = map(array_of, (step.reward, step.terminated, step.truncated))

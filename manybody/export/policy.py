@@ -1,4 +1,4 @@
-"""A trained policy as a function: observations in, actions out, no environment and no simulator."""
+"""A trained policy as a function of observations, without environment and simulator."""
 
 import os
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from manybody.tasks.registration import registered_task
 
 
 class Policy:
-    """A policy that is ready to act; made by :func:`load_policy`.
+    """A function from observations to actions; see :func:`load_policy`.
 
     Args:
         player: a restored player.
-        deterministic: take the most likely action; False: draw one.
+        deterministic: return the most likely action; False: draw one.
     """
 
     def __init__(self, player: Any, deterministic: bool = True) -> None:
@@ -42,21 +42,20 @@ class Policy:
 
     @torch.no_grad()
     def __call__(self, obs: Any, action_masks: Any = None) -> Any:
-        """Act.
+        """Return the actions for observations.
 
         Args:
-            obs: one observation (O,), or a batch (N, O); a tensor, or what NumPy makes an array of. A dictionary
-                for a ``Dict`` space, or as an environment gives it: ``{'obs': ...}``.
-            action_masks: (K,) or (N, K) bool, the actions that are allowed, K of all heads together; discrete
-                policies only.
+            obs: one observation (O,), or a batch (N, O); a tensor, an array or a list. For a ``Dict`` space a
+                dictionary; also ``{'obs': ...}``, as environments return it.
+            action_masks: (K,) or (N, K) bool, the allowed actions of all heads; only for discrete policies.
 
         Returns:
-            Actions as the action space counts them, of the type of ``obs``: (A,) or (N, A); for a ``Discrete`` space
-            an int or (N,). A tensor is on the device of ``obs``.
+            Actions in the action space's numbers, of the type and device of ``obs``: (A,) or (N, A); for a
+            ``Discrete`` space an int or (N,).
 
         Raises:
-            ValueError: the shape of ``obs`` or ``action_masks``, named with both shapes; values that are not finite;
-                or a recurrent policy gets another number of rows than before without :meth:`reset`.
+            ValueError: ``obs`` or ``action_masks`` has a wrong shape or non-finite values; or the number of rows of a
+                recurrent policy changed without :meth:`reset`.
         """
         if isinstance(obs, Mapping) and "obs" in obs and "obs" not in self._parts:
             if action_masks is None and not isinstance(self.action_space, spaces.Box):
@@ -73,7 +72,7 @@ class Policy:
         return self._converted(actions, next(leaves(obs)), single)
 
     def reset(self, done: Any = None) -> None:
-        """Forget what belongs to an episode; policies without recurrent layers have nothing.
+        """Reset the recurrent state, if the policy has one.
 
         Args:
             done: (N,) bool, the rows whose episode ended; None: all, and the next batch may have another N.
@@ -109,7 +108,7 @@ class Policy:
         if value is None:
             raise ValueError(f"{name}: got None; expected an observation")
         x = torch.as_tensor(value if isinstance(value, Tensor) else np.array(value), dtype=dtype, device=self.device)
-        if not x.isfinite().all():  # a policy's answer to NaN is NaN; a robot should not get it
+        if not x.isfinite().all():  # the action would be NaN too, which must not reach a robot
             raise ValueError(f"{name}: got NaN or infinity; expected finite numbers")
         shape = tuple(space.shape or ())
         single = tuple(x.shape) == shape
@@ -130,7 +129,7 @@ class Policy:
         return x.bool()
 
     def _prepare(self, rows: int) -> None:
-        """Start a recurrent state for ``rows`` rows, or check that there is one; the player's environments are rows."""
+        """Create a recurrent state for ``rows`` rows, or check that the existing one has as many."""
         self.player.rows = rows
         states = getattr(self.player, "states", None)
         if self._rows is None:
@@ -144,7 +143,7 @@ class Policy:
         self._rows = rows
 
     def _converted(self, actions: Tensor, like: Any, single: bool) -> Any:
-        """Convert ``actions`` (N, ...) to the type of ``like``; a single observation's has no axis of rows."""
+        """Convert ``actions`` (N, ...) to the type of ``like``; without the first axis for a single observation."""
         if isinstance(self.action_space, spaces.Box):
             actions = actions[0] if single else actions
             return actions.to(like.device) if isinstance(like, Tensor) else actions.cpu().numpy()
@@ -160,17 +159,17 @@ def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str
     """Load the policy of a run.
 
     Args:
-        path: a run folder, whose best policy is taken, or a checkpoint file in one.
-        deterministic: take the most likely action; False: draw one from PyTorch's generator.
-        device: where the policy computes.
+        path: a run folder, whose best policy is loaded, or a checkpoint file in one.
+        deterministic: return the most likely action; False: draw one from PyTorch's generator.
+        device: the policy's device.
 
     Returns:
         A function of observations: ``load_policy("runs/X")(obs)``.
 
     Raises:
         RunFolderError: there is no run or no checkpoint.
-        ConfigError, CheckpointError: what is wrong with the configuration or the file, and what to do.
-        EnvError: an environment of another library, which is asked for its spaces, cannot be made.
+        ConfigError, CheckpointError: the configuration or the file is invalid.
+        EnvError: an environment of another library, needed for its spaces, cannot be created.
     """
     found = RunFolder.resolve(Path(path))
     runner = build_runner()
@@ -182,7 +181,7 @@ def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str
 
 
 class SpacesOnly(VecEnv):
-    """Stands in for environments where only their spaces are needed."""
+    """A placeholder for environments of which only the spaces are needed."""
 
     def __init__(self, env_info: Mapping[str, Any]) -> None:
         self.num_envs, self.device = 1, torch.device("cpu")
@@ -202,7 +201,7 @@ class SpacesOnly(VecEnv):
 
 
 def _env_info(run: ResolvedRun) -> dict[str, Any]:
-    """Return the spaces that a run was trained with; only an environment of another library is made for them."""
+    """Return the spaces that a run was trained with; create the environment only if it is of another library."""
     config = run.params.config
     settings = dict(config.player.env_config or config.env_config)
     name = str(config.env_name)

@@ -1,4 +1,4 @@
-"""Batched physics: the ``Simulation`` protocol and its backends, and ``mujoco`` itself for the rest of the package."""
+"""Batched physics: the ``Simulation`` protocol and its backends. Other modules import ``mujoco`` from here."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ __all__ = ["mujoco"]
 
 @contextlib.contextmanager
 def _rendering_off() -> Iterator[None]:
-    """While the block runs, ``mujoco`` loads no OpenGL; afterwards the environment is as ``_ASKED`` has it."""
+    """Import ``mujoco`` without OpenGL in the block; restore the environment variables afterwards."""
     os.environ["MUJOCO_GL"] = "disable"
     try:
         yield
@@ -22,8 +22,8 @@ def _rendering_off() -> Iterator[None]:
 
 
 _ASKED = {name: os.environ.get(name) for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
-# MuJoCo loads the OpenGL library that MUJOCO_GL names while it is imported. Where that fails, physics works without:
-# who wants pictures gets the error from manybody.media.renderer, which reads the variable again.
+# On import, MuJoCo loads the OpenGL library that MUJOCO_GL names. Physics works without it; manybody.media.renderer
+# reads the variable again and reports the error.
 try:
     import mujoco
 except Exception:

@@ -11,39 +11,38 @@ from manybody.sim import mujoco
 class Simulation(Protocol):
     """Batched physics behind tensors. Tasks read ``qpos``, ``qvel`` and ``sensordata`` and write ``ctrl``.
 
-    The tensors are allocated once and refreshed in place by ``step``, ``reset`` and ``set_state``: copy
-    what is kept across steps. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` holds the
-    linear velocity in the world frame (m/s), then the angular velocity in the body frame (rad/s), as in
-    MuJoCo.
+    The tensors are allocated once and changed in place by ``step``, ``reset`` and ``set_state``: copy values that are
+    used later. Quaternions in ``qpos`` are wxyz; a free joint's ``qvel`` is the linear velocity in the world frame
+    (m/s), then the angular velocity in the body frame (rad/s), as in MuJoCo.
     """
 
     num_envs: int
     device: torch.device
     model: mujoco.MjModel
-    """The model that every environment runs on."""
+    """The model of every environment."""
     qpos: Tensor
     """(N, nq) float32, generalised positions: m, rad, unit quaternions."""
     qvel: Tensor
     """(N, nv) float32, generalised velocities: m/s, rad/s."""
     sensordata: Tensor
-    """(N, ns) float32. Describes the state *before* the last substep's integration (as MuJoCo's ``mj_step``
-    leaves it), and is zero from a reset until the next step."""
+    """(N, ns) float32, the sensors *before* the last substep's integration (as after MuJoCo's ``mj_step``); zero from a
+    reset until the next step."""
     ctrl: Tensor
     """(N, nu) float32, actuator controls, written by the task before ``step``."""
     finite: Tensor
-    """(N,) bool: physics of the environment stayed finite and within bounds in the last ``step``."""
+    """(N,) bool: the environment's state was finite and within bounds in the last ``step``."""
 
     def step(self, substeps: int) -> None:
-        """Hold ``ctrl`` and advance every environment by ``substeps`` time steps of ``model.opt.timestep`` seconds."""
+        """Advance every environment by ``substeps`` time steps of ``model.opt.timestep`` s with constant ``ctrl``."""
 
     def reset(self, mask: Tensor, qpos: Tensor, qvel: Tensor) -> None:
-        """Where ``mask`` (N,) bool is true, restart from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time 0."""
+        """Restart the environments in ``mask`` (N,) bool from ``qpos`` (N, nq) and ``qvel`` (N, nv) at time 0."""
 
     def state(self) -> dict[str, Tensor]:
-        """A copy of the exact integration state (float64, warm start included), for ``set_state``."""
+        """Return a copy of the exact integration state (float64, including the warm start) for ``set_state``."""
 
     def set_state(self, state: dict[str, Tensor]) -> None:
-        """Restore what ``state`` returned, bit for bit.
+        """Restore ``state`` exactly.
 
         Raises:
             ValueError: a tensor is missing or has another shape (other model, other number of environments).
@@ -62,16 +61,16 @@ NO_BACKEND = f"expected {' or '.join(map(repr, DEVICES))}, where physics runs. r
 def make_simulation(
     model: mujoco.MjModel, num_envs: int, device: str | torch.device = "cpu", num_threads: int | None = None
 ) -> Simulation:
-    """The simulation backend for ``device``.
+    """Create the simulation backend for ``device``.
 
     Args:
         model: the compiled model, with ``opt.timestep`` and ``opt.gravity`` already set.
         num_envs: N.
         device: ``'cpu'`` is the only backend.
-        num_threads: worker threads of the CPU backend; None takes every core that the process may use.
+        num_threads: worker threads of the CPU backend; None uses every core that the process may use.
 
     Raises:
-        ValueError: no backend for that device, or ``num_envs`` below 1.
+        ValueError: there is no backend for that device, or ``num_envs`` is below 1.
     """
     if num_envs < 1:
         raise ValueError(f"num_envs: got {num_envs}; expected at least 1")

@@ -1,4 +1,4 @@
-"""Physics on the CPU: ``mujoco.batch`` steps all environments on its own pool of threads."""
+"""Physics on the CPU: ``mujoco.batch`` steps all environments with a pool of threads."""
 
 import ctypes
 import os
@@ -12,12 +12,12 @@ from torch import Tensor
 from manybody.sim import mujoco
 
 MAX_SPEED = 500.0
-"""m/s or rad/s, beyond which the integration has diverged. The Ant's motors reach 150 rad/s against joint damping."""
+"""Limit of velocities (m/s, rad/s); above it the integration has diverged. The Ant's joints reach 150 rad/s."""
 MAX_POSITION = 1.0e6
-"""m or rad, likewise. float32 resolves 6 cm there."""
+"""Limit of positions (m, rad), where the resolution of float32 is 6 cm."""
 
 _IN_THE_BATCH = ("_batch", "_rows", "_qpos", "_qvel", "_ctrl", "_warnings", "_sensordata")
-"""Attributes in MuJoCo's memory, released together."""
+"""Attributes that share memory with MuJoCo; :meth:`MujocoCpu.close` deletes all of them."""
 
 _DIVERGED = [
     mujoco.mjtWarning.mjWARN_BADQPOS.value,
@@ -26,8 +26,8 @@ _DIVERGED = [
 ]
 
 _STOPPED_CLOCK = ctypes.CFUNCTYPE(ctypes.c_double)(("PyFloat_GetMin", ctypes.pythonapi))
-"""MuJoCo's clock: a C function that needs no lock and always returns the same. MuJoCo would read a real clock thirty
-times a step to fill ``MjData.timer``, a tenth of the Ant's step, and has no switch for it."""
+"""A clock for MuJoCo: a C function that needs no lock and returns a constant. MuJoCo reads its clock thirty times per
+step for ``MjData.timer``, which takes a tenth of the Ant's step and cannot be switched off."""
 
 
 class MujocoCpu:
@@ -37,9 +37,8 @@ class MujocoCpu:
     activations, solver warm start, controls, applied forces), so a saved row is the complete state.
     ``mujoco.rollout``, the other batched interface of MuJoCo, does not return the warm start.
 
-    MuJoCo itself resets an environment whose state turns NaN, infinite or larger than 1e10 to ``qpos0`` in the middle
-    of the step, and only a warning counter shows it. Here that environment is false in ``finite``; the others are
-    untouched.
+    MuJoCo resets an environment whose state becomes NaN, infinite or larger than 1e10 to ``qpos0`` within the step and
+    only counts a warning. In ``finite``, such an environment is false.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, num_threads: int | None = None) -> None:
@@ -47,9 +46,9 @@ class MujocoCpu:
         self.num_envs = num_envs
         self.device = torch.device("cpu")
         self.num_threads = min(num_threads or _usable_cores(), num_envs)
-        # MuJoCo's own handler would write MUJOCO_LOG.TXT into the working directory; `finite` reports the same.
+        # MuJoCo's default handler writes MUJOCO_LOG.TXT to the working directory; `finite` reports the same.
         mujoco.set_mju_user_warning(lambda message: None)
-        if mujoco.get_mjcb_time() is None:  # nobody else has set a clock
+        if mujoco.get_mjcb_time() is None:  # no other code has set a clock
             mujoco.set_mjcb_time(_STOPPED_CLOCK)
         self._batch = Batch(model, num_envs, self.num_threads)
         self._rows = torch.from_numpy(self._batch.state)  # (N, nstate) float64, shared with MuJoCo
@@ -84,10 +83,10 @@ class MujocoCpu:
             if values.shape != wanted.shape:
                 raise ValueError(
                     f"sim.reset: {name}: got shape {tuple(values.shape)}; expected {tuple(wanted.shape)}: one row for "
-                    "every environment, of which those in the mask are used"
+                    "every environment; the rows in the mask are used"
                 )
-        # Few environments end in one step: `where` over whole rows of a thousand bytes would take 2 ms.
-        # Time, activations, warm start and controls as in a new MjData.
+        # Few environments are reset in one step: `where` over whole rows of a thousand bytes would take 2 ms.
+        # The row sets time, activations, warm start and controls as in a new MjData.
         self._rows[mask] = self._pristine
         for exact, rounded, values in (
             (self._qpos, self.qpos, qpos[mask]),
