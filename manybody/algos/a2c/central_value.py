@@ -19,6 +19,7 @@ from manybody.engine.metrics import EpochMeans
 from manybody.engine.optim import GuardedAdam, LinearScheduler
 from manybody.engine.precision import CENTRAL_BF16, choose_bf16
 from manybody.envs.base import Obs
+from manybody.envs.spaces import observation_fields
 from manybody.functional.value import critic_loss
 
 PATH = "params.config.central_value_config"
@@ -110,7 +111,7 @@ class CentralValueTrain(nn.Module):
             }
         ).to(device)
         self.seq_length = seq_length if self.model.is_rnn() else 1
-        self.state_field = Field(state_space.shape, torch.float32)
+        self.state_fields = observation_fields(state_space)
         batch_size = horizon_length * num_actors
         minibatch_size = config.minibatch_size or num_actors * (config.minibatch_size_per_env or 0)
         if not minibatch_size or batch_size % minibatch_size or minibatch_size % self.seq_length:
@@ -146,7 +147,7 @@ class CentralValueTrain(nn.Module):
 
     def init_tensors(self) -> None:
         """Allocate storage for a rollout."""
-        fields = {"states": self.state_field, "dones": Field((), torch.uint8)}
+        fields = {"states": self.state_fields, "dones": Field((), torch.uint8)}
         self.buffer = ExperienceBuffer(self.horizon_length, self.num_actors, fields, self.device)
         self._pending: States = None
         initial = self.model.get_default_rnn_state()

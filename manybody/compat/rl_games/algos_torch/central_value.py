@@ -1,16 +1,15 @@
 """RL Games' ``rl_games.algos_torch.central_value``: a critic that an agent hands rollouts to."""
 
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValueTrain as _CentralValueTrain
 from manybody.algos.a2c.config import CentralValueConfig
-from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStd as RunningMeanStd
-from manybody.compat.rl_games.algos_torch.running_mean_std import RunningMeanStdObs as RunningMeanStdObs
 from manybody.compat.settings import LegacyConfig
 from manybody.engine.guard import Guard
 
@@ -18,25 +17,7 @@ __all__ = ["CentralValueTrain"]
 
 
 class CentralValueTrain(_CentralValueTrain):
-    """The library's central value with RL Games' arguments and methods.
-
-    Args:
-        state_shape: of one state, or shapes by key.
-        value_size: V.
-        ppo_device: where to compute.
-        num_agents: rows per environment.
-        horizon_length: T.
-        num_actors: environments.
-        num_actions: A, kept for clients.
-        seq_length: L of recurrent networks.
-        normalize_value: keep running statistics of returns.
-        network: the model's recipe, with ``build``.
-        config: the ``central_value_config`` section.
-        writter: where ``losses/cval_loss`` goes (RL Games' spelling).
-        max_epochs: end of a linear schedule.
-        multi_gpu: not used; training has one process.
-        zero_rnn_on_done: forget at the end of an episode.
-        guard: counts updates that are left out; of its own by default.
+    """The library's central value with RL Games' arguments, among them its spelling of ``writter``.
 
     Raises:
         ConfigError: minibatches do not divide the batch.
@@ -65,7 +46,7 @@ class CentralValueTrain(_CentralValueTrain):
         super().__init__(
             section,
             network,
-            state_space=SimpleNamespace(shape=state_shape),
+            state_space=spaces.Box(-np.inf, np.inf, state_shape),
             num_actors=num_actors,
             num_agents=num_agents,
             horizon_length=horizon_length,
@@ -92,13 +73,12 @@ class CentralValueTrain(_CentralValueTrain):
 
     def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
         """With ``model_stats``: the running statistics, which are part of the model too."""
-        wanted = {"running_mean_std": self.normalize_input, "value_mean_std": self.normalize_value}
-        keys = {"running_mean_std": "running_mean_std", "value_mean_std": "reward_mean_std"}
-        return {
-            keys[name]: getattr(self.model, name).state_dict()
-            for name, there in wanted.items()
-            if there and model_stats
-        }
+        state: dict[str, Any] = {}
+        if model_stats and self.normalize_input:
+            state["running_mean_std"] = self.model.running_mean_std.state_dict()
+        if model_stats and self.normalize_value:
+            state["reward_mean_std"] = self.model.value_mean_std.state_dict()
+        return state
 
     def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
         """The model's."""
