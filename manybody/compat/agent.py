@@ -1,4 +1,4 @@
-"""Parts of agents with RL Games' interface: run folder, environments' description, and the session around the loop."""
+"""Parts of agents with RL Games' interface: session, environments, run folder."""
 
 import os
 import time
@@ -23,14 +23,14 @@ from manybody.envs.spaces import gymnasium_space
 
 
 class ClientSession(Session):
-    """Takes what ``train_epoch`` of RL Games returns, and calls ``write_stats`` with it."""
+    """Takes the result of RL Games' ``train_epoch``, and passes it to ``write_stats``."""
 
     agent: Any
 
     @override
     def begin_epoch(self) -> None:
         super().begin_epoch()
-        self.agent.guard.start_epoch()  # which a rewritten play_steps does not
+        self.agent.guard.start_epoch()  # a client's play_steps does not
 
     @override
     def end_epoch(self, metrics: Any) -> None:
@@ -65,7 +65,7 @@ class ClientSession(Session):
 
 
 class Described(NamedTuple):
-    """Environments as the library's constructor reads them."""
+    """The description of environments that the library's constructor reads."""
 
     env_info: Mapping[str, Any]
     num_envs: int
@@ -77,19 +77,16 @@ class Described(NamedTuple):
 
 
 def open_environments(params: Mapping[str, Any], config: LegacyConfig) -> tuple[Any, Any]:
-    """Return the environments, which may be None, and what describes them; a client may pass both in ``config``."""
+    """Return the environments, which may be None, and their description; a client may pass both in ``config``."""
     env, env_info = config.get("vec_env"), config.get("env_info")
+    num_actors = int(config.typed.num_actors)
     if env_info is None:
-        seed = params.get("seed")
-        arguments = dict(config.get("env_config") or {})
-        env = create_legacy_env(
-            config["env_name"], int(config.typed.num_actors), arguments, 0 if seed is None else seed
-        )
+        env = create_legacy_env(config["env_name"], num_actors, config.get("env_config") or {}, params.get("seed") or 0)
         env_info = env.get_env_info()
     for name, default in _MISSING.items():
         if env is not None and not hasattr(env, name):
             setattr(env, name, default)
-    return env, Described(env_info, int(config.typed.num_actors))
+    return env, Described(env_info, num_actors)
 
 
 _MISSING: Mapping[str, Any] = {
@@ -99,7 +96,7 @@ _MISSING: Mapping[str, Any] = {
     "get_env_state": lambda: None,
     "set_env_state": lambda state: None,
 }
-"""What the library asks of environments and RL Games' protocol does not have, or not always."""
+"""Attributes that the library reads of environments and that RL Games' protocol need not have."""
 
 
 def time_outs(infos: Any, rows: int) -> Any:

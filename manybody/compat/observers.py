@@ -1,4 +1,4 @@
-"""Observers of clients, as the library's agents call them."""
+"""Clients' observers behind the interface that the library's agents call."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ class ClientObserver(AlgoObserver):
 
     Args:
         observer: the client's.
-        config: the settings that ``before_init`` gets.
-        view: returns an agent as the client knows it.
+        config: the settings that ``before_init`` receives.
+        view: adds RL Games' attributes to an agent.
         infos_by_env: pass infos as a list, one dictionary for each environment.
     """
 

@@ -1,4 +1,4 @@
-"""The library's agents behind RL Games' interface: validated settings, observers that get RL Games' arguments."""
+"""The library's agents with RL Games' interface: validated settings, observers that receive RL Games' arguments."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,6 +19,7 @@ from manybody.compat.state import SETTINGS, ChangeableSettings
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
+from manybody.engine.metrics import AverageMeter
 from manybody.engine.run_folder import RunFolder
 from manybody.envs.base import VecEnv
 from manybody.envs.env_configurations import configurations
@@ -72,19 +73,19 @@ def own_parts(params: dict[str, Any]) -> dict[str, Any]:
     if any(known[name] is None for known, name in zip(ours, names, strict=True)):
         # A client's network may need what torch.compile cannot do: its author never saw it compiled.
         typed = typed.model_copy(update={"config": typed.config.model_copy(update={"torch_compile": False})})
-    name = experiment_name(params["config"])
-    named = {**params["config"], "full_experiment_name": name}
-    config = params["config"] = LegacyConfig(named, type(typed.config))
-    typed = typed.model_copy(update={"config": typed.config.model_copy(update={"full_experiment_name": name})})
+    named = {"full_experiment_name": experiment_name(params["config"])}
+    config = params["config"] = LegacyConfig({**params["config"], **named}, type(typed.config))
+    typed = typed.model_copy(update={"config": typed.config.model_copy(update=named)})
     parts: dict[str, Any] = {"params": typed, "folder": partial(_folder, typed)}
     observer = (config.get("features") or {}).get("observer")
     if observer is not None:
         by_copy = has_single_envs(str(config.get("env_name")))
-        parts["observer"] = ClientObserver(observer, config, lambda agent: AgentView(agent, config), by_copy)
+        parts["observer"] = ClientObserver(observer, config, partial(AgentView, config=config), by_copy)
     live: Any = config.get("vec_env")
     if live is not None:
-        made = live if isinstance(live, VecEnv) else RLGamesVecEnv(live, typed.config.num_actors, typed.config.env_name)
-        parts["vec_env"] = made
+        protocol = not isinstance(live, VecEnv)
+        sizes = typed.config.num_actors, typed.config.env_name
+        parts["vec_env"] = RLGamesVecEnv(live, *sizes) if protocol else live
     elif typed.config.env_name in configurations:  # a client's: its seed comes in env_config or not at all
         parts["vec_env"] = create_vec_env(typed.config.env_name, typed.config.num_actors, **typed.config.env_config)
     return parts
@@ -97,10 +98,7 @@ def _folder(params: Params) -> RunFolder:
 
 
 class RLGamesAgent:
-    """Mixed in before an agent class of this library: takes RL Games' dictionary, and has RL Games' methods.
-
-    Checkpoints hold RL Games' keys besides the library's.
-    """
+    """Mixin, before an agent class of this library: RL Games' dictionary of settings, methods and checkpoint keys."""
 
     ALGORITHM: ClassVar[str]
     """The name of the library's algorithm, whatever name a client registers a subclass under."""
@@ -116,7 +114,7 @@ class RLGamesAgent:
             self.rewards_shaper = self.config["reward_shaper"]
 
     def get_full_state_weights(self) -> dict[str, Any]:
-        """Return the state of the library's agent, under RL Games' keys too."""
+        """Return the state of the library's agent, also under RL Games' keys."""
         from manybody.launch.rl_games_checkpoint import as_rl_games  # imports the command line
 
         state = super().get_full_state_weights()  # type: ignore[misc]
@@ -148,27 +146,26 @@ class _Discrete(OnPolicyAgent, a2c.DiscreteA2CAgent):
 
 
 def plain_continuous(base_name: str, params: Any) -> "AgentView":
-    """``a2c_continuous`` of this library behind RL Games' attributes."""
-    return _viewed(_Continuous(base_name, params))
+    """Create the library's ``a2c_continuous`` with RL Games' attributes."""
+    agent = _Continuous(base_name, params)
+    return AgentView(agent, agent.config)
 
 
 def plain_discrete(base_name: str, params: Any) -> "AgentView":
-    """``a2c_discrete`` of this library behind RL Games' attributes."""
-    return _viewed(_Discrete(base_name, params))
-
-
-def _viewed(agent: Any) -> "AgentView":
+    """Create the library's ``a2c_discrete`` with RL Games' attributes."""
+    agent = _Discrete(base_name, params)
     return AgentView(agent, agent.config)
 
 
 class AgentView:
-    """An agent of this library under RL Games' attributes; those that have the same name are its own."""
+    """RL Games' attributes of an agent of this library; all others are the agent's."""
 
     def __init__(self, agent: Any, config: LegacyConfig) -> None:
         self.__dict__.update(agent=agent, config=config, writer=LegacyWriter(agent.writer))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["agent"], name)
+        value = getattr(self.__dict__["agent"], name)
+        return MeterView(value) if isinstance(value, AverageMeter) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         current = getattr(self.agent, name, None)
@@ -190,21 +187,6 @@ class AgentView:
     def batch_size_envs(self) -> int:
         """T times the number of environments."""
         return int(self.agent.horizon_length * self.agent.num_actors)
-
-    @property
-    def game_rewards(self) -> "MeterView":
-        """Returns of finished episodes."""
-        return MeterView(self.agent.game_rewards)
-
-    @property
-    def game_shaped_rewards(self) -> "MeterView":
-        """Shaped returns of finished episodes."""
-        return MeterView(self.agent.game_shaped_rewards)
-
-    @property
-    def game_lengths(self) -> "MeterView":
-        """Lengths of finished episodes."""
-        return MeterView(self.agent.game_lengths)
 
 
 class MeterView:

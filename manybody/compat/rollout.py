@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from manybody.algos.a2c.agent import check_masks
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.compat.agent import cast_array, time_outs
 from manybody.compat.rl_games.common.experience import ExperienceBuffer
 from manybody.data import rollout
-from manybody.data.tree import leaves, tree_map
-from manybody.envs.base import EnvError, Step
+from manybody.data.tree import tree_map
+from manybody.envs.base import Step
+from manybody.envs.spaces import head_sizes
 from manybody.functional.returns import gae
 
 
@@ -34,26 +36,26 @@ class ClientRollout(OnPolicyAgent):
     central_value: Any
 
     def cast_obs(self, obs: Any) -> Any:
-        """An array as a tensor on the learner's device (floats as float32); a tensor as it is."""
+        """Return an array as a tensor on the learner's device, floats as float32; a tensor unchanged."""
         self.is_tensor_obses = self.is_tensor_obses or isinstance(obs, Tensor)
         return cast_array(obs, self.ppo_device)
 
     def obs_to_tensors(self, obs: Any) -> dict[str, Any]:
-        """What the environment gave as ``{'obs': tensors[, 'states': tensors]}``."""
+        """Return an environment's observation as ``{'obs': tensors[, 'states': tensors]}``."""
         tensors = tree_map(self.cast_obs, obs)
         return tensors if isinstance(obs, dict) and "obs" in obs else {"obs": tensors}
 
     def _preproc_obs(self, obs_batch: Any) -> Any:
-        """Observations (N, O), or a dictionary of such; bytes become 0 to 1."""
+        """Return observations (N, O), or a dictionary of them, with bytes scaled to [0, 1]."""
         return tree_map(lambda x: x.float() / 255.0 if x.dtype == torch.uint8 else x, obs_batch)
 
     @override
     def preprocess_actions(self, actions: Tensor) -> Any:
-        """Sampled actions (N, A) as the environment takes them: tensors where it gives tensors."""
+        """Return sampled actions (N, A) as tensors if the environment returns tensors, else as arrays."""
         return actions if self.is_tensor_obses else actions.cpu().numpy()
 
     def env_step(self, actions: Tensor) -> Any:
-        """Observations, rewards (N, V), dones (N,) and infos after one step with ``actions`` (N, A)."""
+        """Take one step with ``actions`` (N, A); return observations, rewards (N, V), dones (N,) and infos."""
         obs, rewards, dones, infos = self.vec_env.step(self.preprocess_actions(actions))
         rewards = torch.as_tensor(rewards, device=self.ppo_device)
         if not self.is_tensor_obses:
@@ -72,7 +74,7 @@ class ClientRollout(OnPolicyAgent):
         self.obs = self.env_reset()
 
     def init_current_rewards(self, batch_size: int, current_rewards_shape: tuple[int, ...]) -> None:
-        """Forget the episodes that are under way."""
+        """Reset the counters of running episodes."""
         self.current_rewards = torch.zeros(current_rewards_shape, device=self.ppo_device)
         self.current_shaped_rewards = torch.zeros_like(self.current_rewards)
         self.current_lengths = torch.zeros(batch_size, device=self.ppo_device)
@@ -83,7 +85,7 @@ class ClientRollout(OnPolicyAgent):
         super().init_tensors()
         self.update_list = ["actions", "neglogpacs", "values", *self._policy_outputs()]
         self.tensor_list = [*self.update_list, "obses", "states", "dones"]
-        if self.central_value is not None:  # a rewritten play_steps stores them in the one place
+        if self.central_value is not None:  # a client's play_steps stores them there
             self.central_value.buffer.tensor_dict["states"] = self.experience_buffer.tensor_dict["states"]
 
     def _policy_outputs(self) -> list[str]:
@@ -102,7 +104,7 @@ class ClientRollout(OnPolicyAgent):
 
     @override
     def init_rnn_from_model(self, model: Any = None) -> None:
-        """Note whether the policy is recurrent, and forget its state; ``model`` is always the agent's."""
+        """Set ``is_rnn`` and reset the recurrent state; ``model`` has no effect."""
         self.is_rnn = self.model.is_rnn()
         super().init_rnn_from_model()
 
@@ -117,7 +119,6 @@ class ClientRollout(OnPolicyAgent):
 
     @override
     def get_action_values(self, obs: dict[str, Any]) -> dict[str, Any]:
-        """``actions``, ``neglogpacs``, ``values``, ``rnn_states``, ... for ``obs``."""
         self.model.eval()
         if self.central_value is not None:
             self.central_value.eval()
@@ -125,24 +126,14 @@ class ClientRollout(OnPolicyAgent):
             return super().get_action_values({**obs, "obs": self._preproc_obs(obs["obs"])})
 
     def get_masked_action_values(self, obs: dict[str, Any], action_masks: Any) -> dict[str, Any]:
-        """:meth:`get_action_values` among what ``action_masks`` (N, choices) allows; discrete actions only.
-
-        Raises:
-            EnvError: there are none.
-        """
-        rows = len(next(leaves(obs["obs"])))
-        if action_masks is None or len(action_masks) != rows:
-            given = "none" if action_masks is None else f"the shape {tuple(action_masks.shape)}"
-            raise EnvError(
-                f"environment '{self.config['env_name']}': get_action_masks(): got {given}; expected ({rows}, choices) "
-                "before every step, because use_action_masks is on"
-            )
+        """Act among the choices that ``action_masks`` (N, sum of head sizes) allow. Raises EnvError without masks."""
+        expected = self.rows, sum(head_sizes(self.env_info["action_space"]))
+        check_masks(self.config["env_name"], "get_action_masks()", action_masks, expected)
         masks = torch.as_tensor(action_masks, dtype=torch.bool, device=self.ppo_device)
         return {**ClientRollout.get_action_values(self, {**obs, "action_masks": masks}), "action_masks": masks}
 
     @override
     def get_values(self, obs: dict[str, Any]) -> Tensor:
-        """(N, V), units of shaped reward."""
         if self.central_value is None:
             values: Tensor = ClientRollout.get_action_values(self, obs)["values"]
             return values
@@ -150,7 +141,7 @@ class ClientRollout(OnPolicyAgent):
             return self.central_value.eval().values(self._preproc_obs(obs))
 
     def get_central_value(self, obs_dict: dict[str, Any]) -> Tensor:
-        """(N, V) of ``obs_dict['states']``; the recurrent state moves on."""
+        """Return the values (N, V) of ``obs_dict['states']`` and advance the recurrent state."""
         value: Tensor = self.central_value.get_value(obs_dict)
         return value
 
@@ -206,7 +197,7 @@ class ClientRollout(OnPolicyAgent):
         mb_rewards: Tensor,
         mb_masks: Tensor,
     ) -> Tensor:
-        """:meth:`discount_values` where masks (T, N) leave steps out: their advantage is 0, and carries nothing."""
+        """Compute :meth:`discount_values` without the steps where masks (T, N) are 0: their advantage is 0."""
         advantages = torch.zeros_like(mb_rewards)
         following, carried = last_extrinsic_values, torch.zeros_like(last_extrinsic_values)
         done = fdones

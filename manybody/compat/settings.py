@@ -1,4 +1,4 @@
-"""Configurations of RL Games' clients: writable dictionaries that may hold live objects."""
+"""Configurations of RL Games' clients: writable dictionaries, which may contain objects."""
 
 import copy
 from collections.abc import Mapping
@@ -18,46 +18,39 @@ from manybody.engine.run_folder import RunFolder
 from manybody.launch.configuration import without_start
 
 CLIENTS_OWN = ("population_based_training", "pbt_idx")
-"""Keys for a client's observer, which the library itself refuses."""
+"""Keys for a client's observer; the library refuses them."""
 
 
 class LegacyConfig(dict[str, Any]):
-    """``params['config']`` as a client wrote it, its numbers converted; :attr:`typed` are the keys that we know.
+    """A client's ``params['config']`` with converted numbers; missing keys read as the library's defaults.
 
-    What a client left out reads as our default; as attributes, the typed settings serve this library's own methods.
+    Attributes are the validated settings, which the library's methods read. Raises ConfigError: a known key has an
+    invalid value.
     """
 
     def __init__(self, values: Mapping[str, Any], schema: type[Section]) -> None:
         super().__init__(values)
-        self.typed: Any = typed_section(schema, values)
-        """Frozen, with every default; a client's later changes do not reach it."""
+        self.typed: Any = parse_section(schema, data_of(values), "config", private_keys=True)
+        """The known keys, frozen; later changes by a client do not affect them."""
         for key, value in values.items():
+            if not isinstance(value, str):
+                continue
             known = self.typed.get(key)
-            if isinstance(value, str) and not isinstance(known, str) and known is not None:
-                self[key] = known  # YAML 1.1 reads 3e-4 as text
-            elif isinstance(value, str) and value in OLD_VALUES.get(("config", key), ()):
+            is_number = known is not None and not isinstance(known, str)  # YAML 1.1 reads 3e-4 as text
+            if is_number or value in OLD_VALUES.get(("config", key), ()):
                 self[key] = known
 
     def __missing__(self, key: str) -> Any:
         return self.typed[key]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "typed":  # copying and pickling ask for methods of their own
+        if name.startswith("__") or name == "typed":  # copying and pickling look up special methods
             raise AttributeError(name)
         return getattr(self.typed, name)
 
 
-def typed_section(schema: type[Section], values: Mapping[str, Any]) -> Section:
-    """Parse the keys of ``values`` that ``schema`` has; private keys and live objects are left out.
-
-    Raises:
-        ConfigError: a known key has an invalid value.
-    """
-    return parse_section(schema, data_of(values), "config", private_keys=True)
-
-
 def legacy_config(params: dict[str, Any], discrete: bool) -> LegacyConfig:
-    """``params['config']`` as a :class:`LegacyConfig`, which takes its place in ``params``."""
+    """Return ``params['config']`` as a :class:`LegacyConfig`, and put it into ``params``."""
     if not isinstance(params["config"], LegacyConfig):
         params["config"] = LegacyConfig(params["config"], DiscretePPOConfig if discrete else PPOConfig)
     config: LegacyConfig = params["config"]
@@ -65,7 +58,7 @@ def legacy_config(params: dict[str, Any], discrete: bool) -> LegacyConfig:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether ``value`` is plain data, as in a YAML file."""
+    """Return whether ``value`` is plain data, as in a YAML file."""
     if isinstance(value, Mapping):
         return all(is_plain(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -82,10 +75,10 @@ def plain(value: Any) -> Any:
 
 
 def params_of(yaml_config: Any) -> dict[str, Any]:
-    """The section ``params`` of a configuration, as new dictionaries, with the parts that are always read.
+    """Return a copy of the section ``params`` of a configuration, with the required parts.
 
     Raises:
-        ConfigError: it has no such parts, or they are of another kind.
+        ConfigError: a part is missing, or of another kind.
     """
     wanted = "a block with algo, model, network and config"
     root = _block({"configuration": opened(yaml_config)}, "configuration", f"'params', {wanted}")
@@ -94,10 +87,9 @@ def params_of(yaml_config: Any) -> dict[str, Any]:
     if not isinstance(name, str):
         raise _problem("params.algo.name", name, "the name of an algorithm, such as 'a2c_continuous'")
     config = _block(params, "params.config", "a block with the settings of the algorithm")
-    if config.get("features") is not None:
-        _block(config, "params.config.features", "a block")
-    if config.get("player") is not None:
-        _block(config, "params.config.player", "a block")
+    for key in ("features", "player"):
+        if config.get(key) is not None:
+            _block(config, f"params.config.{key}", "a block")
     rewards_shaper(config.get("reward_shaper"))
     seed = params.get("seed")
     try:
@@ -120,26 +112,22 @@ def _problem(path: str, value: Any, expected: str) -> ConfigError:
 
 
 def rewards_shaper(section: Any) -> Any:
-    """Return a function of rewards: RL Games' shaper for a ``reward_shaper`` section; a function unchanged.
+    """Return RL Games' shaper for a ``reward_shaper`` section; a function is returned unchanged.
 
     Raises:
-        ConfigError: it is neither, or the block holds what a shaper does not have.
+        ConfigError: it is neither, or has unknown keys.
     """
+    path, section = "config.reward_shaper", section or {}
     if callable(section):
         return section
-    return DefaultRewardsShaper(**_shaper_settings(section or {}))
-
-
-def _shaper_settings(section: Any) -> dict[str, Any]:
-    path = "config.reward_shaper"
     if not isinstance(section, Mapping):
         raise _problem(f"params.{path}", section, "a block such as {scale_value: 0.1}, or a function of rewards")
     typed = parse_section(RewardShaperConfig, plain(section), path)
-    return {key: getattr(typed, key) for key in section}
+    return DefaultRewardsShaper(**{key: getattr(typed, key) for key in section})
 
 
 def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``params`` as data, without empty entries and the live objects that scripts put into ``config``."""
+    """Return ``params`` as data, without empty entries and the objects that scripts put into ``config``."""
     config = dict(params["config"])
     shaper = config.pop("reward_shaper", None) or {}
     if callable(shaper):
@@ -151,7 +139,7 @@ def without_objects(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def data_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of ``values`` that are data, not None and not for clients alone."""
+    """Return the entries of ``values`` that are data, not None and not only for clients."""
     return {
         key: plain(value)
         for key, value in values.items()
@@ -160,6 +148,6 @@ def data_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record(folder: RunFolder, params: Mapping[str, Any]) -> None:
-    """Write the settings, plain data, into the run folder."""
+    """Write the settings into the run folder."""
     kept = without_start({"params": dict(params)})
     folder.config_file.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")

@@ -25,13 +25,13 @@ class ChangeableSettings:
         self.central_value.set_weights(load_checkpoint(fn), fn)  # type: ignore[attr-defined]
 
     def get_param(self, param_name: str) -> Any:
-        """Return a setting by RL Games' name. Raises KeyError naming those that there are."""
+        """Return a setting by RL Games' name. Raises KeyError with the known names."""
         if param_name == "kl_threshold":
             return self.scheduler.kl_threshold  # type: ignore[attr-defined]
         return super().get_param(param_name)  # type: ignore[misc]
 
     def set_param(self, param_name: str, param_value: Any) -> None:
-        """Change a setting by RL Games' name. Raises KeyError naming those that there are."""
+        """Change a setting by RL Games' name. Raises KeyError with the known names."""
         if param_name == "kl_threshold":
             self.scheduler.kl_threshold = param_value  # type: ignore[attr-defined]
         else:
@@ -74,7 +74,7 @@ class ClientState(ChangeableSettings, OnPolicyAgent):
         return {
             **{name: mean[0] for name, mean in means.items()},
             "games": torch.as_tensor(played.current_size),
-            "finished_games": torch.as_tensor(getattr(played, "finished", float("nan"))),  # a client's has no such
+            "finished_games": torch.as_tensor(getattr(played, "finished", float("nan"))),  # a client's own meter
             **{f"rewards{head}": value for head, value in enumerate(means["reward"][1:], 1)},
         }
 

@@ -1,4 +1,4 @@
-"""The writer that RL Games' clients expect: everything that TensorBoard's ``SummaryWriter`` can do."""
+"""A run's writer with all methods of TensorBoard's ``SummaryWriter``, which RL Games' clients call."""
 
 from typing import Any
 
@@ -10,11 +10,7 @@ from manybody.engine.writers import Writer
 
 
 class LegacyWriter(Writer):
-    """Writes scalars with the run's writer, and everything else with a ``SummaryWriter`` in the same folder.
-
-    Args:
-        writer: the run's.
-    """
+    """Writes scalars with the run's writer, and everything else with a ``SummaryWriter`` in the same folder."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -23,10 +19,7 @@ class LegacyWriter(Writer):
 
     @override
     def add_scalar(self, tag: str, value: Any = None, step: Any = None, *_: Any, **named: Any) -> None:
-        """Record a number, or what has one element, under ``tag`` at ``step`` (default 0).
-
-        ``scalar_value`` and ``global_step`` are TensorBoard's names of the two.
-        """
+        """Write one number at ``step`` (default 0). TensorBoard calls the two ``scalar_value`` and ``global_step``."""
         number, at = named.get("scalar_value", value), named.get("global_step", step)
         if isinstance(number, torch.Tensor):
             number = number.detach()

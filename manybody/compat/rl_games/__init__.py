@@ -1,12 +1,8 @@
-"""RL Games' module paths: after :func:`install`, ``from rl_games.torch_runner import Runner`` gives this library's.
+"""RL Games' modules: after :func:`install`, ``from rl_games.torch_runner import Runner`` imports this library's.
 
-    import manybody.compat.rl_games as compat
-    compat.install()
+``python -m manybody.compat script.py arguments`` runs an unchanged script.
 
-or, without a changed line, ``python -m manybody.compat script.py arguments``.
-
-This package has the modules of RL Games that its clients import, under the same names. Their classes are the library's
-own, or subclasses that add what RL Games' clients expect: old attribute names, configurations as dictionaries.
+The classes are the library's, or subclasses with RL Games' attributes and with configurations as dictionaries.
 """
 
 import importlib
@@ -20,7 +16,7 @@ from types import ModuleType
 PACKAGE = "rl_games"
 HOME = __name__
 STAND_INS = {"tensorboardX": "torch.utils.tensorboard", "gym": "gymnasium"}
-"""Packages that clients import, and their successors, which replace them where they are not installed."""
+"""Packages that clients import, and the packages that replace them where they are not installed."""
 
 
 class _Alias(Loader):
@@ -76,10 +72,10 @@ def install() -> None:
     """
     imported = sys.modules.get(PACKAGE)
     if imported is not None and imported is not sys.modules[HOME]:
-        place = getattr(imported, "__file__", None) or "an unknown place"
         raise ImportError(
-            f"rl_games is already imported, from {place}; call manybody.compat.rl_games.install() before the first "
-            "import of rl_games, or run the script with: python -m manybody.compat script.py",
+            f"rl_games is already imported, from {getattr(imported, '__file__', None)}; call "
+            "manybody.compat.rl_games.install() before the first import of rl_games, or run the script with: "
+            "python -m manybody.compat script.py",
             name=PACKAGE,
         )
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):

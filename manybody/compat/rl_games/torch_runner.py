@@ -1,4 +1,4 @@
-"""RL Games' ``rl_games.torch_runner``: ``Runner``, with its settings as the dictionary that scripts expect."""
+"""RL Games' ``rl_games.torch_runner``: ``Runner``, with settings in a dictionary."""
 
 import os
 import random
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from manybody.algos.model import override_sigma
 from manybody.compat.own_agent import plain_continuous, plain_discrete, typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.common import object_factory
@@ -31,17 +32,11 @@ BUILT_IN: Mapping[str, Callable[..., Any]] = {
     "a2c_discrete": plain_discrete,
     "sac": lambda **kwargs: sac_agent.SACAgent(**kwargs),
 }
-"""The library's algorithms, whose settings are validated here; a client's algorithm reads its own settings."""
+"""The library's algorithms. Their settings are validated; a client's algorithm reads its settings itself."""
 
 
 class Runner:
-    """Trains or plays what a configuration describes.
-
-    Algorithms are made as RL Games makes them, ``builder(base_name=, params=)`` with ``params`` a dictionary.
-
-    Args:
-        algo_observer: receives the events of training.
-    """
+    """Trains or plays as a configuration says. Algorithms are created by ``builder(base_name=, params=)``."""
 
     def __init__(self, algo_observer: Any = None) -> None:
         self.algo_factory = object_factory.ObjectFactory()
@@ -58,12 +53,10 @@ class Runner:
         self.chooses_observer = algo_observer is None
 
     def reset(self) -> None:
-        """Nothing to do; scripts call it."""
+        """Do nothing; scripts call it."""
 
     def load(self, yaml_config: Mapping[str, Any]) -> None:
-        """Take a configuration, ``{'params': {...}}`` or the ``config.yaml`` of a run, and seed everything.
-
-        ``${...}`` in it is resolved.
+        """Load a configuration, ``{'params': {...}}`` or the ``config.yaml`` of a run, resolve ``${...}``, and seed.
 
         Raises:
             ConfigError: lists all problems of a library algorithm's settings, or the missing sections of any other.
@@ -73,13 +66,15 @@ class Runner:
             register(TASK_ENV, partial(make_task, tree, task))
             yaml_config = tree["train"]
         self.default_config = params_of(open_content(yaml_config))
-        name = self.default_config["algo"]["name"]
-        if name in BUILT_IN and self.algo_factory.builders.get(name) is BUILT_IN[name]:
+        if self._is_built_in(self.default_config["algo"]["name"]):
             typed_params(self.default_config)
         self.load_config(params=self.default_config)
 
+    def _is_built_in(self, name: str) -> bool:
+        return name in BUILT_IN and self.algo_factory.builders.get(name) is BUILT_IN[name]
+
     def load_config(self, params: dict[str, Any]) -> None:
-        """Use the section ``params``; observer and reward shaper become live objects in its ``config``."""
+        """Set the section ``params``; put the observer and the reward shaper into its ``config`` as objects."""
         seed = params.get("seed")
         self.seed = int(time.time()) if seed is None or int(seed) < 0 else int(seed)
         params["seed"] = self.seed
@@ -88,7 +83,6 @@ class Runner:
         log(f"self.seed = {self.seed}")
         self.algo_params = params["algo"]
         self.algo_name = self.algo_params["name"]
-        self.exp_config = None
         torch.manual_seed(self.seed)
         np.random.seed(self.seed % 2**32)
         random.seed(self.seed)
@@ -113,25 +107,29 @@ class Runner:
         return self.run_train(args)
 
     def run_train(self, args: Mapping[str, Any]) -> Any:
-        """Train; returns the agent.
+        """Train; return the agent.
 
         Args:
             args: ``checkpoint``: the file to resume from; ``sigma``: replaces the policy's standard deviation;
-                ``load_critic_only``: take only the central value of the checkpoint.
+                ``load_critic_only``: load only the central value of the checkpoint.
 
         Raises:
-            CheckpointError: the checkpoint is missing or broken; nothing was made.
-            ConfigError: the checkpoint stands at a limit of training; nothing was made.
+            CheckpointError: the checkpoint is missing or damaged; nothing was created.
+            ConfigError: the checkpoint has already reached a limit of training; nothing was created.
             SystemExit: 130 or 143 when a signal ended training; a checkpoint was written.
         """
         log("Started to train")
         args = self._started(args)
         name = str(args.get("checkpoint") or "")
         if name and not name.endswith(".pth") and self.params.get("load_checkpoint") is False:
-            # RL Games 1.1 had such names as defaults, and a flag beside them.
-            args["checkpoint"] = None if not os.path.exists(name) else name
+            # RL Games 1.1 had such names as defaults, and a flag to use them.
+            args["checkpoint"] = name if os.path.exists(name) else None
         if args.get("checkpoint"):
-            self._check(args["checkpoint"], bool(args.get("load_critic_only")))
+            state = load_checkpoint(args["checkpoint"])
+            if self._is_built_in(self.algo_name) and not args.get("load_critic_only"):
+                problems = reached_limits(self.params["config"], state, args["checkpoint"])
+                if problems:
+                    raise ConfigError(problems)
         agent = self.algo_factory.create(self.algo_name, base_name="run", params=self.params)
         _restore(agent, args)
         _override_sigma(agent, args)
@@ -142,7 +140,7 @@ class Runner:
         return agent
 
     def run_play(self, args: Mapping[str, Any]) -> Any:
-        """Play; returns the player. ``args`` as in :meth:`run_train`."""
+        """Play; return the player. For ``args`` see :meth:`run_train`."""
         log("Started to play")
         args = self._started(args)
         player = self.create_player()
@@ -152,29 +150,16 @@ class Runner:
         return player
 
     def _started(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """``args`` with the checkpoint that the configuration names in ``load_path``, where they name none.
-
-        Raises:
-            ConfigError: ``load_checkpoint`` is true without a path.
-        """
+        """Add the checkpoint of ``load_path``, if needed. Raises ConfigError: ``load_checkpoint`` without a path."""
         return {**args, "checkpoint": first_checkpoint(self.params, args.get("checkpoint"))}
 
     def create_player(self) -> Any:
-        """A player for the loaded configuration, with fresh weights until ``restore``."""
+        """Create a player for the loaded configuration; its weights are random until ``restore``."""
         return self.player_factory.create(self.algo_name, params=self.params)
-
-    def _check(self, checkpoint: str, critic_only: bool) -> None:
-        """Raise, before a run folder is made, unless training can resume from ``checkpoint``."""
-        state = load_checkpoint(checkpoint)
-        name, builders = self.algo_name, self.algo_factory.builders
-        built_in = name in BUILT_IN and builders[name] is BUILT_IN[name]
-        problems = reached_limits(self.params["config"], state, checkpoint) if built_in and not critic_only else []
-        if problems:  # a client's own agent may count from zero
-            raise ConfigError(problems)
 
 
 def _restore(agent: Any, args: Mapping[str, Any]) -> None:
-    """Load ``args['checkpoint']``, if there is one, into an agent or a player."""
+    """Load ``args['checkpoint']``, if any, into an agent or a player."""
     checkpoint = args.get("checkpoint")
     if not checkpoint:
         return
@@ -188,11 +173,7 @@ def _restore(agent: Any, args: Mapping[str, Any]) -> None:
 
 def _override_sigma(agent: Any, args: Mapping[str, Any]) -> None:
     """Fill the policy's fixed standard deviation with ``args['sigma']``, if present."""
-    if args.get("sigma") in (None, ""):
-        return
-    net = agent.model.a2c_network
-    if not getattr(net, "fixed_sigma", False):
-        warn("sigma: has no effect: this network predicts its standard deviation (fixed_sigma is False)")
-        return
-    with torch.no_grad():
-        net.sigma.fill_(float(args["sigma"]))
+    try:
+        override_sigma(agent.model, args.get("sigma"))
+    except ConfigError as error:  # RL Games ignores it
+        warn(str(error))

@@ -11,13 +11,7 @@ class GeneralizedMovingStats(nn.Module):
 
     Each call in training mode updates the statistics: ``m <- decay m + (1 - decay) new``.
 
-    Args:
-        insize: shape of one sample.
-        impl: ``mean_std``.
-        decay: weight of the past.
-        max: the largest factor; the variance is at least ``1 / max^2``.
-        eps: added to the variance.
-        unused: settings of other implementations.
+    The variance is at least ``1 / max^2``, and ``eps`` is added to it.
 
     Raises:
         NotImplementedError: another ``impl``.
@@ -45,10 +39,7 @@ class GeneralizedMovingStats(nn.Module):
     def forward(self, input: Tensor, mask: Tensor | None = None, denorm: bool = False) -> Tensor:
         """Normalise ``input`` (B, *insize); with ``denorm`` the inverse, without the clamp.
 
-        Args:
-            input: in training mode it is first merged into the statistics.
-            mask: (B,), true for the rows that are merged; None: all.
-            denorm: the inverse.
+        In training mode, the rows where ``mask`` (B,) is true, by default all, first enter the statistics.
         """
         if self.training:
             rows = input if mask is None else input[mask.bool()]

@@ -17,7 +17,7 @@ class SACAgent(RLGamesAgent, _SACAgent):
     """``sac``, to inherit from, whose updates call :meth:`update_critic` and :meth:`update_actor_and_alpha`."""
 
     _batch: ReplayBatch
-    """The batch of the current update, of which RL Games' arguments are a part."""
+    """The batch of the current update; RL Games' arguments are only a part of it."""
 
     ALGORITHM = "sac"
 
@@ -32,13 +32,13 @@ class SACAgent(RLGamesAgent, _SACAgent):
         return self.act(obs, self.actions_num, sample=True)
 
     def act(self, obs: Any, action_dim: int | None = None, sample: bool = False) -> Tensor:
-        """The policy's actions (N, A) in [-1, 1]: with ``sample`` drawn, else its mode."""
+        """Return actions (N, A) in [-1, 1]: with ``sample`` drawn from the policy, else its mode."""
         actor = self.model.actor(self.model.norm_obs(obs))
         actions: Tensor = actor.sample() if sample else actor.mode()
         return actions
 
     def update(self, step: int | None = None) -> int:
-        """See :class:`~manybody.algos.sac.SACAgent`; ``step`` is RL Games' counter of frames and changes nothing."""
+        """Run one update; return the number of gradient steps. ``step``, RL Games' frame counter, has no effect."""
         batch = self.replay_buffer.sample(self.batch_size, self.gamma, self.n_step)
         self._batch = batch = batch._replace(
             obs=self.model.norm_obs(batch.obs), next_obs=self.model.norm_obs(batch.next_obs)
@@ -55,15 +55,10 @@ class SACAgent(RLGamesAgent, _SACAgent):
     def update_critic(  # type: ignore[override]
         self, obs: Any, action: Tensor, reward: Tensor, next_obs: Any, not_done: Tensor, step: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One step of the critics; their loss, and each one's.
+        """Step the critics; return their loss, and that of each.
 
-        Args:
-            obs: (M, O), normalised, or by key.
-            action: (M, A) in [-1, 1].
-            reward: (M, 1).
-            next_obs: as ``obs``.
-            not_done: (M, 1), 0 where the episode ended.
-            step: RL Games' counter of frames.
+        ``obs`` and ``next_obs`` (M, O) are normalised, or dictionaries; ``action`` (M, A) is in [-1, 1]; ``reward`` and
+        ``not_done`` are (M, 1).
         """
         batch = self._batch._replace(
             obs=obs,
@@ -77,17 +72,12 @@ class SACAgent(RLGamesAgent, _SACAgent):
     def update_actor_and_alpha(  # type: ignore[override]
         self, obs: Any, step: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """One step of actor and temperature; the actor's loss, entropy, temperature and its loss, if it learns.
-
-        Args:
-            obs: (M, O), normalised, or by key.
-            step: RL Games' counter of frames.
-        """
+        """Step actor and temperature; return the actor's loss, entropy, the temperature and its loss, if it learns."""
         return super().update_actor_and_alpha(self._batch._replace(obs=obs))
 
 
 class ReplayView:
-    """The library's replay buffer under RL Games' attributes too."""
+    """The library's replay buffer with RL Games' attributes."""
 
     def __init__(self, buffer: ReplayBuffer) -> None:
         self._buffer = buffer

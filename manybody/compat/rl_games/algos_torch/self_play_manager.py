@@ -9,9 +9,9 @@ from manybody.engine.console import say
 
 
 class SelfPlayManager:
-    """Hands out weights once the mean over ``games_to_check`` games exceeds ``update_score``.
+    """Sends the weights to ``env_update_num`` environments once the mean over ``games_to_check`` games is high enough.
 
-    ``env_update_num`` environments get them; the next time, those that follow by one.
+    High enough means above ``update_score``. Each time, the environments that receive the weights move on by one.
 
     Args:
         config: the ``self_play_config`` section.

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from typing_extensions import override
 
 from manybody.engine import checkpoint
@@ -35,12 +36,8 @@ numpy_to_torch_dtype_dict = {
 }
 """Types of a buffer by NumPy type; float64 becomes float32."""
 
-PASSING = {
-    getattr(errno, name)
-    for name in ("EAGAIN", "EBUSY", "EINTR", "EIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH")
-    if hasattr(errno, name)
-}
-"""Temporary errors of network file systems."""
+TEMPORARY = {"EAGAIN", "EBUSY", "EINTR", "EIO", "ESTALE", "ETIMEDOUT", "ENETDOWN", "ENETUNREACH"}
+"""Names of temporary errors of network file systems."""
 WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts."""
 
@@ -59,7 +56,7 @@ def safe_filesystem_op(func: Callable[..., Any], *args: Any, **kwargs: Any) -> A
         try:
             return func(*args, **kwargs)
         except OSError as error:
-            if error.errno not in PASSING:
+            if errno.errorcode.get(error.errno or 0) not in TEMPORARY:
                 raise
             if wait is None:
                 raise RuntimeError(f"{func} failed {len(WAITS) + 1} times, at last with: {error}") from error
@@ -76,7 +73,7 @@ def safe_save(state: Mapping[str, Any], filename: str | os.PathLike) -> None:
         OSError: the file cannot be written; the old one is intact.
     """
     write = checkpoint.write_archive if _holds_policy(state) else checkpoint.save_checkpoint
-    safe_filesystem_op(write, filename, _arrays_as_tensors(state))
+    safe_filesystem_op(write, filename, tree_map(_as_tensor, dict(state)))
 
 
 def safe_load(filename: str | os.PathLike) -> dict[str, Any]:
@@ -107,14 +104,8 @@ def _holds_policy(state: Mapping[str, Any]) -> bool:
     return any(isinstance(state.get(part), Mapping) for part in ("model", "actor"))
 
 
-def _arrays_as_tensors(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(value))
-    if isinstance(value, Mapping):
-        return {key: _arrays_as_tensors(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_arrays_as_tensors(item) for item in value)
-    return value
+def _as_tensor(value: Any) -> Any:
+    return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
 
 
 # Measures of a batch
@@ -144,10 +135,8 @@ def apply_masks(losses: Sequence[Tensor], mask: Tensor | None = None) -> tuple[l
 
 def get_mean_var_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """() mean and unbiased variance of ``values`` where ``masks`` of its shape is 1."""
-    count = masks.sum()
-    mean = (values * masks).sum() / count
-    var = (values * masks).square().sum() / count - mean.square()
-    return mean, var * count / (count - 1)
+    var, mean = torch.var_mean(values[masks.bool()])
+    return mean, var
 
 
 def get_mean_std_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,19 +147,14 @@ def get_mean_std_with_masks(values: Tensor, masks: Tensor) -> tuple[Tensor, Tens
 
 def normalization_with_masks(values: Tensor, masks: Tensor | None) -> Tensor:
     """``(values - mean) / (std + 1e-8)``, mean and standard deviation over the rows where ``masks`` is 1."""
-    if masks is None:
-        mean, std = values.mean(), values.std()
-    else:
-        mean, std = get_mean_std_with_masks(values, masks)
+    mean, std = get_mean_std_with_masks(values, torch.ones_like(values) if masks is None else masks)
     return (values - mean) / (std + 1e-8)
 
 
 class AverageMeter(nn.Module):
     """Mean over about the last ``max_size`` rows: k new ones weigh ``min(k, max_size)``, the old ones the rest.
 
-    Args:
-        in_shape: shape of one row, until rows of another shape arrive.
-        max_size: the window, in rows.
+    ``in_shape`` is the shape of one row until rows of another shape arrive.
     """
 
     mean: Tensor

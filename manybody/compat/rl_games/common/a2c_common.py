@@ -1,7 +1,7 @@
 """RL Games' ``rl_games.common.a2c_common``: the library's on-policy agents with RL Games' interface, to inherit from.
 
-The loop, the rollout, the update, the guard and the checkpoints are the library's. What differs is translated here:
-configurations are dictionaries, environments give tuples, results are tuples, learning rates are numbers.
+Loop, rollout, update, guard and checkpoints are the library's. Configurations are dictionaries, environments and
+updates return tuples, learning rates are numbers.
 """
 
 from collections.abc import Mapping
@@ -26,24 +26,11 @@ from manybody.compat.agent import (
     run_paths,
 )
 from manybody.compat.observers import ClientObserver
-from manybody.compat.rl_games.algos_torch import central_value, torch_ext
-from manybody.compat.rl_games.algos_torch import model_builder as model_builder
-from manybody.compat.rl_games.algos_torch.moving_mean_std import (
-    GeneralizedMovingStats as GeneralizedMovingStats,
-)
-from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager as SelfPlayManager
-from manybody.compat.rl_games.common import common_losses as common_losses
+from manybody.compat.rl_games.algos_torch import central_value, model_builder, torch_ext
+from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManager
 from manybody.compat.rl_games.common import datasets, schedulers
-from manybody.compat.rl_games.common import vecenv as vecenv
-from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics as DefaultDiagnostics
-from manybody.compat.rl_games.common.diagnostics import PpoDiagnostics as PpoDiagnostics
-from manybody.compat.rl_games.common.experience import ExperienceBuffer as ExperienceBuffer
-from manybody.compat.rl_games.common.interval_summary_writer import (
-    IntervalSummaryWriter as IntervalSummaryWriter,
-)
-from manybody.compat.rl_games.interfaces.base_algorithm import BaseAlgorithm as BaseAlgorithm
-from manybody.compat.rollout import ClientRollout
-from manybody.compat.rollout import swap_and_flatten01 as swap_and_flatten01
+from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics
+from manybody.compat.rollout import ClientRollout, swap_and_flatten01
 from manybody.compat.settings import LegacyConfig, legacy_config, plain, record, rewards_shaper, without_objects
 from manybody.compat.state import ClientState
 from manybody.compat.writer import LegacyWriter
@@ -67,7 +54,6 @@ __all__ = [
 Losses = list[Tensor]
 
 TYPED = (
-    "clip_value",
     "env_name",
     "epochs_between_resets",
     "kl_threshold",
@@ -88,7 +74,7 @@ RAW = {
     "log_path": "runs/",
     "network_path": "./nn/",
     "population_based_training": False,
-    "schedule_type": "legacy",  # clients compare with this word
+    "schedule_type": "legacy",  # clients compare with this value
     "self_play": False,
     "self_play_config": None,
 }
@@ -109,8 +95,8 @@ def print_statistics(
     """Print RL Games' line of an epoch; times in seconds, -1 for no limit."""
     if not print_stats:
         return
-    speeds = (curr_frames / max(seconds, 1e-9) for seconds in (step_time, step_inference_time, total_time))
-    step, inference, total = speeds
+    times = step_time, step_inference_time, total_time
+    step, inference, total = (curr_frames / max(seconds, 1e-9) for seconds in times)
     epochs = f"{epoch_num}" if max_epochs == -1 else f"{epoch_num}/{max_epochs}"
     frames = f"{frame}" if max_frames == -1 else f"{frame}/{max_frames}"
     say(
@@ -122,12 +108,8 @@ def print_statistics(
 class A2CBase(ClientState, ClientRollout):
     """The settings as attributes, environments of RL Games' protocol, and methods with RL Games' arguments.
 
-    The constructor sets everything that inherited methods read, so that a client may call it alone and build its own
-    model, optimiser and dataset afterwards. Nothing is compiled.
-
-    Args:
-        base_name: what the runner calls this training.
-        params: the section ``params``; its ``config`` becomes a :class:`LegacyConfig`.
+    The constructor sets everything that inherited methods read: a client may call it alone, and then build its own
+    model, optimiser and dataset. Nothing is compiled.
 
     Raises:
         ConfigError: a known setting has an invalid value.
@@ -135,7 +117,7 @@ class A2CBase(ClientState, ClientRollout):
     """
 
     RESULTS = 9
-    """How many values ``train_result`` has."""
+    """Number of values in ``train_result``."""
 
     is_discrete = False
     multi_gpu = False
@@ -182,7 +164,7 @@ class A2CBase(ClientState, ClientRollout):
         return self.config["network"]
 
     def load_networks(self, params: dict[str, Any]) -> None:
-        """Put the recipe of the model into ``config['network']``, and that of the central value into its section."""
+        """Put the model's recipe into ``config['network']``, and the central value's into its section."""
         builder = model_builder.ModelBuilder()
         self.config["network"] = builder.load(params)
         section = self.config.get("central_value_config")
@@ -282,10 +264,10 @@ class A2CBase(ClientState, ClientRollout):
 
     @override
     def train_epoch(self) -> Any:
-        """One rollout, then ``mini_epochs`` passes over it.
+        """Collect one rollout, then make ``mini_epochs`` passes over it.
 
         Returns:
-            Seconds in the environments, of the rollout, of learning, of both; lists of the losses ``a``, ``c`` [``b``,
+            Seconds in the environments, of the rollout, of learning, in total; lists of the losses ``a``, ``c`` [``b``,
             continuous actions], entropies and divergences; the learning rate and its factor.
         """
         self.set_eval()
@@ -323,10 +305,10 @@ class A2CBase(ClientState, ClientRollout):
         scaled_play_time: float,
         curr_frames: int,
     ) -> None:
-        """Called once an epoch, for clients that add to it: the session writes these numbers itself."""
+        """Hook: called once an epoch; the session writes these numbers itself."""
 
     def set_eval(self) -> None:
-        """Evaluation mode."""
+        """Set evaluation mode."""
         self.model.eval()
 
     @override
@@ -358,13 +340,13 @@ class A2CBase(ClientState, ClientRollout):
 
     @override
     def train_actor_critic(self, input_dict: Any) -> Any:
-        """Run one update; return the ``train_result`` of :meth:`calc_gradients`."""
+        """Call :meth:`calc_gradients`; return ``train_result``."""
         self.calc_gradients(input_dict)
         return self.train_result
 
     @override
     def calc_gradients(self, input_dict: Any) -> Any:
-        """Losses, gradients and an optimiser step; leaves its results in ``train_result``."""
+        """Run one update; store the result in ``train_result``."""
         result = super().calc_gradients(input_dict)
         self.aux_loss_dict = {name.removeprefix("losses/"): [value] for name, value in result.extra.items()}
         self.train_result = tuple(result[: self.RESULTS])
@@ -380,7 +362,7 @@ class A2CBase(ClientState, ClientRollout):
         self.trancate_gradients_and_step()
 
     def trancate_gradients_and_step(self) -> None:
-        """Clip the gradients if ``truncate_grads`` asks for it, and step; not where they are not finite."""
+        """Clip the gradients if ``truncate_grads``, and step if they are finite."""
         self.scaler.unscale_(self.optimizer)
         limit = self.grad_norm if self.truncate_grads and self.grad_norm else float("inf")
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
@@ -421,7 +403,6 @@ class ContinuousA2CBase(A2CBase, a2c.ContinuousA2CBase):
 
     @override
     def preprocess_actions(self, actions: Tensor) -> Any:
-        """With ``clip_actions``: clamp to [-1, 1], then map to the action space's own range; else as sampled."""
         if self.clip_actions:
             actions = rescale_actions(self.actions_low, self.actions_high, actions.clamp(-1.0, 1.0))
         return A2CBase.preprocess_actions(self, actions)
@@ -438,11 +419,11 @@ class ContinuousA2CBase(A2CBase, a2c.ContinuousA2CBase):
         return loss(result["mus"]).mean()
 
     def reg_loss(self, mu: Tensor) -> Tensor:
-        """(M,) squared mean actions (M, A)."""
+        """Return squared mean actions (M,) of ``mu`` (M, A)."""
         return policy_maths.reg_loss(mu)
 
     def bound_loss(self, mu: Tensor) -> Tensor:
-        """(M,) squared excess of mean actions (M, A) over 1.1."""
+        """Return the squared excess over 1.1 (M,) of mean actions (M, A)."""
         return policy_maths.bound_loss(mu)
 
 
@@ -452,7 +433,7 @@ class DiscreteA2CBase(A2CBase):
     is_discrete = True
     RESULTS = 6
     _restored_masks: Any = None
-    """Allowed actions after the observation that a checkpoint restored."""
+    """Allowed actions for the observation restored from a checkpoint."""
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
         super().__init__(base_name, params)
@@ -474,13 +455,13 @@ class DiscreteA2CBase(A2CBase):
     @override
     def interaction_parts(self) -> Parts:
         parts = super().interaction_parts()
-        return {**parts, "action_masks": Part(self._masks, self._restore_masks)} if self.use_action_masks else parts
+        if not self.use_action_masks:
+            return parts
 
-    def _masks(self) -> Tensor:
-        return torch.as_tensor(self.vec_env.get_action_masks())
+        def masks() -> Tensor:
+            return torch.as_tensor(self.vec_env.get_action_masks())
 
-    def _restore_masks(self, masks: Tensor) -> None:
-        self._restored_masks = masks
+        return {**parts, "action_masks": Part(masks, partial(setattr, self, "_restored_masks"))}
 
     @override
     def acting_policy(self, result: dict[str, Any]) -> Any:
@@ -501,9 +482,9 @@ class ActionsTaken(NamedTuple):
     neglogps: Tensor
 
     def parameters(self) -> dict[str, Tensor]:
-        """Nothing that a dataset keeps."""
+        """Return nothing: a dataset stores no parameters."""
         return {}
 
     def kl(self, old: "ActionsTaken") -> Tensor:
-        """(M,) RL Games' estimate: half the squared difference of the log-probabilities."""
+        """Return RL Games' estimate (M,): half the squared difference of the log-probabilities."""
         return 0.5 * (old.neglogps - self.neglogps).square()

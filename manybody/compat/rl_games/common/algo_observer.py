@@ -12,7 +12,7 @@ from manybody.engine import observers
 
 
 class AlgoObserver(observers.AlgoObserver):
-    """An observer that does nothing; ``process_infos`` gets the rows whose episode ended, (K, 1) int64."""
+    """An observer that does nothing; ``process_infos`` receives the rows whose episode ended, (K, 1) int64."""
 
     def __init__(self) -> None:
         pass
@@ -28,12 +28,10 @@ class DefaultAlgoObserver(AlgoObserver):
         self.writer = algo.writer
 
     def process_infos(self, infos: Any, done_indices: Tensor) -> None:
-        """Average the scores of the episodes that ended.
+        """Average the scores of ended episodes.
 
-        Args:
-            infos: a list with one dictionary per environment, or a dictionary with one sequence per key; zeros in
-                ``lives`` mark the episodes that ended.
-            done_indices: (K, 1) rows of ended episodes, the first agent's of each environment.
+        ``infos`` is a list with one dictionary per environment, or a dictionary with one sequence per key. Zeros in
+        ``lives``, where present, replace ``done_indices``.
         """
         if not infos:
             return
@@ -47,9 +45,9 @@ class DefaultAlgoObserver(AlgoObserver):
         if scores is None:
             return
         environments = [row // self.algo.num_agents for row in ended.tolist()]
-        given = [scores[i] for i in environments if i < len(scores) and scores[i] is not None]
-        if given:
-            self.game_scores.update(torch.tensor([float(score) for score in given]))
+        known = [scores[i] for i in environments if i < len(scores) and scores[i] is not None]
+        if known:
+            self.game_scores.update(torch.tensor([float(score) for score in known]))
 
     def after_clear_stats(self) -> None:
         """Reset the scores."""

@@ -25,5 +25,5 @@ def critic_loss(
     return_batch: Tensor,
     clip_value: Any,
 ) -> Tensor:
-    """:func:`default_critic_loss`, whatever the model."""
+    """Return :func:`default_critic_loss`; ``model`` is not used."""
     return default_critic_loss(value_preds_batch, values, curr_e_clip, return_batch, clip_value)

@@ -14,14 +14,8 @@ from manybody.data.tree import tree_map
 class PPODataset(minibatch.PPODataset, Dataset):
     """Contiguous minibatches of a flat batch (B, ...) in env-major order.
 
-    Args:
-        batch_size: B.
-        minibatch_size: M, a divisor of B.
-        is_discrete: kept for clients.
-        is_rnn: minibatches are whole sequences, with the state that each begins with.
-        device: kept for clients.
-        seq_length: L, steps of a sequence; divides M where ``is_rnn``.
-        permute: kept for clients.
+    With ``is_rnn``, minibatches are whole sequences of ``seq_length`` steps, and contain the state at the start of
+    each. ``is_discrete``, ``device`` and ``permute`` have no effect.
 
     Raises:
         ValueError: a size that does not divide another; names both.

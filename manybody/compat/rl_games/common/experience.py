@@ -14,14 +14,7 @@ from manybody.envs.spaces import gymnasium_space, head_sizes, observation_fields
 
 
 class VectorizedReplayBuffer:
-    """The last ``capacity`` transitions of many environments, in tensors on one device.
-
-    Args:
-        obs_shape: of one observation.
-        action_shape: of one action.
-        capacity: transitions; the oldest are overwritten when it is full.
-        device: where to.
-    """
+    """The last ``capacity`` transitions of many environments, in tensors on one device."""
 
     def __init__(self, obs_shape: Sequence[int], action_shape: Sequence[int], capacity: int, device: Any) -> None:
         self.device = device
@@ -36,9 +29,9 @@ class VectorizedReplayBuffer:
 
     @torch.no_grad()
     def add(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, done: Tensor) -> None:
-        """Remember ``obs`` (N, ...), ``action`` (N, A), ``reward`` (N, 1), ``next_obs`` (N, ...) and ``done`` (N, 1).
+        """Store ``obs`` (N, ...), ``action`` (N, A), ``reward`` (N, 1), ``next_obs`` (N, ...) and ``done`` (N, 1).
 
-        Of more than fit, the last ones stay.
+        If N exceeds the capacity, only the last rows are stored.
         """
         count = len(obs)
         kept = min(count, self.capacity)
@@ -51,15 +44,10 @@ class VectorizedReplayBuffer:
         self.idx = (self.idx + count) % self.capacity
 
     def sample(self, batch_size: int) -> tuple[Tensor, ...]:
-        """Observations, actions, rewards, next observations and dones of ``batch_size`` draws with replacement."""
+        """Draw observations, actions, rewards, next observations and dones of ``batch_size`` rows with replacement."""
         rows = torch.randint(self.capacity if self.full else self.idx, (batch_size,), device=self.device)
-        return (
-            self.obses[rows],
-            self.actions[rows],
-            self.rewards[rows],
-            self.next_obses[rows],
-            self.dones[rows],
-        )
+        rings = (self.obses, self.actions, self.rewards, self.next_obses, self.dones)
+        return tuple(ring[rows] for ring in rings)
 
 
 class ExperienceBuffer(rollout.ExperienceBuffer):
@@ -91,7 +79,8 @@ class ExperienceBuffer(rollout.ExperienceBuffer):
         self.use_action_masks = algo_info.get("use_action_masks", False)
         self._read_action_space(env_info["action_space"])
         steps, rows = algo_info["horizon_length"], self.num_agents * self.num_actors
-        super().__init__(steps, rows, {**self._fields(), **_auxiliary(aux_tensor_dict or {})}, device)
+        extra = {name: Field(tuple(shape), torch.float32) for name, shape in (aux_tensor_dict or {}).items()}
+        super().__init__(steps, rows, {**self._fields(), **extra}, device)
         self.obs_base_shape = (steps, rows)
         self.state_base_shape = (steps, self.num_actors)
         if self.has_central_value:
@@ -115,7 +104,6 @@ class ExperienceBuffer(rollout.ExperienceBuffer):
         self._choices = sum(sizes)
 
     def _fields(self) -> dict[str, Any]:
-        """Return what every rollout has."""
         number = Field((), torch.float32)
         value = Field((self.env_info.get("value_size", 1),), torch.float32)
         action = Field(self.actions_shape, torch.float32 if self.is_continuous else torch.int64)
@@ -139,10 +127,6 @@ class ExperienceBuffer(rollout.ExperienceBuffer):
 
     @override
     def get_transformed_list(self, transform_op: Callable[[Tensor], Any], tensor_list: Sequence[str]) -> dict[str, Any]:
-        """``transform_op`` of the fields that are named; names of none are left out."""
+        """Return ``transform_op`` of each named field that exists."""
         fields = self.tensor_dict
         return {name: tree_map(transform_op, fields[name]) for name in tensor_list if fields.get(name) is not None}
-
-
-def _auxiliary(shapes: Mapping[str, Sequence[int]]) -> dict[str, Field]:
-    return {name: Field(tuple(shape), torch.float32) for name, shape in shapes.items()}

@@ -1,4 +1,4 @@
-"""RL Games' sweep, whose module its clients import beside the runner."""
+"""RL Games' sweep, whose module its clients import with the runner."""
 
 from collections.abc import Mapping
 from typing import Any

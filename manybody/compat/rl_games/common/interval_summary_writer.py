@@ -1,4 +1,4 @@
-"""A writer that thins what it writes, for runs of many days."""
+"""A writer that writes fewer scalars, for runs of many days."""
 
 import time
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ class IntervalSummaryWriter:
     """Writes a tag again only after an interval: 1/200 of the run so far, within the limits of ``cfg``.
 
     Args:
-        summary_writer: gets what remains, and everything but scalars.
-        cfg: ``defer_summaries_sec`` (5): nothing before; ``summaries_interval_sec_min`` (5) and
-            ``summaries_interval_sec_max`` (300): the limits, in seconds.
+        summary_writer: receives the remaining scalars, and everything else.
+        cfg: in seconds: ``defer_summaries_sec`` (5), before which nothing is written, and the limits
+            ``summaries_interval_sec_min`` (5) and ``summaries_interval_sec_max`` (300).
     """
 
     def __init__(self, summary_writer: Any, cfg: Mapping[str, Any]) -> None:
@@ -25,14 +25,14 @@ class IntervalSummaryWriter:
         self.last_write_for_tag: dict[str, float] = {}
 
     def _calc_interval(self) -> float:
-        """Seconds that must lie between two numbers of one tag; never falls once at its limit."""
+        """Return the seconds between two values of one tag; at its limit it stays constant."""
         if self.last_interval < self.interval_sec_max:
             share = (time.time() - self.experiment_start) * self.summaries_relative_step
             self.last_interval = max(self.interval_sec_min, min(share, self.interval_sec_max))
         return self.last_interval
 
     def add_scalar(self, tag: str, value: Any, step: Any, *args: Any, **kwargs: Any) -> None:
-        """Write a number if its time has come; never at step 0."""
+        """Write a value if the interval has passed; never at step 0."""
         now = time.time()
         if step == 0 or now - self.experiment_start < self.defer_summaries_sec:
             return

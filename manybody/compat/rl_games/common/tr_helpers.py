@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,62 +12,49 @@ from manybody.functional import schedules
 from manybody.functional.reward import RewardsShaper
 
 
+@dataclass(eq=False)
 class LinearValueProcessor:
     """A linear schedule from ``start_eps`` to ``end_eps`` over ``end_eps_frames`` frames."""
 
-    def __init__(self, start_eps: float, end_eps: float, end_eps_frames: int) -> None:
-        self.start_eps = start_eps
-        self.end_eps = end_eps
-        self.end_eps_frames = end_eps_frames
+    start_eps: float
+    end_eps: float
+    end_eps_frames: int
 
     def __call__(self, frame: int) -> float:
-        """Its value after ``frame`` frames."""
+        """Return the value after ``frame`` frames."""
         return schedules.linear(self.start_eps, self.end_eps, frame / self.end_eps_frames)
 
 
+@dataclass(eq=False)
 class DefaultRewardsShaper:
     """:class:`manybody.functional.reward.RewardsShaper` with attributes that may change.
 
-    ``is_torch``: rewards are tensors; else they may be NumPy arrays and numbers, and come back as arrays.
+    Without ``is_torch`` rewards may be NumPy arrays and numbers, and arrays are returned.
     """
 
-    def __init__(
-        self,
-        scale_value: float = 1,
-        shift_value: float = 0,
-        min_val: float = -math.inf,
-        max_val: float = math.inf,
-        log_val: bool = False,
-        is_torch: bool = True,
-    ) -> None:
-        self.scale_value = scale_value
-        self.shift_value = shift_value
-        self.min_val = min_val
-        self.max_val = max_val
-        self.log_val = log_val
-        self.is_torch = is_torch
+    scale_value: float = 1
+    shift_value: float = 0
+    min_val: float = -math.inf
+    max_val: float = math.inf
+    log_val: bool = False
+    is_torch: bool = True
 
     def __call__(self, reward: Any) -> Any:
-        """Shaped rewards, shape as given."""
+        """Return shaped rewards of the same shape."""
         limits = self.min_val, self.max_val
         shaped = RewardsShaper(self.scale_value, self.shift_value, *limits, self.log_val)(torch.as_tensor(reward))
         return shaped if self.is_torch else shaped.numpy()
 
 
 def dicts_to_dict_with_arrays(dicts: Sequence[Mapping[str, Any]], add_batch_dim: bool = True) -> Any:
-    """Return one dictionary of arrays from several with the same keys; fewer than two are returned unchanged.
+    """Join dictionaries of arrays or numbers with the same keys; fewer than two are returned unchanged.
 
-    Args:
-        dicts: the dictionaries.
-        add_batch_dim: stack along a new first axis, else concatenate. Numbers become one array.
+    With ``add_batch_dim`` arrays are stacked along a new first axis, else concatenated.
     """
     if len(dicts) <= 1:
         return dicts
     join = np.stack if add_batch_dim else np.concatenate
-    columns: dict[str, list[Any]] = {}
-    for part in dicts:
-        for key, value in part.items():
-            columns.setdefault(key, []).append(value)
+    columns = {key: [part[key] for part in dicts] for key in dicts[0]}
     return {key: np.array(values) if np.ndim(values[0]) == 0 else join(values) for key, values in columns.items()}
 
 
