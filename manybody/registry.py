@@ -17,9 +17,9 @@ class Layout(NamedTuple):
 
     recognises: Callable[[Mapping[str, Any]], bool]
     """Whether a file of RL Games has this layout."""
-    from_rl_games: Callable[[Mapping[str, Any], str], dict[str, Any]]
+    from_rl_games: Callable[[Mapping[str, Any], str], Mapping[str, Any]]
     """RL Games' file and its path to the parts of a checkpoint of this library."""
-    to_rl_games: Callable[[Mapping[str, Any], str], dict[str, Any]]
+    to_rl_games: Callable[[Mapping[str, Any], str], Mapping[str, Any]]
     """The inverse."""
 
 

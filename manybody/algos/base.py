@@ -6,19 +6,21 @@ algorithm learns, ``train`` included, is left to its subclasses.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import torch
+from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.algos.model import build_arguments
+from manybody.algos.model import BaseModel, build_arguments
+from manybody.algos.network import ModelArguments
 from manybody.algos.session import Session
 from manybody.config import ConfigError, Params, Problem
 from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
 from manybody.config.tables import table
-from manybody.data.tree import tree_map
+from manybody.data.tree import State, tree_map
 from manybody.engine.checkpoint import (
     check_algorithm,
     load_checkpoint,
@@ -57,27 +59,27 @@ class BaseAlgorithm(ABC):
         """Forget the episode statistics."""
 
     @abstractmethod
-    def train(self) -> tuple[Any, int]:
+    def train(self) -> tuple[float, int]:
         """Train until a stop rule holds; return the last mean return and the number of epochs."""
 
     @abstractmethod
-    def train_epoch(self) -> Any:
+    def train_epoch(self) -> object:
         """Run one epoch: experience, and the updates from it."""
 
     @abstractmethod
-    def get_full_state_weights(self) -> dict[str, Any]:
+    def get_full_state_weights(self) -> State:
         """Return everything a checkpoint holds, so that training can resume exactly from here."""
 
     @abstractmethod
-    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True) -> None:
+    def set_full_state_weights(self, weights: State, set_epoch: bool = True) -> None:
         """Restore :meth:`get_full_state_weights`; without ``set_epoch`` the counters start at zero."""
 
     @abstractmethod
-    def get_weights(self) -> dict[str, Any]:
+    def get_weights(self) -> State:
         """Return the policy alone: parameters and normalisers."""
 
     @abstractmethod
-    def set_weights(self, weights: Mapping[str, Any]) -> None:
+    def set_weights(self, weights: State) -> None:
         """Restore :meth:`get_weights`."""
 
     @abstractmethod
@@ -85,7 +87,7 @@ class BaseAlgorithm(ABC):
         """Return a setting that may change during training, by its configuration key."""
 
     @abstractmethod
-    def set_param(self, param_name: str, param_value: Any) -> None:
+    def set_param(self, param_name: str, param_value: object) -> None:
         """Change such a setting."""
 
 
@@ -100,6 +102,15 @@ class _OfEpisodes:
 
     def __set__(self, agent: Any, value: Any) -> None:
         setattr(agent.episodes, self.name, value)
+
+
+class AgentParts(TypedDict, total=False):
+    """The keyword arguments of :class:`EnvAlgorithm`, which subclasses pass on."""
+
+    vec_env: VecEnv | None
+    observer: AlgoObserver | None
+    folder: Callable[[], RunFolder] | None
+    checkpoint: str | None
 
 
 class EnvAlgorithm(BaseAlgorithm):
@@ -167,7 +178,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.reward_size: int = self.env_info["value_size"]
         self.value_size = self.value_heads()
         self.rows = self.num_actors * self.num_agents
-        self.observation_space = self.env_info["observation_space"]
+        self.observation_space: spaces.Space = self.env_info["observation_space"]
         self.obs_shape = observation_shape(self.observation_space)
         self.actions_num: Any = actions_num(self.env_info["action_space"])
 
@@ -208,11 +219,11 @@ class EnvAlgorithm(BaseAlgorithm):
         """Hook: V, one for each component of the environment's reward; an algorithm may add its own rewards."""
         return self.reward_size
 
-    def load_recipe(self, params: Params) -> Any:
+    def load_recipe(self, params: Params) -> BaseModel:
         """Return the recipe of the model, with ``build``, that ``params`` describe."""
         return ModelBuilder().load(params)
 
-    def build_config(self) -> dict[str, Any]:
+    def build_config(self) -> ModelArguments:
         """Return the arguments of the model's ``build``; agents with more networks add to them."""
         return build_arguments(self.config, self.observation_space, self.actions_num, self.rows, self.value_size)
 
@@ -237,7 +248,7 @@ class EnvAlgorithm(BaseAlgorithm):
         if state is not None:
             self.set_full_state_weights(state, path=str(checkpoint))
 
-    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+    def choose_precision(self, saved: State) -> None:
         """Decide whether updates run in bf16: as in the run that was saved, else by a measurement."""
         wanted, rows = self.config.mixed_precision, self.rows_per_update
         self.mixed_precision = choose_bf16("mixed_precision", wanted, saved, BF16, self.model, rows)
@@ -247,7 +258,7 @@ class EnvAlgorithm(BaseAlgorithm):
         """M, the rows of a minibatch; N by default."""
         return self.rows
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """Return what ``print(agent)`` shows: names and values."""
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         agents = f" x {self.num_agents} agents" if self.num_agents > 1 else ""
@@ -386,17 +397,17 @@ class EnvAlgorithm(BaseAlgorithm):
             ),  # not in older checkpoints
         }
 
-    def learner_state(self) -> dict[str, Any]:
+    def learner_state(self) -> State:
         """Return weights, optimisers and schedules: the state that a rollback returns to."""
         return {**self.get_weights(), **state_of(self.learner_parts())}
 
-    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+    def set_learner_state(self, state: State, path: str = "state") -> None:
         """Restore :meth:`learner_state`. Raises CheckpointError when a part is missing or does not fit."""
         with named_file(path):
             self.set_weights(state)
         restore(self.learner_parts(), state, path)
 
-    def complete(self, state: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+    def complete(self, state: State, path: str) -> tuple[dict[str, Any], list[str]]:
         """Fill a converted checkpoint of RL Games with this agent's own state where it lacks something.
 
         Args:
@@ -419,15 +430,15 @@ class EnvAlgorithm(BaseAlgorithm):
                 restarted.append(f"the moments of {key}")
         return whole, restarted
 
-    def get_weights(self) -> dict[str, Any]:
+    def get_weights(self) -> State:
         """Return the policy alone: parameters and normalisers."""
         return {"model": self.model.state_dict()}
 
-    def set_weights(self, weights: Mapping[str, Any]) -> None:
+    def set_weights(self, weights: State) -> None:
         """Restore :meth:`get_weights`. Raises CheckpointError naming every parameter that does not fit."""
         self.model.load_state_dict(model_state(weights, "weights", self.model.state_dict()))
 
-    def get_full_state_weights(self) -> dict[str, Any]:
+    def get_full_state_weights(self) -> State:
         """Return everything needed to resume exactly from here (at an epoch boundary)."""
         return {
             "algo": self.params.algo.name,
@@ -447,7 +458,7 @@ class EnvAlgorithm(BaseAlgorithm):
             **({BF16: self.mixed_precision} if self.config.mixed_precision else {}),
         }
 
-    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
+    def set_full_state_weights(self, weights: State, set_epoch: bool = True, path: str = "weights") -> None:
         """Resume from a checkpoint. Raises CheckpointError when it belongs to another agent or lacks a part.
 
         From RL Games' checkpoints, weights, normalisers, counters and optimisers are restored.
@@ -476,7 +487,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.algo_observer.load_state_dict(weights.get("observer", {}))
         set_rng_state(require(weights, "rng", path))
 
-    def _restore_learner(self, weights: Mapping[str, Any], path: str) -> list[str]:
+    def _restore_learner(self, weights: State, path: str) -> list[str]:
         """Restore the learner from a checkpoint, of RL Games too; return the names of the parts that restart.
 
         Raises:
@@ -496,7 +507,7 @@ class EnvAlgorithm(BaseAlgorithm):
         self.set_learner_state(state, path)
         return restarted
 
-    def _restore_interaction(self, weights: Mapping[str, Any], path: str) -> None:
+    def _restore_interaction(self, weights: State, path: str) -> None:
         """Restore environments and episode counters; new episodes start where the environments cannot."""
         self.obs = {}
         statistics = require(weights, "statistics", path)

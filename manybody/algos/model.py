@@ -4,10 +4,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
 
-from manybody.algos.network import NetworkBuilder
+from manybody.algos.network import ModelArguments, NetworkBuilder
 from manybody.config import ConfigError, Params, Problem
+from manybody.config.algorithm import AlgorithmConfig
+from manybody.data.recurrent import States
 from manybody.data.tree import Tree, tree_map
 from manybody.envs.spaces import ObsShape, observation_shape
 from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
@@ -65,7 +68,7 @@ class BaseModelNetwork(nn.Module):
         """Whether the network is recurrent."""
         return getattr(self, self.NETWORK).is_rnn()
 
-    def get_default_rnn_state(self) -> Any:
+    def get_default_rnn_state(self) -> States:
         """The state an episode starts with."""
         return getattr(self, self.NETWORK).get_default_rnn_state()
 
@@ -79,8 +82,12 @@ class BaseModelNetwork(nn.Module):
 
 
 def build_arguments(
-    config: Any, observation_space: Any, actions_num: int | tuple[int, ...], rows: int, value_size: int
-) -> dict[str, Any]:
+    config: AlgorithmConfig,
+    observation_space: spaces.Space,
+    actions_num: int | tuple[int, ...],
+    rows: int,
+    value_size: int,
+) -> ModelArguments:
     """Return the arguments of :meth:`BaseModel.build`, the same in training and in playing.
 
     Args:
@@ -128,7 +135,7 @@ class BaseModel:
     def __init__(self, network: NetworkBuilder) -> None:
         self.network_builder = network
 
-    def build(self, config: dict[str, Any]) -> BaseModelNetwork:
+    def build(self, config: ModelArguments) -> BaseModelNetwork:
         """A new live model.
 
         Args:
@@ -144,7 +151,7 @@ class BaseModel:
         )
 
 
-def override_sigma(model: Any, sigma: Any) -> None:
+def override_sigma(model: nn.Module, sigma: str | float | None) -> None:
     """Fill the policy's state-independent ``sigma`` parameter (RL Games' ``--sigma``); None and '' change nothing."""
     if sigma in (None, ""):
         return

@@ -2,11 +2,34 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 from torch import Tensor, nn
 
+from manybody.data.recurrent import States
+from manybody.data.tree import Tree
 from manybody.nn.mlp import build_mlp
+
+
+class ModelInput(TypedDict, total=False):
+    """What models and networks take, M rows."""
+
+    obs: Tree
+    is_train: bool
+    prev_actions: Tensor
+    """Actions to judge, in training; None when acting."""
+    action_masks: Tensor
+    """(M, sum of head sizes) bool: the allowed choices of discrete policies."""
+    rnn_states: States
+    seq_length: int
+    dones: Tensor | None
+    """(M,), nonzero where an episode begins."""
+
+
+ModelOutput = dict[str, Any]
+"""What models return, by name: tensors (M, ...), and ``rnn_states``, a tuple of tensors or None."""
+ModelArguments = dict[str, Any]
+"""What models are built from, by name: sizes, shapes and switches, and what an agent adds for its own network."""
 
 
 class ContinuousOutput(NamedTuple):
@@ -18,7 +41,7 @@ class ContinuousOutput(NamedTuple):
     """(M, A) raw value; the model turns it into a standard deviation."""
     value: Tensor
     """(M, V), in the normalised value space."""
-    states: Any
+    states: States
     """Recurrent state, None for feed-forward networks."""
 
 
@@ -29,7 +52,7 @@ class DiscreteOutput(NamedTuple):
     """(M, A) unnormalised log-probabilities; (M, A_k) each for several heads."""
     value: Tensor
     """(M, V), in the normalised value space."""
-    states: Any
+    states: States
     """Recurrent state, None for feed-forward networks."""
 
 
@@ -38,7 +61,7 @@ class ValueOutput(NamedTuple):
 
     value: Tensor
     """(M, V), in the normalised value space."""
-    states: Any
+    states: States
     """Recurrent state, None for feed-forward networks."""
 
 
@@ -53,7 +76,7 @@ class BaseNetwork(nn.Module):
         """Whether the network carries a state from step to step."""
         return False
 
-    def get_default_rnn_state(self) -> Any:
+    def get_default_rnn_state(self) -> States:
         """The state an episode starts with; None for feed-forward networks."""
         return None
 
@@ -101,11 +124,11 @@ class NetworkBuilder:
     BaseNetwork: ClassVar[type[BaseNetwork]] = BaseNetwork
     Network: ClassVar[type]
 
-    def load(self, params: Any) -> None:
+    def load(self, params: object) -> None:
         """Take the ``network`` section of the configuration."""
         self.params = params
 
-    def build(self, name: str, **kwargs: Any) -> nn.Module:
+    def build(self, name: str, **kwargs: object) -> nn.Module:
         """A new network: ``Network(params, **kwargs)``.
 
         Args:
@@ -114,6 +137,6 @@ class NetworkBuilder:
         """
         return self.Network(self.params, **kwargs)
 
-    def __call__(self, name: str, **kwargs: Any) -> nn.Module:
+    def __call__(self, name: str, **kwargs: object) -> nn.Module:
         """As :meth:`build`."""
         return self.build(name, **kwargs)

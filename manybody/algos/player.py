@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from manybody.algos.model import build_arguments
+from manybody.algos.network import ModelArguments
 from manybody.config import Params
 from manybody.config.algorithm import AlgorithmConfig
 from manybody.config.params import require_schema
-from manybody.data.tree import tree_map
+from manybody.data.recurrent import States
+from manybody.data.tree import Tree, tree_map
 from manybody.engine.checkpoint import check_algorithm, load_checkpoint
 from manybody.engine.checkpoint.rl_games import model_state
 from manybody.engine.console import say
@@ -45,6 +47,8 @@ class BasePlayer(ABC):
 
     model: Any
     """The live model, which a subclass builds."""
+    states: States = None
+    """The recurrent state between two steps."""
     config: AlgorithmConfig
 
     def __init__(self, params: Params[AlgorithmConfig], *, vec_env: VecEnv | None = None) -> None:
@@ -72,7 +76,7 @@ class BasePlayer(ABC):
         """Hook: V, as in training."""
         return self.env_info["value_size"]
 
-    def build_config(self) -> dict[str, Any]:
+    def build_config(self) -> ModelArguments:
         """Return the arguments of the model's ``build``, as in training."""
         space = self.env_info["observation_space"]
         return build_arguments(self.config, space, self.actions_num, self.rows, self.value_heads())
@@ -108,7 +112,7 @@ class BasePlayer(ABC):
         """(N,) bool: the rows whose ``actions``, just chosen, the policy did not compute from finite values."""
         return guard.non_finite_rows(actions)
 
-    def watched(self, step: Step) -> dict[str, Any]:
+    def watched(self, step: Step) -> dict[str, Tree]:
         """Hook: what of ``step``, besides observations, has to be finite for its games to count; by key, (N, ...)."""
         return {"reward": step.reward}
 
@@ -128,7 +132,7 @@ class BasePlayer(ABC):
         return step._replace(obs=self.on_device(step.obs))
 
     @torch.inference_mode()
-    def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
+    def run(self, on_step: Callable[[Step], object] | None = None, quiet: bool = False) -> PlayResult:
         """Play, print and return the statistics.
 
         Every environment contributes its first games, as many as the others (or one more, where ``games_num`` does

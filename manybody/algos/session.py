@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from torch import Tensor
 
 from manybody.config import ConfigError, Problem
+from manybody.data.tree import State
 from manybody.engine.checkpoint.kept import Checkpoints, Kind
 from manybody.engine.console import Display, EpochReport, log, say, warn
 from manybody.engine.extras import ExtrasMetrics, scalar_tags
@@ -74,13 +75,13 @@ class SessionAgent(Protocol):
     def end_epoch(self, read: Mapping[str, float]) -> None:
         """Run the agent's own work between epochs."""
 
-    def learner_state(self) -> dict[str, Any]:
+    def learner_state(self) -> State:
         """Return the state that a rollback restores."""
 
-    def set_learner_state(self, state: Mapping[str, Any]) -> None:
+    def set_learner_state(self, state: State) -> None:
         """Restore :meth:`learner_state`."""
 
-    def get_full_state_weights(self) -> dict[str, Any]:
+    def get_full_state_weights(self) -> State:
         """Return everything that a checkpoint keeps."""
 
 
@@ -136,7 +137,7 @@ class Session:
         self.finished = self._at_limit()  # a checkpoint may already be there
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, Exception | SystemExit) and not isinstance(error, TrainingAbortedError):
             self._save_last_good(error)
         self._context.close()
@@ -339,7 +340,7 @@ class Session:
                 warn(f"{type(error).__name__} ended epoch {agent.epoch_num}; the weights of epoch {done} are saved")
 
 
-def clone(state: Any) -> Any:
+def clone(state: object) -> Any:
     """A copy of nested mappings and lists with tensors of their own."""
     if isinstance(state, dict):
         return {key: clone(value) for key, value in state.items()}

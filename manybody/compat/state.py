@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from manybody.algos.a2c.on_policy import SCHEDULED, OnPolicyAgent
 from manybody.compat.rl_games.algos_torch import torch_ext
+from manybody.data.tree import State
 from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.checkpoint.parts import Parts
 from manybody.engine.checkpoint.untrusted import named_file
@@ -106,7 +107,7 @@ class ClientState(ChangeableSettings, OnPolicyAgent):
             self.scaler.load_state_dict(weights["scaler"])
 
     @override
-    def get_full_state_weights(self) -> dict[str, Any]:
+    def get_full_state_weights(self) -> State:
         if not hasattr(self, "dones"):
             self.init_tensors()
         return super().get_full_state_weights()

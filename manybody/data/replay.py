@@ -1,13 +1,12 @@
 """Replay buffer of an off-policy learner, on its device."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from manybody.data.rollout import Field, FieldTree
-from manybody.data.tree import Tree, tree_map
+from manybody.data.tree import State, Tree, tree_map
 
 
 class ReplayBatch(NamedTuple):
@@ -140,12 +139,12 @@ class ReplayBuffer:
             going = going & ~fields["ended"][following]
         return last, reward, discount
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the stored steps, for a checkpoint."""
         filled = tree_map(lambda ring: ring[: len(self)], self.fields)
         return {"fields": filled, "position": self.position, "filled": self.filled, "steps": self.steps}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore :meth:`state_dict`; raise ValueError if the sizes differ."""
         rows = len(state["fields"]["reward"]) // max(state["filled"], 1)
         if (rows, state["steps"]) != (self.rows, self.steps):

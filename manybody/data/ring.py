@@ -1,9 +1,9 @@
 """A ring buffer of rows."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from manybody.data.tree import State
 
 
 class RingBuffer:
@@ -38,11 +38,11 @@ class RingBuffer:
         """Remove all rows."""
         self.position = self.filled = 0
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the rows and the position, for a checkpoint."""
         return {"rows": self.rows[: self.filled].clone(), "position": self.position}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: State) -> None:
         """Restore :meth:`state`; a buffer of another capacity takes the newest rows that fit."""
         rows, position = state["rows"], state["position"]
         if len(rows) == self.capacity:  # full, of the same capacity: every row keeps its index

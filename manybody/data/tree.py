@@ -7,6 +7,8 @@ from torch import Tensor
 
 Tree = Tensor | dict[str, Any]
 """A tensor, or a dictionary of trees."""
+State = Mapping[str, Any]
+"""A state for a checkpoint: tensors, numbers, strings, None, and lists, tuples and dictionaries of those, by key."""
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *others: Any) -> Any:

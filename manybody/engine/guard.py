@@ -45,7 +45,7 @@ def non_finite_rows(x: object, rows: int, device: torch.device) -> Tensor:
     return bad_rows
 
 
-def _is_per_row(leaf: Any, rows: int) -> bool:
+def _is_per_row(leaf: object, rows: int) -> bool:
     return isinstance(leaf, Tensor) and leaf.numel() > 0 and (rows == 1 or leaf.shape[:1] == (rows,))
 
 

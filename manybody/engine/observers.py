@@ -1,11 +1,12 @@
 """Observers: hooks of a training run, for logging and control."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 from typing_extensions import override
 
+from manybody.data.tree import State
 from manybody.engine.metrics import AverageMeter
 
 
@@ -36,11 +37,11 @@ class AlgoObserver:
     def after_print_stats(self, frame: int, epoch_num: int, total_time: float) -> None:
         """Run after the epoch was logged; ``total_time`` is in seconds since training began."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the state that a resumed run needs."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Restore :meth:`state_dict`."""
 
 
@@ -69,11 +70,11 @@ class MultiObserver(AlgoObserver):
     after_print_stats = _each("after_print_stats")
 
     @override
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         return {str(index): observer.state_dict() for index, observer in enumerate(self.observers)}
 
     @override
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         for index, observer in enumerate(self.observers):
             observer.load_state_dict(state.get(str(index), {}))
 
@@ -91,7 +92,7 @@ class DefaultAlgoObserver(AlgoObserver):
         """Mean of ``extras['scores']`` over finished episodes."""
         return self.algo.extras_metrics.scores
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Load the scores of earlier checkpoints, in which the observer stored them."""
         if "current_size" in state:
             self.game_scores.load_state_dict(state)

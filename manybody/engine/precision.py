@@ -2,13 +2,12 @@
 
 import functools
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from manybody.data.tree import State
 from manybody.engine.accelerate import autocast
 from manybody.engine.console import say
 
@@ -23,7 +22,7 @@ Shapes = tuple[tuple[int, int], ...]
 """Input and output widths of linear layers."""
 
 
-def choose_bf16(key: str, wanted: bool, saved: Mapping[str, Any], saved_key: str, model: nn.Module, rows: int) -> bool:
+def choose_bf16(key: str, wanted: bool, saved: State, saved_key: str, model: nn.Module, rows: int) -> bool:
     """Decide whether updates run in bf16, and log it.
 
     A resumed run uses the saved decision, so that its numbers do not depend on a measurement.

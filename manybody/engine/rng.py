@@ -1,14 +1,15 @@
 """Save and restore the global random number generators."""
 
 import random
-from collections.abc import Mapping
 from typing import Any
 
 import numpy
 import torch
 
+from manybody.data.tree import State
 
-def rng_state() -> dict[str, Any]:
+
+def rng_state() -> State:
     """Return the states of torch's, NumPy's and Python's global generators, as tensors and numbers."""
     numpy_state: Any = numpy.random.get_state(legacy=False)
     version, words, gauss = random.getstate()
@@ -27,7 +28,7 @@ def rng_state() -> dict[str, Any]:
     return state
 
 
-def set_rng_state(state: Mapping[str, Any]) -> None:
+def set_rng_state(state: State) -> None:
     """Restore ``rng_state``; CUDA's generators only if the number of devices is the same."""
     torch.set_rng_state(state["torch"])
     numpy_state = state["numpy"]

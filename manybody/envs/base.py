@@ -10,6 +10,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from manybody.config.errors import ManybodyError
+from manybody.data.tree import State
 
 Obs = dict[str, Tensor | dict[str, Tensor]]
 """An observation:
@@ -24,8 +25,9 @@ Obs = dict[str, Tensor | dict[str, Tensor]]
 
 Extras = dict[str, Any]
 """Metrics and other values by name: ``Step.extras``."""
-EnvState = Mapping[str, Any]
-"""Tensors and plain values for a checkpoint."""
+EnvInfo = dict[str, Any]
+"""``observation_space``, ``action_space``, ``agents``, ``value_size``, perhaps ``state_space``, and further spaces."""
+EnvState = State
 
 
 class EnvError(ManybodyError, ValueError):
@@ -86,7 +88,7 @@ class EnvSpec:
     extra: Mapping[str, spaces.Space] = field(default_factory=dict)
     """Further spaces by their key in ``get_env_info``, such as a discriminator's observations."""
 
-    def env_info(self) -> dict[str, Any]:
+    def env_info(self) -> EnvInfo:
         """Return the spec under RL Games' key names."""
         info = {
             "observation_space": self.observation_space,
@@ -139,7 +141,7 @@ class VecEnv(ABC):
         """Return (N, sum of head sizes) bool: the actions that the next step allows. None: all, or see ``Obs``."""
         return None
 
-    def get_env_info(self) -> dict[str, Any]:
+    def get_env_info(self) -> EnvInfo:
         """Return the spec under RL Games' key names."""
         return self.spec.env_info()
 

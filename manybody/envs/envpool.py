@@ -1,7 +1,5 @@
 """EnvPool's environments as a :class:`VecEnv`: C++ copies stepped by a thread pool."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -38,7 +36,7 @@ class EnvPoolEnv(VecEnv):
     """
 
     def __init__(
-        self, env_name: str, num_actors: int, seed: int | None = None, flatten_obs: bool = False, **env_config: Any
+        self, env_name: str, num_actors: int, seed: int | None = None, flatten_obs: bool = False, **env_config: object
     ) -> None:
         try:
             import envpool
@@ -62,7 +60,7 @@ class EnvPoolEnv(VecEnv):
             space = spaces.Box(-np.inf, np.inf, (spaces.flatdim(space),))
         self.spec = EnvSpec(space, self.env.action_space)
 
-    def _obs(self, call: str, observation: Any) -> Obs:
+    def _obs(self, call: str, observation: object) -> Obs:
         obs = observation_tensors(self._space, observation, f"{self.env_name}: {call} observation")
         if self._flatten:
             obs = torch.cat([leaf.reshape(len(leaf), -1) for leaf in leaves(obs)], dim=1)

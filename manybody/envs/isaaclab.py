@@ -101,14 +101,14 @@ class IsaacLabEnv(VecEnv):
             )
         return spaces.Box(-math.inf, math.inf, (sum(size for (size,) in shapes),))
 
-    def _obs(self, call: str, observation: Mapping[str, Any]) -> Obs:
+    def _obs(self, call: str, observation: Mapping[str, object]) -> Obs:
         return {
             part: self._part(f"{self.env_name}: {call} {part!r}", groups, observation)
             for part, groups in self.groups.items()
             if groups
         }
 
-    def _part(self, what: str, groups: Sequence[str], observation: Mapping[str, Any]) -> Tree:
+    def _part(self, what: str, groups: Sequence[str], observation: Mapping[str, object]) -> Tree:
         if missing := sorted(set(groups) - set(observation)):
             raise EnvError(f"{what}: got the groups {sorted(observation)}; expected {missing[0]!r} too")
         parts = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from manybody.data.tree import leaves
-from manybody.envs.base import EnvError, EnvSpec, EnvState, Extras, Obs, Step, VecEnv
+from manybody.envs.base import EnvError, EnvInfo, EnvSpec, EnvState, Extras, Obs, Step, VecEnv
 from manybody.envs.infos import in_tensors, of_copies
 from manybody.envs.spaces import describe, flags, gymnasium_space, numbers, observation_tensors
 
@@ -33,7 +33,7 @@ class IVecEnv:
         """Return the first ``obs``."""
         raise NotImplementedError(f"{type(self).__name__} has no reset()")
 
-    def get_env_info(self) -> dict[str, Any]:
+    def get_env_info(self) -> EnvInfo:
         """Return ``observation_space``, ``action_space`` [, ``state_space``, ``agents``, ``value_size``]."""
         raise NotImplementedError(f"{type(self).__name__} has no get_env_info()")
 
@@ -134,7 +134,7 @@ class RLGamesVecEnv(VecEnv):
         reward = numbers(f"{where} rewards", rewards, torch.float32).to(self.device)
         return Step(self._obs("step()", obs), reward, done & ~truncated, truncated, None, extras)
 
-    def _obs(self, call: str, obs: Any) -> Obs:
+    def _obs(self, call: str, obs: object) -> Obs:
         where = f"{self.env_name}: {call}"
         if not (isinstance(obs, Mapping) and "obs" in obs):
             obs = {"obs": obs}

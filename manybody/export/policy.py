@@ -12,9 +12,10 @@ from gymnasium import spaces
 from torch import Tensor
 from typing_extensions import override
 
-from manybody.data.tree import leaves
+from manybody.algos.player import BasePlayer
+from manybody.data.tree import Tree, leaves
 from manybody.engine.run_folder import RunFolder
-from manybody.envs.base import Obs, Step, VecEnv
+from manybody.envs.base import EnvInfo, Obs, Step, VecEnv
 from manybody.envs.registration import create_vec_env
 from manybody.envs.spaces import environment_actions, head_sizes
 from manybody.launch.resolve import ResolvedRun, resolve_play
@@ -31,7 +32,7 @@ class Policy:
         deterministic: return the most likely action; False: draw one.
     """
 
-    def __init__(self, player: Any, deterministic: bool = True) -> None:
+    def __init__(self, player: BasePlayer, deterministic: bool = True) -> None:
         self.player = player
         self.deterministic = deterministic
         self.device: torch.device = player.device
@@ -41,7 +42,7 @@ class Policy:
         self._rows: int | None = None
 
     @torch.no_grad()
-    def __call__(self, obs: Any, action_masks: Any = None) -> Any:
+    def __call__(self, obs: object, action_masks: object = None) -> Any:
         """Return the actions for observations.
 
         Args:
@@ -71,7 +72,7 @@ class Policy:
             actions = self.player.get_masked_action({"obs": batch}, masks, self.deterministic)
         return self._converted(actions, next(leaves(obs)), single)
 
-    def reset(self, done: Any = None) -> None:
+    def reset(self, done: object = None) -> None:
         """Reset the recurrent state, if the policy has one.
 
         Args:
@@ -80,14 +81,14 @@ class Policy:
         if done is None:
             self._rows = None
             self.player.states = None
-        elif getattr(self.player, "states", None) is not None:
+        elif self.player.states is not None:
             keep = ~torch.as_tensor(done, dtype=torch.bool, device=self.device).reshape(-1)
             if len(keep) != self._rows:
                 raise ValueError(f"done: got shape ({len(keep)},); expected ({self._rows},)")
             states = self.player.states
             self.player.states = tuple(state * keep.float().unsqueeze(-1) for state in states)
 
-    def _batch(self, obs: Any) -> tuple[Any, bool]:
+    def _batch(self, obs: object) -> tuple[Tree, bool]:
         """Return ``obs`` as a batch on the policy's device, and whether it was a single observation."""
         if not self._parts:
             if isinstance(obs, Mapping):
@@ -103,7 +104,7 @@ class Policy:
             raise ValueError(f"obs: got {shapes}; expected the same number of rows for every key")
         return batch, single.pop()
 
-    def _with_rows(self, name: str, value: Any, space: spaces.Space) -> tuple[Tensor, bool]:
+    def _with_rows(self, name: str, value: object, space: spaces.Space) -> tuple[Tensor, bool]:
         dtype = torch.uint8 if space.dtype == np.uint8 else torch.float32
         if value is None:
             raise ValueError(f"{name}: got None; expected an observation")
@@ -117,7 +118,7 @@ class Policy:
             raise ValueError(f"{name}: got shape {tuple(x.shape)}; expected {expected}")
         return (x.unsqueeze(0), True) if single else (x, False)
 
-    def _masks(self, masks: Any, rows: int) -> Tensor:
+    def _masks(self, masks: object, rows: int) -> Tensor:
         if isinstance(self.action_space, spaces.Box):
             raise ValueError("action_masks: got masks; expected none, since the actions are continuous")
         total = sum(head_sizes(self.action_space))
@@ -131,10 +132,10 @@ class Policy:
     def _prepare(self, rows: int) -> None:
         """Create a recurrent state for ``rows`` rows, or check that the existing one has as many."""
         self.player.rows = rows
-        states = getattr(self.player, "states", None)
+        states = self.player.states
         if self._rows is None:
             self.player.reset()
-            states = getattr(self.player, "states", None)
+            states = self.player.states
             if states is not None:
                 self.player.states = tuple(state[:, :1].repeat(1, rows, 1) for state in states)
         elif self._rows != rows and states is not None:
@@ -183,12 +184,12 @@ def load_policy(path: str | os.PathLike, deterministic: bool = True, device: str
 class SpacesOnly(VecEnv):
     """A placeholder for environments of which only the spaces are needed."""
 
-    def __init__(self, env_info: Mapping[str, Any]) -> None:
+    def __init__(self, env_info: EnvInfo) -> None:
         self.num_envs, self.device = 1, torch.device("cpu")
         self._env_info = {**env_info, "agents": 1}
 
     @override
-    def get_env_info(self) -> dict[str, Any]:
+    def get_env_info(self) -> EnvInfo:
         return self._env_info
 
     @override
@@ -200,7 +201,7 @@ class SpacesOnly(VecEnv):
         raise NotImplementedError("a loaded policy has no environment; make one with manybody.make")
 
 
-def _env_info(run: ResolvedRun) -> dict[str, Any]:
+def _env_info(run: ResolvedRun) -> EnvInfo:
     """Return the spaces that a run was trained with; create the environment only if it is of another library."""
     config = run.params.config
     settings = dict(config.player.env_config or config.env_config)

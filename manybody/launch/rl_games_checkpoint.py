@@ -13,6 +13,7 @@ import yaml
 from manybody.config import ConfigError, Problem, load_yaml
 from manybody.config.errors import Problems
 from manybody.config.files import TEMPORARY
+from manybody.data.tree import State
 from manybody.engine.checkpoint import load_checkpoint, save_checkpoint, write_archive
 from manybody.engine.checkpoint.kept import of_kind
 from manybody.engine.checkpoint.rl_games import converted, layout_of
@@ -37,7 +38,7 @@ NO_REWARD = -1_000_000_000
 # --- from RL Games ---------------------------------------------------------------------------------------------------
 
 
-def import_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[str, Any]:
+def import_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> State:
     """Write an RL Games checkpoint as one that ``manybody play`` and ``train checkpoint=`` take; returns it.
 
     Raises:
@@ -49,9 +50,7 @@ def import_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[s
     return state
 
 
-def import_run(
-    path: str | os.PathLike, folder: str | os.PathLike, file: str, overrides: Sequence[str] = ()
-) -> dict[str, Any]:
+def import_run(path: str | os.PathLike, folder: str | os.PathLike, file: str, overrides: Sequence[str] = ()) -> State:
     """Make a run folder of an RL Games checkpoint and its YAML file, if they fit each other; returns the state.
 
     Args:
@@ -90,7 +89,7 @@ def import_run(
     return state
 
 
-def as_ours(path: str | os.PathLike) -> dict[str, Any]:
+def as_ours(path: str | os.PathLike) -> State:
     """Convert an RL Games checkpoint to this library's layout: the whole model under ``model``, plain numbers.
 
     Raises:
@@ -141,7 +140,7 @@ def _content(file: str) -> dict[str, Any]:
 # --- to RL Games -----------------------------------------------------------------------------------------------------
 
 
-def export_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[str, Any]:
+def export_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> State:
     """Write a checkpoint, or the best one of a run folder, as a file that RL Games 1.6 loads; returns it.
 
     Raises:
@@ -155,7 +154,7 @@ def export_checkpoint(path: str | os.PathLike, out: str | os.PathLike) -> dict[s
     return state
 
 
-def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]:
+def as_rl_games(state: State, path: str = "state") -> State:
     """Convert a checkpoint to the keys of RL Games' ``get_full_state_weights``, with Python numbers.
 
     Raises:
@@ -176,7 +175,7 @@ def as_rl_games(state: Mapping[str, Any], path: str = "state") -> dict[str, Any]
     }
 
 
-def _by_part(state: Mapping[str, Any]) -> dict[str, Any]:
+def _by_part(state: State) -> dict[str, Any]:
     """``state`` of an algorithm from elsewhere with the parts of its model at the top, by which layouts are known."""
     model = state.get("model")
     parts = (

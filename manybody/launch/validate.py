@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from manybody.config import ConfigError, Params, Problem, load_yaml, parse_param
 from manybody.config.errors import Problems, shown
 from manybody.config.files import expanded
 from manybody.config.task import TaskConfig
+from manybody.data.tree import State
 from manybody.engine.accelerate import has_device
 from manybody.engine.checkpoint import CheckpointError, load_checkpoint
 from manybody.engine.checkpoint.values import counter
@@ -225,7 +226,7 @@ def starting_point(config: Settings, checkpoint: Any) -> Start:
     return Start(file, folder if same else None)
 
 
-def reached_limits(config: Settings, state: Mapping[str, Any], checkpoint: str | os.PathLike) -> list[Problem]:
+def reached_limits(config: Settings, state: State, checkpoint: str | os.PathLike) -> list[Problem]:
     """Find the limits of training that a checkpoint has already reached.
 
     Args:

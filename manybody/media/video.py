@@ -162,7 +162,7 @@ def record_in_subprocess(
     *,
     time_limit: float = 180.0,
     watch: Callable[[int], object] = lambda _: None,
-    **options: Any,
+    **options: object,
 ) -> Path:
     """Call :func:`render_video` in a separate process, so that a crash of a graphics driver is an error here.
 

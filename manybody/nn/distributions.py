@@ -1,7 +1,7 @@
 """Action distributions as immutable values."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ class Distribution(Protocol):
     def entropy(self) -> Tensor:
         """Return the entropy (M,), summed over the parts of an action."""
 
-    def kl(self, old: Any) -> Tensor:
+    def kl(self, old: Self) -> Tensor:
         """Return KL(self || old) (M,) for an ``old`` of the same class, summed over the parts of an action."""
 
 

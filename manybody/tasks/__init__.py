@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
 
 from manybody.config import parse_section
 from manybody.config.errors import did_you_mean
@@ -108,7 +107,7 @@ def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
     return named | {f"{module}:{cls.__name__}": cls for cls in concrete if cls not in named.values()}
 
 
-def make_config(task: str, overrides: Mapping[str, Any] | None = None) -> TaskConfig:
+def make_config(task: str, overrides: Mapping[str, object] | None = None) -> TaskConfig:
     """Return the configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its
     defaults.
 
@@ -123,7 +122,7 @@ def make(
     num_envs: int | None = None,
     sim_device: str = "cpu",
     seed: int = 0,
-    cfg: Mapping[str, Any] | TaskConfig | None = None,
+    cfg: Mapping[str, object] | TaskConfig | None = None,
     num_threads: int | None = None,
 ) -> MujocoTask:
     """Return n environments of a task, for any learner.

@@ -9,7 +9,7 @@ from manybody.envs.base import VecEnv
 from manybody.envs.registration import LIBRARIES, creator_of, register, registered
 
 
-def register_tasks(params: Any = None) -> None:
+def register_tasks(params: object = None) -> None:
     """Register every known task as an environment, except under a name that a user registered.
 
     Args:
@@ -37,6 +37,6 @@ def _make_task(
     seed: int = 0,
     sim_device: str = "cpu",
     num_threads: int | None = None,
-    **cfg: Any,
+    **cfg: object,
 ) -> VecEnv:
     return tasks.make(task, num_actors, sim_device, seed, cfg, num_threads)

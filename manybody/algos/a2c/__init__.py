@@ -1,7 +1,5 @@
 """PPO under RL Games' names: what ``a2c_continuous`` and ``a2c_discrete`` are made of."""
 
-from typing import Any
-
 from manybody.algos.a2c.agent import A2CAgent, ContinuousA2CBase, DiscreteA2CAgent, DiscreteA2CBase
 from manybody.algos.a2c.central_value import CentralValueTrain, ModelCentralValue
 from manybody.algos.a2c.checkpoint import LAYOUT
@@ -71,6 +69,6 @@ ALGORITHMS = {
 }
 
 
-def register(runner: Any) -> None:
+def register(runner: object) -> None:
     """Make these algorithms known to ``runner``."""
     register_algorithms(runner, ALGORITHMS)

@@ -1,6 +1,6 @@
 """The agents: ``A2CAgent`` (``a2c_continuous``) and ``DiscreteA2CAgent`` (``a2c_discrete``)."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from gymnasium import spaces
@@ -10,6 +10,8 @@ from typing_extensions import override
 from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
 from manybody.algos.a2c.on_policy import OnPolicyAgent
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch
+from manybody.algos.base import AgentParts
+from manybody.algos.network import ModelOutput
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.rollout import Field
 from manybody.engine.console import warn
@@ -28,7 +30,7 @@ class ContinuousA2CBase(OnPolicyAgent):
     """Size of mean actions beyond which :meth:`bounds_loss` penalises them."""
     config: PPOConfig
 
-    def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         self.clip_actions: bool = self.config.clip_actions
         self.bounds_loss_coef = self.config.bounds_loss_coef
@@ -45,7 +47,7 @@ class ContinuousA2CBase(OnPolicyAgent):
         self.actions_high = torch.as_tensor(space.high, dtype=torch.float32, device=self.ppo_device)
 
     @override
-    def acting_policy(self, result: dict[str, Any]) -> Distribution:
+    def acting_policy(self, result: ModelOutput) -> Distribution:
         return Gaussian(result["mus"], result["sigmas"])
 
     @override
@@ -53,7 +55,7 @@ class ContinuousA2CBase(OnPolicyAgent):
         return Gaussian(minibatch["mu"], minibatch["sigma"])
 
     @override
-    def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
+    def bounds_loss(self, result: ModelOutput) -> Tensor | None:
         if self.bounds_loss_coef is None:
             return None
         if self.bound_loss_type == "bound":
@@ -80,7 +82,7 @@ class ContinuousA2CBase(OnPolicyAgent):
 class A2CAgent(ContinuousA2CBase):
     """``a2c_continuous``: PPO with real-valued actions; for the arguments see ``EnvAlgorithm``."""
 
-    def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[PPOConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         self.build_learner()
         self.open_run()
@@ -96,7 +98,7 @@ class DiscreteA2CBase(OnPolicyAgent):
     Config = DiscretePPOConfig
     config: DiscretePPOConfig
 
-    def __init__(self, base_name: str, params: Params[DiscretePPOConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[DiscretePPOConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         self.use_action_masks: bool = self.config.use_action_masks
         space = self.env_info["action_space"]
@@ -110,7 +112,7 @@ class DiscreteA2CBase(OnPolicyAgent):
             raise ConfigError([Problem("params.model.name", what)])
 
     @override
-    def acting_policy(self, result: dict[str, Any]) -> Distribution:
+    def acting_policy(self, result: ModelOutput) -> Distribution:
         return Categorical(joined(result["logits"]), self._sizes)
 
     @override
@@ -156,17 +158,17 @@ class DiscreteA2CBase(OnPolicyAgent):
         return {**obs, "action_masks": masks.to(self.ppo_device, torch.bool)}
 
     @override
-    def get_action_values(self, obs: Obs) -> dict[str, Any]:
+    def get_action_values(self, obs: Obs) -> ModelOutput:
         decision = super().get_action_values(obs)
         decision["logits"] = joined(decision["logits"])
         return {**decision, "action_masks": obs["action_masks"]} if "action_masks" in obs else decision
 
-    def get_masked_action_values(self, obs: Obs, action_masks: Tensor) -> dict[str, Any]:
+    def get_masked_action_values(self, obs: Obs, action_masks: Tensor) -> ModelOutput:
         """Act on ``obs`` among what ``action_masks`` (N, sum of head sizes) allow."""
         return self.get_action_values({**obs, "action_masks": action_masks.to(self.ppo_device, torch.bool)})
 
     @override
-    def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
+    def _store_decision(self, n: int, decision: ModelOutput) -> None:
         super()._store_decision(n, decision)
         if self.use_action_masks:
             blocked = blocked_rows(decision["action_masks"], self._mask_sizes)
@@ -179,7 +181,7 @@ class DiscreteA2CBase(OnPolicyAgent):
 class DiscreteA2CAgent(DiscreteA2CBase):
     """``a2c_discrete``: PPO with discrete actions; for the arguments see ``EnvAlgorithm``."""
 
-    def __init__(self, base_name: str, params: Params[DiscretePPOConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[DiscretePPOConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         self.build_learner()
         self.open_run()

@@ -1,6 +1,5 @@
 """The central value: a separate critic with privileged observations (asymmetric actor-critic)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,10 +7,12 @@ from torch import Tensor, nn
 
 from manybody.algos.a2c.config import CentralValueConfig
 from manybody.algos.model import BaseModel, BaseModelNetwork
+from manybody.algos.network import ModelInput, ModelOutput
 from manybody.config import ConfigError, Problem
 from manybody.data.minibatch import PPODataset
 from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, swap_and_flatten01
+from manybody.data.tree import State
 from manybody.engine.accelerate import autocast
 from manybody.engine.checkpoint.parts import Attribute, ModulePart, OptimizerPart, Parts, Stateful
 from manybody.engine.guard import Guard
@@ -28,7 +29,7 @@ PATH = "params.config.central_value_config"
 class CentralValueModelNetwork(BaseModelNetwork):
     """A live critic: normalises, predicts, and denormalises when acting."""
 
-    def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, input_dict: ModelInput) -> ModelOutput:
         """``values`` (M, V), in units of reward unless ``is_train``, and ``rnn_states``."""
         value, states = self.a2c_network({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
         value = value.float()
@@ -263,7 +264,7 @@ class CentralValueTrain(nn.Module):
 
     # --- checkpoints ---------------------------------------------------------------------------------------------
 
-    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+    def choose_precision(self, saved: State) -> None:
         """Decide whether updates run in bf16: as in the run that was saved, else by a measurement."""
         key, wanted = f"{PATH}.mixed_precision", self.config.mixed_precision
         self.mixed_precision = choose_bf16(key, wanted, saved, CENTRAL_BF16, self.model, self.minibatch_size)

@@ -1,8 +1,6 @@
 """How RL Games lays out the checkpoints of on-policy algorithms."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from manybody.data.tree import State
 from manybody.engine.checkpoint import named, plain_optimizer
 from manybody.engine.checkpoint.rl_games import INPUT_STATISTICS, central_value_state, policy_state
 from manybody.registry import Layout
@@ -11,7 +9,7 @@ IN_MODEL = ("running_mean_std", "value_mean_std")
 """Statistics that RL Games keeps in the model; those of other inputs are next to it."""
 
 
-def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+def from_rl_games(weights: State, path: str) -> State:
     """Convert the parts of an RL Games checkpoint: the whole model under ``model``."""
     named(weights, "model", path)
     moved = ("running_mean_std", "reward_mean_std")
@@ -22,7 +20,7 @@ def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
     return state
 
 
-def to_rl_games(state: Mapping[str, Any], path: str) -> dict[str, Any]:
+def to_rl_games(state: State, path: str) -> State:
     """Return the parts of a checkpoint under the keys of RL Games' ``get_full_state_weights``.
 
     Raises:

@@ -8,17 +8,18 @@ from torch.nn.functional import softplus
 from typing_extensions import override
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
+from manybody.algos.network import ModelInput, ModelOutput
 from manybody.nn.distributions import FORBIDDEN, Categorical, Distribution, Gaussian, joined
 
 
 class PolicyModelNetwork(BaseModelNetwork):
     """A live model that acts; subclasses say which distribution the network's outputs describe."""
 
-    def policy(self, out: Any, input_dict: dict[str, Any]) -> Distribution:
+    def policy(self, out: object, input_dict: ModelInput) -> Distribution:
         """Return the M distributions that ``out``, the network's outputs, describe."""
         raise NotImplementedError
 
-    def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, input_dict: ModelInput) -> ModelOutput:
         """Act, or judge actions taken earlier.
 
         Args:
@@ -34,7 +35,7 @@ class PolicyModelNetwork(BaseModelNetwork):
         """
         return self.decide({**input_dict, "obs": self.norm_obs(input_dict["obs"])})
 
-    def decide(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def decide(self, input_dict: ModelInput) -> ModelOutput:
         """As :meth:`forward`, from normalised observations."""
         out = self.a2c_network(input_dict)
         *_, value, states = out  # by place: networks of users return plain tuples
@@ -69,7 +70,7 @@ class LogStdModelNetwork(PolicyModelNetwork):
         self.min_sigma: float = space.get("min_sigma", 0.0)
 
     @override
-    def policy(self, out: Any, input_dict: dict[str, Any]) -> Gaussian:
+    def policy(self, out: Any, input_dict: ModelInput) -> Gaussian:
         mu, raw = out[:2]
         sigma = self.standard_deviation(raw.float()).expand_as(mu)  # networks of users may give (A,) for all rows
         return Gaussian(mu.float(), sigma)
@@ -109,7 +110,7 @@ class CategoricalModelNetwork(PolicyModelNetwork):
     """A live model of one choice, or of one per head; masked choices have probability zero."""
 
     @override
-    def policy(self, out: Any, input_dict: dict[str, Any]) -> Categorical:
+    def policy(self, out: Any, input_dict: ModelInput) -> Categorical:
         heads = None if isinstance(out[0], Tensor) else tuple(out[0])
         logits = joined(out[0]).float()
         allowed = input_dict.get("action_masks")

@@ -12,10 +12,12 @@ from manybody.algos.network import (
     BaseNetwork,
     ContinuousOutput,
     DiscreteOutput,
+    ModelInput,
     NetworkBuilder,
     ValueOutput,
 )
 from manybody.config import ActorCriticConfig, ConfigError, Problem, ResnetActorCriticConfig
+from manybody.data.tree import Tree
 from manybody.nn.cnn import build_cnn, build_impala
 from manybody.nn.encoder import build_dict_encoder
 from manybody.nn.layers import activation, initialize, initializer
@@ -216,12 +218,12 @@ class A2CNetwork(BaseNetwork):
         raw = self.sigma(features) if isinstance(self.sigma, nn.Module) else self.sigma.expand_as(mu)
         return mu, self.sigma_act(raw)
 
-    def _encode(self, trunk: Trunk, obs: Any) -> Tensor:
+    def _encode(self, trunk: Trunk, obs: Tree) -> Tensor:
         """Features (M, F) of an observation."""
         features: Tensor = getattr(self, trunk.encoder)(obs)
         return features
 
-    def _through(self, trunk: Trunk, input_dict: Mapping[str, Any], states: States) -> tuple[Tensor, States]:
+    def _through(self, trunk: Trunk, input_dict: ModelInput, states: States) -> tuple[Tensor, States]:
         """What one trunk gives, (M, F), and its new states."""
         rnn = self.params.rnn
         inputs = self._encode(trunk, input_dict["obs"])
@@ -236,7 +238,7 @@ class A2CNetwork(BaseNetwork):
             out = torch.cat([out, inputs], dim=1)
         return (mlp(out) if rnn.before_mlp else out), states
 
-    def _recall(self, trunk: Trunk, x: Tensor, input_dict: Mapping[str, Any], states: States) -> tuple[Tensor, States]:
+    def _recall(self, trunk: Trunk, x: Tensor, input_dict: ModelInput, states: States) -> tuple[Tensor, States]:
         """Through the recurrent layer of a trunk: (M, units) from (M, I), rows in sequences of ``seq_length``."""
         rnn, dones = getattr(self, trunk.rnn), input_dict.get("dones")
         x = x.unflatten(0, (-1, input_dict.get("seq_length", 1)))
@@ -246,7 +248,7 @@ class A2CNetwork(BaseNetwork):
         out = out.flatten(0, 1)
         return (getattr(self, trunk.layer_norm)(out) if self.params.rnn.layer_norm else out), states
 
-    def forward(self, input_dict: dict[str, Any]) -> ContinuousOutput | DiscreteOutput | ValueOutput:
+    def forward(self, input_dict: ModelInput) -> ContinuousOutput | DiscreteOutput | ValueOutput:
         """Policy and value.
 
         Args:

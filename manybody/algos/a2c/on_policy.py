@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,12 @@ from manybody.algos.a2c.config import OnPolicyConfig
 from manybody.algos.a2c.rollout import A2CBase
 from manybody.algos.a2c.self_play import SelfPlayManager
 from manybody.algos.a2c.types import RolloutBatch, TrainBatch, TrainResult
+from manybody.algos.base import AgentParts
+from manybody.algos.network import ModelOutput
 from manybody.algos.session import EpochMetrics
 from manybody.config import ConfigError, Params, Problem
 from manybody.data.minibatch import PPODataset
+from manybody.data.tree import State
 from manybody.engine.accelerate import autocast, compiled
 from manybody.engine.checkpoint.parts import ModulePart, OptimizerPart, Part, Parts, Stateful
 from manybody.engine.checkpoint.rl_games import without_unused
@@ -60,7 +63,7 @@ class OnPolicyAgent(A2CBase):
     """Weight of :meth:`bounds_loss`."""
     self_play: SelfPlayManager | None = None
 
-    def __init__(self, base_name: str, params: Params[OnPolicyConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[OnPolicyConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.normalize_value: bool = config.normalize_value
@@ -176,7 +179,7 @@ class OnPolicyAgent(A2CBase):
         return self.minibatch_size
 
     @override
-    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+    def choose_precision(self, saved: State) -> None:
         super().choose_precision(saved)
         if self.central_value is not None:
             self.central_value.choose_precision(saved)
@@ -184,7 +187,7 @@ class OnPolicyAgent(A2CBase):
     # --- the policy, defined by subclasses -----------------------------------------------------------------------
 
     @abstractmethod
-    def acting_policy(self, result: dict[str, Any]) -> Distribution:
+    def acting_policy(self, result: ModelOutput) -> Distribution:
         """The policy that the model returned."""
 
     @abstractmethod
@@ -195,7 +198,7 @@ class OnPolicyAgent(A2CBase):
     def policy_batch(self, batch: RolloutBatch) -> dict[str, Tensor]:
         """Return the parameters of :meth:`old_policy`, and masks, by name (B, ...)."""
 
-    def bounds_loss(self, result: dict[str, Any]) -> Tensor | None:
+    def bounds_loss(self, result: ModelOutput) -> Tensor | None:
         """() penalty on actions that leave their bounds, which ``bounds_loss_coef`` weighs; None: there is none."""
         return None
 
@@ -432,7 +435,7 @@ class OnPolicyAgent(A2CBase):
             self.model.running_mean_std.eval()
 
     @override
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         updates = self.mini_epochs_num * len(self.dataset)
         return {
             **super().summary(),
@@ -478,14 +481,14 @@ class OnPolicyAgent(A2CBase):
             return {}
         return {"self_play": Part(manager.state_dict, manager.load_state_dict, optional=True)}
 
-    def _schedule_state(self) -> dict[str, Any]:
+    def _schedule_state(self) -> State:
         return {
             "last_lr": self.last_lr,
             "entropy_coef": self.entropy_coef,
             "configured": {name: float(self.config[name]) for name in SCHEDULED},
         }
 
-    def _load_schedule(self, schedule: Mapping[str, Any]) -> None:
+    def _load_schedule(self, schedule: State) -> None:
         """Restore the scheduled values; a setting that was changed in the configuration takes effect instead."""
         changed = self._reconfigured(schedule)
         for name, attribute in SCHEDULED.items():
@@ -494,7 +497,7 @@ class OnPolicyAgent(A2CBase):
         for group in self.optimizer.param_groups:
             group["lr"] = self.last_lr.clone()
 
-    def _reconfigured(self, schedule: Mapping[str, Any]) -> dict[str, float]:
+    def _reconfigured(self, schedule: State) -> dict[str, float]:
         """Scheduled settings whose configured value has changed, with the previous value."""
         previous = schedule.get("configured", {})
         return {name: old for name, old in previous.items() if old != self.config[name]}
@@ -504,14 +507,14 @@ class OnPolicyAgent(A2CBase):
         if self.self_play is not None:
             self.self_play.after_epoch(read)
 
-    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
+    def set_full_state_weights(self, weights: State, set_epoch: bool = True, path: str = "weights") -> None:
         """Resume from a checkpoint; report scheduled settings that were changed in the configuration."""
         super().set_full_state_weights(weights, set_epoch, path)
         for name, old in self._reconfigured(weights.get("schedule", {})).items():
             notice(f"{path}: {name} changes from {old:g} to the configured {self.config[name]:g}")
 
     @override
-    def complete(self, state: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+    def complete(self, state: State, path: str) -> tuple[dict[str, Any], list[str]]:
         whole, restarted = super().complete(state, path)
         rate = learning_rate(state.get("optimizer"), path)
         if rate is not None:
@@ -522,6 +525,6 @@ class OnPolicyAgent(A2CBase):
         return whole, restarted
 
     @override
-    def set_param(self, param_name: str, param_value: Any) -> None:
+    def set_param(self, param_name: str, param_value: object) -> None:
         super().set_param(param_name, param_value)
         self.update_lr(self.last_lr)

@@ -1,18 +1,16 @@
 """Players of on-policy agents."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c.agent import check_masks, refuse_blocked
 from manybody.algos.a2c.config import OnPolicyConfig, PPOConfig
+from manybody.algos.network import ModelOutput
 from manybody.algos.player import BasePlayer
 from manybody.config import Params
-from manybody.data.recurrent import States
 from manybody.engine.guard import PlayGuard, invalid_logits
-from manybody.envs.base import Obs
+from manybody.envs.base import Obs, VecEnv
 from manybody.envs.spaces import blocked_rows, head_sizes
 from manybody.functional.policy import rescale_actions
 from manybody.nn.distributions import Categorical, joined
@@ -22,10 +20,6 @@ class PpoPlayer(BasePlayer):
     """The network of an on-policy agent, its recurrent state and its checkpoints."""
 
     config: OnPolicyConfig
-
-    def __init__(self, params: Params[OnPolicyConfig], **parts: Any) -> None:
-        super().__init__(params, **parts)
-        self.states: States = None
 
     @override
     def reset(self) -> None:
@@ -39,7 +33,7 @@ class PpoPlayer(BasePlayer):
             going_on = (~done).float().unsqueeze(-1)
             self.states = tuple(state * going_on for state in self.states)
 
-    def act(self, obs: Obs) -> dict[str, Any]:
+    def act(self, obs: Obs) -> ModelOutput:
         """Return the model's outputs for ``obs`` and advance the recurrent state."""
         if self.states is None:
             self.reset()
@@ -53,8 +47,8 @@ class PpoPlayerContinuous(PpoPlayer):
 
     config: PPOConfig
 
-    def __init__(self, params: Params[PPOConfig], **parts: Any) -> None:
-        super().__init__(params, **parts)
+    def __init__(self, params: Params[PPOConfig], *, vec_env: VecEnv | None = None) -> None:
+        super().__init__(params, vec_env=vec_env)
         space = self.env_info["action_space"]
         self.clip_actions: bool = self.config.clip_actions
         self.actions_low = torch.as_tensor(space.low, dtype=torch.float32, device=self.device)

@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValueTrain
 from manybody.algos.a2c.config import OnPolicyConfig
-from manybody.algos.a2c.types import RolloutBatch, TrainBatch
-from manybody.algos.base import EnvAlgorithm
+from manybody.algos.a2c.types import RolloutBatch, TrainBatch, TrainResult
+from manybody.algos.base import AgentParts, EnvAlgorithm
+from manybody.algos.network import ModelOutput
 from manybody.config import Params
-from manybody.data.recurrent import RecurrentStates
+from manybody.data.recurrent import RecurrentStates, States
 from manybody.data.rollout import ExperienceBuffer, Field, FieldTree, swap_and_flatten01
 from manybody.data.tree import tree_map
 from manybody.engine.accelerate import compiled, eval_mode
@@ -45,7 +46,7 @@ class A2CBase(EnvAlgorithm):
     central_value: CentralValueTrain | None = None
     """A critic that sees ``obs['states']``, or None: the policy's value head is the critic."""
 
-    def __init__(self, base_name: str, params: Params[OnPolicyConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[OnPolicyConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.horizon_length: int = config.horizon_length
@@ -64,11 +65,11 @@ class A2CBase(EnvAlgorithm):
         """Turn a rollout into the data that minibatches are taken from."""
 
     @abstractmethod
-    def train_actor_critic(self, minibatch: TrainBatch) -> Any:
+    def train_actor_critic(self, minibatch: TrainBatch) -> TrainResult:
         """Run one update; return the result of :meth:`calc_gradients`."""
 
     @abstractmethod
-    def calc_gradients(self, minibatch: TrainBatch) -> Any:
+    def calc_gradients(self, minibatch: TrainBatch) -> TrainResult:
         """Compute losses and gradients and take an optimiser step."""
 
     # --- storage -------------------------------------------------------------------------------------------------
@@ -112,11 +113,11 @@ class A2CBase(EnvAlgorithm):
         """Hook: tensors of ``Step.extras`` to keep with every step, by name (AMP: ``amp_obs``)."""
         return {}
 
-    def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
+    def shape_rewards(self, rollout: Mapping[str, Tensor]) -> Tensor:
         """Hook: rewards (T, N, V) to learn from, given the stored rollout (T, N, ...)."""
         return rollout["rewards"]
 
-    def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
+    def calc_advantages(self, rollout: Mapping[str, Tensor], last_values: Tensor) -> Tensor:
         """Hook: advantages (T, N, V) of the stored rollout, and ``last_values`` (N, V) of the observation after it."""
         return self.gae(
             self.shape_rewards(rollout) + rollout["bootstraps"],
@@ -130,7 +131,7 @@ class A2CBase(EnvAlgorithm):
 
     # --- the policy ----------------------------------------------------------------------------------------------
 
-    def get_action_values(self, obs: Obs) -> dict[str, Any]:
+    def get_action_values(self, obs: Obs) -> ModelOutput:
         """Act on ``obs``: ``actions``, ``neglogpacs``, ``values`` (the central value's, if any), ``rnn_states``, ..."""
         decision = self.model(
             {
@@ -193,7 +194,7 @@ class A2CBase(EnvAlgorithm):
         """RL Games' name of :meth:`play_steps` for recurrent policies; here one method serves both."""
         return self.play_steps()
 
-    def _decide(self, n: int) -> dict[str, Any]:
+    def _decide(self, n: int) -> ModelOutput:
         """Act in step ``n``; a subclass that acts through another method calls it here."""
         return self.get_action_values(self.obs)
 
@@ -201,7 +202,7 @@ class A2CBase(EnvAlgorithm):
         """Call :meth:`env_step`; a subclass whose ``env_step`` returns something else converts it here."""
         return self.env_step(actions)
 
-    def _store_decision(self, n: int, decision: dict[str, Any]) -> None:
+    def _store_decision(self, n: int, decision: ModelOutput) -> None:
         buffer = self.experience_buffer
         buffer.update_data("obses", n, self.obs["obs"])
         buffer.update_data("dones", n, self.dones)
@@ -252,7 +253,7 @@ class A2CBase(EnvAlgorithm):
         return batch  # type: ignore[return-value]
 
     @property
-    def rnn_states(self) -> Any:
+    def rnn_states(self) -> States:
         """The policy's recurrent state between two steps (RL Games' name)."""
         return self.recurrent.current
 

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from manybody.algos.a2c.config import SelfPlayConfig
 from manybody.config import ConfigError, Problem
-from manybody.data.tree import tree_map
+from manybody.data.tree import State, tree_map
 from manybody.engine.accelerate import eval_mode
 from manybody.envs.base import Obs
 
@@ -106,7 +106,7 @@ class SelfPlayManager:
             return pool
         return pool[-1:] if size == 1 else [pool[0], *pool[1 - size :]]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """Return the pool and its assignment."""
         return {
             "pool": self.pool,
@@ -115,7 +115,7 @@ class SelfPlayManager:
             "last_update": self.last_update,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+    def load_state_dict(self, state: State | None) -> None:
         """Restore :meth:`state_dict`; a checkpoint without self-play leaves the pool unchanged."""
         if state is None:
             return

@@ -1,7 +1,5 @@
 """Adversarial motion priors: a policy that moves like a clip. Everything here goes through the public API."""
 
-from typing import Any
-
 from manybody.algos.a2c import LAYOUT
 from manybody.algos.amp.agent import AMPAgent
 from manybody.algos.amp.config import AMPConfig, AMPNetworkConfig
@@ -36,6 +34,6 @@ ALGORITHMS = {
 }
 
 
-def register(runner: Any) -> None:
+def register(runner: object) -> None:
     """Make the algorithm known to ``runner``."""
     register_algorithms(runner, ALGORITHMS)

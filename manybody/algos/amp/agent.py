@@ -1,7 +1,7 @@
 """``AMPAgent``: PPO with an adversarial style reward (Peng et al. 2021, arXiv 2104.02180)."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -12,11 +12,13 @@ from typing_extensions import override
 from manybody.algos.a2c import A2CAgent
 from manybody.algos.amp.config import AMPConfig
 from manybody.algos.model import check_part
+from manybody.algos.network import ModelArguments
 from manybody.data.ring import RingBuffer
 from manybody.data.rollout import Field
+from manybody.data.tree import State
 from manybody.engine.accelerate import eval_mode
 from manybody.engine.checkpoint.parts import NotRestoredError, Part, Parts
-from manybody.envs.base import EnvError, Step
+from manybody.envs.base import EnvError, EnvInfo, Step, VecEnv
 from manybody.envs.validation import check_tensor
 from manybody.functional import adversarial
 from manybody.functional.stats import LARGEST, rows_finite
@@ -54,7 +56,7 @@ class AMPAgent(A2CAgent):
         self.fill_buffers()
 
     @override
-    def build_config(self) -> dict[str, Any]:
+    def build_config(self) -> ModelArguments:
         if not callable(getattr(self.vec_env, "fetch_amp_obs_demo", None)):
             raise no_motion(self.vec_env)
         return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
@@ -114,7 +116,7 @@ class AMPAgent(A2CAgent):
         return {**super().rollout_fields(), "amp_obs": Field(shape, torch.float32)}
 
     @override
-    def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
+    def shape_rewards(self, rollout: Mapping[str, Tensor]) -> Tensor:
         """(T, N, V): the weighed sum of the environment's reward and of style."""
         with eval_mode(self.model):
             logits = torch.cat([self.model.discriminate(seen) for seen in rollout["amp_obs"]])
@@ -191,12 +193,12 @@ class AMPAgent(A2CAgent):
     def memory_parts(self) -> Parts:
         return {**super().memory_parts(), "amp_buffers": Part(self._buffers, self._load_buffers, optional=True)}
 
-    def _buffers(self) -> dict[str, Any] | None:
+    def _buffers(self) -> State | None:
         if not self.config.save_amp_buffers:
             return None
         return {"demos": self.demos.state(), "replay": self.replay.state(), "clips": imitated(self.vec_env)}
 
-    def _load_buffers(self, state: Mapping[str, Any] | None) -> None:
+    def _load_buffers(self, state: State | None) -> None:
         self.replay.clear()
         if state is None:
             raise NotRestoredError(
@@ -209,7 +211,7 @@ class AMPAgent(A2CAgent):
         self.demos.set_state(state["demos"])
 
 
-def imitated(env: Any) -> list[Tensor]:
+def imitated(env: object) -> list[Tensor]:
     """Return the clips of ``env``, (R, B, 3) each, bodies relative to the root, on the CPU; [] if it reports none."""
     return [clip.cpu() for clip in getattr(env, "reference_positions", list)()]
 
@@ -224,7 +226,7 @@ def same_clips(saved: Sequence[Tensor], current: Sequence[Tensor]) -> bool:
     )
 
 
-def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
+def amp_shape(env: VecEnv, env_info: EnvInfo) -> tuple[int, ...]:
     """(D,) of what the discriminator sees.
 
     Raises:
@@ -238,7 +240,7 @@ def amp_shape(env: Any, env_info: Mapping[str, Any]) -> tuple[int, ...]:
     return space.shape
 
 
-def no_motion(env: Any) -> EnvError:
+def no_motion(env: object) -> EnvError:
     """Return the error about an environment that is not for AMP."""
     return EnvError(
         f"{type(env).__name__} has no motion to imitate: amp_continuous needs amp_observation_space in "
@@ -246,7 +248,7 @@ def no_motion(env: Any) -> EnvError:
     )
 
 
-def check_call(where: str, function: Any, count: int) -> None:
+def check_call(where: str, function: Callable[[int], object], count: int) -> None:
     """Raise EnvError unless ``function`` can be called with one ``count``."""
     try:
         inspect.signature(function).bind(count)
@@ -261,7 +263,7 @@ def check_amp_obs(env_name: str, step: Step, shape: tuple[int, ...]) -> None:
     check_tensor(f"{env_name}: step() extras['amp_obs']", step.extras.get("amp_obs"), shape, torch.float32)
 
 
-def amp_build_config(env: Any, env_info: Mapping[str, Any], config: Any) -> dict[str, Any]:
+def amp_build_config(env: VecEnv, env_info: EnvInfo, config: AMPConfig) -> ModelArguments:
     """Return the arguments that ``continuous_amp`` is built from in addition to PPO's."""
     return {
         "amp_input_shape": amp_shape(env, env_info),

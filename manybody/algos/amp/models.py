@@ -1,11 +1,10 @@
 """``continuous_amp``: a Gaussian policy, and the normaliser of what its discriminator sees."""
 
-from typing import Any
-
 from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos.a2c import LogStdModelNetwork, ModelA2CContinuousLogStd
+from manybody.algos.network import ModelArguments
 from manybody.nn.normalizer import RunningMeanStd
 
 
@@ -29,7 +28,7 @@ class ModelAMPContinuous(ModelA2CContinuousLogStd):
     Network = AMPModelNetwork
 
     @override
-    def build(self, config: dict[str, Any]) -> AMPModelNetwork:
+    def build(self, config: ModelArguments) -> AMPModelNetwork:
         """Build a live model; ``config`` also has ``amp_input_shape`` and ``normalize_amp_input``."""
         model = super().build(config)
         assert isinstance(model, AMPModelNetwork)

@@ -1,7 +1,6 @@
 """``AMPPlayerContinuous``: plays and measures how much the motion looks like the clip."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,7 +9,9 @@ from typing_extensions import override
 from manybody.algos.a2c import PpoPlayerContinuous
 from manybody.algos.amp.agent import amp_build_config, amp_shape, check_amp_obs, imitated
 from manybody.algos.amp.config import AMPConfig
+from manybody.algos.network import ModelArguments
 from manybody.algos.player import PlayResult
+from manybody.data.tree import Tree
 from manybody.engine.console import say
 from manybody.envs.base import Obs, Step
 from manybody.functional import adversarial
@@ -35,11 +36,11 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
     """(trials,) steps until the first episode ended."""
 
     @override
-    def build_config(self) -> dict[str, Any]:
+    def build_config(self) -> ModelArguments:
         return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
 
     @override
-    def run(self, on_step: Callable[[Step], Any] | None = None, quiet: bool = False) -> PlayResult:
+    def run(self, on_step: Callable[[Step], object] | None = None, quiet: bool = False) -> PlayResult:
         """Play; also print the style reward and, where body positions are reported, the imitation error."""
         result = super().run(on_step, quiet)
         if not quiet and self.steps:
@@ -79,7 +80,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
         return step
 
     @override
-    def watched(self, step: Step) -> dict[str, Any]:
+    def watched(self, step: Step) -> dict[str, Tree]:
         motion = {key: step.extras[key] for key in ("amp_obs", "body_positions") if key in step.extras}
         return super().watched(step) | motion
 

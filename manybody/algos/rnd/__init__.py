@@ -1,7 +1,5 @@
 """Random network distillation: PPO that is curious (RL Games registers ``rnd_curiosity`` without having the class)."""
 
-from typing import Any
-
 from manybody.algos.a2c import CATEGORICAL, GAUSSIAN
 from manybody.algos.rnd.agent import CuriousBase, RNDAgent, RNDDiscreteAgent
 from manybody.algos.rnd.config import RNDCuriosityConfig
@@ -32,6 +30,6 @@ ALGORITHMS = {
 }
 
 
-def register(runner: Any) -> None:
+def register(runner: object) -> None:
     """Make these algorithms known to ``runner``."""
     register_algorithms(runner, ALGORITHMS)

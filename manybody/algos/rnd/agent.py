@@ -11,7 +11,7 @@ from manybody.algos.a2c import A2CAgent, DiscreteA2CAgent, OnPolicyAgent
 from manybody.algos.model import check_part
 from manybody.algos.rnd.config import RNDConfig, RNDDiscretePPOConfig, RNDPPOConfig
 from manybody.algos.rnd.networks import Curiosity
-from manybody.data.tree import tree_map
+from manybody.data.tree import Tree, tree_map
 from manybody.engine.checkpoint.parts import Attribute, Parts
 from manybody.envs.base import Step
 from manybody.functional.returns import forward_filter
@@ -60,7 +60,7 @@ class CuriousBase(OnPolicyAgent):
     # --- rewards and advantages ----------------------------------------------------------------------------------
 
     @override
-    def shape_rewards(self, rollout: Mapping[str, Any]) -> Tensor:
+    def shape_rewards(self, rollout: Mapping[str, Tensor]) -> Tensor:
         """(T, N, V): the environment's rewards and, last, the intrinsic one; each with its weight."""
         novelty = self._novelty(rollout["obses"])
         returns = forward_filter(novelty, self.intrinsic_returns, self.rnd.gamma)
@@ -71,7 +71,7 @@ class CuriousBase(OnPolicyAgent):
         weighed = self.rnd.extrinsic_coef * super().shape_rewards(rollout)
         return torch.cat([weighed, self.rnd.intrinsic_coef * intrinsic.unsqueeze(-1)], dim=-1)
 
-    def _novelty(self, obses: Any) -> Tensor:
+    def _novelty(self, obses: Tree) -> Tensor:
         """(T, N) of the observations after those of the rollout, (T, N, *shape), in portions of a minibatch."""
         after = tree_map(
             lambda seen, last: torch.cat([seen[1:], last.unsqueeze(0)]).flatten(0, 1), obses, self.obs["obs"]
@@ -93,7 +93,7 @@ class CuriousBase(OnPolicyAgent):
         return torch.cat([future[:, :-1], share * future[:, -1:]], dim=1)
 
     @override
-    def calc_advantages(self, rollout: Mapping[str, Any], last_values: Tensor) -> Tensor:
+    def calc_advantages(self, rollout: Mapping[str, Tensor], last_values: Tensor) -> Tensor:
         # The intrinsic head has its own discount and, unless ``episodic``, no ends.
         rewards = self.shape_rewards(rollout) + rollout["bootstraps"]
         heads = (

@@ -12,6 +12,7 @@ from manybody.algos.rnd.config import RNDCuriosityConfig
 from manybody.config import ActorCriticConfig
 from manybody.config.network import MLPConfig
 from manybody.data.tree import Tree
+from manybody.envs.spaces import ObsShape
 from manybody.nn.normalizer import RunningMeanStd, observation_normalizer
 
 
@@ -29,7 +30,7 @@ class Curiosity(nn.Module):
         input_shape: of one observation, or by key.
     """
 
-    def __init__(self, params: RNDCuriosityConfig, input_shape: Any) -> None:
+    def __init__(self, params: RNDCuriosityConfig, input_shape: ObsShape) -> None:
         super().__init__()
 
         def features(hidden: MLPConfig) -> A2CNetwork:

@@ -1,7 +1,5 @@
 """Soft actor-critic under RL Games' names: what ``sac`` is made of."""
 
-from typing import Any
-
 from manybody.algos.sac.agent import SACAgent
 from manybody.algos.sac.checkpoint import LAYOUT
 from manybody.algos.sac.config import SACNetworkConfig
@@ -20,6 +18,6 @@ provide_model("soft_actor_critic", ModelSACContinuous)
 ALGORITHMS = {"sac": Algorithm(SACAgent, SACPlayer, ("soft_actor_critic",), ("soft_actor_critic",), LAYOUT)}
 
 
-def register(runner: Any) -> None:
+def register(runner: object) -> None:
     """Make the algorithm known to ``runner``."""
     register_algorithms(runner, ALGORITHMS)

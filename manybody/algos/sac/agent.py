@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from manybody.algos.base import EnvAlgorithm
+from manybody.algos.base import AgentParts, EnvAlgorithm
 from manybody.algos.model import check_part
+from manybody.algos.network import ModelArguments
 from manybody.algos.sac.checkpoint import (
     ACTION_BOUNDS,
     PARTS,
@@ -23,7 +23,7 @@ from manybody.algos.sac.models import action_bounds, notices, with_sizes
 from manybody.algos.session import EpochMetrics
 from manybody.config import Params
 from manybody.data.replay import ReplayBatch, ReplayBuffer
-from manybody.data.tree import Tree, tree_map
+from manybody.data.tree import State, Tree, tree_map
 from manybody.engine.accelerate import autocast, compiled
 from manybody.engine.checkpoint.parts import Attribute, NotRestoredError, OptimizerPart, Part, Parts
 from manybody.engine.checkpoint.values import number
@@ -66,7 +66,7 @@ class SACAgent(EnvAlgorithm):
         "target_entropy_coef": "target_entropy_coef",
     }
 
-    def __init__(self, base_name: str, params: Params[SACConfig], **parts: Any) -> None:
+    def __init__(self, base_name: str, params: Params[SACConfig], **parts: Unpack[AgentParts]) -> None:
         super().__init__(base_name, params, **parts)
         config = self.config
         self.actions_low, self.actions_high = action_bounds(self.env_info, self.ppo_device)
@@ -99,10 +99,10 @@ class SACAgent(EnvAlgorithm):
         self.open_run()
 
     @override
-    def build_config(self) -> dict[str, Any]:
+    def build_config(self) -> ModelArguments:
         return with_sizes(super().build_config())
 
-    def _build_model(self) -> Any:
+    def _build_model(self) -> nn.Module:
         model = self.network.build(self.build_config())
         check_part(self.params, "model", model, ["sac_network"], "soft_actor_critic")
         check_part(self.params, "network", model.sac_network, PARTS, "soft_actor_critic")
@@ -183,7 +183,7 @@ class SACAgent(EnvAlgorithm):
         return EpochMetrics(frames, step_time, play_time, update_time, updates, self.means.means())
 
     @override
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         return {
             **super().summary(),
             "epoch": f"{self.num_steps_per_episode} steps x {self.rows} rows",
@@ -351,22 +351,22 @@ class SACAgent(EnvAlgorithm):
         """(2, A) the environment's lowest and highest action."""
         return torch.stack([self.actions_low, self.actions_high])
 
-    def get_weights(self) -> dict[str, Any]:
+    def get_weights(self) -> State:
         """Return the policy; the bounds mark that the critics take actions in [-1, 1]."""
         return {**super().get_weights(), ACTION_BOUNDS: self.action_bounds}
 
-    def set_weights(self, weights: Mapping[str, Any]) -> None:
+    def set_weights(self, weights: State) -> None:
         """Load the policy; critics that take actions in the environment's units are converted."""
         super().set_weights(weights)
         if self.converts(weights):
             self.model.load_state_dict(to_unit_actions(self.model.state_dict(), self.action_bounds))
 
-    def converts(self, weights: Mapping[str, Any]) -> bool:
+    def converts(self, weights: State) -> bool:
         """Whether the critics of a checkpoint take actions in the environment's units, and these differ."""
         return ACTION_BOUNDS not in weights and not are_unit(self.action_bounds)
 
     @override
-    def complete(self, state: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+    def complete(self, state: State, path: str) -> tuple[dict[str, Any], list[str]]:
         whole, restarted = super().complete(state, path)
         del whole[ACTION_BOUNDS]  # the critics of RL Games see actions in the environment's units
         critic, temperature = "the moments of critic_optimizer", "the moments of log_alpha_optimizer"
@@ -396,7 +396,7 @@ class SACAgent(EnvAlgorithm):
         }
 
     @override
-    def set_learner_state(self, state: Mapping[str, Any], path: str = "state") -> None:
+    def set_learner_state(self, state: State, path: str = "state") -> None:
         super().set_learner_state(state, path)
         if self.converts(state):
             self._forget_critic_moments()
@@ -410,7 +410,7 @@ class SACAgent(EnvAlgorithm):
             return "the critics are converted to actions in [-1, 1]"
         return "the critics took actions in the environment's units and have to learn again, from actions in [-1, 1]"
 
-    def set_full_state_weights(self, weights: Mapping[str, Any], set_epoch: bool = True, path: str = "weights") -> None:
+    def set_full_state_weights(self, weights: State, set_epoch: bool = True, path: str = "weights") -> None:
         """Resume from a checkpoint; report the conversion of critics that an earlier version saved."""
         super().set_full_state_weights(weights, set_epoch, path)
         if "algo" in weights and self.converts(weights):
@@ -424,10 +424,10 @@ class SACAgent(EnvAlgorithm):
     def memory_parts(self) -> Parts:
         return {"replay_buffer": Part(self._replay_state, self._load_replay, optional=True)}
 
-    def _replay_state(self) -> dict[str, Any] | None:
+    def _replay_state(self) -> State | None:
         return self.replay_buffer.state_dict() if self.config.save_replay_buffer else None
 
-    def _load_replay(self, state: Any) -> None:
+    def _load_replay(self, state: State | None) -> None:
         why = "it holds no replay buffer (save_replay_buffer was off)"
         self.replay_buffer.clear()
         if state is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.data.tree import State
 from manybody.engine.checkpoint import named, plain_optimizer, require
 from manybody.engine.checkpoint.untrusted import CheckpointError
 from manybody.registry import Layout
@@ -29,12 +30,12 @@ def are_unit(bounds: Tensor) -> bool:
     return bool((bounds[0] == -1).all() and (bounds[1] == 1).all())
 
 
-def is_convertible(state: Mapping[str, Any]) -> bool:
+def is_convertible(state: State) -> bool:
     """Whether the critics are built as ``SACBuilder`` builds them, so that their first layers are known."""
     return any(_SEES_ACTIONS.fullmatch(name) for name in state)
 
 
-def to_unit_actions(state: Mapping[str, Any], bounds: Tensor) -> dict[str, Any]:
+def to_unit_actions(state: State, bounds: Tensor) -> State:
     """Convert a model's state whose critics see actions in the environment's units.
 
     Args:
@@ -48,7 +49,7 @@ def to_unit_actions(state: Mapping[str, Any], bounds: Tensor) -> dict[str, Any]:
     return _with_actions(state, half, middle)
 
 
-def to_env_actions(state: Mapping[str, Any], bounds: Tensor) -> dict[str, Any]:
+def to_env_actions(state: State, bounds: Tensor) -> State:
     """The inverse of :func:`to_unit_actions`. An action whose bounds are equal counts as 0 in [-1, 1]."""
     middle, half = _middle_and_half(bounds)
     scale = torch.where(half > 0, 1.0 / half, 0.0)
@@ -60,7 +61,7 @@ def _middle_and_half(bounds: Tensor) -> tuple[Tensor, Tensor]:
     return (high + low) / 2, (high - low) / 2
 
 
-def _with_actions(state: Mapping[str, Any], scale: Tensor, offset: Tensor) -> dict[str, Any]:
+def _with_actions(state: State, scale: Tensor, offset: Tensor) -> State:
     """Critics that see a where they saw ``offset + scale * a``."""
     converted = dict(state)
     for name in filter(_SEES_ACTIONS.fullmatch, state):
@@ -72,7 +73,7 @@ def _with_actions(state: Mapping[str, Any], scale: Tensor, offset: Tensor) -> di
     return converted
 
 
-def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+def model_state(weights: State, path: str) -> State:
     """Return the model's state of a checkpoint; RL Games keeps its parts under separate keys.
 
     Raises:
@@ -91,13 +92,13 @@ def model_state(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
     return state
 
 
-def from_rl_games(weights: Mapping[str, Any], path: str) -> dict[str, Any]:
+def from_rl_games(weights: State, path: str) -> State:
     """Convert the parts of an RL Games checkpoint: the whole model under ``model``."""
     moved = (*PARTS, "running_mean_std")
     return {**{key: x for key, x in weights.items() if key not in moved}, "model": model_state(weights, path)}
 
 
-def to_rl_games(state: Mapping[str, Any], path: str) -> dict[str, Any]:
+def to_rl_games(state: State, path: str) -> State:
     """Return the parts of a checkpoint under RL Games' keys; its critics see actions in the environment's units.
 
     Raises:

@@ -8,9 +8,10 @@ from gymnasium import spaces
 from torch import Tensor
 
 from manybody.algos.model import BaseModel, BaseModelNetwork
+from manybody.algos.network import ModelArguments, ModelInput, ModelOutput
 from manybody.algos.sac.networks import flat_size
 from manybody.data.tree import Tree
-from manybody.envs.base import EnvError
+from manybody.envs.base import EnvError, EnvInfo
 from manybody.envs.spaces import observation_shape
 from manybody.nn.distributions import SquashedGaussian
 
@@ -33,7 +34,7 @@ class SACModelNetwork(BaseModelNetwork):
         """As :meth:`critic`, by the slow copies."""
         return self.sac_network.critic_target(obs, action)
 
-    def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, input_dict: ModelInput) -> ModelOutput:
         """Act on ``input_dict['obs']`` (M, ...) as the environment gave it.
 
         Returns:
@@ -50,7 +51,7 @@ class ModelSACContinuous(BaseModel):
     model_class = "sac"
 
 
-def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
+def action_bounds(env_info: EnvInfo, device: torch.device) -> tuple[Tensor, Tensor]:
     """The lowest and the highest action, (A,) each.
 
     Raises:
@@ -68,7 +69,7 @@ def action_bounds(env_info: dict[str, Any], device: torch.device) -> tuple[Tenso
     return low, high
 
 
-def notices(env_info: dict[str, Any]) -> list[str]:
+def notices(env_info: EnvInfo) -> list[str]:
     """What SAC does to these observations and rewards that nobody may have meant."""
     shape, rewards = observation_shape(env_info["observation_space"]), env_info["value_size"]
     parts = shape if isinstance(shape, dict) else {"obs": shape}
@@ -77,6 +78,6 @@ def notices(env_info: dict[str, Any]) -> list[str]:
     return [*said, f"sac learns from the sum of the environment's {rewards} rewards"] if rewards > 1 else said
 
 
-def with_sizes(arguments: dict[str, Any]) -> dict[str, Any]:
+def with_sizes(arguments: ModelArguments) -> ModelArguments:
     """Add ``obs_dim`` and ``action_dim``, which RL Games' own builder reads, to the arguments of ``build``."""
     return {**arguments, "action_dim": arguments["actions_num"], "obs_dim": flat_size(arguments["input_shape"])}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from manybody.algos.network import BaseNetwork, NetworkBuilder
+from manybody.algos.network import BaseNetwork, ModelInput, NetworkBuilder
 from manybody.algos.sac.config import SACNetworkConfig
 from manybody.data.tree import Tree, leaves
 from manybody.functional.soft import bounded_logstd
@@ -89,7 +89,7 @@ class SACNetwork(BaseNetwork):
     def is_separate_critic(self) -> bool:
         return True
 
-    def forward(self, input_dict: dict[str, Any]) -> SquashedGaussian:
+    def forward(self, input_dict: ModelInput) -> SquashedGaussian:
         """The policy at ``input_dict['obs']`` (M, ...), already normalised."""
         return self.actor(input_dict["obs"])
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from manybody.config.files import expanded, write_whole
+from manybody.data.tree import State
 from manybody.engine.checkpoint.untrusted import (
     MAX_PICKLE,
     NUMPY_STAND_INS,
@@ -51,7 +52,7 @@ class _File:
         """Do nothing: torch calls it, ``save_checkpoint`` flushes later."""
 
 
-def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+def save_checkpoint(path: str | os.PathLike, state: State) -> None:
     """Write ``state`` to ``path`` atomically (:func:`manybody.config.files.write_whole`).
 
     Args:
@@ -67,7 +68,7 @@ def save_checkpoint(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     write_archive(path, {FORMAT_KEY: FORMAT, **state})
 
 
-def write_archive(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+def write_archive(path: str | os.PathLike, state: State) -> None:
     """Write ``state`` like :func:`save_checkpoint`, without ``FORMAT_KEY``, for other programs."""
     path = Path(path)
     content = plain(state, "", path)
@@ -143,7 +144,7 @@ def verify_checkpoint(path: str | os.PathLike) -> None:
         _check_file(Path(path), file, size)
 
 
-def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, Any]:
+def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> State:
     """Load a checkpoint of ``save_checkpoint`` or of RL Games to the CPU. No code from the file runs.
 
     The archive's checksums and names are verified first. If the file is damaged, the error suggests the newest intact
@@ -210,7 +211,7 @@ def load_checkpoint(path: str | os.PathLike, mapped: bool = False) -> dict[str, 
     return state
 
 
-def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
+def require(state: State, key: str, path: str | os.PathLike) -> Any:
     """Return ``state[key]``.
 
     Raises:
@@ -227,7 +228,7 @@ def require(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Any:
     return state[key]
 
 
-def named(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Mapping[str, Any]:
+def named(state: State, key: str, path: str | os.PathLike) -> State:
     """Return ``state[key]``, a mapping of names to tensors.
 
     Raises:
@@ -240,7 +241,7 @@ def named(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> Mappin
     return part
 
 
-def plain_optimizer(state: Mapping[str, Any], key: str, path: str | os.PathLike) -> dict[str, Any]:
+def plain_optimizer(state: State, key: str, path: str | os.PathLike) -> State:
     """Return the state of an optimiser with settings as Python numbers, which RL Games' code requires."""
     optimizer = named(state, key, path)
     groups = [
@@ -250,7 +251,7 @@ def plain_optimizer(state: Mapping[str, Any], key: str, path: str | os.PathLike)
     return {"state": optimizer.get("state", {}), "param_groups": groups}
 
 
-def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike) -> None:
+def check_algorithm(algo: str, state: State, path: str | os.PathLike) -> None:
     """Raise CheckpointError for the checkpoint of another built-in algorithm; accept users' algorithms and RL Games."""
     given = state.get("algo", algo)
     if not isinstance(given, str):
@@ -263,7 +264,7 @@ def check_algorithm(algo: str, state: Mapping[str, Any], path: str | os.PathLike
 
 def check_state_dict(
     expected: Mapping[str, Tensor],
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     path: str | os.PathLike,
     part: str = "model",
 ) -> None:
@@ -299,7 +300,7 @@ def check_state_dict(
     check_values(given, path)
 
 
-def load_optimizer(optimizer: Any, state: Mapping[str, Any], key: str, path: str | os.PathLike) -> None:
+def load_optimizer(optimizer: Any, state: State, key: str, path: str | os.PathLike) -> None:
     """Load a copy of ``state[key]`` into ``optimizer``: the optimiser will write into the tensors that it loads.
 
     Raises:

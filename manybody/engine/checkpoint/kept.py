@@ -10,13 +10,13 @@ import os
 import pickletools
 import re
 import zipfile
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from manybody.config import ConfigError, load_yaml
 from manybody.config.files import TEMPORARY
+from manybody.data.tree import State
 from manybody.engine import console
 from manybody.engine.checkpoint import (
     FORMAT_KEY,
@@ -55,7 +55,7 @@ class Checkpoints:
                 with contextlib.suppress(OSError):
                     file.unlink()
 
-    def save(self, name: str, state: Mapping[str, Any], kind: Kind = "saved", last_chance: bool = False) -> Path | None:
+    def save(self, name: str, state: State, kind: Kind = "saved", last_chance: bool = False) -> Path | None:
         """Write ``<folder>/<name>.pth``; for ``last``, remove all but the newest ``keep``.
 
         ``best`` and ``last`` never replace a file of another kind: they take ``<name>_2.pth`` and so on.
@@ -140,7 +140,7 @@ class Checkpoints:
         self._warned = True
 
 
-def of_kind(kind: Kind, state: Mapping[str, Any]) -> dict[str, Any]:
+def of_kind(kind: Kind, state: State) -> State:
     """Return ``state`` with ``kind`` as its first entry."""
     return {KIND_KEY: kind, **{key: part for key, part in state.items() if key != KIND_KEY}}
 

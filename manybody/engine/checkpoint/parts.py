@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from manybody.data.tree import tree_map
+from manybody.data.tree import State, tree_map
 from manybody.engine.checkpoint import check_state_dict, load_optimizer, require
 from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.console import warn
@@ -50,12 +50,12 @@ class Attribute(NamedTuple):
         """Return the attribute."""
         return getattr(self.owner, self.name)
 
-    def load_state_dict(self, state: Any) -> None:
+    def load_state_dict(self, state: object) -> None:
         """Set the attribute, unless the checkpoint has no such part."""
         if state is not None:
             setattr(self.owner, self.name, tree_map(self._copied, state))
 
-    def _copied(self, value: Any) -> Any:
+    def _copied(self, value: object) -> Any:
         return value.to(self.device).clone() if isinstance(value, Tensor) else value
 
 
@@ -98,13 +98,13 @@ class OptimizerPart(NamedTuple):
             group["lr"] = torch.tensor(self.lr, device=group["params"][0].device)
 
 
-def state_of(parts: Parts) -> dict[str, Any]:
+def state_of(parts: Parts) -> State:
     """Return the state of every part by its key."""
     states = {key: part.state_dict() for key, part in parts.items()}
     return {key: state for key, state in states.items() if state is not None or not _is_optional(parts[key])}
 
 
-def restore(parts: Parts, state: Mapping[str, Any], path: str) -> None:
+def restore(parts: Parts, state: State, path: str) -> None:
     """Load every part from a checkpoint; ``path`` is the file, for messages.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from manybody.data.tree import State
 from manybody.engine.checkpoint import check_state_dict, require
 from manybody.registry import Layout, built_in
 
@@ -19,13 +20,13 @@ INPUT_STATISTICS = "_input_mean_std"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def layout_of(weights: Mapping[str, Any]) -> Layout:
+def layout_of(weights: State) -> Layout:
     """Return the layout of RL Games' file; by default the on-policy layout, whose errors name the missing parts."""
     layouts = [entry.layout for entry in built_in().values() if entry.layout is not None]
     return next((layout for layout in reversed(layouts) if layout.recognises(weights)), layouts[0])
 
 
-def converted(weights: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+def converted(weights: State, path: str) -> State:
     """Return a checkpoint of RL Games in the library's layout, the whole model under ``model``; others unchanged.
 
     Raises:
@@ -34,7 +35,7 @@ def converted(weights: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     return weights if "algo" in weights else layout_of(weights).from_rl_games(weights, path)
 
 
-def model_state(weights: Mapping[str, Any], path: str, expected: Mapping[str, Tensor]) -> Mapping[str, Any]:
+def model_state(weights: State, path: str, expected: Mapping[str, Tensor]) -> State:
     """Return the state of the policy's model from a checkpoint of this library or of RL Games.
 
     Args:
@@ -50,14 +51,14 @@ def model_state(weights: Mapping[str, Any], path: str, expected: Mapping[str, Te
     return state
 
 
-def without_unused(state: Any, expected: Container[str], weights: Mapping[str, Any]) -> Any:
+def without_unused(state: Any, expected: Container[str], weights: State) -> Any:
     """Remove the statistics that are not ``expected`` from the ``state`` of a checkpoint of RL Games."""
     if "algo" in weights or not isinstance(state, Mapping):
         return state
     return {name: value for name, value in state.items() if name in expected or "_mean_std." not in str(name)}
 
 
-def policy_state(weights: Mapping[str, Any]) -> Any:
+def policy_state(weights: State) -> Any:
     """Return ``weights['model']`` with the statistics from outside it, which take precedence as in RL Games."""
     model = weights["model"]
     if not isinstance(model, Mapping):
@@ -66,7 +67,7 @@ def policy_state(weights: Mapping[str, Any]) -> Any:
     return {**model, **_outside(weights, homes)}
 
 
-def central_value_state(weights: Mapping[str, Any]) -> Any:
+def central_value_state(weights: State) -> Any:
     """Return ``weights['assymetric_vf_nets']`` with the statistics from outside it; all names begin with ``model.``."""
     nets = weights["assymetric_vf_nets"]
     if not isinstance(nets, Mapping):
@@ -82,7 +83,7 @@ def central_value_state(weights: Mapping[str, Any]) -> Any:
     return {**{name: value for name, value in found.items() if name not in moved}, **moved}
 
 
-def _outside(weights: Mapping[str, Any], homes: Mapping[str, str]) -> dict[str, Any]:
+def _outside(weights: State, homes: Mapping[str, str]) -> dict[str, Any]:
     """Return the statistics under the keys of ``homes``, under their names in the model."""
     return {
         f"{home}.{name}": value

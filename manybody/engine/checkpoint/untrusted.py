@@ -72,11 +72,11 @@ def named_file(path: str | os.PathLike) -> Iterator[None]:
 class _Dtype:
     """Replaces ``numpy.dtype`` in RL Games' files, so that NumPy never interprets their bytes."""
 
-    def __init__(self, code: str, *_: Any) -> None:
+    def __init__(self, code: str, *_: object) -> None:
         codes = {"f8": "d", "f4": "f", "f2": "e", "i8": "q", "i4": "i", "i2": "h", "i1": "b", "b1": "?"}
         self.code = (codes | {"u8": "Q", "u4": "I", "u2": "H", "u1": "B"})[code]
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         """Ignore byte order and alignment: little-endian is assumed."""
 
 
@@ -90,7 +90,7 @@ class _Array:
 
     array: Any = None
 
-    def __init__(self, *_: Any) -> None:
+    def __init__(self, *_: object) -> None:
         """Ignore the arguments: NumPy first constructs an empty array."""
 
     def __setstate__(self, state: Any) -> None:
@@ -240,7 +240,7 @@ def check_pickle(data: bytes) -> str | None:
     return None
 
 
-def with_arrays(value: Any, depth: int = 0, done: dict[int, Any] | None = None) -> Any:
+def with_arrays(value: object, depth: int = 0, done: dict[int, Any] | None = None) -> Any:
     """Replace the stand-ins in ``value`` by their arrays, in dicts and lists in place.
 
     Raises:
@@ -270,7 +270,7 @@ COMPILED = "_orig_mod."
 """Prefix that ``torch.compile`` adds to the names of parameters."""
 
 
-def uncompiled(state: Any) -> Any:
+def uncompiled(state: object) -> Any:
     """Remove ``COMPILED`` from the names of parameters.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from manybody.data.tree import State
 from manybody.engine.checkpoint.untrusted import CheckpointError
 
 STATISTICS = "_mean_std"
@@ -22,7 +23,7 @@ NOT_NEGATIVE = ("running_var", "count", "moving_square", "exp_avg_sq", "max_exp_
 """Statistics and moments that cannot be negative: sums of squares and counts."""
 
 
-def check_values(state: Mapping[str, Any], path: str | os.PathLike, parts: Iterable[str] | None = None) -> None:
+def check_values(state: State, path: str | os.PathLike, parts: Iterable[str] | None = None) -> None:
     """Refuse non-finite values, negative variances and negative counts.
 
     Args:
@@ -77,7 +78,7 @@ def _problem(name: str, value: Tensor | float) -> str | None:
     return None
 
 
-def number(weights: Mapping[str, Any], key: str, path: str, default: float) -> float:
+def number(weights: State, key: str, path: str, default: float) -> float:
     """Read a number, which may be stored as a tensor of one element.
 
     Raises:
@@ -92,7 +93,7 @@ def number(weights: Mapping[str, Any], key: str, path: str, default: float) -> f
     return value
 
 
-def best_return(weights: Mapping[str, Any], path: str, default: float) -> float:
+def best_return(weights: State, path: str, default: float) -> float:
     """Read the best mean return; -inf if no episode had ended.
 
     Raises:
@@ -105,7 +106,7 @@ def best_return(weights: Mapping[str, Any], path: str, default: float) -> float:
     return value
 
 
-def counter(weights: Mapping[str, Any], key: str, path: str) -> int:
+def counter(weights: State, key: str, path: str) -> int:
     """Read a counter; 0 if there is none, as in files of RL Games up to 1.1.
 
     Raises:

@@ -59,7 +59,7 @@ class _Array(np.ndarray):
     def __new__(cls, *_: object) -> "_Array":
         return super().__new__(cls, 0)
 
-    def __setstate__(self, state: Any) -> None:
+    def __setstate__(self, state: object) -> None:
         """Fill the array from ``(version, shape, dtype, Fortran order, bytes or list)``."""
         if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[2], _Dtype):
             raise _refused("a damaged array")

@@ -74,7 +74,7 @@ def _unpickled(content: bytes) -> Any:
     return read_pickle(content[stream.tell() :])
 
 
-def _field(motion: Any, path: str) -> Any:
+def _field(motion: object, path: str) -> Any:
     """Return the value at a dotted ``path``."""
     parent, _, key = path.rpartition(".")
     values = _field(motion, parent) if parent else motion
@@ -86,7 +86,7 @@ def _field(motion: Any, path: str) -> Any:
     return values[key]
 
 
-def _array(motion: Any, path: str) -> np.ndarray:
+def _array(motion: object, path: str) -> np.ndarray:
     """Return the array of ``{"arr": ..., "context": ...}``, the form that poselib writes."""
     value = _field(motion, path)
     array = value.get("arr") if isinstance(value, dict) else value

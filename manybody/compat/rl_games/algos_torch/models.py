@@ -10,6 +10,7 @@ from manybody.algos import model
 from manybody.algos.a2c import central_value
 from manybody.algos.a2c import models as a2c
 from manybody.algos.model import ObsShape
+from manybody.algos.network import ModelInput, ModelOutput
 from manybody.algos.sac.models import ModelSACContinuous as ModelSACContinuous
 from manybody.functional.policy import gaussian_neglogp
 from manybody.nn.distributions import Categorical
@@ -62,7 +63,7 @@ class _A2CNetwork(BaseModelNetwork):
 
 class _PolicyNetwork(_A2CNetwork, a2c.PolicyModelNetwork):
     @override
-    def forward(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def forward(self, input_dict: ModelInput) -> ModelOutput:
         input_dict["obs"] = self.norm_obs(input_dict["obs"])  # RL Games' clients read it afterwards
         return self.decide(input_dict)
 
@@ -81,7 +82,7 @@ class _DiscreteNetwork(_PolicyNetwork, a2c.CategoricalModelNetwork):
     """``logits`` are the logarithms of probabilities."""
 
     @override
-    def policy(self, out: Any, input_dict: dict[str, Any]) -> Categorical:
+    def policy(self, out: Any, input_dict: ModelInput) -> Categorical:
         policy = super().policy(out, input_dict)
         return policy._replace(logits=torch.cat(policy.log_probs(), dim=-1))
 
@@ -90,7 +91,7 @@ class _MultiDiscreteNetwork(_DiscreteNetwork):
     """``logits`` is a list of (M, A_k), one for each head."""
 
     @override
-    def decide(self, input_dict: dict[str, Any]) -> dict[str, Any]:
+    def decide(self, input_dict: ModelInput) -> ModelOutput:
         result = super().decide(input_dict)
         sizes = [head.out_features for head in self.a2c_network.logits]
         return {**result, "logits": list(result["logits"].split(sizes, dim=-1))}
