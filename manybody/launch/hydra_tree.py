@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,6 +18,9 @@ from manybody.launch.overrides import Override, parse_overrides, parse_with_hydr
 from manybody.launch.own_code import import_own
 from manybody.tasks import MujocoTask, task_class
 from manybody.tasks.base import folder_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 GROUPS = ("task", "train")
 OPEN_SECTIONS = ("train.params.", "task.")
@@ -83,7 +86,7 @@ def compose_steps(steps: Sequence[Sequence[Override]], problems: Problems) -> li
     return trees
 
 
-def replace_minibatches(params: Any, keys: Container[str]) -> None:
+def replace_minibatches(params: object, keys: Container[str]) -> None:
     """Remove a file's ``minibatch_size_per_env`` where an override sets ``minibatch_size``.
 
     Args:
@@ -163,7 +166,7 @@ def _files(group: str) -> list[str]:
     return sorted(path.stem for path in (CFG / group).glob("*.yaml"))
 
 
-def _stored(group: str, name: str, content: Mapping[str, Any]) -> str:
+def _stored(group: str, name: str, content: Mapping[str, object]) -> str:
     """Store ``content`` where Hydra finds it in ``group``; returns the name under which it does."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
@@ -188,7 +191,7 @@ def _task_section(name: str, task: type[MujocoTask]) -> dict[str, Any]:
     }
 
 
-def _set_values(tree: Any, overrides: Sequence[Override], roots: Sequence[str], problems: Problems) -> None:
+def _set_values(tree: "DictConfig", overrides: Sequence[Override], roots: Sequence[str], problems: Problems) -> None:
     """Set values in ``tree``, in place. Keys may be added in :data:`OPEN_SECTIONS`; others must exist."""
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
@@ -205,12 +208,12 @@ def _set_values(tree: Any, overrides: Sequence[Override], roots: Sequence[str], 
             listed = any("known:" in problem.message for problem in problems)
             known = "" if hint or listed else f" (known: {', '.join(roots)})"
             problems.add(override.key, f"unknown key{hint}{known}")
-    ConfigLoaderImpl._apply_overrides_to_config([parse_with_hydra(text) for text in texts], tree)
+    parsed = [one for text in texts if (one := parse_with_hydra(text))]
+    ConfigLoaderImpl._apply_overrides_to_config(parsed, tree)
 
 
-def _has(cfg: Mapping[Any, Any], path: str) -> bool:
+def _has(cfg: object, path: str) -> bool:
     *parents, last = path.split(".")
-    node: Any = cfg
     for parent in parents:
-        node = node[parent] if isinstance(node, Mapping) and parent in node else None
-    return isinstance(node, Mapping) and last in node
+        cfg = cfg[parent] if isinstance(cfg, Mapping) and parent in cfg else None
+    return isinstance(cfg, Mapping) and last in cfg

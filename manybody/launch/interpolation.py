@@ -4,12 +4,15 @@ import copy
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from manybody.config import load_yaml
 from manybody.config.errors import Problems, dotted, shown
 from manybody.config.types import opened
 from manybody.config.yaml import location
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CFG = Path(__file__).parents[1] / "cfg"
 """The Hydra tree."""
@@ -43,7 +46,7 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
-def resolve_references(content: Mapping[str, Any], root: Mapping[str, Any], problems: Problems) -> Mapping[str, Any]:
+def resolve_references(content: Mapping[str, Any], root: Mapping[str, object], problems: Problems) -> Mapping[str, Any]:
     """Replace the references in an RL Games file, or in a tree that a run keeps, by their values.
 
     A reference that leads out of the file (``${....num_envs}``) resolves as in IsaacGymEnvs: to the root keys of a
@@ -81,7 +84,7 @@ def resolve_references(content: Mapping[str, Any], root: Mapping[str, Any], prob
     return result
 
 
-def _tree(plain: dict[str, Any], root: Mapping[str, Any]) -> Any:
+def _tree(plain: dict[str, Any], root: Mapping[str, object]) -> "DictConfig":
     """The content as OmegaConf's tree: the tree that a run keeps, or the file as the training file of such a tree."""
     from omegaconf import OmegaConf
 
@@ -94,10 +97,11 @@ def _tree(plain: dict[str, Any], root: Mapping[str, Any]) -> Any:
     return OmegaConf.create(whole, flags=LIVE_OBJECTS).train
 
 
-def _value(node: Any, path: KeyPath) -> Any:
+def _value(tree: "DictConfig", path: KeyPath) -> object:
     """The value of the reference at ``path``, as plain data. Raises OmegaConf's errors."""
     from omegaconf import OmegaConf
 
+    node: Any = tree
     for key in path:
         node = node[key]
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
@@ -128,7 +132,7 @@ def _explained(error: Exception, path: KeyPath) -> str:
     return f"there is no '{missing[1]}'; {advice}"
 
 
-def _references(node: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+def _references(node: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Path and text of each reference."""
     if isinstance(node, dict):
         for key, value in node.items():
@@ -140,12 +144,12 @@ def _references(node: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
         yield path, node
 
 
-def is_reference(value: Any) -> bool:
+def is_reference(value: object) -> TypeGuard[str]:
     """Whether ``value`` is a reference: ``${.name}``, or ``???`` for a value that must be set."""
     return isinstance(value, str) and ("${" in value or value == "???")
 
 
-def _put(node: Any, path: KeyPath, value: Any) -> None:
+def _put(node: Any, path: KeyPath, value: object) -> None:
     *parents, last = path
     for key in parents:
         node = node[key]

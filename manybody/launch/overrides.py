@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manybody.config import ConfigError, Problem
 from manybody.config.errors import Problems, nearest, shown
 from manybody.config.legacy import report_root_key
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override as HydraOverride
 
 FILE = "--file"
 """The option that names an RL Games file."""
@@ -107,7 +110,7 @@ def sweep_jobs(overrides: Sequence[Override]) -> list[list[str]]:
     """One list of overrides for each combination of the values of a sweep."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    parsed = [parse_with_hydra(override.text) for override in overrides]
+    parsed = [one for override in overrides if (one := parse_with_hydra(override.text))]
     return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
 
 
@@ -137,7 +140,7 @@ def _parse(text: str, key: str, raw: str) -> Override | None:
     return Override(text, key, value, sweep, text.startswith("~"))
 
 
-def parse_with_hydra(text: str) -> Any:
+def parse_with_hydra(text: str) -> "HydraOverride | None":
     """Hydra's own override object; None where ``text`` is outside its grammar."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException

@@ -1,7 +1,6 @@
 """The modules of a user's own code that a configuration names: imported first, and kept with the run."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from manybody import tasks
 from manybody.config import LaunchConfig
@@ -11,7 +10,7 @@ from manybody.config.validator import parse_whole
 from manybody.envs.registration import LIBRARIES
 
 
-def import_own(cfg: Mapping[str, Any], problems: Problems) -> None:
+def import_own(cfg: Mapping[str, object], problems: Problems) -> None:
     """Import the modules in ``import_modules``; those that cannot be imported are added to ``problems``."""
     with problems.collect():
         root = _import_keys(cfg)
@@ -23,11 +22,11 @@ def import_own(cfg: Mapping[str, Any], problems: Problems) -> None:
                 problems.add("import_modules", str(error))
 
 
-def _import_keys(cfg: Mapping[str, Any]) -> LaunchConfig:
+def _import_keys(cfg: Mapping[str, object]) -> LaunchConfig:
     return parse_whole(LaunchConfig, {key: cfg[key] for key in ("import_modules", "import_path") if key in cfg})
 
 
-def own_modules(cfg: Mapping[str, Any], names: Iterable[str]) -> dict[str, list[str]]:
+def own_modules(cfg: Mapping[str, object], names: Iterable[str]) -> dict[str, list[str]]:
     """Find what another process, in another folder, needs to import the user's code.
 
     Args:

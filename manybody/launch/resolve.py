@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from manybody import tasks
 from manybody.config import ConfigError, LaunchConfig, Params, Problem, Section, dump
@@ -24,6 +24,7 @@ from manybody.launch.own_code import import_own
 from manybody.launch.rl_games_yaml import SHORT, compose_file, open_content
 from manybody.launch.saved_run import compose_saved, load_saved
 from manybody.launch.validate import (
+    Checkpoint,
     Registers,
     Start,
     check_camera,
@@ -42,6 +43,7 @@ PLAYED = (
     *("normalize_input", "normalize_value", "zero_rnn_on_done", "mixed_precision", "train_dir"),
 )
 """Keys of ``config`` that every player reads; an algorithm declares further ones."""
+NO_PARAMS = Problem("params", "missing; an RL Games configuration has everything below 'params'")
 SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
 DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
 
@@ -102,7 +104,7 @@ class ResolvedRun:
         return without_start(kept)
 
 
-def make_task(cfg: Mapping[str, Any], task: TaskConfig, num_actors: int, seed: int = 0, **_: Any) -> VecEnv:
+def make_task(cfg: Mapping[str, Any], task: TaskConfig, num_actors: int, seed: int = 0, **_: object) -> VecEnv:
     """Make the environments of the task of a Hydra tree."""
     device = cfg.get("sim_device", "cpu")
     return tasks.make(cfg["task_name"], num_actors, device, seed, task, cfg.get("num_threads") or None)
@@ -201,9 +203,9 @@ def validated(
     return ResolvedRun(cfg, settings, root, task, start, played is not None, raw_values(texts))
 
 
-def _parsed(runner: Registers, settings: Any, training: bool) -> Params:
+def _parsed(runner: Registers, settings: object, training: bool) -> Params:
     if settings is None:
-        raise ConfigError([Problem("params", "missing; an RL Games configuration has everything below 'params'")])
+        raise ConfigError([NO_PARAMS])
     return parse_settings(runner, settings, training)
 
 
@@ -236,7 +238,7 @@ def _as_written(cfg: Configuration, problems: Problems) -> Iterable[Problem]:
 
 def resolve_play(
     runner: Registers,
-    path: str | None,
+    path: Checkpoint,
     texts: Sequence[str],
     file: str | None = None,
     found: tuple[RunFolder, Path] | None = None,
@@ -317,7 +319,7 @@ def unused_in_play(
 # --- from a mapping --------------------------------------------------------------------------------------------------
 
 
-def resolve_mapping(runner: Registers, content: Any, training: bool = True) -> ResolvedRun:
+def resolve_mapping(runner: Registers, content: object, training: bool = True) -> ResolvedRun:
     """Resolve what a script passes to ``Runner.load``; ``content`` is not changed.
 
     Args:
@@ -332,11 +334,10 @@ def resolve_mapping(runner: Registers, content: Any, training: bool = True) -> R
     task = None
     if is_tree_mapping(content):
         content, task = resolve_tree(content)
-    else:
+    elif isinstance(content, Mapping) and "params" in content:
         content = open_content(content)
-        if not isinstance(content, Mapping) or "params" not in content:
-            what = "missing; an RL Games configuration has everything below 'params'"
-            raise ConfigError([Problem("params", what)])
+    else:
+        raise ConfigError([NO_PARAMS])
     cfg = Configuration(content)
     import_own(content, problems)
     problems.refuse()
@@ -348,7 +349,7 @@ def resolve_mapping(runner: Registers, content: Any, training: bool = True) -> R
     return ResolvedRun(cfg, params, root, task, playing=not training, from_mapping=True)
 
 
-def is_tree_mapping(content: Any) -> bool:
+def is_tree_mapping(content: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether a mapping is a Hydra tree, and not the content of an RL Games file."""
     return isinstance(content, Mapping) and isinstance(content.get("train"), Mapping) and "params" not in content
 

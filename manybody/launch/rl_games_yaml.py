@@ -137,7 +137,7 @@ def set_overrides(cfg: dict[str, Any], overrides: Iterable[Override], problems: 
     return cfg
 
 
-def _set(cfg: dict[str, Any], key: str, value: Any, line: int | None = None, removes: bool = False) -> None:
+def _set(cfg: dict[str, Any], key: str, value: object, line: int | None = None, removes: bool = False) -> None:
     """Set or remove ``params.config.gamma`` in ``cfg``; ``line`` is the value's line in the file."""
     *parents, last = key.split(".")
     block: Any = cfg

@@ -85,9 +85,9 @@ def _tree_under(
     return {**_changed(saved.content, before, after), "command": lasting}
 
 
-def _changed(saved: Any, before: Any, after: Any) -> Any:
+def _changed(saved: Any, before: object, after: object) -> Any:
     """``saved`` with each value that differs between ``before`` and ``after``, and with keys that it lacks."""
-    if all(isinstance(node, dict) for node in (saved, before, after)):
+    if isinstance(saved, dict) and isinstance(before, dict) and isinstance(after, dict):
         keys = {**saved, **after}
         return {
             key: _changed(saved[key], before.get(key), after.get(key)) if key in saved else after[key] for key in keys

@@ -3,11 +3,14 @@
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from manybody.algos.base import EnvAlgorithm
+from manybody.algos.player import PlayResult
 from manybody.config.errors import Problems
+from manybody.config.tables import table
 from manybody.engine.console import say, warn
 from manybody.launch.overrides import Override, parse_overrides, raw_values, sweep_jobs, values_as_typed
 from manybody.launch.resolve import ResolvedRun
@@ -26,11 +29,13 @@ class Job(Protocol):
     def run(self) -> ResolvedRun:
         """The resolved run."""
 
-    def start(self) -> Any:
+    def start(self) -> EnvAlgorithm | PlayResult:
         """Train, and return the agent; or play."""
 
 
-def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Job], label: str = "Ant") -> list[Any]:
+def run_sweep(
+    texts: Sequence[str], prepare: Callable[[Sequence[str]], Job], label: str = "Ant"
+) -> list[EnvAlgorithm | PlayResult]:
     """Check every job, then train one after the other and print a table of all.
 
     Args:
@@ -39,7 +44,7 @@ def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Job], lab
         label: how run folders begin where no ``task`` is named.
 
     Returns:
-        The agents.
+        The agents, or the results of playing.
 
     Raises:
         ConfigError: everything that is wrong with any job; nothing was started.
@@ -53,7 +58,7 @@ def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Job], lab
             jobs[raw_values(job_texts).get("experiment") or " ".join(job_texts)] = prepare(job_texts)
     Problems(dict.fromkeys(problems)).refuse()
     _warn_of_schedule(overrides, jobs.values())
-    agents: list[Any] = []
+    agents: list[EnvAlgorithm | PlayResult] = []
     number = 0
     try:
         for number, (name, job) in enumerate(jobs.items(), 1):
@@ -63,7 +68,9 @@ def run_sweep(texts: Sequence[str], prepare: Callable[[Sequence[str]], Job], lab
         agents.append(stop.agent)
         raise
     finally:  # also if a job was stopped or failed
-        _print_table(list(zip(jobs, agents, strict=False)))
+        _print_table(
+            {name: agent for name, agent in zip(jobs, agents, strict=False) if not isinstance(agent, PlayResult)}
+        )
         left = list(jobs)[number:]
         if left:
             say(f"\nnot started:     {', '.join(left)}")
@@ -141,21 +148,19 @@ def _warn_of_schedule(overrides: Sequence[Override], jobs: Iterable[Job]) -> Non
         )
 
 
-def _print_table(runs: Sequence[tuple[str, Any]]) -> None:
+def _print_table(agents: Mapping[str, EnvAlgorithm]) -> None:
     """Name, best and last return, frames and minutes of each run, the best first."""
-    if not runs:
+    if not agents:
         return
     rows = [
-        (name, agent.run.best_seen, agent.run.mean_reward, agent.frame, agent.run.elapsed, agent.run.folder)
-        for name, agent in runs
+        (name, _number(run.best_seen), _number(run.mean_reward), f"{agent.frame:,}", f"{run.elapsed / 60:.1f}")
+        for name, agent in sorted(agents.items(), key=lambda item: -item[1].run.best_seen)
+        for run in (agent.run,)
     ]
-    width = max(len("run"), *(len(row[0]) for row in rows))
-    say(f"\n{'run':<{width}} {'best return':>12} {'last return':>12} {'frames':>12} {'minutes':>8}")
-    for name, best, last, frames, seconds, _ in sorted(rows, key=lambda row: -row[1]):
-        say(f"{name:<{width}} {_number(best):>12} {_number(last):>12} {frames:>12,} {seconds / 60:>8.1f}")
-    folders = {folder.path.parent for *_, folder in rows if folder is not None}
-    if len(folders) == 1 and len(rows) > 1:
-        say(f"\ncompare them:    manybody compare {shlex.quote(str(next(iter(folders))))}")
+    say("\n" + table("", ["run", "best return", "last return", "frames", "minutes"], rows, numbers=True))
+    folders = {agent.run.folder.path.parent for agent in agents.values() if agent.run.folder is not None}
+    if len(folders) == 1 and len(agents) > 1:
+        say(f"\ncompare them:    manybody compare {shlex.quote(str(folders.pop()))}")
 
 
 def _number(value: float) -> str:

@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, SupportsFloat, cast
 
 from manybody import tasks
 from manybody.algos.session import load_function
@@ -25,6 +25,9 @@ from manybody.model_builder import ModelBuilder
 from manybody.registry import ObjectFactory
 from manybody.sim.base import DEVICES, NO_BACKEND
 from manybody.tasks.registration import register_tasks
+
+Checkpoint = str | os.PathLike[str] | None
+"""A checkpoint file or a run folder, as a user names it."""
 
 
 class Registers(Protocol):
@@ -111,7 +114,7 @@ def check_camera(camera: str | None, task: str, problems: Problems) -> None:
 # --- a run that is about to start ------------------------------------------------------------------------------------
 
 
-def check_playing(settings: Settings, sigma: Any, environments: Collection[str], problems: Problems) -> None:
+def check_playing(settings: Settings, sigma: object, environments: Collection[str], problems: Problems) -> None:
     """Find what would stop playing later; arguments as of :func:`check_training`."""
     config = section_of(settings, "config")
     env_name, vecenv_type = _text(config, "env_name"), _text(config, "vecenv_type")
@@ -125,9 +128,9 @@ def check_playing(settings: Settings, sigma: Any, environments: Collection[str],
         _check_sigma(settings, sigma, problems)
 
 
-def _check_sigma(settings: Settings, sigma: Any, problems: Problems) -> None:
+def _check_sigma(settings: Settings, sigma: object, problems: Problems) -> None:
     try:
-        float(sigma)
+        float(cast(SupportsFloat, sigma))
     except (TypeError, ValueError):
         problems.add("sigma", f"got {shown(sigma)}; expected a number")
         return
@@ -141,8 +144,8 @@ def _check_sigma(settings: Settings, sigma: Any, problems: Problems) -> None:
 def check_training(
     settings: Settings,
     cfg: Configuration,
-    sigma: Any,
-    checkpoint: Any,
+    sigma: object,
+    checkpoint: Checkpoint,
     environments: Collection[str],
     problems: Problems,
 ) -> Start:
@@ -191,7 +194,7 @@ def check_training(
     return start
 
 
-def first_checkpoint(settings: Settings, checkpoint: Any = None) -> Any:
+def first_checkpoint(settings: Settings, checkpoint: Checkpoint = None) -> Checkpoint:
     """The checkpoint that a run starts from: ``checkpoint``, else ``load_path`` if ``load_checkpoint`` is true.
 
     Raises:
@@ -207,7 +210,7 @@ def first_checkpoint(settings: Settings, checkpoint: Any = None) -> Any:
     return path
 
 
-def starting_point(config: Settings, checkpoint: Any) -> Start:
+def starting_point(config: Settings, checkpoint: Checkpoint) -> Start:
     """Find where training starts: a run folder is resumed in place, a checkpoint file starts a new run.
 
     A file is resumed in place too if its folder has the name of the run.
@@ -268,14 +271,14 @@ def _check_same_run(folder: RunFolder, cfg: Configuration, problems: Problems) -
             problems.add("checkpoint", f"{folder.path} {what} its own settings: manybody train {own}")
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     """``value`` as a number; None for no limit, and for a value that is reported as wrong elsewhere."""
     try:
-        return None if value is None or isinstance(value, bool) else float(value)
+        return None if value is None or isinstance(value, bool) else float(cast(SupportsFloat, value))
     except (TypeError, ValueError):
         return None
 
 
-def _text(config: Any, key: str) -> str | None:
+def _text(config: Settings, key: str) -> str | None:
     value = config.get(key)
     return str(value) if isinstance(value, str | int | float) and str(value) not in ("", "None") else None

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from manybody import train
+from manybody.algos.player import PlayResult
 from manybody.config import ConfigError, Problem
 from manybody.config.errors import Problems
 from manybody.launch import sweep
@@ -66,7 +67,7 @@ def test_a_sweep_ends_with_a_table_and_the_newest_of_its_runs_is_played(capsys):
     assert [agent.run.folder.path.parent.name for agent in agents] == ["rates", "rates"]
     lines = out[out.index("best return") :].splitlines()
     best = sorted(agents, key=lambda agent: -agent.run.best_seen)[0]
-    assert lines[1].startswith(best.run.folder.path.name) and f"{best.frame:,}" in lines[1]
+    assert lines[2].split()[0] == best.run.folder.path.name and f"{best.frame:,}" in lines[2]
     assert f"manybody compare {best.run.folder.path.parent}" in out
     assert "lr_schedule is 'adaptive', which changes the rate" in err
     for agent in agents:
@@ -110,3 +111,10 @@ def test_a_run_that_is_stopped_is_in_the_table(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3].split() == ["Cartpole_seed=1", "1.5", "1.0", "640", "1.0"]
     assert lines[-1].split() == ["not", "started:", "Cartpole_seed=2"]
+
+
+def test_a_sweep_of_playing_returns_the_results_and_prints_no_table(capsys):
+    result = PlayResult(games=1, mean_reward=1.0, std_reward=0.0, mean_steps=8.0)
+    job = SimpleNamespace(run=SimpleNamespace(playing=True), start=lambda: result)
+    assert sweep.run_sweep(["test=True", "seed=1,2"], lambda _: job) == [result, result]
+    assert "best return" not in capsys.readouterr().out
