@@ -5,7 +5,7 @@ from typing import Any
 
 from manybody.config.algorithm import NameConfig
 from manybody.config.plugins import load_installed
-from manybody.registry import ObjectFactory, built_in, provided_models, provided_networks
+from manybody.registry import ObjectFactory, built_in_models, built_in_networks
 
 NETWORK_REGISTRY: dict[str, tuple[Any, Any]] = {}
 MODEL_REGISTRY: dict[str, tuple[Any, Any]] = {}
@@ -27,24 +27,13 @@ def register_model(name: str, target_class: Callable[[Any], Any], schema: type |
     MODEL_REGISTRY[name] = (target_class, schema)
 
 
-def provide_network(name: str, target_class: Callable[[], Any], schema: type | None) -> None:
-    """Register a network that ships with the library; a user's registration of the same name wins."""
-    provided_networks[name] = (target_class, schema)
-
-
-def provide_model(name: str, target_class: Callable[[Any], Any]) -> None:
-    """Register a model that ships with the library; a user's registration of the same name wins."""
-    provided_models[name] = (target_class, NameConfig)
-
-
 class NetworkFactory(ObjectFactory[Any]):
     """Registered networks (RL Games calls this class ``model_builder.NetworkBuilder``)."""
 
     def __init__(self) -> None:
         super().__init__("network")
-        built_in()  # imports the library's algorithms, which provide their networks and models
         load_installed()
-        for name, (target, schema) in (provided_networks | NETWORK_REGISTRY).items():
+        for name, (target, schema) in (built_in_networks() | NETWORK_REGISTRY).items():
             self.register_builder(name, target, schema)
 
     def load(self, params: Any) -> Any:
@@ -59,9 +48,9 @@ class ModelFactory(ObjectFactory[Any]):
 
     def __init__(self) -> None:
         super().__init__("model")
-        built_in()
         load_installed()
-        for name, (target, schema) in (provided_models | MODEL_REGISTRY).items():
+        models = {name: (target, NameConfig) for name, target in built_in_models().items()}
+        for name, (target, schema) in (models | MODEL_REGISTRY).items():
             self.register_builder(name, lambda network, target=target: target(network), schema)
 
 

@@ -39,16 +39,26 @@ class Algorithm(NamedTuple):
     """Keys of ``config`` that its player reads besides those that every player reads."""
 
 
-provided_networks: dict[str, tuple[Any, Any]] = {}
-"""The library's networks: builder and schema by name."""
-provided_models: dict[str, tuple[Any, Any]] = {}
-"""The library's models: builder and schema by name."""
-
-
 @functools.cache
+def _declared(table: str) -> dict[str, Any]:
+    """Join the dictionaries ``table`` of the folders in ``BUILT_IN``, which are imported."""
+    folders = map(importlib.import_module, BUILT_IN)
+    return {name: entry for folder in folders for name, entry in getattr(folder, table, {}).items()}
+
+
 def built_in() -> dict[str, Algorithm]:
-    """Return the library's algorithms by name; their folders are imported, and so provide their networks and models."""
-    return {name: entry for path in BUILT_IN for name, entry in importlib.import_module(path).ALGORITHMS.items()}
+    """Return the library's algorithms by name (``ALGORITHMS`` of each folder)."""
+    return _declared("ALGORITHMS")
+
+
+def built_in_networks() -> dict[str, tuple[Any, type]]:
+    """Return the library's networks: builder and schema by name (``NETWORKS`` of each folder)."""
+    return _declared("NETWORKS")
+
+
+def built_in_models() -> dict[str, Any]:
+    """Return the library's models by name (``MODELS`` of each folder)."""
+    return _declared("MODELS")
 
 
 def register_algorithms(runner: Any, algorithms: Mapping[str, Algorithm]) -> None:

@@ -14,7 +14,7 @@ from manybody.config.legacy import LSTM_MODELS, NOT_YET, Path
 from manybody.config.section import Section
 from manybody.config.types import Flag, ForeignSection, FreeMapping, NoneWord, Text, expected, opened, whole
 from manybody.config.validator import AnySection, Validator
-from manybody.registry import built_in, provided_models, provided_networks
+from manybody.registry import built_in, built_in_models, built_in_networks
 
 Schemas = Mapping[str, type[Section] | None]
 """Registered names of one kind, each with its section's schema; None: the section is passed on as it is."""
@@ -97,8 +97,9 @@ def parse_params(
     built = built_in()
     if algorithms is None:
         algorithms = {name: entry.agent.Config for name, entry in built.items()}
-    networks = {name: schema for name, (_, schema) in provided_networks.items()} if networks is None else networks
-    models = {name: schema for name, (_, schema) in provided_models.items()} if models is None else models
+    if networks is None:
+        networks = {name: schema for name, (_, schema) in built_in_networks().items()}
+    models = dict.fromkeys(built_in_models(), NameConfig) if models is None else models
     validator = Validator(mapping, training)
     values = {key: opened(value) for key, value in mapping.items()}
     _replace_lstm(validator, values)
@@ -198,7 +199,7 @@ def _check_central(validator: Validator, block: dict[str, Any], networks: Schema
             block["network"] = validator.section(schema, block["network"], (*path, "network"), spelled=("network",))
     _schema_of(validator, model, (*path, "model"), models)
     name = model.get("name") if isinstance(model, dict) else None
-    if name != "central_value" and isinstance(name, str) and name in provided_models:
+    if name != "central_value" and isinstance(name, str) and name in built_in_models():
         validator.complain((*path, "model", "name"), f"got '{name}'; expected 'central_value', which estimates values")
 
 

@@ -20,7 +20,6 @@ from manybody.algos.a2c.player import (
 )
 from manybody.algos.a2c.rollout import A2CBase
 from manybody.config import ActorCriticConfig, ResnetActorCriticConfig
-from manybody.model_builder import provide_model, provide_network
 from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
@@ -28,6 +27,8 @@ __all__ = [
     "CATEGORICAL",
     "GAUSSIAN",
     "LAYOUT",
+    "MODELS",
+    "NETWORKS",
     "A2CAgent",
     "A2CBase",
     "A2CBuilder",
@@ -52,20 +53,21 @@ __all__ = [
     "register",
 ]
 
-provide_network("actor_critic", A2CBuilder, ActorCriticConfig)
-provide_network("resnet_actor_critic", A2CResnetBuilder, ResnetActorCriticConfig)
-provide_model("continuous_a2c", ModelA2CContinuous)
-provide_model("continuous_a2c_logstd", ModelA2CContinuousLogStd)
-provide_model("discrete_a2c", ModelA2C)
-provide_model("multi_discrete_a2c", ModelA2CMultiDiscrete)
-provide_model("central_value", ModelCentralValue)
-
-
+NETWORKS = {
+    "actor_critic": (A2CBuilder, ActorCriticConfig),
+    "resnet_actor_critic": (A2CResnetBuilder, ResnetActorCriticConfig),
+}
+MODELS = {
+    "continuous_a2c": ModelA2CContinuous,
+    "continuous_a2c_logstd": ModelA2CContinuousLogStd,
+    "discrete_a2c": ModelA2C,
+    "multi_discrete_a2c": ModelA2CMultiDiscrete,
+    "central_value": ModelCentralValue,
+}
 GAUSSIAN, CATEGORICAL = ("continuous_a2c", "continuous_a2c_logstd"), ("discrete_a2c", "multi_discrete_a2c")
-NETWORKS = ("actor_critic", "resnet_actor_critic")
 ALGORITHMS = {
-    "a2c_continuous": Algorithm(A2CAgent, PpoPlayerContinuous, GAUSSIAN, NETWORKS, LAYOUT),
-    "a2c_discrete": Algorithm(DiscreteA2CAgent, PpoPlayerDiscrete, CATEGORICAL, NETWORKS, LAYOUT),
+    "a2c_continuous": Algorithm(A2CAgent, PpoPlayerContinuous, GAUSSIAN, tuple(NETWORKS), LAYOUT),
+    "a2c_discrete": Algorithm(DiscreteA2CAgent, PpoPlayerDiscrete, CATEGORICAL, tuple(NETWORKS), LAYOUT),
 }
 
 

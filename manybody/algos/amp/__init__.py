@@ -6,11 +6,12 @@ from manybody.algos.amp.config import AMPConfig, AMPNetworkConfig
 from manybody.algos.amp.models import AMPModelNetwork, ModelAMPContinuous
 from manybody.algos.amp.networks import AMPBuilder, AMPNetwork
 from manybody.algos.amp.player import AMPPlayerContinuous
-from manybody.model_builder import provide_model, provide_network
 from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
     "ALGORITHMS",
+    "MODELS",
+    "NETWORKS",
     "AMPAgent",
     "AMPBuilder",
     "AMPConfig",
@@ -22,11 +23,8 @@ __all__ = [
     "register",
 ]
 
-
-provide_model("continuous_amp", ModelAMPContinuous)
-provide_network("amp", AMPBuilder, AMPNetworkConfig)
-
-
+NETWORKS = {"amp": (AMPBuilder, AMPNetworkConfig)}
+MODELS = {"continuous_amp": ModelAMPContinuous}
 ALGORITHMS = {
     "amp_continuous": Algorithm(
         AMPAgent, AMPPlayerContinuous, ("continuous_amp",), ("amp",), LAYOUT, played=("normalize_amp_input",)

@@ -5,11 +5,11 @@ from manybody.algos.rnd.agent import CuriousBase, RNDAgent, RNDDiscreteAgent
 from manybody.algos.rnd.config import RNDCuriosityConfig
 from manybody.algos.rnd.networks import Curiosity, RNDCuriosityBuilder, RNDCuriosityNetwork
 from manybody.algos.rnd.player import RNDPlayerContinuous, RNDPlayerDiscrete
-from manybody.model_builder import provide_network
 from manybody.registry import Algorithm, register_algorithms
 
 __all__ = [
     "ALGORITHMS",
+    "NETWORKS",
     "Curiosity",
     "CuriousBase",
     "RNDAgent",
@@ -21,9 +21,7 @@ __all__ = [
     "register",
 ]
 
-provide_network("rnd_curiosity", RNDCuriosityBuilder, RNDCuriosityConfig)
-
-
+NETWORKS = {"rnd_curiosity": (RNDCuriosityBuilder, RNDCuriosityConfig)}
 ALGORITHMS = {
     "rnd_continuous": Algorithm(RNDAgent, RNDPlayerContinuous, GAUSSIAN, ("rnd_curiosity",), None),
     "rnd_discrete": Algorithm(RNDDiscreteAgent, RNDPlayerDiscrete, CATEGORICAL, ("rnd_curiosity",), None),

@@ -6,15 +6,22 @@ from manybody.algos.sac.config import SACNetworkConfig
 from manybody.algos.sac.models import ModelSACContinuous
 from manybody.algos.sac.networks import SACBuilder, SACNetwork
 from manybody.algos.sac.player import SACPlayer
-from manybody.model_builder import provide_model, provide_network
 from manybody.registry import Algorithm, register_algorithms
 
-__all__ = ["ALGORITHMS", "ModelSACContinuous", "SACAgent", "SACBuilder", "SACNetwork", "SACPlayer", "register"]
+__all__ = [
+    "ALGORITHMS",
+    "MODELS",
+    "NETWORKS",
+    "ModelSACContinuous",
+    "SACAgent",
+    "SACBuilder",
+    "SACNetwork",
+    "SACPlayer",
+    "register",
+]
 
-provide_network("soft_actor_critic", SACBuilder, SACNetworkConfig)
-provide_model("soft_actor_critic", ModelSACContinuous)
-
-
+NETWORKS = {"soft_actor_critic": (SACBuilder, SACNetworkConfig)}
+MODELS = {"soft_actor_critic": ModelSACContinuous}
 ALGORITHMS = {"sac": Algorithm(SACAgent, SACPlayer, ("soft_actor_critic",), ("soft_actor_critic",), LAYOUT)}
 
 

@@ -17,7 +17,7 @@ from manybody.config import ConfigError
 from manybody.engine.guard import TrainingAbortedError
 from manybody.envs.base import EnvError
 from manybody.functional.adversarial import style_reward
-from manybody.model_builder import provide_model
+from manybody.model_builder import register_model
 from manybody.runner import build_runner
 
 
@@ -195,7 +195,7 @@ def test_memories_outlive_new_episodes():
 
 
 def test_a_model_of_ones_own_needs_a_discriminator_before_anything_is_written():
-    provide_model("indifferent", ModelA2CContinuousLogStd)
+    register_model("indifferent", ModelA2CContinuousLogStd)
     runner, mapping, opened = build_runner(), orbit_params(8, minibatch_size=64), []
     mapping["model"]["name"] = "indifferent"
     params = runner.parse({"params": mapping})
