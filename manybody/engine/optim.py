@@ -1,11 +1,13 @@
 """Adam with a device-side flag that skips a step, and the learning-rate schedulers."""
 
+import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
+from manybody.engine.guard import Guard
 from manybody.functional import schedules
 
 
@@ -34,6 +36,14 @@ class GuardedAdam(torch.optim.Adam):
         )
         self.grad_scale: Tensor | None = None
         self.found_inf: Tensor | None = None
+
+    def minimize(self, loss: Tensor, max_norm: float | None, guard: Guard) -> None:
+        """Compute the gradients of ``loss`` (), clip their norm to ``max_norm``, if any, and step if all are finite."""
+        self.zero_grad(set_to_none=True)
+        loss.backward()
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        grad_norm = nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
+        self.guarded_step(guard.healthy_update(loss, grad_norm))
 
     def guarded_step(self, healthy: Tensor) -> None:
         """Step if ``healthy`` () bool is true."""

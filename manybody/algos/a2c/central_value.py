@@ -255,11 +255,7 @@ class CentralValueTrain(nn.Module):
         loss = critic_loss(
             minibatch["old_values"], values, config.e_clip, minibatch["returns"], config.clip_value
         ).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        max_norm = config.grad_norm if config.truncate_grads else float("inf")
-        grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
-        self.optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
+        self.optimizer.minimize(loss, config.grad_norm if config.truncate_grads else None, self.guard)
         return loss.detach()
 
     # --- checkpoints ---------------------------------------------------------------------------------------------

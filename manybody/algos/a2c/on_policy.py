@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from manybody.algos.a2c.central_value import CentralValueTrain
@@ -359,11 +359,7 @@ class OnPolicyAgent(A2CBase):
 
     def step_optimizer(self, loss: Tensor) -> None:
         """Compute the gradients of ``loss`` (), clip them if ``truncate_grads``, and step if all are finite."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        max_norm = self.grad_norm if self.truncate_grads and self.grad_norm else float("inf")
-        grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), max_norm)
-        self.optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
+        self.optimizer.minimize(loss, self.grad_norm if self.truncate_grads else None, self.guard)
 
     def calc_grad(self, minibatch: TrainBatch) -> TrainResult:
         """An alias of :meth:`calc_gradients`."""

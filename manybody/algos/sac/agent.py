@@ -269,11 +269,7 @@ class SACAgent(EnvAlgorithm):
     def update_critic(self, batch: ReplayBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Update both critics unless values are non-finite; return their loss, and each one's."""
         loss, c1_loss, c2_loss = self._critic_losses(batch, torch.randn_like(batch.action), self.alpha)
-        self.critic_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        limit = self.config.critic_grad_clip or math.inf
-        grad_norm = nn.utils.clip_grad_norm_(self._critic_parameters, limit)
-        self.critic_optimizer.guarded_step(self.guard.healthy_update(loss, grad_norm))
+        self.critic_optimizer.minimize(loss, self.config.critic_grad_clip, self.guard)
         self.means.add({"losses/c1_loss": c1_loss, "losses/c2_loss": c2_loss})
         return loss.detach(), c1_loss.detach(), c2_loss.detach()
 
