@@ -106,8 +106,8 @@ class LinearScheduler(RLScheduler):
         min_lr: float,
         max_steps: int,
         use_epochs: bool,
-        apply_to_entropy: bool,
-        start_entropy_coef: float,
+        apply_to_entropy: bool = False,
+        start_entropy_coef: float = 0.0,
     ) -> None:
         self.start_lr = start_lr
         self.min_lr = min_lr

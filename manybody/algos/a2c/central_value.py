@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from manybody.algos.a2c.config import CentralValueConfig
+from manybody.algos.a2c.config import CentralValueConfig, OnPolicyConfig
 from manybody.algos.model import BaseModel, BaseModelNetwork
 from manybody.algos.network import ModelInput, ModelOutput
 from manybody.config import ConfigError, Problem
@@ -53,16 +53,11 @@ class CentralValueTrain(nn.Module):
     Args:
         config: the ``central_value_config`` section.
         recipe: what ``network`` and ``model`` in it describe.
+        policy: the settings of the policy: ``num_actors``, ``horizon_length``, ``seq_length``, ``zero_rnn_on_done``,
+            ``normalize_value``, and ``max_epochs`` or ``max_frames``, where a linear schedule ends.
         state_space: what ``states`` are.
-        num_actors: environments.
         num_agents: rows per environment.
-        horizon_length: T.
-        seq_length: L of recurrent networks.
-        zero_rnn_on_done: forget at the end of an episode.
         value_size: V.
-        normalize_value: keep running statistics of returns.
-        max_epochs: end of a linear schedule, or -1.
-        max_frames: likewise.
         guard: counts updates that are left out.
         device: where to compute.
 
@@ -74,25 +69,19 @@ class CentralValueTrain(nn.Module):
         self,
         config: CentralValueConfig,
         recipe: BaseModel,
+        policy: OnPolicyConfig,
         *,
         state_space: Any,
-        num_actors: int,
         num_agents: int,
-        horizon_length: int,
-        seq_length: int,
-        zero_rnn_on_done: bool,
         value_size: int,
-        normalize_value: bool,
-        max_epochs: int,
-        max_frames: int,
         guard: Guard,
         device: torch.device,
     ) -> None:
         super().__init__()
         self.config = config
-        self.num_actors, self.num_agents = num_actors, num_agents
-        self.horizon_length = horizon_length
-        self.zero_rnn_on_done = zero_rnn_on_done
+        self.num_actors, self.num_agents = policy.num_actors, num_agents
+        self.horizon_length: int = policy.horizon_length
+        self.zero_rnn_on_done: bool = policy.zero_rnn_on_done
         self.guard = guard
         self.device = device
         if not config.network.get("central_value", False):
@@ -106,19 +95,19 @@ class CentralValueTrain(nn.Module):
                 "input_shape": state_space.shape,
                 "actions_num": 0,
                 "value_size": value_size,
-                "num_seqs": num_actors,
-                "normalize_value": normalize_value,
+                "num_seqs": self.num_actors,
+                "normalize_value": policy.normalize_value,
                 "normalize_input": config.normalize_input,
             }
         ).to(device)
-        self.seq_length = seq_length if self.model.is_rnn() else 1
+        self.seq_length: int = policy.seq_length if self.model.is_rnn() else 1
         self.state_fields = observation_fields(state_space)
-        batch_size = horizon_length * num_actors
-        minibatch_size = config.minibatch_size or num_actors * (config.minibatch_size_per_env or 0)
+        batch_size = self.horizon_length * self.num_actors
+        minibatch_size = config.minibatch_size or self.num_actors * (config.minibatch_size_per_env or 0)
         if not minibatch_size or batch_size % minibatch_size or minibatch_size % self.seq_length:
             what = (
-                f"got {minibatch_size}; expected a divisor of {batch_size} (= horizon_length {horizon_length} x "
-                f"num_actors {num_actors}) that {self.seq_length} divides"
+                f"got {minibatch_size}; expected a divisor of {batch_size} (= horizon_length {self.horizon_length} x "
+                f"num_actors {self.num_actors}) that {self.seq_length} divides"
             )
             raise ConfigError([Problem(f"{PATH}.minibatch_size", what)])
         self.minibatch_size: int = minibatch_size
@@ -126,18 +115,11 @@ class CentralValueTrain(nn.Module):
         self.dataset = PPODataset(batch_size, minibatch_size, seq_length=self.seq_length)
         self.optimizer = GuardedAdam(self.model.parameters(), config.learning_rate, config.weight_decay, device)
         self.lr = torch.tensor(float(config.learning_rate), device=device)
-        self.scheduler = (
-            LinearScheduler(
-                config.learning_rate,
-                1e-6,
-                max_epochs if max_epochs > 0 else max_frames,
-                max_epochs > 0,
-                apply_to_entropy=False,
-                start_entropy_coef=0.0,
-            )
-            if config.lr_schedule == "linear"
-            else None
-        )
+        self.scheduler: LinearScheduler | None = None
+        if config.lr_schedule == "linear":
+            by_epochs = policy.max_epochs > 0
+            end = policy.max_epochs if by_epochs else policy.max_frames
+            self.scheduler = LinearScheduler(config.learning_rate, 1e-6, end, by_epochs)
 
     @property
     def value_mean_std(self) -> Any:
@@ -216,13 +198,9 @@ class CentralValueTrain(nn.Module):
             **self.recurrent.sequences(),
         }
         self.dataset.update_values_dict(batch)
-        return self.learn(epoch, frame)
-
-    def learn(self, epoch: int, frame: int) -> dict[str, Tensor]:
-        """Make ``mini_epochs`` passes over the dataset; for arguments and result see :meth:`train_net`."""
-        if self.config.freeze_critic:
-            return {}
-        self._schedule(epoch, frame)
+        if self.scheduler is not None:
+            self.lr, _ = self.scheduler.update(self.lr, self.lr, epoch, frame, self.lr)
+            self.optimizer.set_lr(self.lr)
         means = EpochMeans()
         self.model.train()
         if self.value_mean_std is not None:
@@ -234,11 +212,6 @@ class CentralValueTrain(nn.Module):
                 self.model.running_mean_std.eval()  # each rollout enters the statistics once
         self.dataset.update_values_dict(None)
         return {**means.means(), "info/cval_lr": self.lr}
-
-    def _schedule(self, epoch: int, frame: int) -> None:
-        if self.scheduler is not None:
-            self.lr, _ = self.scheduler.update(self.lr, self.lr, epoch, frame, self.lr)
-            self.optimizer.set_lr(self.lr)
 
     def _update(self, minibatch: dict[str, Any]) -> Tensor:
         config = self.config

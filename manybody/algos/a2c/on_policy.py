@@ -139,16 +139,10 @@ class OnPolicyAgent(A2CBase):
         return CentralValueTrain(
             section,
             recipe,
+            self.config,
             state_space=state_space,
-            num_actors=self.num_actors,
             num_agents=self.num_agents,
-            horizon_length=self.horizon_length,
-            seq_length=self.config.seq_length,
-            zero_rnn_on_done=self.config.zero_rnn_on_done,
             value_size=self.value_size,
-            normalize_value=self.normalize_value,
-            max_epochs=self.max_epochs,
-            max_frames=self.max_frames,
             guard=self.guard,
             device=self.ppo_device,
         )

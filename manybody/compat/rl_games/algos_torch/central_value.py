@@ -1,5 +1,6 @@
 """RL Games' ``rl_games.algos_torch.central_value``: a critic that an agent hands rollouts to."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -43,19 +44,22 @@ class CentralValueTrain(_CentralValueTrain):
         guard: Guard | None = None,
     ) -> None:
         section: Any = config if isinstance(config, LegacyConfig) else LegacyConfig(config, CentralValueConfig)
-        super().__init__(
-            section,
-            network,
-            state_space=spaces.Box(-np.inf, np.inf, state_shape),
+        policy: Any = SimpleNamespace(
             num_actors=num_actors,
-            num_agents=num_agents,
             horizon_length=horizon_length,
             seq_length=seq_length,
             zero_rnn_on_done=zero_rnn_on_done,
-            value_size=value_size,
             normalize_value=normalize_value,
             max_epochs=max_epochs,
             max_frames=-1,
+        )
+        super().__init__(
+            section,
+            network,
+            policy,
+            state_space=spaces.Box(-np.inf, np.inf, state_shape),
+            num_agents=num_agents,
+            value_size=value_size,
             guard=guard or Guard("quarantine", num_actors, torch.device(ppo_device)),
             device=ppo_device,
         )
