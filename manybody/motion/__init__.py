@@ -1,1 +1,1 @@
-"""Motion clips: the project's own file format, importers of others', and the library that samples them."""
+"""Motion clips: this project's file format, importers of other formats, and the library that samples clips."""

@@ -34,7 +34,7 @@ def find_motion(source: str | os.PathLike, folder: Path = Path()) -> Path:
 
 
 def with_absolute_paths(source: str | Sequence[str]) -> str | list[str]:
-    """Make the paths in ``source``, one motion or several, absolute. Names of bundled clips stay."""
+    """Make the paths in ``source``, one motion or several, absolute; keep names of bundled clips."""
     if not isinstance(source, str):
         return [str(with_absolute_paths(one)) for one in source]
     found = find_motion(source)

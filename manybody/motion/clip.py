@@ -24,22 +24,22 @@ from manybody.motion.unsupported import refuse_keys
 FORMAT = 1
 """Version of the layout that this code writes."""
 UNIT_TOLERANCE = 1e-2
-"""How far from 1 the length of a quaternion may be: text formats round to a few digits."""
+"""Maximum difference of a quaternion's length from 1: text formats round to a few digits."""
 RATES = (1.0, 1000.0)
-"""Lowest and highest frames per second: outside them, times and speeds lose their digits."""
+"""Lowest and highest frames per second: outside them, times and speeds lose precision."""
 FARTHEST = 1e6
-"""Largest coordinate, in m or in the unit of a file: above it float32 cannot hold centimetres, and speeds overflow."""
+"""Largest coordinate, in m or in the unit of a file: above it float32 cannot represent centimetres."""
 TURNED = 0.9
-"""If the last part of most quaternions is above it, most bodies seem to be half a turn away from their parents."""
-LICENCE_ADVICE = "Say who made the motion, and how it may be used."
+"""Threshold of the z component: if most quaternions exceed it, they are probably in the order xyzw."""
+LICENCE_ADVICE = "State who made the motion, and how it may be used."
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """T frames of a skeleton of B bodies. Validated and immutable: the arrays are read-only copies, float32.
+    """T frames of a skeleton of B bodies, validated and immutable: the arrays are read-only float32 copies.
 
     Raises:
-        MotionError: a field is of the wrong shape, not finite, or makes no sense; names it.
+        MotionError: a field has a wrong shape or an invalid value; the message names it.
     """
 
     fps: float
@@ -47,7 +47,7 @@ class Clip:
     body_names: Sequence[str]
     """B different names; the root comes first."""
     parents: Sequence[int] | np.ndarray
-    """-1 for the root, for every other body the index of an earlier one."""
+    """-1 for the root, the index of an earlier body for every other body."""
     local_rotations: np.ndarray
     """(T, B, 4) unit quaternions wxyz, from each body's axes to its parent's; the root's to the world's."""
     root_translation: np.ndarray
@@ -112,9 +112,9 @@ class Clip:
 def without_repeats(clip: Clip) -> Clip:
     """Return ``clip`` at its true rate if it shows every pose k times in a row, else ``clip`` itself.
 
-    Some files store a motion of 30 frames per second at 60 by showing every frame twice. Velocities are then zero and
-    twice too high in turns. Of each run of k equal frames the first is kept (the last run may be cut off), and the rate
-    is divided by k.
+    Some files store a motion of 30 frames per second at 60 by repeating every frame, so that velocities alternate
+    between zero and twice their value. Of each k equal frames the first is kept (the last k may be incomplete), and the
+    rate is divided by k.
     """
     poses = np.concatenate((clip.root_translation, clip.local_rotations.reshape(clip.frames, -1)), axis=-1)
     changes = np.flatnonzero((poses[1:] != poses[:-1]).any(axis=-1)) + 1
@@ -126,10 +126,10 @@ def without_repeats(clip: Clip) -> Clip:
 
 
 def save_clip(path: str | os.PathLike, clip: Clip) -> None:
-    """Write ``clip`` to ``path``, by convention ``.npz``, whole or not at all. Its folder is created.
+    """Write ``clip`` atomically to ``path``, by convention ``.npz``; create its folder.
 
     Raises:
-        OSError: the disk is full, read-only, gone. An old file is intact and no temporary file stays.
+        OSError: the disk is full or read-only. An old file is intact and no temporary file remains.
     """
     fields = {field.name: getattr(clip, field.name) for field in dataclasses.fields(clip)}
     arrays = {key: np.asarray(value) for key, value in fields.items() if value is not None}
@@ -142,10 +142,10 @@ def save_clip(path: str | os.PathLike, clip: Clip) -> None:
 
 
 def load_clip(path: str | os.PathLike[str]) -> Clip:
-    """Read a file of :func:`save_clip`. Nothing in it can run code or fill the memory.
+    """Read a file of :func:`save_clip`, which can neither run code nor fill the memory.
 
     Raises:
-        MotionError: the file is damaged or of another format, or a field is wrong; names the field.
+        MotionError: the file is damaged or of another format, or a field is invalid; the message names the field.
     """
     with read_from(path):
         return parse_clip(read_bytes(path))
@@ -166,7 +166,7 @@ def parse_clip(content: bytes) -> Clip:
 
 
 def _values(content: bytes) -> dict[str, Any]:
-    """Read the arrays of an archive by name; text and arrays without dimensions as Python's own values."""
+    """Read the arrays of an archive by name; text and arrays without dimensions become Python values."""
     key, values = "file", {}
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -199,7 +199,7 @@ def _check_keys(keys: Sequence[str]) -> None:
 
 
 def _floats(field: str, value: object, shape: tuple[int | str, ...]) -> np.ndarray:
-    """Convert ``value`` to float64 of ``shape``, where a letter is any size above zero, and check its numbers."""
+    """Convert ``value`` to float64 and check its numbers and ``shape``; a letter is any size above zero."""
     shape_text = f"({', '.join(map(str, shape))})"
     try:
         array = np.asarray(value)

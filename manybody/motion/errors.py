@@ -11,15 +11,15 @@ from manybody.config.errors import ManybodyError
 
 
 class MotionError(ManybodyError, ValueError):
-    """Motion data that cannot be used: field, what was found, what was expected, what to do."""
+    """Motion data that cannot be used: field, value found, value expected, advice."""
 
     def __init__(self, field: str, given: str, expected: str, advice: str = "") -> None:
         super().__init__(field, given, expected, advice)
         self.field, self.given, self.expected, self.advice = field, given, expected, advice
         self.setting = ""
-        """The setting that names the file, if there is one; see :func:`chosen_by`."""
+        """The setting that names the file, or empty; see :func:`chosen_by`."""
         self.path: str | os.PathLike[str] = ""
-        """The file, if the data is from a file; see :func:`read_from`."""
+        """The file, or empty; see :func:`read_from`."""
 
     @override
     def __str__(self) -> str:
@@ -28,7 +28,7 @@ class MotionError(ManybodyError, ValueError):
 
 
 class MotionNotice(UserWarning):
-    """Something in a motion file that was skipped: file, and what."""
+    """A warning about a part of a motion file that was skipped."""
 
 
 _reading: list[str] = []
@@ -43,7 +43,7 @@ def notice(message: str) -> None:
 
 @contextlib.contextmanager
 def read_from(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Add ``path`` to errors without a file, and to notices, that are raised inside."""
+    """Add ``path`` to the notices of the block and to its errors without a file."""
     _reading.append(os.fspath(path))
     try:
         yield
@@ -56,7 +56,7 @@ def read_from(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def chosen_by(setting: str) -> Iterator[None]:
-    """Put ``setting``, which names the file, in front of errors raised inside."""
+    """Put ``setting``, which names the file, in front of the errors of the block."""
     try:
         yield
     except MotionError as error:
@@ -69,5 +69,5 @@ def chosen_by(setting: str) -> Iterator[None]:
 
 
 def plain(text: str) -> str:
-    """Escape control characters of a file's text, which could forge lines or colours."""
+    """Escape control characters in text from a file: they could fake lines or colours on a terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

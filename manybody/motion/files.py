@@ -1,4 +1,4 @@
-"""Motion files: read whole up to a size limit, and turned from y up to z up."""
+"""Read motion files up to a size limit, and rotate them from y up to z up."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 from manybody.motion.errors import MotionError
 
 MAX_BYTES = 256 << 20
-"""Larger files are not read: four hours at 60 Hz of a skeleton of 15 bodies."""
+"""Maximum size of a file: four hours at 60 Hz of a skeleton of 15 bodies."""
 NOT_STATED = "not stated in the imported file"
-"""Licence of a clip whose format has none."""
+"""Licence of a clip whose format does not state one."""
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -38,7 +38,7 @@ def decoded(content: bytes) -> str:
     """Decode UTF-8.
 
     Raises:
-        MotionError: the content is not UTF-8; names the line.
+        MotionError: the content is not UTF-8; the message names the line.
     """
     try:
         return content.decode("utf-8-sig")
@@ -49,11 +49,11 @@ def decoded(content: bytes) -> str:
 
 
 def z_up(vectors: np.ndarray) -> np.ndarray:
-    """Turn vectors (..., 3) with y up by a quarter turn about x: (x, y, z) becomes (x, -z, y)."""
+    """Rotate vectors (..., 3) from y up to z up, by a quarter turn about x: (x, y, z) becomes (x, -z, y)."""
     x, y, z = np.moveaxis(vectors, -1, 0)
     return np.stack((x, -z, y), axis=-1)
 
 
 def quats_z_up(quats: np.ndarray) -> np.ndarray:
-    """Turn the axes of rotations (..., 4) wxyz as :func:`z_up` does."""
+    """Rotate the axes of rotations (..., 4) wxyz as :func:`z_up` does."""
     return np.concatenate((quats[..., :1], z_up(quats[..., 1:])), axis=-1)

@@ -20,10 +20,9 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
     """Return the mean distance (m) of the bodies, relative to the root, after the best alignment in time.
 
     The measure of the AMP paper (arXiv 2104.02180, section 8): dynamic time warping aligns every frame of the motion
-    with a frame of the clip. The clip repeats, and the motion may start anywhere in it. From one frame of the motion to
-    the next the clip advances by one frame, or by two, or stays once and then advances by one (Sakoe & Chiba 1978,
-    slope between 1/2 and 2): without that limit a figure that stands still would be compared with one favourable frame
-    all the time.
+    with a frame of the clip, which repeats. The motion may start anywhere in the clip. Per frame of the motion the clip
+    advances by one or two frames, or waits once and then advances by one (Sakoe & Chiba 1978, slope between 1/2 and 2):
+    without that limit, all frames of a figure that stands still would be compared with its nearest frame.
 
     Args:
         motion: (T, B, 3) positions relative to the root, in the frame of its heading, m.
@@ -38,7 +37,7 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
     def later(cost: Tensor, by: int) -> Tensor:
         return torch.cat((far[:by], cost[:-by]))
 
-    # best[j]: least sum so far where the newest frame of the motion is compared with frame j, by what came before.
+    # best[j]: least sum of distances up to the current frame of the motion, if it is aligned with frame j.
     best = distances[0].clone()
     best[length:] = math.inf
     before = torch.full_like(best, math.inf)
@@ -52,6 +51,6 @@ def imitation_error(motion: Tensor, clip: Tensor) -> float:
 def still_error(clip: Tensor) -> float:
     """Return the :func:`imitation_error` in m of a figure that stays in the mean pose of ``clip`` (R, B, 3).
 
-    A policy that imitates must be clearly below it.
+    The error of a policy that imitates the clip is clearly lower.
     """
     return imitation_error(clip.mean(dim=0).expand_as(clip), clip)

@@ -1,4 +1,4 @@
-"""Which joint of another skeleton moves which body of the AMP humanoid: by usual names, or by a user's YAML file."""
+"""Map the joints of another skeleton to bodies of the AMP humanoid, by usual names or by a user's YAML file."""
 
 import collections
 import itertools
@@ -12,7 +12,7 @@ from manybody.motion.errors import MotionError, read_from
 
 _TRUNK_NAMES = {
     "pelvis": ("pelvis", "hips", "hip", "root"),
-    # The topmost joint of the spine: it carries the turns of all those below.
+    # The topmost joint of the spine, whose rotation includes those of all joints below.
     "torso": (
         *("upperchest", "chest4", "chest3", "chest2", "chest", "thorax", "torso"),
         *("spine4", "spine3", "spine2", "spine1", "spine", "upperback"),
@@ -20,10 +20,10 @@ _TRUNK_NAMES = {
     "head": ("head", "neck1", "neck"),
 }
 _LIMB_NAMES = {
-    # Where there is an "arm", a "shoulder" is the collar bone; elsewhere the shoulder is the joint of the arm.
+    # In a skeleton with an "arm", a "shoulder" is the collar bone; otherwise it is the joint of the arm.
     "upper_arm": ("arm", "uparm", "upperarm", "humerus", "shldr", "shoulder"),
     "lower_arm": ("forearm", "lowarm", "lowerarm", "radius", "elbow"),
-    # Where there are both, as in SMPL, a "hand" is the joint of the knuckles and a "foot" that of the toes.
+    # In a skeleton with both, such as SMPL, a "hand" is the joint of the knuckles and a "foot" that of the toes.
     "hand": ("wrist", "hand"),
     "thigh": ("upleg", "upperleg", "thigh", "femur", "hip"),
     "shin": ("leg", "lowleg", "lowerleg", "shin", "calf", "tibia", "knee"),
@@ -34,9 +34,9 @@ NAMES = _TRUNK_NAMES | {
     for side in ("right", "left")
     for limb, names in _LIMB_NAMES.items()
 }
-"""Body of :data:`~manybody.motion.skeletons.AMP_HUMANOID` to the names of its joint elsewhere, the best first.
+"""By body of :data:`~manybody.motion.skeletons.AMP_HUMANOID`, names of its joint in other skeletons, the best first.
 
-In the form of :func:`plain_names`. They cover DeepMimic, Mixamo, LAFAN1, the usual BVH conversions of CMU's motions,
+They have the form of :func:`plain_names`. They cover DeepMimic, Mixamo, LAFAN1, BVH conversions of CMU's motions,
 CMU's own ASF names, SMPL, 100STYLE, Biped (``Bip01 L Thigh``), MotionBuilder (``Character1_LeftArm``) and Unreal's
 mannequin (``thigh_l``).
 """
@@ -44,7 +44,7 @@ SIDES = ("left", "right", "l", "r")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 """The words of ``Bip01 L UpperArm``, ``LeftUpLeg``, ``spine_03``."""
 OPTIONAL = ("right_hand", "left_hand")
-"""Bodies without a joint: the joint of the other skeleton, if there is one, shows where the lower arm points."""
+"""Bodies without a joint in the AMP humanoid; the other skeleton's joint, if any, defines the lower arm's direction."""
 LIMBS = tuple(
     tuple(f"{side}_{part}" for part in parts)
     for parts in (("upper_arm", "lower_arm", "hand"), ("thigh", "shin", "foot"))
@@ -55,11 +55,11 @@ TRUNK_PAIRS = (
     *(("pelvis", "torso"), ("torso", "head")),
     *(("torso" if "arm" in first else "pelvis", first) for first, *_ in LIMBS),
 )
-"""Pairs of bodies: the second does not carry the first. Spines differ: a third joint may carry both."""
+"""Pairs of bodies of which the second must not be an ancestor of the first."""
 
 
 def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Find the joint among ``names`` for each body, by :data:`NAMES`; entries of ``given`` come first.
+    """Find the joint among ``names`` for each body, by :data:`NAMES`; entries of ``given`` take precedence.
 
     Raises:
         MotionError: ``given`` has an unknown body or joint, or the joint of another body; or a joint is not found.
@@ -88,12 +88,12 @@ def joint_map(names: Sequence[str], given: Mapping[str, str] | None = None) -> d
 
 
 def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[str, int]) -> None:
-    """Raise MotionError unless the joints of a skeleton carry each other as the humanoid's bodies do.
+    """Raise MotionError unless the mapped joints have the same ancestors as the humanoid's bodies.
 
     Args:
-        names: of its joints.
+        names: the names of the joints.
         parents: index of each joint's parent, -1 for the root.
-        joints: body of the humanoid to the index of its joint.
+        joints: index of the joint of each body of the humanoid.
     """
 
     def carries(upper: str, lower: str) -> bool:
@@ -111,7 +111,7 @@ def check_anatomy(names: Sequence[str], parents: Sequence[int], joints: Mapping[
 
 
 def plain_names(names: Sequence[str]) -> list[str]:
-    """Write ``names`` in small letters without spaces and signs, the side first, without a prefix that most share."""
+    """Convert ``names`` to lower case without spaces and signs, the side first, without a prefix that most share."""
     words = [
         [word.lower() if word.isalpha() else str(int(word)) for word in WORDS.findall(name.rpartition(":")[2])]
         for name in names

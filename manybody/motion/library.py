@@ -22,11 +22,11 @@ from manybody.motion.errors import MotionError, read_from
 from manybody.motion.importers import read_motion
 
 SIZES = 4.0
-"""Largest ratio of the sizes of a skeleton and the body that imitates it: a child passes, a wrong unit does not."""
+"""Maximum ratio of the sizes of a clip's skeleton and the robot: accepts a child, refuses a wrong unit of length."""
 
 
 class MotionState(NamedTuple):
-    """M interpolated poses of B bodies and how they change."""
+    """M interpolated poses of B bodies and their velocities."""
 
     root_position: Tensor
     """(M, 3) in the world, m."""
@@ -35,20 +35,20 @@ class MotionState(NamedTuple):
     local_rotations: Tensor
     """(M, B, 4) wxyz, from each body's axes to its parent's; the root's to the world's."""
     local_velocities: Tensor
-    """(M, B, 3) rad/s, of each body against its parent, in the body's own axes."""
+    """(M, B, 3) rad/s, of each body relative to its parent, in the body's axes."""
 
 
 class MotionLib:
     """C clips of one skeleton (the same names and parents; its size may differ), all tensors on one device.
 
-    Between two frames the root moves in a straight line and every joint turns about a fixed axis, both at constant
-    speed (lerp and slerp). Velocities are the derivatives of this motion: constant between frames, and in agreement
-    with finite differences of the pose. Nothing here waits for the device.
+    Between two frames the root moves in a straight line and every joint rotates about a fixed axis, both at constant
+    speed (lerp and slerp). Velocities are the derivatives of this motion, constant between frames. No method waits for
+    the device.
 
     Args:
         clips: at least one; each with ``offsets``.
-        weights: C numbers from 0 on; how often each is drawn, up to a common factor. Default: all alike.
-        device: of all tensors.
+        weights: C numbers of at least 0, proportional to the probability of each clip. Default: equal.
+        device: the device of all tensors.
 
     Raises:
         MotionError: the clips do not fit together or lack a skeleton, or a weight is wrong.
@@ -69,7 +69,7 @@ class MotionLib:
             raise MotionError("weights", shown(weights), f"{len(clips)} numbers of at least 0, not all of them 0")
 
         self.source: str | Path = ""
-        """The file of the first clip, whose skeleton all share; empty if it is not from a file."""
+        """The file of the first clip, or empty; all clips have its skeleton."""
         self.device = torch.device(device)
         self.body_names = tuple(clips[0].body_names)
         self.parents = tuple(clips[0].parents)
@@ -91,13 +91,13 @@ class MotionLib:
 
     @classmethod
     def load(cls, source: str | Path | Sequence[str | Path], device: torch.device | str = "cpu") -> "MotionLib":
-        """Make a library of the clips in files.
+        """Load a library of clips.
 
         Args:
-            source: one clip, a file of any known format or the name of a bundled one; several; or a YAML file that
-                lists them: ``motions: [{file: walk, weight: 0.7}, {file: mine.npz}]``, paths relative to that file;
-                the default weight is 1.
-            device: of all tensors.
+            source: one clip (a file of any known format, or the name of a bundled clip), several, or a YAML file that
+                lists them: ``motions: [{file: walk, weight: 0.7}, {file: mine.npz}]``, with paths relative to that
+                file; the default weight is 1.
+            device: the device of all tensors.
 
         Raises:
             MotionError: a file is missing or damaged, or does not fit the others.
@@ -117,14 +117,14 @@ class MotionLib:
         return library
 
     def check_skeleton(self, body_names: Sequence[str], parents: Sequence[int]) -> None:
-        """Raise MotionError with the differences unless the clips are of a body with these names and parents."""
+        """Raise MotionError with the differences unless the clips have bodies with these names and parents."""
         advice = "Retarget the clip: manybody motion convert."
         with read_from(self.source):
             _check_names("", self.body_names, body_names, advice)
             _check_order("parents", self.parents, parents, advice)
 
     def check_size(self, offsets: Tensor) -> None:
-        """Raise MotionError unless the clips are of a body of this size, up to the factor :data:`SIZES`.
+        """Raise MotionError unless the clips' skeletons have this size, up to the factor :data:`SIZES`.
 
         Args:
             offsets: (B, 3) each body's origin in its parent's axes, m; the root's is unused.
@@ -144,18 +144,18 @@ class MotionLib:
     def sample(
         self, count: int, generator: torch.Generator | None = None, history: float = 0.0
     ) -> tuple[Tensor, Tensor]:
-        """Draw clips by weight, with replacement, and a time in each, evenly distributed.
+        """Draw clips by weight, with replacement, and a uniformly distributed time in each.
 
         Args:
             count: M.
-            generator: on the library's device; None: torch's own.
-            history: seconds at the start of each clip that are not drawn, so that the frames before the time exist. In
-                a shorter clip, its end is drawn.
+            generator: a generator on the library's device; None: torch's default.
+            history: seconds at the start of each clip that are not drawn, so that earlier frames exist. The time in a
+                shorter clip is its end.
 
         Returns:
             (M,) int64 indices of clips and (M,) seconds.
         """
-        # torch.multinomial looks at the weights on the host; inverting their cumulative sum does not.
+        # torch.multinomial reads the weights on the host; inverting their cumulative sum does not.
         drawn = torch.rand(count, generator=generator, device=self.device, dtype=torch.float64)
         motions = torch.searchsorted(self._cumulative, drawn, right=True)
         length = self.lengths[motions]
@@ -167,8 +167,8 @@ class MotionLib:
 
         Args:
             motions: (M,) int64 indices of clips.
-            times: (M,) seconds; before the first and after the last frame the pose is that of the frame, still with its
-                velocity.
+            times: (M,) seconds; before the first and after the last frame, the pose and the velocity are those of the
+                frame.
         """
         fps = self.fps[motions]
         times = times.clamp_min(0.0).minimum(self.lengths[motions])
@@ -178,7 +178,7 @@ class MotionLib:
 
         position, velocity = self._root[row].split((3, 3), dim=-1)
         position = position + since.unsqueeze(-1) * velocity
-        # One gather, then each component in a contiguous batch, as the rotations' functions are fastest.
+        # One gather, then each component in a contiguous batch, which is fastest for rotations.
         joints = self._joints[row].permute(2, 1, 0).contiguous().permute(2, 1, 0)
         rotations, turning = joints.split((4, 3), dim=-1)
         rotations = quat_multiply(rotations, quat_exp(since[:, None, None] * turning))
@@ -189,10 +189,10 @@ class MotionLib:
 
 
 def _moving(clip: Clip) -> tuple[Tensor, Tensor]:
-    """Return (T, 6) position and velocity of the root; (T, B, 7) rotation and velocity of each body to its parent.
+    """Return position and velocity (T, 6) of the root, and rotation and velocity (T, B, 7) of each body to its parent.
 
-    Velocities lead from each frame to the next, and are taken in float64: at 60 frames per second a rounding error
-    of a pose grows sixtyfold.
+    Velocities lead from each frame to the next. They are computed in float64, because a division by the time between
+    frames multiplies rounding errors.
     """
     position = torch.tensor(clip.root_translation, dtype=torch.float64)
     rotation = torch.tensor(clip.local_rotations, dtype=torch.float64)
@@ -204,7 +204,7 @@ def _moving(clip: Clip) -> tuple[Tensor, Tensor]:
 
 
 def _check_clip(prefix: str, clip: Clip, first: Clip) -> None:
-    """Raise MotionError unless ``clip`` has a size and the skeleton of the ``first`` of a library."""
+    """Raise MotionError unless ``clip`` has offsets and the skeleton of ``first``."""
     if clip.offsets is None:
         advice = "Positions need the skeleton's size: give the clip offsets."
         raise MotionError(f"{prefix}offsets", "none", "(B, 3) numbers", advice)

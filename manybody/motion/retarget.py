@@ -1,4 +1,4 @@
-"""Retargeting: the motion of another skeleton on the AMP humanoid."""
+"""Retarget motions of other skeletons to the AMP humanoid."""
 
 import dataclasses
 import itertools
@@ -16,32 +16,32 @@ from manybody.motion.joint_maps import LIMBS, check_anatomy, joint_map
 from manybody.motion.skeletons import AMP_HUMANOID, body_poses
 
 UPRIGHT = 0.8
-"""Least height of the head above the hips at rest, as a share of their distance."""
+"""Minimum height of the head above the hips at rest, as a share of their distance."""
 STRAIGHT = 0.1
-"""Sine of a hinge's angle below which its plane cannot be measured and approaches the mean plane of the clip."""
+"""Sine of a hinge's angle below which its plane cannot be measured; the mean plane of the clip replaces it."""
 BEYOND = 0.3
-"""Sine of the angle up to which a limb bent against its hinge counts as overstretched, not as twisted."""
+"""Sine of the angle up to which a limb that bends against its hinge is overstretched, not twisted."""
 DOWN = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64)
-"""Where a resting limb points in its own axes."""
+"""Direction of a resting limb in its axes."""
 
 
 def retarget(clip: Clip, names: Mapping[str, str] | None = None, rest_frame: int | None = None) -> Clip:
     """Transfer ``clip`` to :data:`~manybody.motion.skeletons.AMP_HUMANOID`, standing on the ground.
 
-    The steps are those of IsaacGymEnvs' retargeting script: rest poses are aligned, joints mapped, the path of the hips
-    scaled by the ratio of the legs' lengths, elbows and knees made hinges, and the clip put on the ground at height 0.
-    Every body turns in the world as its joint does since the rest pose, which includes the turns of joints in between
-    (several spine joints, collar bones). Arms and legs keep their directions: if an elbow or a knee bends out of its
-    hinge's plane, the upper arm or thigh twists. Forward at rest becomes +x.
+    The steps are those of IsaacGymEnvs' retargeting script: align the rest poses, map the joints, scale the path of the
+    hips by the ratio of the leg lengths, make elbows and knees hinges, and put the clip on the ground at height 0. Each
+    body has the world rotation of its joint since the rest pose, which includes joints in between (spine, collar
+    bones). Arms and legs keep their directions: if an elbow or a knee bends out of its hinge's plane, the upper arm or
+    thigh twists. Forward at rest becomes +x.
 
     Args:
-        clip: with ``offsets``; its unit of length does not matter.
-        names: body of the humanoid to joint of ``clip``, in addition to :data:`~manybody.motion.joint_maps.NAMES`.
+        clip: a clip with ``offsets``; its unit of length does not matter.
+        names: joint of ``clip`` by body of the humanoid, in addition to :data:`~manybody.motion.joint_maps.NAMES`.
         rest_frame: the frame in which the figure stands upright, feet flat on the ground, arms hanging or spread. None:
-            it stands so with all rotations identity, as in most files.
+            all rotations are identity in this pose, as in most files.
 
     Raises:
-        MotionError: a joint is not found, the clip has no offsets, or its rest pose does not stand upright.
+        MotionError: a joint is not found, the clip has no offsets, or the figure is not upright in its rest pose.
     """
     joints = {body: clip.body_names.index(name) for body, name in joint_map(clip.body_names, names).items()}
     check_anatomy(clip.body_names, tuple(clip.parents), joints)
@@ -90,7 +90,7 @@ def _rest(clip: Clip, frame: int | None) -> BodyPose:
 
 
 def _heading(rest: Mapping[str, Tensor]) -> Tensor:
-    """Return the direction of the resting figure: angle () about z from +x in rad; its left is 90 degrees further."""
+    """Return the heading of the resting figure: angle () about z from +x in rad."""
     left = rest["left_thigh"] - rest["right_thigh"]
     up = rest["head"] - (rest["left_thigh"] + rest["right_thigh"]) / 2
     if up[2] < UPRIGHT * up.norm() or left[:2].norm() == 0:
@@ -101,9 +101,9 @@ def _heading(rest: Mapping[str, Tensor]) -> Tensor:
 
 
 def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
-    """Return the turn (4,) of ``body`` from hanging straight down to its direction in the rest pose of the clip.
+    """Return the rotation (4,) of a limb from hanging straight down to its direction in the rest pose of the clip.
 
-    Trunk and feet are alike in both rest poses: upright, and flat on the ground.
+    Trunk and feet have the same directions in both rest poses.
     """
     for upper, lower, end in LIMBS:
         if body in (upper, lower):
@@ -118,9 +118,10 @@ def _alignment(body: str, rest: Mapping[str, Tensor], home: Tensor) -> Tensor:
 def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[Tensor, Tensor]:
     """Make the joint of a limb, ``upper`` and ``lower`` (T, 4), a hinge about y; both parts keep their directions.
 
-    Seen from the upper part, the lower points to d. A twist of the upper part about its length turns d into the plane
-    y = 0, to the side to which the hinge bends; the rest is the hinge's angle, clamped to ``limits``. A limb that is a
-    little overstretched (:data:`BEYOND`) is made straight instead, as that twist would be half a turn.
+    In the axes of the upper part, the lower part has the direction d. A twist of the upper part about its length
+    rotates d into the plane y = 0, to the side to which the hinge bends; the remaining rotation is the hinge's angle,
+    clamped to ``limits``. A slightly overstretched limb (:data:`BEYOND`) is straightened, as that twist would be half a
+    turn.
     """
     seen = quat_multiply(quat_conjugate(upper), lower)
     side = -1.0 if limits[0] + limits[1] > 0 else 1.0
@@ -140,15 +141,15 @@ def _hinged(upper: Tensor, lower: Tensor, limits: tuple[float, float]) -> tuple[
 
 
 def _leg_ratio(rest: Mapping[str, Tensor]) -> float:
-    """Return the length of the humanoid's legs in m, divided by that of the clip's."""
+    """Return the ratio of the leg lengths of the humanoid and of the clip."""
     lengths = dict(zip(AMP_HUMANOID.names, np.linalg.norm(AMP_HUMANOID.offsets, axis=1), strict=True))
     bones = [bone for leg in LIMBS[2:] for bone in itertools.pairwise(leg)]
-    theirs = sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in bones)
-    return float(sum(lengths[lower] for _, lower in bones) / theirs)
+    clip_length = sum(float((rest[lower] - rest[upper]).norm()) for upper, lower in bones)
+    return float(sum(lengths[lower] for _, lower in bones) / clip_length)
 
 
 def _continuous(quats: Tensor) -> Tensor:
-    """Choose the signs of ``quats`` (T, B, 4) so that neighbours in time are near each other."""
+    """Choose the signs of ``quats`` (T, B, 4) so that consecutive ones are near each other."""
     flips = (quats[1:] * quats[:-1]).sum(dim=-1, keepdim=True) < 0
     signs = torch.cat((torch.ones_like(quats[:1, :, :1]), torch.where(flips, -1.0, 1.0)))
     return quats * signs.cumprod(dim=0)

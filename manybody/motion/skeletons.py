@@ -1,4 +1,4 @@
-"""The AMP humanoid: its bodies, sizes and hinges, and how high its soles are above the ground in a clip."""
+"""The AMP humanoid: its bodies, sizes and hinges, and the height of its soles in a clip."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from manybody.motion.clip import Clip
 from manybody.motion.errors import MotionError
 
 STANCE = 0.2
-"""Share of the frames whose soles may be below the ground: shorter than the stance of any gait."""
+"""Share of the frames in which soles may be below the ground; less than the stance of any gait."""
 
 
 def body_poses(clip: Clip) -> BodyPose:
@@ -39,11 +39,11 @@ class Skeleton:
     names: tuple[str, ...]
     """B names; the root comes first."""
     parents: tuple[int, ...]
-    """-1 for the root, for every other body the index of an earlier one."""
+    """-1 for the root, the index of an earlier body for every other body."""
     offsets: np.ndarray
     """(B, 3) each body's origin in its parent's axes, m; the root's is zero."""
     hinges: Mapping[str, tuple[float, float]]
-    """Body to the lowest and highest angle of its joint, rad: a hinge about y. All other joints are balls."""
+    """By body, the lowest and highest angle of its hinge about y, rad. All other joints are balls."""
     feet: tuple[str, str]
     """Right and left."""
     sole_centre: np.ndarray
@@ -68,12 +68,12 @@ class Skeleton:
         return (positions[:, feet, None] + corners).flatten(1, 2)
 
     def ground(self, clip: Clip) -> tuple[float, bool]:
-        """Return the height of the ground under a clip in m, and whether the figure stands on its soles all the time.
+        """Return the height of the ground in a clip in m, and whether the figure always stands on its soles.
 
         The ground is the height below which the soles are in :data:`STANCE` of the frames. The lowest point would be
-        too low: a captured foot dips for a moment, toe first, and IsaacGymEnvs' walk would hover 6 cm above the ground
-        half of the time. If another joint would be below the ground, such as the hands in a cartwheel, the figure is
-        not on its feet all the time, and the lowest point of the clip is the ground.
+        too low, because captured toes dip briefly: IsaacGymEnvs' walk would be 6 cm above the ground half of the time.
+        If another joint is below this height, such as the hands in a cartwheel, the figure does not always stand on its
+        feet, and the ground is the lowest point of the clip.
         """
         heights = self.soles(clip)[..., 2].amin(dim=1)
         ground, sole = float(heights.quantile(STANCE)), float(heights.min())

@@ -1,4 +1,4 @@
-"""Motion clips made by formula: the table of gaits, and the code that turns a gait into a clip.
+"""Synthesise motion clips: the table of gaits, and the code that converts a gait to a clip.
 
 The bundled clips are ``save_clip(path, synthesise(name))``.
 
@@ -16,8 +16,8 @@ Sources of the figures, for a body whose legs are 0.88 m long and whose foot is 
   frequency in humans*).
 * crouch_walk and march have no source.
 
-All other figures are set by eye, so that the point where the ground would have to support the body stays near the
-standing feet: a sway A of the pelvis at height h moves it by (1 + (2 pi / cycle)^2 h / g) A.
+All other figures were chosen by eye, so that the centre of pressure stays near the standing feet: a sway A of the
+pelvis at height h moves it by (1 + (2 pi / cycle)^2 h / g) A.
 """
 
 import math
@@ -38,7 +38,7 @@ _SOLE = AMP_HUMANOID.sole_corners()
 _HEEL, _TOE, _DEPTH = float(_SOLE[0, 0]), float(_SOLE[2, 0]), -float(_SOLE[0, 2])
 _THIGH, _SHIN = (-float(AMP_HUMANOID.offsets[body, 2]) for body in (10, 11))
 _STEP = 1e-4
-"""Cycles over which slopes are taken."""
+"""Step of the phase for finite differences, cycles."""
 
 Keys = tuple[tuple[float, float], ...]
 """Points of a curve: phase of the cycle and value."""
@@ -130,11 +130,12 @@ GAITS = {
 
 
 def synthesise(name: str) -> Clip:
-    """Make the clip of a gait of :data:`GAITS` for :data:`~manybody.motion.skeletons.AMP_HUMANOID`.
+    """Create the clip of a gait of :data:`GAITS` for :data:`~manybody.motion.skeletons.AMP_HUMANOID`.
 
-    The clip has whole cycles, so its ends are equal. The gait gives the path of the pelvis. The standing foot rolls
-    over the ground without sliding, and the leg connects the two; in swing the leg's angles follow splines. The left
-    side is the right one, mirrored, half a cycle later (at the same time if the feet move together).
+    The clip has whole cycles, so its first and last frames are equal. The gait defines the path of the pelvis. The
+    standing foot rolls over the ground without sliding, and the leg connects it to the pelvis; in swing the leg's
+    angles follow splines. The left side mirrors the right one half a cycle later, or at the same time if the feet move
+    together.
     """
     gait = GAITS[name]
     frames = torch.arange(gait.cycle * gait.cycles + 1, dtype=torch.float64)
@@ -142,7 +143,7 @@ def synthesise(name: str) -> Clip:
     phase = frames % gait.cycle / gait.cycle
     other = phase if gait.together else (frames + gait.cycle // 2) % gait.cycle / gait.cycle
     zero = torch.zeros_like(phase)
-    # Trunk and head against the world: the shoulders turn against the pelvis.
+    # Trunk and head in the world: the shoulders rotate opposite to the pelvis.
     trunk = _pose(-gait.twist * torch.cos(2 * math.pi * phase), zero + gait.lean, zero)
     head = _pose(zero, zero + gait.nod, zero)
     right, left = _limbs(gait, phase), _limbs(gait, other)
@@ -179,7 +180,7 @@ def _pelvis(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute how far (P,) a bouncing body is ahead of its mean motion and above its height at touch-down, m.
+    """Compute the distances (P,) of a bouncing body ahead of its mean motion and above its touch-down height, m.
 
     In flight only gravity acts. In a stance of duration d, of a period D, the ground pushes with the force
     weight * pi/2 * D/d * sin(pi t/d), which carries the weight on average (in running, forces are near half sines:
@@ -201,7 +202,7 @@ def _bounce(gait: Gait, phase: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _limbs(gait: Gait, phase: Tensor) -> list[Tensor]:
-    """Compute rotations (P, 4) of the right upper arm, lower arm, thigh, shin and foot, each against its parent."""
+    """Compute rotations (P, 4) of right upper arm, lower arm, thigh, shin and foot, each relative to its parent."""
     swing = -torch.cos(2 * math.pi * (phase - gait.arms))
     spread = torch.full_like(phase, -gait.spread)
     pitch = -(gait.shoulder + gait.shoulder_swing * swing)
@@ -244,11 +245,11 @@ def clamped_spline(keys: Keys, slopes: tuple[float, float], at: Tensor) -> Tenso
 
 
 def _leg(gait: Gait, phase: Tensor) -> Tensor:
-    """Return the right leg's four numbers (P, 4) at phases (P,) in [0, 1) that count from the foot's touch-down.
+    """Return the pose of the right leg, four numbers (P, 4), at phases (P,) in [0, 1) since the foot's touch-down.
 
-    They are ``thigh`` forward of the vertical, ``knee`` bent, ``ankle`` toes down from square to the shin, all rad, and
-    ``across``, how far left of the hip the ankle is, m, in the plane that contains the foot's heading. Up to ``duty``
-    the foot stands and rolls; in swing, splines lead from take-off to touch-down.
+    They are ``thigh`` (forward of the vertical), ``knee`` (bend), ``ankle`` (toes down from perpendicular to the shin),
+    all rad, and ``across``, the distance of the ankle to the left of the hip, m, perpendicular to the foot's heading.
+    Up to ``duty`` the foot stands and rolls; in swing, splines lead from take-off to touch-down.
     """
     ends = torch.tensor([0.0, _STEP, gait.duty - _STEP, gait.duty], dtype=torch.float64)
     touch, after, before, lift = _standing(gait, ends)

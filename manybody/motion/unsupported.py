@@ -1,4 +1,4 @@
-"""Motion files of other programs that are not read: recognised by their keys, so that the error names the format."""
+"""Recognise motion files in unsupported formats, so that the error names the format."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from manybody.config.errors import shown
 from manybody.motion.errors import MotionError
 
 READABLE = ".npz of this project, .npy of IsaacGymEnvs (SkeletonMotion), .txt or .json of DeepMimic, or .bvh"
-"""What :func:`manybody.motion.importers.read_motion` reads."""
+"""The formats of :func:`manybody.motion.importers.read_motion`."""
 
 _BODY = "Export it as .bvh."
 _ROBOT = "Motions of robots cannot be read yet."
@@ -29,10 +29,10 @@ FORMATS = (
     ("PHC or ASAP, a motion of an SMPL body or a robot", "pose_aa root_trans_offset", _ROBOT),
     ("LocoMuJoCo, positions of a model's joints", "qpos qvel split_points", _ROBOT),
 )
-"""Name, keys that a file of this format has, advice. The first that fits counts."""
+"""Name, keys of a file of this format, advice. The first match counts."""
 
 _ROBOTS = {36: "Unitree's G1 (29 joints)", 26: "Unitree's H1 (19 joints)", 34: "Unitree's H1-2 (27 joints)"}
-"""Columns of a table without a heading: position, quaternion xyzw, joint angles, as in the retargeted LAFAN1."""
+"""Robot by number of columns of a table of the retargeted LAFAN1: position, quaternion xyzw, joint angles."""
 
 SUFFIXES = {
     ".fbx": "Autodesk's FBX",
@@ -63,7 +63,7 @@ def refuse_shape(shape: tuple[int, ...]) -> None:
 
 
 def refuse_pickle(content: bytes) -> None:
-    """Raise MotionError with the format of a pickle, if it is known by the texts in it. The pickle is not read."""
+    """Raise MotionError with the format of a pickle, if it is recognised by the texts in it; it is not unpickled."""
 
     def contains(word: str) -> bool:  # in any of the protocols
         text, size = word.encode(), len(word)
@@ -77,7 +77,7 @@ def refuse_pickle(content: bytes) -> None:
 
 
 def refuse_table(text: str) -> None:
-    """Raise MotionError with the robot that has the joints of a table of comma-separated values, if it is known."""
+    """Raise MotionError with the robot of a table of comma-separated joint angles, if it is recognised."""
     first = text.partition("\n")[0].strip().split(",")
     try:
         np.array(first, float)

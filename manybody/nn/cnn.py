@@ -34,7 +34,7 @@ class Cnn(nn.Sequential):
 
 
 def _channels_first(shape: Sequence[int], axes: int, kind: str, permute_input: bool) -> tuple[int, list[int]]:
-    """Return c and the other sizes of one sample: (H, W, C) with ``permute_input``, (C, H, W) without, or (C, L)."""
+    """Return C and the other sizes of one sample: (H, W, C) with ``permute_input``, (C, H, W) without, or (C, L)."""
     if len(shape) != axes + 1:
         what = "a signal (channels, length)" if axes == 1 else "an image (height, width, channels)"
         raise ValueError(f"{kind} takes {what}; the observation has shape {tuple(shape)}")

@@ -37,16 +37,16 @@ TASKS: dict[str, type[MujocoTask]] = {
 
 
 def register_task(name: str, cls: type[MujocoTask]) -> None:
-    """Make ``cls`` known as ``name``; a task of yours beats a built-in one of the same name."""
+    """Register ``cls`` as ``name``; it replaces a built-in task of the same name."""
     TASKS[name] = cls
 
 
 def check_class(cls: type[MujocoTask]) -> None:
-    """Raise EnvError unless ``cls`` has everything that a task must declare; names everything that is missing."""
+    """Raise EnvError, with all missing names, unless ``cls`` declares everything that a task must declare."""
     missing = sorted(cls.__abstractmethods__)
     missing += [name for name in ("num_observations", "num_actions", "asset") if not hasattr(cls, name)]
     if missing:
-        raise EnvError(f"{cls.__name__}: {', '.join(missing)}: missing, but every task has to define it")
+        raise EnvError(f"{cls.__name__}: {', '.join(missing)}: missing, but every task must define it")
     if not (isinstance(cls.Config, type) and issubclass(cls.Config, TaskConfig)):
         raise EnvError(
             f"{cls.__name__}.Config: got {cls.Config!r}; expected a subclass of {TaskConfig.__module__}.TaskConfig"
@@ -54,10 +54,10 @@ def check_class(cls: type[MujocoTask]) -> None:
 
 
 def task_class(name: str) -> type[MujocoTask]:
-    """Return the class registered as ``name``, or the one that ``module:Class`` names, which is imported.
+    """Return the class registered as ``name``, or import the class ``module:Class``.
 
     Raises:
-        ValueError: no such task; lists the known ones and the nearest match, or the reason why the import failed.
+        ValueError: there is no such task, or the import failed; the message lists the known tasks or the reason.
     """
     load_installed()
     if name in TASKS:
@@ -69,7 +69,7 @@ def task_class(name: str) -> type[MujocoTask]:
         except PluginError as error:
             raise ValueError(f"task: {error}") from None
         if not (isinstance(found, type) and issubclass(found, MujocoTask)):
-            raise ValueError(f"task: got {name!r}, which is no subclass of manybody.MujocoTask")
+            raise ValueError(f"task: got {name!r}; expected a subclass of manybody.MujocoTask")
         check_class(found)
         register_task(name, found)
         return found
@@ -92,7 +92,7 @@ def import_task(path: str) -> None:
 
 
 def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
-    """Return the tasks that a user's module defines, by the ``module:Class`` that names each, or the one that it names.
+    """Return the tasks that a user's module defines, by name; ``module`` may also be ``module:Class``.
 
     Raises:
         ValueError: the module cannot be imported.
@@ -108,11 +108,10 @@ def tasks_in(module: str) -> dict[str, type[MujocoTask]]:
 
 
 def make_config(task: str, overrides: Mapping[str, object] | None = None) -> TaskConfig:
-    """Return the configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}`` over its
-    defaults.
+    """Return the configuration of ``task`` with ``overrides`` such as ``{'env': {'episodeLength': 300}}``.
 
     Raises:
-        ValueError: no such task; as ``ConfigError``, what is wrong with the overrides.
+        ValueError: there is no such task, or the overrides are invalid (``ConfigError``).
     """
     return parse_section(task_class(task).Config, {"name": task, **(overrides or {})}, "task")
 
@@ -125,21 +124,21 @@ def make(
     cfg: Mapping[str, object] | TaskConfig | None = None,
     num_threads: int | None = None,
 ) -> MujocoTask:
-    """Return n environments of a task, for any learner.
+    """Create N environments of a task.
 
     Args:
         task: a name in ``TASKS``.
-        num_envs: N; None takes the task's ``env.numEnvs``.
-        sim_device: where physics and tensors live.
+        num_envs: N; None: the task's ``env.numEnvs``.
+        sim_device: device of physics and tensors.
         seed: seed of the initial states.
         cfg: overrides of the task's defaults in IsaacGymEnvs' layout, or a complete ``TaskConfig``.
-        num_threads: physics threads; None takes every usable core.
+        num_threads: physics threads; None: every usable core.
 
     Returns:
-        The task: ``reset()`` gives ``{'obs': (N, O)}``, ``step(actions)`` a ``Step``.
+        The task: ``reset()`` returns ``{'obs': (N, O)}``, ``step(actions)`` a ``Step``.
 
     Raises:
-        ValueError: no such task, no physics on that device, or a bad configuration.
+        ValueError: there is no such task, no physics on that device, or the configuration is invalid.
     """
     config = cfg if isinstance(cfg, TaskConfig) else make_config(task, cfg)
     return task_class(task)(config, num_envs, sim_device, seed, num_threads)

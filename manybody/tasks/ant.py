@@ -23,5 +23,5 @@ class Ant(Locomotion):
 
     @override
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
-        """Return the weight per joint above AT_LIMIT (the upper limit only, as in IsaacGymEnvs)."""
+        """Return the cost (N,): a weight per joint above AT_LIMIT (only the upper limit, as in IsaacGymEnvs)."""
         return self.env.jointsAtLimitCost * (unscaled > AT_LIMIT).sum(dim=1)

@@ -1,4 +1,4 @@
-"""A robot of ball joints and hinges: between MuJoCo's coordinates and the rotations that motion clips are made of."""
+"""Convert between MuJoCo's coordinates and the body rotations of motion clips."""
 
 import torch
 from torch import Tensor
@@ -15,25 +15,25 @@ _FREE, _BALL, _HINGE = (
 class Articulation:
     """B bodies under one free joint, each with a ball joint, a hinge or no joint to its parent.
 
-    With all joints at zero every body's axes are the world's, and each joint sits in its body's origin, as in a
-    :class:`~manybody.motion.clip.Clip`.
+    With all joints at zero, every body's axes are parallel to the world's, and each joint is at its body's origin, as
+    in a :class:`~manybody.motion.clip.Clip`.
 
     Args:
         model: the compiled model; body 1 is the root.
-        device: where the tensors live.
+        device: the device of the tensors.
 
     Raises:
-        ValueError: the model is built otherwise; names the body.
+        ValueError: the model does not have this structure; the message names the body.
     """
 
     def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
         self.body_names = tuple(model.body(body).name for body in range(1, model.nbody))
         self.parents = tuple(int(parent) - 1 for parent in model.body_parentid[1:])
         self.offsets = torch.tensor(model.body_pos[1:], dtype=torch.float32, device=device)
-        """(B, 3) each body's origin in its parent's axes, m; the root's is where the model starts."""
+        """(B, 3) each body's origin in its parent's axes, m; for the root, its initial position."""
         self.joints: dict[int, tuple[int, int, Tensor | None]] = {}
-        """Body to the places of its joint in ``qpos`` and ``qvel`` and to a hinge's axis (3,); None for a ball. In
-        the order of ``qpos``."""
+        """By body, in the order of ``qpos``: the joint's indices in ``qpos`` and ``qvel``, and the axis (3,) of a hinge
+        or None for a ball."""
         for body in range(1, model.nbody):
             _check_body(model, body)
             for joint in range(model.body_jntadr[body], model.body_jntadr[body] + model.body_jntnum[body]):
@@ -45,7 +45,7 @@ class Articulation:
         self._identity = torch.tensor([[1.0], [0.0], [0.0], [0.0]], device=device)
 
     def local_rotations(self, qpos: Tensor) -> Tensor:
-        """Return (N, B, 4) unit quaternions wxyz of each body against its parent, of coordinates ``qpos`` (N, nq)."""
+        """Return unit quaternions (N, B, 4) wxyz of each body relative to its parent, from ``qpos`` (N, nq)."""
         columns = qpos.t().contiguous()  # one contiguous batch each, on which rotations are fast
         bodies = [columns[3:7]]
         for body in range(1, len(self.parents)):
@@ -61,14 +61,14 @@ class Articulation:
         return torch.stack(bodies).movedim(-1, 0)
 
     def pose(self, qpos: Tensor, local_rotations: Tensor) -> BodyPose:
-        """Where all bodies are, of coordinates ``qpos`` (N, nq) and what :meth:`local_rotations` gave for them."""
+        """Return the poses of all bodies from ``qpos`` (N, nq) and its :meth:`local_rotations`."""
         return forward_kinematics(self.parents, self.offsets, qpos[:, :3], local_rotations)
 
     def coordinates(self, state: MotionState) -> tuple[Tensor, Tensor]:
         """Return ``qpos`` (M, nq) and ``qvel`` (M, nv) of M poses of a clip of the same bodies.
 
-        A hinge takes of its body's rotation the part about its axis, 2 atan2(v.a, w) for the quaternion (w, v): its
-        twist (the swing-twist decomposition).
+        The angle of a hinge with axis a is the twist of its body's rotation (w, v) about a, 2 atan2(v.a, w)
+        (swing-twist decomposition).
         """
         qpos = [state.root_position, state.local_rotations[:, 0]]
         qvel = [state.root_velocity, state.local_velocities[:, 0]]

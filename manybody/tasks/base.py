@@ -23,11 +23,11 @@ from manybody.sim.base import make_simulation
 from manybody.tasks.terms import Block, EpisodeSums, Named, Term, check_named, reward_of, terminated_by
 
 ASSETS = Path(__file__).parent / "assets"
-"""Where the models of the built-in tasks lie."""
+"""The folder of the built-in tasks' models."""
 
 
 class TaskSummary(NamedTuple):
-    """A task by its defaults: O, A, N, and the length of an episode in control steps and in simulated seconds."""
+    """Default sizes of a task, and the length of an episode in control steps and in simulated seconds."""
 
     observations: int
     actions: int
@@ -39,18 +39,17 @@ class TaskSummary(NamedTuple):
 class MujocoTask(VecEnv):
     """N environments of one task.
 
-    One ``step``: clip actions, ``pre_physics_step``, physics, ``post_physics_step`` (which counts progress
-    and calls ``compute_observations`` and ``compute_reward``), then reset what ended, in the same step. A
-    subclass declares its sizes and model and writes ``pre_physics_step``, ``compute_observations``,
-    ``compute_reward`` and ``reset_where``. All of them work on whole batches with masks and ``where``, never
-    with index lists.
+    A ``step`` clips actions, calls ``pre_physics_step``, physics and ``post_physics_step`` (which counts progress and
+    calls ``compute_observations`` and ``compute_reward``), and resets environments whose episode ended. A subclass
+    declares its sizes and model and implements ``pre_physics_step``, ``compute_observations``, ``compute_reward`` and
+    ``reset_where``, all on whole batches with masks and ``where``, not with lists of indices.
 
-    An episode has exactly ``episodeLength`` steps unless it terminates: Ant 1000, Cartpole 500. (Isaac Gym's
-    ``progress >= episodeLength - 1`` gives the same length, since its late reset spends one step more.) Only the first
-    episodes of a training are shorter: :meth:`stagger_episodes`.
+    An episode has exactly ``episodeLength`` steps unless it terminates, as in Isaac Gym, whose condition ``progress >=
+    episodeLength - 1`` is compensated by its late reset. Only the first episodes of a training are shorter:
+    :meth:`stagger_episodes`.
 
-    Environments whose physics diverged are terminated: they keep their last finite observation as
-    ``final_obs``, get ``unstable_reward`` and are counted in ``extras['unstable_envs']``.
+    Environments whose physics diverged are terminated: their ``final_obs`` is their last finite observation, their
+    reward ``unstable_reward``, and ``extras['unstable_envs']`` counts them.
     """
 
     Config: ClassVar[type[TaskConfig]] = TaskConfig
@@ -58,19 +57,19 @@ class MujocoTask(VecEnv):
     asset: ClassVar[str | Path]
     """The MJCF model: a file in the folder of the class's own file, a path, or text that starts with ``<``."""
     train: ClassVar[str] = "PPO"
-    """The training settings that ``manybody train task=…`` uses without ``train=``: the name of a file in
-    ``cfg/train``, or a YAML file in the folder of the class's own file."""
+    """The default of ``train=`` in ``manybody train task=…``: the name of a file in ``cfg/train``, or a YAML file in
+    the folder of the class's file."""
     num_observations: ClassVar[int]
     """O."""
     num_actions: ClassVar[int]
     """A."""
     state_buffers: ClassVar[tuple[str, ...]] = ("progress_buf", "obs_buf", "actions")
-    """Names of the tensors that ``get_env_state`` saves; a subclass adds its own."""
+    """Names of the tensors that ``get_env_state`` saves; subclasses add theirs."""
 
     observation_blocks: ClassVar[Sequence[Block]] = ()
-    """What the observation consists of, in order."""
+    """The parts of the observation, in order."""
     action_unit: ClassVar[str] = ""
-    """What an action is, and its unit."""
+    """Meaning and unit of an action."""
     reward_terms: ClassVar[Mapping[str, Term]] = {}
     """The terms that ``compute_reward`` returns."""
     terminations: ClassVar[Mapping[str, str]] = {}
@@ -79,7 +78,7 @@ class MujocoTask(VecEnv):
     unstable_reward: float = 0.0
     """Reward of the step in which physics diverged."""
     _checked = False
-    """The first step has shown that the task's methods return what they should."""
+    """Whether the results of the task's methods were checked, in the first step."""
 
     def __init__(
         self,
@@ -93,13 +92,13 @@ class MujocoTask(VecEnv):
 
         Args:
             cfg: the task's configuration.
-            num_envs: N; None takes ``cfg.env.numEnvs``.
-            sim_device: where physics and all tensors of the task live.
+            num_envs: N; None: ``cfg.env.numEnvs``.
+            sim_device: device of physics and of all tensors of the task.
             seed: seed of the initial states.
-            num_threads: physics threads; None takes every usable core.
+            num_threads: physics threads; None: every usable core.
 
         Raises:
-            ValueError: no physics on that device, or an impossible ``num_envs``.
+            ValueError: there is no physics on that device, or ``num_envs`` is invalid.
         """
         self.cfg = cfg
         self.env = cfg.env
@@ -120,54 +119,50 @@ class MujocoTask(VecEnv):
         """(N, O) the last observation returned."""
         self.episode_sums = EpisodeSums(self.num_envs, self.device)
         self.outcome: tuple[Named, Named] = (torch.zeros(0), torch.zeros(0))
-        """What ``compute_reward`` returned for this step."""
+        """The result of ``compute_reward`` in this step."""
         self.generator = torch.Generator(self.device)
         self.seed(seed)
         self.prepare()
 
-    # What a task writes -------------------------------------------------------------------------------------
+    # Methods that a task implements -------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Hook at the end of the constructor: make what the task carries from step to step."""
+        """Allocate the tensors that the task keeps between steps; the constructor calls it last."""
 
     @abstractmethod
     def pre_physics_step(self, actions: Tensor) -> None:
-        """Turn ``actions`` (N, A), clipped and finite, into ``self.sim.ctrl`` (N, nu)."""
+        """Convert ``actions`` (N, A), clipped and finite, to ``self.sim.ctrl`` (N, nu)."""
 
     @abstractmethod
     def compute_observations(self) -> Tensor:
-        """Return observations (N, O) of the current state, as a new tensor."""
+        """Return the observations (N, O) of the current state, as a new tensor."""
 
     @abstractmethod
     def compute_reward(self) -> tuple[Named, Named]:
-        """Return reward (N,) of the step just taken, and whether it terminated the episode, (N,) bool.
+        """Return the reward (N,) of the step, and whether it terminated the episode, (N,) bool.
 
-        Each may be a dictionary: reward terms (N,) whose sum is the reward, and reasons (N,) bool of which one is
-        enough. Both are logged: ``Episode/reward_<term>`` and ``Episode/end_<reason>``.
+        Each may be a dictionary: reward terms (N,), which are summed, and reasons (N,) bool, any of which terminates.
+        They are logged as ``Episode/reward_<term>`` and ``Episode/end_<reason>``.
         """
 
     @abstractmethod
     def reset_where(self, mask: Tensor) -> None:
-        """Where ``mask`` (N,) bool is true, draw an initial state and pass it to ``self.sim.reset``."""
+        """Draw initial states for the environments in ``mask`` (N,) bool and pass them to ``self.sim.reset``."""
 
     def first_observations(self) -> Tensor:
-        """Return observations (N, O) after ``reset_where``, of which the reset rows are used.
+        """Return observations (N, O) after ``reset_where``; only the rows that were reset are used.
 
-        Override it if they are known without computing all of them again.
+        Override it if they are known without computing the observations of all rows.
         """
         return self.compute_observations()
 
     def extras(self) -> Extras:
-        """Return metrics of the step just taken, before any reset, device tensors by name.
-
-        (N,) tensors are averaged over the epoch; those in a mapping ``episode`` count where an episode ends. All rules:
-        ``manybody.Step.extras``.
-        """
+        """Return metrics of the step, before any reset, as device tensors by name; see ``manybody.Step.extras``."""
         return {}
 
     @classmethod
     def summary(cls) -> TaskSummary:
-        """Return sizes and episode length by default, without building anything."""
+        """Return the default sizes and episode length, without creating environments."""
         cfg = cls.Config.model_validate({"name": cls.__name__})
         seconds = cfg.env.episodeLength * cfg.env.controlFrequencyInv * cfg.sim.dt
         return TaskSummary(
@@ -176,7 +171,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def describe(cls, cfg: TaskConfig | None = None) -> str:
-        """Tables of observation blocks, actions, reward terms and terminations under ``cfg``, default the defaults."""
+        """Format tables of observations, actions, reward terms and terminations, for ``cfg`` or the defaults."""
         cfg = cls.Config.model_validate({"name": cls.__name__}) if cfg is None else cfg
         blocks = cls.observation_blocks or [Block("observation", cls.num_observations)]
         weights = [
@@ -202,7 +197,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def spec_of(cls, cfg: TaskConfig) -> EnvSpec:
-        """Return the spaces under ``cfg``, without building anything."""
+        """Return the spaces for ``cfg``, without creating environments."""
         seen, clip = cfg.env.clipObservations, cfg.env.clipActions
         return EnvSpec(
             observation_space=spaces.Box(-seen, seen, (cls.num_observations,), np.float32),
@@ -212,7 +207,7 @@ class MujocoTask(VecEnv):
     # VecEnv -------------------------------------------------------------------------------------------------
 
     def seed(self, seed: int) -> None:
-        """Restart the random numbers of the initial states."""
+        """Seed the random numbers of the initial states."""
         self.generator.manual_seed(seed)
 
     def reset(self) -> Obs:
@@ -222,10 +217,10 @@ class MujocoTask(VecEnv):
         return {"obs": self.obs_buf}
 
     def step(self, actions: Tensor) -> Step:
-        """Apply ``actions`` (N, A) for one control step. NaN counts as 0; the rest is clipped to +-clipActions.
+        """Apply ``actions`` (N, A), clipped to +-clipActions, for one control step; NaN becomes 0.
 
         Raises:
-            TypeError: ``actions`` is no tensor.
+            TypeError: ``actions`` is not a tensor.
             ValueError: ``actions`` has another shape.
             RuntimeError: the task was closed.
         """
@@ -263,7 +258,7 @@ class MujocoTask(VecEnv):
         return Step({"obs": self.obs_buf}, reward, terminated, truncated, {"obs": final_obs}, extras)
 
     def post_physics_step(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Count the step and look at its outcome: observation (N, O), reward (N,), terminated (N,) bool."""
+        """Count the step and return its observation (N, O), reward (N,) and terminated (N,) bool."""
         self.progress_buf += 1
         obs, self.outcome = self._observe(), self.compute_reward()
         if not self._checked:
@@ -275,10 +270,7 @@ class MujocoTask(VecEnv):
         return obs, reward_of(terms), terminated_by(reasons)
 
     def stagger_episodes(self) -> Tensor | None:
-        """Start each environment at a random age, 0 to ``episodeLength`` - 1 steps.
-
-        With ``env.staggerEpisodes: False`` nothing changes.
-        """
+        """Shorten each episode by 0 to ``episodeLength`` - 1 steps, unless ``env.staggerEpisodes`` is False."""
         if not self.cfg.env.staggerEpisodes:
             return None
         self.shortened_by = torch.randint(
@@ -287,7 +279,7 @@ class MujocoTask(VecEnv):
         return self.shortened_by > 0
 
     def get_env_state(self) -> EnvState:
-        """Return everything needed to resume bit for bit: simulator, buffers, random numbers."""
+        """Return the state for an exact resume: simulator, buffers, random numbers."""
         return {
             "sim": self.sim.state(),
             "buffers": {name: getattr(self, name).clone() for name in self.state_buffers},
@@ -297,7 +289,7 @@ class MujocoTask(VecEnv):
         }
 
     def set_env_state(self, state: EnvState) -> None:
-        """Restore what ``get_env_state`` returned.
+        """Restore :meth:`get_env_state`.
 
         Raises:
             ValueError: the state belongs to another task or another number of environments.
@@ -342,9 +334,9 @@ class MujocoTask(VecEnv):
         return obs if math.isinf(clip) else obs.clamp(-clip, clip)
 
     def _episode_metrics(self, unstable: Tensor, truncated: Tensor) -> dict[str, Tensor]:
-        """Return (N,) each: sums of the reward terms since the episode began, and the reason if it ends in this step.
+        """Return the reward terms summed over the episode, and the reasons why it ends in this step, (N,) each.
 
-        A step in which physics diverged adds to no term.
+        A step in which physics diverged is not added to the sums.
         """
         terms, reasons = self.outcome
         self.episode_sums.add(terms, ~unstable)
@@ -361,7 +353,7 @@ class MujocoTask(VecEnv):
         self.episode_sums.restart(mask)
         self.progress_buf.masked_fill_(mask, 0)
         self.shortened_by.masked_fill_(mask, 0)
-        # Out of place: the learner may still hold the actions of the step.
+        # Not in place: the learner may still use the actions of the step.
         self.actions = self.actions.masked_fill(mask.unsqueeze(1), 0.0)
         try:
             self.reset_where(mask)
@@ -370,7 +362,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def cameras(cls) -> list[str]:
-        """Return names of the model's cameras.
+        """Return the names of the model's cameras.
 
         Raises:
             EnvError: the model cannot be loaded.
@@ -414,7 +406,7 @@ class MujocoTask(VecEnv):
 
     @classmethod
     def _asset_file(cls) -> Path:
-        """The model's file, in the folder of the class that names it; those of the built-in tasks in ``assets``."""
+        """Return the model's file: in the folder of the class that declares ``asset``, or in ``assets``."""
         owner = next(base for base in cls.__mro__ if "asset" in vars(base))
         folders = [*folder_of(owner), ASSETS]
         for folder in folders:
@@ -428,7 +420,7 @@ class MujocoTask(VecEnv):
 
 
 def folder_of(cls: type) -> list[Path]:
-    """Return the folder of the file that defines ``cls``; nothing where it was typed into a prompt."""
+    """Return the folder of the file that defines ``cls``; empty if it was defined in a prompt."""
     try:
         return [Path(inspect.getfile(cls)).absolute().parent]
     except (TypeError, OSError):

@@ -12,9 +12,9 @@ from manybody.tasks.base import MujocoTask
 from manybody.tasks.terms import Block, Term, only_where
 
 FAILURE_REWARD = -2.0
-"""Reward of the step in which the cart leaves or the pole falls."""
+"""Reward of a failure: the cart leaves its range or the pole falls."""
 FALLEN_ANGLE = math.pi / 2
-"""rad from upright at which the pole has fallen."""
+"""Angle from upright above which the pole has fallen, rad."""
 CART_SPEED_COST = 0.01
 """Cost per m/s."""
 POLE_SPEED_COST = 0.005
@@ -26,7 +26,7 @@ RESET_VELOCITY = 0.25
 
 
 def balance_terms(angle: Tensor, cart_speed: Tensor, pole_speed: Tensor) -> dict[str, Tensor]:
-    """Return 1 - angle^2 - costs of speed, (N,) each, for ``angle`` in rad from upright and speeds in m/s and rad/s."""
+    """Return the terms (N,) of 1 - angle^2 - speed costs; ``angle`` in rad from upright, speeds in m/s and rad/s."""
     return {
         "alive": torch.ones_like(angle),
         "angle": -angle.square(),
@@ -36,7 +36,7 @@ def balance_terms(angle: Tensor, cart_speed: Tensor, pole_speed: Tensor) -> dict
 
 
 def failures(position: Tensor, angle: Tensor, reset_distance: float) -> dict[str, Tensor]:
-    """(N,) bool each: the cart is farther than ``reset_distance`` m from the centre; the pole is beyond horizontal."""
+    """Return whether the cart is over ``reset_distance`` m from the centre, and the pole below horizontal, (N,)."""
     return {"cart_left": position.abs() > reset_distance, "pole_fell": angle.abs() > FALLEN_ANGLE}
 
 
@@ -91,7 +91,7 @@ class Cartpole(MujocoTask):
 
     @override
     def reset_where(self, mask: Tensor) -> None:
-        """Return everything uniform around rest, upright in the centre."""
+        """Draw states uniformly around rest, upright in the centre."""
         qpos = self.uniform(-RESET_POSITION, RESET_POSITION, 2)
         qvel = self.uniform(-RESET_VELOCITY, RESET_VELOCITY, 2)
         self.sim.reset(mask, qpos, qvel)

@@ -8,19 +8,19 @@ from manybody.tasks.locomotion import Locomotion, body_blocks
 from manybody.tasks.terms import Block
 
 NEAR_LIMIT = 0.98
-"""Joint angle, scaled to [-1, 1], beyond which the limit cost grows linearly, reaching its weight at the limit."""
+"""Joint angle, scaled to [-1, 1], above which the limit cost grows linearly to its weight at the limit."""
 
 
 def near_limit_cost(unscaled: Tensor, effort: Tensor, weight: float) -> Tensor:
-    """Return cost (N,) of joints (N, A) beyond NEAR_LIMIT on either side, weighted by relative ``effort`` (A,)."""
+    """Return the cost (N,) of joints (N, A) beyond +-NEAR_LIMIT, weighted by relative ``effort`` (A,)."""
     excess = (unscaled.abs() - NEAR_LIMIT).clamp(min=0.0) / (1.0 - NEAR_LIMIT)
     return weight * (excess @ effort)
 
 
 def joint_torque(action_torque: Tensor, limit_torque: Tensor, unscaled: Tensor) -> Tensor:
-    """Return torque (N, A) in N m that motor and joint limit exert on each joint.
+    """Return the torque (N, A) in N m of motor and joint limit on each joint.
 
-    ``limit_torque`` (N, A) is a magnitude; it pushes away from the limit that ``unscaled`` (N, A) is near.
+    ``limit_torque`` (N, A) is a magnitude; it acts away from the limit that is nearer to ``unscaled`` (N, A).
     """
     return action_torque - unscaled.sign() * limit_torque
 
@@ -28,7 +28,7 @@ def joint_torque(action_torque: Tensor, limit_torque: Tensor, unscaled: Tensor) 
 class Humanoid(Locomotion):
     """108 observations, 21 actions, 60 Hz. Termination: torso below 0.8 m.
 
-    Energy and limit costs weigh each joint by its motor's gear, relative to the strongest.
+    Energy and limit costs are weighted by each motor's gear relative to the largest.
     """
 
     Config = HumanoidConfig

@@ -1,4 +1,4 @@
-"""HumanoidAMP: a body of 15 parts that learns to move like a motion clip (IsaacGymEnvs' HumanoidAMP)."""
+"""HumanoidAMP: a humanoid of 15 bodies imitates a motion clip (IsaacGymEnvs' HumanoidAMP)."""
 
 import dataclasses
 import math
@@ -25,34 +25,31 @@ from manybody.tasks.terms import Block, Term
 KEY_BODIES = ("right_hand", "left_hand", "right_foot", "left_foot")
 """Bodies whose positions are observed."""
 BALL_SCALE = math.pi
-"""rad, rotation vector's component at action 1."""
+"""Component of a ball joint's target rotation vector at action 1, rad."""
 HINGE_SCALE = 1.4
-"""Share of half a hinge's range that action 1 reaches from its middle: mid +- 0.7 (hi - lo)."""
+"""Hinge target at action 1, from the middle of its range, as a share of half the range: mid +- 0.7 (hi - lo)."""
 START_HEIGHT = 0.89
-"""m, of the pelvis at the start of a standing episode."""
+"""Height of the pelvis in a standing initial state, m."""
 ARMS_OUT = {"right_shoulder": -math.pi / 2, "left_shoulder": math.pi / 2}
-"""rad about x: where the shoulders are then."""
+"""Angles of the shoulders about x in a standing initial state, rad."""
 FIRST_STEPS = 1
-"""Control steps of an episode in which a touch of the floor does not end it."""
+"""Control steps at the start of an episode in which floor contact does not end it."""
 
 
 def heading_inverse(rotation: Tensor) -> Tensor:
-    """The rotation (N, 4) about z that turns the x axis of ``rotation`` (N, 4), seen from above, to the world's."""
+    """Return the rotation (N, 4) about z that turns the horizontal part of the x axis of ``rotation`` to world x."""
     w, x, y, z = rotation.unbind(-1)
     return quat_about(2, -torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z)))
 
 
 def tan_norm(rotation: Tensor) -> Tensor:
-    """Return the turned x and z axes (..., 6) of unit quaternions ``rotation`` (..., 4): continuous, unlike angles."""
+    """Return the rotated x and z axes (..., 6) of quaternions ``rotation`` (..., 4): continuous, unlike angles."""
     matrix = quat_to_matrix(rotation)
     return torch.cat((matrix[..., 0], matrix[..., 2]), dim=-1)
 
 
 def seen_from_root(pose: BodyPose) -> Tensor:
-    """Return positions (N, B, 3) of all bodies relative to the root in the frame of its heading, m.
-
-    So a motion is the same whichever way it goes.
-    """
+    """Return positions (N, B, 3) of all bodies relative to the root, in the frame of its heading, m."""
     heading = heading_inverse(pose.rotations[:, 0])
     return quat_rotate(heading.unsqueeze(1), pose.positions - pose.positions[:, :1])
 
@@ -60,12 +57,12 @@ def seen_from_root(pose: BodyPose) -> Tensor:
 def pose_observations(
     body: Articulation, qpos: Tensor, qvel: Tensor, key_bodies: Sequence[int], local_root: bool
 ) -> tuple[Tensor, BodyPose]:
-    """Return what policy and discriminator see of coordinates of simulator or clip (N, 105), and where the bodies are.
+    """Return observations (N, 105) for policy and discriminator from coordinates of simulator or clip, and body poses.
 
-    Root height (m); its rotation as ``tan_norm`` 6, against its heading with ``local_root``, else against the world;
-    its velocity (m/s) and angular velocity (rad/s) in the frame of its heading, 3 each; ``tan_norm`` of each ball
-    joint 6 and the angle of each hinge 1, in the order of ``qpos``; joint velocities (rad/s); key bodies against the
-    root in the frame of its heading (m), 3 each.
+    The observation: root height (m); root rotation as ``tan_norm`` (6), relative to its heading with ``local_root``,
+    else to the world; root velocity (m/s) and angular velocity (rad/s) in the heading frame, 3 each; ``tan_norm`` of
+    each ball joint (6) and the angle of each hinge (1), in the order of ``qpos``; joint velocities (rad/s); key bodies
+    relative to the root in the heading frame (m), 3 each.
     """
     local = body.local_rotations(qpos)
     pose = body.pose(qpos, local)
@@ -91,14 +88,14 @@ def pose_observations(
 
 
 class FloorContact:
-    """Which bodies touch the floor at z = 0, by the lowest points of their spheres and capsules.
+    """Detects bodies that touch the floor at z = 0, by the lowest points of their spheres and capsules.
 
-    MuJoCo's contact starts at the same distance, zero, but its sensors describe the state before the last integration.
+    MuJoCo's contact sensors cannot be used: they describe the state before the last integration.
 
     Args:
-        model: the compiled model; its spheres and capsules belong to bodies from 1 on.
-        allowed: names of the bodies that may touch.
-        device: where the tensors live.
+        model: the compiled model.
+        allowed: names of the bodies that may touch the floor.
+        device: the device of the tensors.
     """
 
     def __init__(self, model: mujoco.MjModel, allowed: Sequence[str], device: torch.device) -> None:
@@ -120,17 +117,17 @@ class FloorContact:
                 ends.append(model.geom_pos[geom] + end)
                 radii.append(float(model.geom_size[geom, 0]))
         self.bodies = torch.tensor(bodies, dtype=torch.long, device=device)
-        """(P,) of P points."""
+        """(P,) body of each of P points."""
         points = torch.tensor(np.reshape(ends, (-1, 3)), dtype=torch.float32, device=device)
         self.points = points.t().unsqueeze(2).contiguous()
-        """(3, P, 1) m, in their bodies' axes."""
+        """(3, P, 1) points in their bodies' axes, m."""
         self.radii = torch.tensor(np.array(radii), dtype=torch.float32, device=device).unsqueeze(1)
         """(P, 1) m."""
 
     def fallen(self, pose: BodyPose, height: float) -> Tensor:
-        """Return (N,) bool: some body that may not touches the floor while its origin is below ``height`` m."""
-        # Bodies first, as forward kinematics leaves them: contiguous batches. A point's height needs only the last row
-        # of its body's rotation matrix.
+        """Return (N,) bool: a body that is not allowed touches the floor, with its origin below ``height`` m."""
+        # The bodies are the first axis, as in forward kinematics, for contiguous batches. The height of a point needs
+        # only the last row of its body's rotation matrix.
         w, x, y, z = pose.rotations.transpose(0, 1).unbind(-1)
         row = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y))
         origin = pose.positions[..., 2].t()[self.bodies]
@@ -141,7 +138,7 @@ class FloorContact:
 
 
 class HumanoidAMP(MujocoTask):
-    """105 observations, 28 actions, 30 Hz; the reward is 1 per step, and the discriminator's matters.
+    """105 observations, 28 actions, 30 Hz; the reward is 1 per step, in addition to the discriminator's.
 
     Observation: ``pose_observations``. Action: targets of PD drives, for ball joints a rotation vector, for hinges an
     angle. ``extras['amp_obs']`` (N, K x 105) is the discriminator's input: the observations of the last K steps,
@@ -189,9 +186,9 @@ class HumanoidAMP(MujocoTask):
             start[place : place + 4] = quat_about(0, torch.tensor(angle))
         self.start_qpos = start
         self.steps_back = torch.arange(self.env.numAMPObsSteps, device=self.device) * self.dt
-        """(K,) s, how long ago the frames of an AMP observation are."""
+        """(K,) age of the frames of an AMP observation, s."""
         self.oldest = (self.env.numAMPObsSteps - 1) * self.dt
-        """s, the age of the oldest of them; times drawn from a clip are at least this late."""
+        """Age of the oldest frame, s; times drawn from a clip are at least this late."""
         if self.motions.lengths.min() < self.oldest:
             raise EnvError(
                 f"task.env.numAMPObsSteps: {self.env.numAMPObsSteps} observations span {self.oldest:.3g} s, but the "
@@ -202,7 +199,7 @@ class HumanoidAMP(MujocoTask):
         self.reset()
 
     def make_buffers(self) -> None:
-        """Allocate the tensors that are carried from step to step."""
+        """Allocate the tensors that are kept between steps."""
         frames = (self.num_envs, self.env.numAMPObsSteps, HumanoidAMP.num_observations)
         self.history = torch.zeros(frames, device=self.device)
         """(N, K, 105) the last observations, newest first."""
@@ -218,7 +215,7 @@ class HumanoidAMP(MujocoTask):
         return dataclasses.replace(super().spec_of(cfg), extra={"amp_observation_space": seen})
 
     def reference_positions(self) -> list[Tensor]:
-        """Return (R, B, 3) of each clip, at this task's rate: the bodies as :func:`seen_from_root`, m."""
+        """Return :func:`seen_from_root` (R, B, 3) of each clip at this task's rate, m."""
         clips = []
         for clip, length in enumerate(self.motions.lengths.tolist()):
             times = torch.arange(0.0, length, self.dt, device=self.device)
@@ -228,7 +225,7 @@ class HumanoidAMP(MujocoTask):
         return clips
 
     def fetch_amp_obs_demo(self, count: int) -> Tensor:
-        """Return ``count`` observations (count, K x 105) of the motion, at random times."""
+        """Return AMP observations (count, K x 105) of the clips at random times."""
         motions, times = self.motions.sample(count, self.generator, self.oldest)
         return self._reference(motions, times)[0].flatten(1)
 
@@ -258,13 +255,13 @@ class HumanoidAMP(MujocoTask):
 
     @override
     def extras(self) -> dict[str, Tensor]:
-        """``amp_obs`` (N, K x 105) and ``body_positions`` (N, B, 3) as :func:`seen_from_root` (m), before any reset."""
+        """Return ``amp_obs`` (N, K x 105), and ``body_positions`` (N, B, 3) as :func:`seen_from_root` (m)."""
         return {"amp_obs": self.history.flatten(1), "body_positions": seen_from_root(self.pose)}
 
     @override
     def reset_where(self, mask: Tensor) -> None:
         """Start standing or at a pose of a clip (``stateInit``), with the clip's past as history."""
-        # Asking which rows those are costs nothing on the CPU; elsewhere it would wait for the device.
+        # Reading the rows is free on the CPU; on other devices it would wait.
         everyone = torch.arange(self.num_envs, device=self.device)
         rows = mask.nonzero().squeeze(1) if self.device.type == "cpu" else everyone
         count = len(rows)
@@ -290,8 +287,11 @@ class HumanoidAMP(MujocoTask):
         return self.history[:, 0]
 
     def _reference(self, motions: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Observations (M, K, 105) of clips ``motions`` (M,) at ``times`` (M,) s and the steps before, newest first;
-        ``qpos`` (M, nq) and ``qvel`` (M, nv) at ``times``.
+        """Return observations (M, K, 105), newest first, ``qpos`` (M, nq) and ``qvel`` (M, nv) of clips.
+
+        Args:
+            motions: (M,) indices of clips.
+            times: (M,) times of the newest observation, s.
         """
         steps = len(self.steps_back)
         past = (times - self.steps_back.unsqueeze(1)).flatten()  # (K M)
@@ -304,10 +304,10 @@ class HumanoidAMP(MujocoTask):
 
 
 class PDTargets:
-    """Actions (N, A) to targets of the position actuators (N, A), rad.
+    """A function from actions (N, A) to targets of the position actuators (N, A), rad.
 
-    A hinge's is mid + 0.7 (hi - lo) a. A ball joint's is the rotation vector pi a; where it is longer than the widest
-    angle that the joint can reach, it is shortened to that, since beyond a half turn it would mean another rotation.
+    The target of a hinge is mid + 0.7 (hi - lo) a, that of a ball joint the rotation vector pi a, shortened to the
+    largest angle that the joint can reach: beyond half a turn it would be another rotation.
     """
 
     def __init__(self, model: mujoco.MjModel, device: torch.device) -> None:
@@ -318,11 +318,11 @@ class PDTargets:
         self.offset = torch.where(hinge, (upper + lower) / 2, 0.0).to(device)
         each, joint = np.unique(joints, return_inverse=True)
         self.same = torch.nn.functional.one_hot(torch.tensor(joint)).float().to(device)
-        """(A, J) 1 where the actuator is the joint's."""
+        """(A, J) 1 where the actuator belongs to the joint."""
         reach = torch.tensor(model.jnt_range[each, 1], dtype=torch.float32)
         balls = torch.tensor(model.jnt_type[each] == mujoco.mjtJoint.mjJNT_BALL)
         self.reach = torch.where(balls, reach, math.inf).to(device)
-        """(J,) rad, the longest rotation vector."""
+        """(J,) maximum length of the rotation vector, rad."""
 
     def __call__(self, actions: Tensor) -> Tensor:
         """Return the targets (N, A) of ``actions`` (N, A)."""

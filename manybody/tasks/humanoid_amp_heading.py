@@ -14,7 +14,7 @@ from manybody.tasks.terms import Block, Term
 
 
 def heading_reward(velocity: Tensor, command: Tensor) -> Tensor:
-    """exp(-1/4 (v* - d . v)^2): 1 at the commanded speed v* in direction d (arXiv 2104.02180, task *target heading*).
+    """Return exp(-1/4 (v* - d . v)^2), 1 at the speed v* in direction d (arXiv 2104.02180, task *target heading*).
 
     Args:
         velocity: (N, 2) of the root in the world's plane, m/s.
@@ -25,10 +25,10 @@ def heading_reward(velocity: Tensor, command: Tensor) -> Tensor:
 
 
 class HumanoidAMPHeading(HumanoidAMP):
-    """108 observations: those of :class:`HumanoidAMP`, the commanded direction as seen from the heading 2, the speed 1.
+    """108 observations: those of :class:`HumanoidAMP`, the commanded direction in the heading frame (2), the speed (1).
 
-    The command changes at random, on average every ``headingChangeSteps``. The discriminator does not see it. Style and
-    ``heading_reward`` are mixed by ``disc_reward_w`` and ``task_reward_w``.
+    The command changes at random times, on average every ``headingChangeSteps``. The discriminator does not receive it.
+    ``disc_reward_w`` and ``task_reward_w`` are the weights of style reward and ``heading_reward``.
     """
 
     Config: ClassVar[type[TaskConfig]] = HumanoidAMPHeadingConfig
@@ -75,7 +75,7 @@ class HumanoidAMPHeading(HumanoidAMP):
 
     @override
     def extras(self) -> dict[str, Tensor]:
-        """As :class:`HumanoidAMP`; ``true_objective`` (N,) is the speed in the commanded direction, m/s."""
+        """Return those of :class:`HumanoidAMP`, and ``true_objective`` (N,), the speed in the commanded direction."""
         along = (self.sim.qvel[:, :2] * self.command[:, :2]).sum(dim=1)
         return super().extras() | {"true_objective": along}
 

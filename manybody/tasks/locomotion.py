@@ -1,4 +1,4 @@
-"""What Ant and Humanoid share: run upright towards a far target with little effort. Each reward term is a function."""
+"""The common part of Ant and Humanoid: run upright towards a far target with little effort."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from manybody.tasks.base import MujocoTask
 from manybody.tasks.terms import Block, Term, only_where
 
 TARGET = (1000.0, 0.0)
-"""m, world x and y of the point to run to."""
+"""World x and y of the target, m."""
 UPRIGHT = 0.93
 """Cosine of the torso's tilt above which it counts as upright (21.6 degrees)."""
 FACING = 0.8
@@ -26,18 +26,18 @@ RESET_VELOCITY_NOISE = 0.1
 def target_distance(position: Tensor) -> Tensor:
     """Return horizontal distance (N,) float64 in m from ``position`` (N, 3) to the target.
 
-    In float64, since a float32 distance of 1000 m moves in jumps of 61 um, 0.004 in progress per step.
+    The resolution of float32 at 1000 m, 61 um, would be 0.004 in progress per step.
     """
     return torch.hypot(TARGET[0] - position[:, 0].double(), TARGET[1] - position[:, 1].double())
 
 
 def progress_reward(potential: Tensor, previous: Tensor) -> Tensor:
-    """Speed towards the target (N,) in m/s: the gain of the potential -distance/dt over one step of dt seconds."""
+    """Return the speed towards the target (N,) in m/s: the increase of the potential -distance/dt in one step."""
     return (potential - previous).float()
 
 
 def heading_reward(heading: Tensor, weight: float) -> Tensor:
-    """Return ``weight`` when facing the target, fading linearly with the cosine ``heading`` (N,) below FACING."""
+    """Return ``weight``, decreasing linearly with the cosine ``heading`` (N,) of the heading error below FACING."""
     return torch.where(heading > FACING, weight, weight * heading / FACING)
 
 
@@ -52,17 +52,17 @@ def action_cost(actions: Tensor, weight: float) -> Tensor:
 
 
 def energy_cost(actions: Tensor, scaled_velocity: Tensor, effort: Tensor, weight: float) -> Tensor:
-    """``weight`` times the sum of |action x scaled joint velocity| (N, A), weighted by relative ``effort`` (A,)."""
+    """Return ``weight`` times the sum of |action x scaled joint velocity| (N, A), each times ``effort`` (A,)."""
     return weight * ((actions * scaled_velocity).abs() @ effort)
 
 
 def unscale(position: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Return joint angles (N, A) in rad to [-1, 1] between their limits (A,)."""
+    """Scale joint angles (N, A) in rad from their limits (A,) to [-1, 1]."""
     return (2.0 * position - upper - lower) / (upper - lower)
 
 
 def body_blocks(joints: int, *sensors: Block) -> tuple[Block, ...]:
-    """Return the observation of a body with this many joints."""
+    """Describe the observation of a robot with this many joints."""
     return (
         Block("torso height", 1, "m"),
         Block("torso velocity, body frame", 3, "m/s"),
@@ -81,11 +81,11 @@ class Locomotion(MujocoTask):
 
     Observation: height (m), torso velocity in its own frame (m/s), torso angular velocity in its own frame
     (rad/s, scaled), yaw, roll, angle to the target (rad), cosine of tilt, cosine of heading error, joint
-    angles between their limits, joint velocities (scaled), what ``sensor_observations`` adds, last actions.
+    angles between their limits, joint velocities (scaled), ``sensor_observations``, last actions.
 
     Two errors of IsaacGymEnvs' Ant are fixed: the angle to the target is measured in the horizontal
-    plane (atan2 of y and x differences; the original takes the z difference, IsaacLab issue #4465), and yaw,
-    roll and that angle are wrapped to [-pi, pi] (the original's jump from 0 to 2 pi right where the robot
+    plane (atan2 of y and x differences; the original uses the z difference, IsaacLab issue #4465), and yaw,
+    roll and that angle are wrapped to [-pi, pi] (the original's angles jump from 0 to 2 pi when the robot
     faces its target).
     """
 
@@ -103,7 +103,7 @@ class Locomotion(MujocoTask):
     }
     terminations: ClassVar[dict[str, str]] = {"fall": "torso below terminationHeight"}
     start_height: ClassVar[float]
-    """m, torso height at the start of an episode."""
+    """Torso height at the start of an episode, m."""
 
     env: LocomotionEnvConfig
 
@@ -117,7 +117,7 @@ class Locomotion(MujocoTask):
         self.relative_effort = self.joint_gears / self.joint_gears.max()
         start = torch.zeros(model.nq, device=self.device)
         start[2], start[3] = self.start_height, 1.0
-        # Zero, or the nearest limit where zero is out of reach.
+        # Zero, or the limit that is nearest to zero.
         start[7:] = torch.zeros_like(self.dof_limits_lower).clamp(self.dof_limits_lower, self.dof_limits_upper)
         self.start_qpos = start
         self.start_potential = -target_distance(start[None, :3]) / self.dt
@@ -126,11 +126,11 @@ class Locomotion(MujocoTask):
         self.reset()
 
     def joints_at_limit_cost(self, unscaled: Tensor) -> Tensor:
-        """Return cost (N,) of joint angles ``unscaled`` (N, A) in [-1, 1] that touch their limits."""
+        """Return the cost (N,) of joint angles ``unscaled`` (N, A) in [-1, 1] that are at their limits."""
         raise NotImplementedError
 
     def sensor_observations(self) -> tuple[Tensor, ...]:
-        """Return blocks (N, .) between joint velocities and actions: every sensor, scaled by contactForceScale."""
+        """Return the parts (N, .) between joint velocities and actions: all sensors, scaled by contactForceScale."""
         return (self.env.contactForceScale * self.sim.sensordata,)
 
     @override
@@ -146,7 +146,7 @@ class Locomotion(MujocoTask):
     @override
     def compute_observations(self) -> Tensor:
         qpos, qvel, env = self.sim.qpos, self.sim.qvel, self.env
-        # Column by column from here on: contiguous batches are twice as fast as columns of a row-major matrix.
+        # Contiguous batches are twice as fast as columns of a row-major matrix.
         pose = qpos[:, :7].t().contiguous().t()
         rotation = quat_to_matrix(pose[:, 3:7])
         roll, _, yaw = matrix_to_euler(rotation)
@@ -189,18 +189,18 @@ class Locomotion(MujocoTask):
 
     @override
     def reset_where(self, mask: Tensor) -> None:
-        """Upright at the origin, joints at rest pose + U(-0.2, 0.2) rad within limits, velocities U(-0.1, 0.1)."""
+        """Draw upright states at the origin: joint angles +- 0.2 rad around rest within limits, velocities +- 0.1."""
         noise = self.uniform(-1.0, 1.0, 2 * self.num_actions)
         angles = self.start_qpos[7:] + RESET_POSITION_NOISE * noise[:, : self.num_actions]
         angles = angles.clamp(self.dof_limits_lower, self.dof_limits_upper)
         qpos = torch.cat([self.start_qpos[:7].expand(self.num_envs, 7), angles], dim=1)
         qvel = torch.nn.functional.pad(RESET_VELOCITY_NOISE * noise[:, self.num_actions :], (6, 0))
         self.sim.reset(mask, qpos, qvel)
-        # Everyone starts at the same distance.
+        # All environments start at the same distance.
         self.potentials = torch.where(mask, self.start_potential, self.potentials)
         self.prev_potentials = torch.where(mask, self.start_potential, self.prev_potentials)
 
     @override
     def extras(self) -> dict[str, Tensor]:
-        """Return ``true_objective`` (N,): torso velocity along world x in m/s, before any reset."""
+        """Return ``true_objective`` (N,): the torso's velocity along world x in m/s, before any reset."""
         return {"true_objective": self.sim.qvel[:, 0].clone()}

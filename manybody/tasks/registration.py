@@ -13,7 +13,7 @@ def register_tasks(params: object = None) -> None:
     """Register every known task as an environment, except under a name that a user registered.
 
     Args:
-        params: the settings of a run. The task that their ``env_name`` names as ``module:Class`` is imported first.
+        params: the settings of a run; if ``env_name`` is ``module:Class``, this task is imported first.
     """
     config: Any = params.get("config") if hasattr(params, "get") else None
     env_name = config.get("env_name") if hasattr(config, "get") else None
@@ -26,7 +26,7 @@ def register_tasks(params: object = None) -> None:
 
 
 def registered_task(env_name: str) -> type[tasks.MujocoTask] | None:
-    """Return the task registered as the environment ``env_name``; None for an environment of another kind."""
+    """Return the task registered as the environment ``env_name``; None if it is not a task."""
     maker = creator_of(env_name)
     return tasks.TASKS[env_name] if getattr(maker, "func", None) is _make_task else None
 

@@ -33,15 +33,15 @@ class Block(NamedTuple):
 
 
 class Term(NamedTuple):
-    """A reward term, for the reader."""
+    """The description of a reward term."""
 
     weight: str
-    """The key of ``env`` that scales it, or a number."""
+    """The key of ``env`` that is its weight, or a number."""
     meaning: str
 
 
 def reward_of(terms: Named) -> Tensor:
-    """Return reward (N,): the sum of the terms, added in their order."""
+    """Return the reward (N,), the sum of the terms in their order."""
     if isinstance(terms, Tensor):
         return terms
     first, *others = terms.values()
@@ -51,12 +51,12 @@ def reward_of(terms: Named) -> Tensor:
 
 
 def terminated_by(reasons: Named) -> Tensor:
-    """Return (N,) bool: whether any of the reasons holds."""
+    """Return (N,) bool: whether any of the reasons is true."""
     return reasons if isinstance(reasons, Tensor) else torch.stack(tuple(reasons.values())).any(dim=0)
 
 
 def only_where(mask: Tensor, name: str, value: float, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``terms`` with the term ``name`` added, which replaces all others by ``value`` where ``mask`` (N,) is true."""
+    """Add the term ``name``: in rows of ``mask`` (N,) it is ``value`` and all other ``terms`` are 0."""
     kept = torch.where(mask, 0.0, torch.stack(tuple(terms.values())))
     return {**dict(zip(terms, kept.unbind(), strict=True)), name: torch.where(mask, value, torch.zeros_like(kept[0]))}
 
@@ -66,7 +66,7 @@ class EpisodeSums:
 
     Args:
         num_envs: N.
-        device: of the task.
+        device: the task's device.
     """
 
     def __init__(self, num_envs: int, device: torch.device) -> None:
@@ -75,7 +75,7 @@ class EpisodeSums:
         """(K, N), one row for each term."""
 
     def add(self, terms: Named, counted: Tensor) -> None:
-        """Add one step of the rows ``counted`` (N,) bool; a reward without named terms is the return itself."""
+        """Add one step of the rows ``counted`` (N,) bool; without named terms, do nothing."""
         if isinstance(terms, Tensor):
             return
         if tuple(terms) != self.names:  # the first step, or a task that has changed since its run was saved
@@ -84,14 +84,14 @@ class EpisodeSums:
         self.sums = self.sums + torch.where(counted, torch.stack(tuple(terms.values())), 0.0)
 
     def by_name(self) -> dict[str, Tensor]:
-        """Return (N,) each."""
+        """Return the sums (N,) by name."""
         return dict(zip(self.names, self.sums.unbind(), strict=True))
 
     def restart(self, mask: Tensor) -> None:
-        """Start at zero where ``mask`` (N,) is true."""
+        """Set the sums to zero where ``mask`` (N,) is true."""
         self.sums = torch.where(mask, 0.0, self.sums)
 
     def load(self, sums: Mapping[str, Tensor]) -> None:
-        """Return the inverse of :meth:`by_name`."""
+        """Restore :meth:`by_name`."""
         if sums:
             self.names, self.sums = tuple(sums), torch.stack(tuple(sums.values())).to(self.sums.device)

@@ -103,7 +103,7 @@ def test_what_cannot_be_imported_is_named_with_the_reason(refused, own):
         "task=rail_task:Rial"
     )
     assert "task: got 'rale_task'; expected a module that Python finds." in refused("task=rale_task:Rail")
-    assert "got 'rail_task:RailConfig', which is no subclass" in refused("task=rail_task:RailConfig")
+    assert "got 'rail_task:RailConfig'; expected a subclass" in refused("task=rail_task:RailConfig")
     (own / "broken.py").write_text("import rail_task\nprint(undefined)\n")
     err = refused("task=Cartpole", "import_modules=[broken]")
     assert "import_modules: importing 'broken' fails: NameError" in err and "broken.py:2" in err

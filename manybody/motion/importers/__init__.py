@@ -1,4 +1,4 @@
-"""Readers of other programs' motion files; :func:`read_motion` chooses one by the file's suffix."""
+"""Readers of motion files of other programs; :func:`read_motion` selects one by the file's suffix."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ FORMATS = {
     ".json": "DeepMimic",
     ".bvh": "BVH",
 }
-"""Suffix of a file that can be read to the name of its format."""
+"""Names of the supported formats by suffix."""
 
 
 def read_motion(path: str | os.PathLike[str], scale: float | None = None, up: str | None = None) -> Clip:
@@ -26,11 +26,11 @@ def read_motion(path: str | os.PathLike[str], scale: float | None = None, up: st
 
     Args:
         path: the file.
-        scale: of a BVH file: metres in one unit of length; None: 1.
-        up: of a BVH file: the upward axis, ``y`` or ``z``; None: ``y``.
+        scale: for BVH files, metres in one unit of length; None: 1.
+        up: for BVH files, the upward axis, ``y`` or ``z``; None: ``y``.
 
     Raises:
-        MotionError: the format is not known or not read (names it where it is known), or the file is wrong.
+        MotionError: the format is not supported, or the file is invalid.
     """
     suffix = Path(path).suffix.lower()
     with read_from(path):

@@ -15,10 +15,10 @@ from manybody.motion.files import NOT_STATED, quats_z_up, z_up
 from manybody.motion.importers.root_bone import Figure, rigid
 
 _CHANNELS = {f"{axis}{kind}".lower(): (kind, i) for kind in ("position", "rotation") for i, axis in enumerate("XYZ")}
-"""Channel's name in lower case to its kind and axis."""
+"""Kind and axis by the channel's name in lower case."""
 _KEYWORDS = "OFFSET, CHANNELS, JOINT, End Site or }"
 _DIGIT_ROWS = 10
-"""Rows of numbers whose digits are counted."""
+"""Number of rows in which digits are counted."""
 
 
 @dataclass
@@ -34,10 +34,10 @@ def parse_bvh(text: str, scale: float = 1.0, up: str = "y") -> Clip:
 
     A joint's rotation is the product of its channels' rotations from left to right, angles in degrees; the root's
     position channels are its position in the world (Meredith and Maddock 2001, *Motion capture file formats
-    explained*). Where other joints have position channels too, these replace their offset and may change in their last
-    digits only: bones are rigid here. Hips that move under a bone on the ground become the root
+    explained*). Position channels of other joints replace their offset and may change only in their last digits,
+    because bones are rigid. Hips that move under a bone on the ground become the root
     (:func:`~manybody.motion.importers.root_bone.rigid`). End sites have no joint and are dropped. A
-    :class:`~manybody.motion.errors.MotionNotice` lists what was skipped.
+    :class:`~manybody.motion.errors.MotionNotice` lists the skipped parts.
 
     Args:
         text: the file's content.
@@ -45,7 +45,7 @@ def parse_bvh(text: str, scale: float = 1.0, up: str = "y") -> Clip:
         up: the file's upward axis, ``y`` as usual or ``z``.
 
     Raises:
-        MotionError: the text breaks the format (names the line), a bone changes its length, or a number is wrong.
+        MotionError: the text is invalid (the message names the line), or a bone changes its length.
     """
     if not 0 < scale < math.inf:
         raise MotionError("scale", str(scale), "metres in one unit of the file, above 0")
@@ -93,7 +93,7 @@ class _Reader:
         self.lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
         self.next = 0
         self.digit = 0.0
-        """The value of one unit in the last digit of the numbers, once they are read; 0 for whole numbers."""
+        """The value of one unit in the last digit of the numbers that were read; 0 for whole numbers."""
 
     def refuse(self, expected: str, given: str = "", advice: str = "") -> NoReturn:
         """Raise MotionError about the current line, or about ``given`` in it."""
@@ -108,14 +108,14 @@ class _Reader:
         return self.lines[self.next - 1][1]
 
     def after(self, keyword: str) -> list[str]:
-        """Return the tokens after ``keyword``, with which the next line must start."""
+        """Return the tokens of the next line after ``keyword``, its first token."""
         first, *rest = self.line(keyword)
         if first.upper() != keyword:
             self.refuse(keyword)
         return rest
 
     def entry(self, name: str) -> float:
-        """Return the number after ``name:`` in the next line; blanks around the colon do not matter."""
+        """Return the number after ``name:`` in the next line; ignore blanks around the colon."""
         key, colon, rest = " ".join(self.line(f"{name}:")).partition(":")
         if not colon or key.lower().split() != name.lower().split():
             self.refuse(f"{name}: and a number")
@@ -137,7 +137,7 @@ class _Reader:
         """Read all joints, parents before children."""
         self.after("HIERARCHY")
         joints: list[_Joint] = []
-        path: list[int | None] = []  # the joints that are open; None for an end site
+        path: list[int | None] = []  # the joints with an open brace; None for an end site
         keyword, rest = "JOINT", self.after("ROOT")
         while True:
             here = path[-1] if path else -1
@@ -162,7 +162,7 @@ class _Reader:
                         self.refuse("a name", "a joint without a name")
                     joints.append(_Joint(" ".join(rest), here))
                 if self.line("{") != ["{"]:
-                    self.refuse("{", advice="Put the brace in a line of its own.")
+                    self.refuse("{", advice="Put the brace in a separate line.")
             else:
                 self.refuse(_KEYWORDS)
             keyword, *rest = self.line(_KEYWORDS)
@@ -178,7 +178,7 @@ class _Reader:
         return [_CHANNELS[name] for name in names]
 
     def motion(self, channels: int) -> tuple[float, np.ndarray]:
-        """Read the seconds of a frame, and the values (T, channels)."""
+        """Read the duration of a frame in s, and the values (T, channels)."""
         if channels == 0:
             self.refuse("at least one", "a skeleton without channels")
         self.after("MOTION")

@@ -22,22 +22,22 @@ BODIES = (
     *(("root", "pelvis", 4), ("chest", "torso", 4), ("neck", "head", 4)),
     *((f"{side}_{joint}", f"{side}_{body}", size) for side in ("right", "left") for joint, body, size in _LEG + _ARM),
 )
-"""Joints of DeepMimic's humanoid in the order of the file, the same body of the AMP humanoid, numbers of the rotation.
+"""Joints of DeepMimic's humanoid in the order of the file, with the body of the AMP humanoid and the rotation's size.
 
 Four numbers are a quaternion wxyz, one is an angle in rad about z. The two humanoids have the same size; in the file x
 is forward, y up, z right."""
 
 _RATE_TOLERANCE = 0.01
-"""How far, relatively, the durations of a clip's frames may differ: they are written with few digits."""
+"""Maximum relative difference of the durations of a clip's frames, which are written with few digits."""
 
 
 def parse_deepmimic(text: str) -> Clip:
     """Parse a motion of DeepMimic's humanoid (arXiv 1804.02717; format: the repository's README), turned to z up.
 
-    ``Loop`` is dropped: a clip does not say whether it repeats. The last frame's duration has no meaning.
+    ``Loop`` is ignored, because a clip does not state whether it repeats, and so is the last frame's duration.
 
     Raises:
-        MotionError: the text is not JSON or not such a motion, its frames differ in duration, or a number is wrong.
+        MotionError: the text is not such a motion, its frames differ in duration, or a number is invalid.
     """
     frames = _frames(text)
     rotations = torch.zeros(len(frames), len(BODIES), 4, dtype=torch.float64)
@@ -80,7 +80,7 @@ def _frames(text: str) -> np.ndarray:
 
 def _rate(durations: np.ndarray) -> float:
     """Return the frames per second of equally long frames."""
-    usual = float(np.median(durations))  # which one odd frame does not move
+    usual = float(np.median(durations))  # not affected by one wrong frame
     for frame, duration in enumerate(durations):
         if not duration > 0 or not math.isclose(duration, usual, rel_tol=_RATE_TOLERANCE):
             expected = f"{usual:.6g} s, the usual duration" if duration > 0 else "a duration above 0"

@@ -1,7 +1,7 @@
-"""Reads pickles of NumPy arrays and plain containers, and of nothing else.
+"""Reads pickles of NumPy arrays and plain containers only.
 
-Python's unpickler calls what a file names. Here a class of this module replaces every allowed name and builds an
-array, a number or bytes from validated parts, so a file can call nothing else.
+Python's unpickler calls functions that a file names. Here a class of this module replaces every allowed name and builds
+an array, a number or bytes from validated parts; all other names are refused.
 """
 
 import io
@@ -16,7 +16,7 @@ from typing_extensions import override
 from manybody.motion.errors import MotionError
 
 MAX_OPCODES = 20_000
-"""A clip of a skeleton of 15 bodies has some 200. The limit also bounds how deep a file can nest."""
+"""A clip of 15 bodies has about 200. The limit also bounds the depth of nested containers."""
 
 
 def _refused(given: str) -> MotionError:
@@ -25,7 +25,7 @@ def _refused(given: str) -> MotionError:
 
 
 class _StandIn:
-    """A class that replaces a name in the pickle, which cannot set its attributes: ``__setstate__`` needs an object."""
+    """Base of classes that replace names in the pickle; ``__setstate__`` refuses to set attributes."""
 
     def __setstate__(self, state: object) -> None:
         raise _refused("a damaged pickle (a state without an array)")
@@ -78,21 +78,21 @@ class _Array(np.ndarray):
 
 
 class _Scalar(_StandIn):
-    """Replaces NumPy's function that makes a number."""
+    """Replaces NumPy's function for numbers."""
 
     def __new__(cls, dtype: _Dtype, data: object) -> Any:
         return np.frombuffer(_bytes_of(data), dtype.numpy(), count=1)[0].item()
 
 
 class _Encoded(_StandIn):
-    """Replaces ``_codecs.encode``, which makes bytes in the oldest protocols."""
+    """Replaces ``_codecs.encode``, which creates bytes in the oldest protocols."""
 
     def __new__(cls, text: str, encoding: str) -> Any:
         return text.encode("latin1")
 
 
 def _bytes_of(data: object) -> bytes:
-    """Return the bytes of an array; text stands for bytes in the oldest protocols."""
+    """Return the bytes of an array, which the oldest protocols store as text."""
     return data.encode("latin1") if isinstance(data, str) else bytes(memoryview(data))  # type: ignore[arg-type]
 
 

@@ -11,11 +11,11 @@ from manybody.motion.errors import MotionError, notice
 from manybody.motion.joint_maps import joint_map
 
 RIGID = 0.01
-"""How far a joint may move against its parent, as a share of its distance, and still count as fixed."""
+"""Maximum movement of a fixed joint relative to its parent, as a share of their distance."""
 ROUNDED = 0.002
-"""The same as a share of the longest bone, for bones that are short against the digits of the file."""
+"""The same as a share of the longest bone, for bones as short as the last digits of the file."""
 NOISE = 1e-4
-"""The same for hips that may be a root: they lose nothing by it."""
+"""The same for hips that can become the root, which is exact."""
 
 
 class Figure(NamedTuple):
@@ -32,15 +32,15 @@ class Figure(NamedTuple):
 def rigid(figure: Figure, digit: float = 0.0) -> tuple[Figure, np.ndarray]:
     """Return ``figure`` without the bones above moving hips, and its offsets (B, 3).
 
-    Hips that move against their parent are a root. If the bones above them carry no other part of the figure, the hips
-    take over their motion, and every joint stays in its position in the world.
+    Hips that move relative to their parent are a root. If no other joint depends on the bones above them, the hips take
+    over the motion of these bones, and every joint keeps its position in the world.
 
     Args:
         figure: the content of the file.
         digit: the value of one unit in the last digit of a position.
 
     Raises:
-        MotionError: another joint moves against its parent.
+        MotionError: another joint moves relative to its parent.
     """
     middles, moved = _motion(figure)
     longest = np.linalg.norm(middles, axis=-1).max()
@@ -60,7 +60,7 @@ def rigid(figure: Figure, digit: float = 0.0) -> tuple[Figure, np.ndarray]:
 
 
 def _motion(figure: Figure) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean positions (B, 3) and how far (T, B) joints are from them; zero for the root, which is free."""
+    """Return the mean positions (B, 3) and the joints' distances (T, B) from them; zero for the root."""
     middles = figure.positions.mean(axis=0)
     moved = np.linalg.norm(figure.positions - middles, axis=-1)
     middles[0], moved[:, 0] = 0.0, 0.0

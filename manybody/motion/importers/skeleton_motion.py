@@ -25,8 +25,8 @@ def parse_skeleton_motion(content: bytes) -> Clip:
     """Parse a ``SkeletonMotion``: local rotations xyzw, z up, metres. No code in the file runs.
 
     The layout is that of IsaacGymEnvs' poselib, ``SkeletonMotion.to_file``. The smoothed velocities in the file are not
-    used: a library computes them. Five of the six motions of IsaacGymEnvs show every frame twice, at 60 frames per
-    second for 30; such a clip is returned at its true rate.
+    used. Five of the six motions of IsaacGymEnvs repeat every frame, at 60 instead of 30 frames per second; they are
+    returned at their true rate.
 
     Raises:
         MotionError: the file is damaged, is of another format or would run code, or a field is wrong; names it.
