@@ -43,7 +43,6 @@ PLAYED = (
     *("normalize_input", "normalize_value", "zero_rnn_on_done", "mixed_precision", "train_dir"),
 )
 """Keys of ``config`` that every player reads; an algorithm declares further ones."""
-NO_PARAMS = Problem("params", "missing; an RL Games configuration has everything below 'params'")
 SIZES = ("num_envs", "task.env.numEnvs", "train.params.config.num_actors", "params.config.num_actors")
 DEVICES = ("rl_device", "train.params.config.device", "params.config.device")
 
@@ -126,17 +125,14 @@ def resolve(runner: Registers, texts: Sequence[str], file: str | None = None) ->
     """
     problems = Problems()
     overrides = parse_overrides(texts, problems)
-    saved = _resumed({override.key: str(override.value) for override in overrides}.get("checkpoint"))
+    checkpoint = next((str(override.value) for override in reversed(overrides) if override.key == "checkpoint"), "")
+    saved = None
+    if checkpoint:
+        with suppress(RunFolderError):  # reported with everything else
+            folder = RunFolder.open(checkpoint)
+            saved = folder if folder.config_file.is_file() else None
     cfg = _composed(overrides, file, saved, problems)
     return validated(runner, cfg, problems, texts)
-
-
-def _resumed(checkpoint: str | None) -> RunFolder | None:
-    """The run folder that ``checkpoint=`` names, if its configuration is kept there."""
-    with suppress(RunFolderError):  # reported with everything else
-        folder = RunFolder.open(checkpoint) if checkpoint else None
-        return folder if folder and folder.config_file.is_file() else None
-    return None
 
 
 def _composed(
@@ -188,7 +184,7 @@ def validated(
     below = Problems()
     settings = cfg.settings
     with below.collect():
-        settings = _parsed(runner, settings, training=played is None)
+        settings = parse_settings(runner, settings, training=played is None)
     if isinstance(settings, Mapping | Params):
         sigma, environments = cfg.content.get("sigma"), [TASK_ENV] if cfg.is_tree else []
         if played is None:
@@ -201,12 +197,6 @@ def validated(
         raise ConfigError(_as_written(cfg, problems))
     assert isinstance(settings, Params)
     return ResolvedRun(cfg, settings, root, task, start, played is not None, raw_values(texts))
-
-
-def _parsed(runner: Registers, settings: object, training: bool) -> Params:
-    if settings is None:
-        raise ConfigError([NO_PARAMS])
-    return parse_settings(runner, settings, training)
 
 
 def _known_root(cfg: Configuration) -> dict[str, object]:
@@ -310,10 +300,9 @@ def unused_in_play(
     known = {key for schema in schemas for key in schema.model_fields}
     played = {*PLAYED, *(key for entry in built_in().values() for key in entry.played)}
     changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    paths = [f"params.config.{key}" for key in changed if key in known and key not in played]
-    unused = _in_full(cfg, [Problem(path, "") for path in paths])
-    unused += [Problem(key, "") for key in raw if key in ("capture_video_freq", "capture_video_len")]
-    return [replace(problem, message="only affects training; leave it out to play") for problem in unused]
+    unused = [f"{cfg.prefix}params.config.{key}" for key in changed if key in known and key not in played]
+    unused += [key for key in raw if key in ("capture_video_freq", "capture_video_len")]
+    return [Problem(path, "only affects training; leave it out to play") for path in unused]
 
 
 # --- from a mapping --------------------------------------------------------------------------------------------------
@@ -337,7 +326,7 @@ def resolve_mapping(runner: Registers, content: object, training: bool = True) -
     elif isinstance(content, Mapping) and "params" in content:
         content = open_content(content)
     else:
-        raise ConfigError([NO_PARAMS])
+        content = {}
     cfg = Configuration(content)
     import_own(content, problems)
     problems.refuse()

@@ -59,6 +59,8 @@ def parse_settings(runner: Registers, settings: Any, training: bool = True) -> P
     Raises:
         ConfigError: lists everything that is wrong.
     """
+    if settings is None:
+        raise ConfigError([Problem("params", "missing; an RL Games configuration has everything below 'params'")])
     plugins.register_with(runner)
     register_tasks(settings)
     builder = ModelBuilder()
