@@ -16,6 +16,7 @@ from manybody.compat.settings import LegacyConfig
 from manybody.config import ConfigError, Problem
 from manybody.config.files import expanded
 from manybody.engine.accelerate import has_device
+from manybody.engine.checkpoint import load_checkpoint
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
 from manybody.engine.run_folder import RunFolder
@@ -109,7 +110,7 @@ def time_outs(infos: Any, rows: int) -> Any:
 
 
 def cast_array(array: Any, device: Any) -> Any:
-    """Return a NumPy array as a tensor on ``device`` (floats as float32), anything else unchanged."""
+    """Return a NumPy array as a tensor on ``device``, floats as float32; anything else unchanged."""
     if not isinstance(array, np.ndarray):
         return array
     cast: Tensor = torch.from_numpy(array if array.dtype == np.uint8 else array.astype(np.float32))
@@ -163,3 +164,28 @@ def open_folder(train_dir: str, experiment_name: str) -> RunFolder:
     else:
         known.lock()
     return _FOLDERS[path]
+
+
+SETTINGS = {name: name for name in ("mini_epochs_num", "grad_norm", "bounds_loss_coef")}
+"""Settings that RL Games lets observers change besides the library's, and their attributes."""
+
+
+class ChangeableSettings:
+    """``get_param`` and ``set_param`` by RL Games' names, for agents of the library and of clients."""
+
+    def restore_central_value_function(self, fn: str) -> None:
+        """Load the weights of the central value from the file ``fn``."""
+        self.central_value.set_weights(load_checkpoint(fn), fn)  # type: ignore[attr-defined]
+
+    def get_param(self, param_name: str) -> Any:
+        """Return a setting by RL Games' name. Raises KeyError with the known names."""
+        if param_name == "kl_threshold":
+            return self.scheduler.kl_threshold  # type: ignore[attr-defined]
+        return super().get_param(param_name)  # type: ignore[misc]
+
+    def set_param(self, param_name: str, param_value: Any) -> None:
+        """Change a setting by RL Games' name. Raises KeyError with the known names."""
+        if param_name == "kl_threshold":
+            self.scheduler.kl_threshold = param_value  # type: ignore[attr-defined]
+        else:
+            super().set_param(param_name, param_value)  # type: ignore[misc]

@@ -9,13 +9,19 @@ from torch import Tensor
 
 from manybody.algos import a2c
 from manybody.algos.a2c import on_policy
-from manybody.compat.agent import check_device, experiment_name, open_folder, run_paths
+from manybody.compat.agent import (
+    SETTINGS,
+    ChangeableSettings,
+    check_device,
+    experiment_name,
+    open_folder,
+    run_paths,
+)
 from manybody.compat.environments import has_single_envs
 from manybody.compat.observers import ClientObserver
 from manybody.compat.rl_games.algos_torch import torch_ext
 from manybody.compat.rl_games.algos_torch.model_builder import ModelBuilder as CompatBuilder
 from manybody.compat.settings import LegacyConfig, record, without_objects
-from manybody.compat.state import SETTINGS, ChangeableSettings
 from manybody.compat.writer import LegacyWriter
 from manybody.config import ConfigError, Params, dump, parse_params
 from manybody.config.errors import notify
@@ -136,25 +142,23 @@ class OnPolicyAgent(ChangeableSettings, RLGamesAgent):
         """Whether a critic sees ``obs['states']``."""
         return self.central_value is not None  # type: ignore[attr-defined]
 
+    @classmethod
+    def create(cls, base_name: str, params: Any) -> "AgentView":
+        """Create the agent, with RL Games' attributes."""
+        agent = cls(base_name, params)
+        return AgentView(agent, agent.config)
 
-class _Continuous(OnPolicyAgent, a2c.A2CAgent):
+
+class ContinuousAgent(OnPolicyAgent, a2c.A2CAgent):
+    """``a2c_continuous`` of the library."""
+
     ALGORITHM = "a2c_continuous"
 
 
-class _Discrete(OnPolicyAgent, a2c.DiscreteA2CAgent):
+class DiscreteAgent(OnPolicyAgent, a2c.DiscreteA2CAgent):
+    """``a2c_discrete`` of the library."""
+
     ALGORITHM = "a2c_discrete"
-
-
-def plain_continuous(base_name: str, params: Any) -> "AgentView":
-    """Create the library's ``a2c_continuous`` with RL Games' attributes."""
-    agent = _Continuous(base_name, params)
-    return AgentView(agent, agent.config)
-
-
-def plain_discrete(base_name: str, params: Any) -> "AgentView":
-    """Create the library's ``a2c_discrete`` with RL Games' attributes."""
-    agent = _Discrete(base_name, params)
-    return AgentView(agent, agent.config)
 
 
 class AgentView:

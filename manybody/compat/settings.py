@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from manybody.algos.a2c.config import DiscretePPOConfig, PPOConfig
 from manybody.compat.rl_games.common.tr_helpers import DefaultRewardsShaper
 from manybody.config import ConfigError, Problem, parse_section
 from manybody.config.algorithm import RewardShaperConfig
@@ -47,14 +46,6 @@ class LegacyConfig(dict[str, Any]):
         if name.startswith("__") or name == "typed":  # copying and pickling look up special methods
             raise AttributeError(name)
         return getattr(self.typed, name)
-
-
-def legacy_config(params: dict[str, Any], discrete: bool) -> LegacyConfig:
-    """Return ``params['config']`` as a :class:`LegacyConfig`, and put it into ``params``."""
-    if not isinstance(params["config"], LegacyConfig):
-        params["config"] = LegacyConfig(params["config"], DiscretePPOConfig if discrete else PPOConfig)
-    config: LegacyConfig = params["config"]
-    return config
 
 
 def is_plain(value: Any) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from manybody.algos.model import override_sigma
-from manybody.compat.own_agent import plain_continuous, plain_discrete, typed_params
+from manybody.compat.own_agent import ContinuousAgent, DiscreteAgent, typed_params
 from manybody.compat.rl_games.algos_torch import a2c_continuous, a2c_discrete, players, sac_agent
 from manybody.compat.rl_games.common import object_factory
 from manybody.compat.rl_games.common.algo_observer import DefaultAlgoObserver, IsaacAlgoObserver
@@ -28,9 +28,9 @@ from manybody.launch.validate import first_checkpoint, reached_limits
 __all__ = ["Runner", "a2c_continuous", "a2c_discrete", "players", "sac_agent"]
 
 BUILT_IN: Mapping[str, Callable[..., Any]] = {
-    "a2c_continuous": plain_continuous,
-    "a2c_discrete": plain_discrete,
-    "sac": lambda **kwargs: sac_agent.SACAgent(**kwargs),
+    "a2c_continuous": ContinuousAgent.create,
+    "a2c_discrete": DiscreteAgent.create,
+    "sac": sac_agent.SACAgent,
 }
 """The library's algorithms. Their settings are validated; a client's algorithm reads its settings itself."""
 

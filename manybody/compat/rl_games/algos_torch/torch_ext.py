@@ -21,18 +21,10 @@ from manybody.functional import policy
 from manybody.nn import layers, rnn
 from manybody.nn.cnn import CoordConv2d as CoordConv2d
 
+_SAME = "bool uint8 int8 int16 int32 int64 float16 float32 complex64 complex128"
 numpy_to_torch_dtype_dict = {
-    np.dtype("bool"): torch.bool,
-    np.dtype("uint8"): torch.uint8,
-    np.dtype("int8"): torch.int8,
-    np.dtype("int16"): torch.int16,
-    np.dtype("int32"): torch.int32,
-    np.dtype("int64"): torch.int64,
-    np.dtype("float16"): torch.float16,
+    **{np.dtype(name): getattr(torch, name) for name in _SAME.split()},
     np.dtype("float64"): torch.float32,
-    np.dtype("float32"): torch.float32,
-    np.dtype("complex64"): torch.complex64,
-    np.dtype("complex128"): torch.complex128,
 }
 """Types of a buffer by NumPy type; float64 becomes float32."""
 

@@ -7,17 +7,19 @@ updates return tuples, learning rates are numbers.
 from collections.abc import Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
 from manybody.algos import a2c
-from manybody.algos.a2c.config import CentralValueConfig
-from manybody.algos.a2c.on_policy import OnPolicyAgent
+from manybody.algos.a2c.config import CentralValueConfig, DiscretePPOConfig, PPOConfig
+from manybody.algos.a2c.on_policy import SCHEDULED, OnPolicyAgent
 from manybody.algos.a2c.types import TrainResult
 from manybody.compat.agent import (
+    SETTINGS,
+    ChangeableSettings,
     ClientSession,
     check_device,
     experiment_name,
@@ -31,10 +33,11 @@ from manybody.compat.rl_games.algos_torch.self_play_manager import SelfPlayManag
 from manybody.compat.rl_games.common import datasets, schedulers
 from manybody.compat.rl_games.common.diagnostics import DefaultDiagnostics
 from manybody.compat.rollout import ClientRollout, swap_and_flatten01
-from manybody.compat.settings import LegacyConfig, legacy_config, plain, record, rewards_shaper, without_objects
-from manybody.compat.state import ClientState
+from manybody.compat.settings import LegacyConfig, plain, record, rewards_shaper, without_objects
 from manybody.compat.writer import LegacyWriter
+from manybody.data.tree import State
 from manybody.engine.checkpoint.parts import Part, Parts
+from manybody.engine.checkpoint.untrusted import named_file
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
 from manybody.envs.spaces import observation_shape
@@ -105,7 +108,7 @@ def print_statistics(
     )
 
 
-class A2CBase(ClientState, ClientRollout):
+class A2CBase(ChangeableSettings, ClientRollout):
     """The settings as attributes, environments of RL Games' protocol, and methods with RL Games' arguments.
 
     The constructor sets everything that inherited methods read: a client may call it alone, and then build its own
@@ -116,6 +119,7 @@ class A2CBase(ClientState, ClientRollout):
         EnvError: unknown environment.
     """
 
+    PARAMS: ClassVar[dict[str, str]] = {**OnPolicyAgent.PARAMS, **SETTINGS}
     RESULTS = 9
     """Number of values in ``train_result``."""
 
@@ -125,6 +129,8 @@ class A2CBase(ClientState, ClientRollout):
     world_size = 1
     states = last_rnn_indices = last_state_indices = None
     config: Any
+    last_lr: Any
+    entropy_coef: Any
     scheduler: Any
     dataset: Any
     optimizer: Any
@@ -134,7 +140,9 @@ class A2CBase(ClientState, ClientRollout):
     central_value_config: Any
 
     def __init__(self, base_name: str, params: dict[str, Any]) -> None:
-        config = legacy_config(params, self.is_discrete)
+        if not isinstance(params["config"], LegacyConfig):
+            params["config"] = LegacyConfig(params["config"], DiscretePPOConfig if self.is_discrete else PPOConfig)
+        config: LegacyConfig = params["config"]
         name = experiment_name(config)
         self.ppo_device: Any = config.get("device", config.typed.device)
         check_device(str(self.ppo_device))
@@ -381,6 +389,93 @@ class A2CBase(ClientState, ClientRollout):
     def update_lr(self, lr: float) -> None:  # type: ignore[override]
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+
+    # --- checkpoints ---------------------------------------------------------------------------------------------
+
+    @override
+    def choose_precision(self, saved: Mapping[str, Any]) -> None:
+        """Do nothing: clients compute in the precision that they configure."""
+
+    @override
+    def memory_parts(self) -> Parts:
+        return {}
+
+    @override
+    def _load_schedule(self, schedule: Mapping[str, Any]) -> None:
+        changed = self._reconfigured(schedule)
+        for name, attribute in SCHEDULED.items():
+            setattr(self, attribute, float(self.config[name] if name in changed else schedule[attribute]))
+        self.update_lr(self.last_lr)
+
+    @override
+    def episode_means(self) -> dict[str, Tensor]:
+        meters = {"reward": self.game_rewards, "shaped_reward": self.game_shaped_rewards, "length": self.game_lengths}
+        means = {name: torch.as_tensor(meter.mean).reshape(-1) for name, meter in meters.items()}
+        played = self.game_rewards
+        return {
+            **{name: mean[0] for name, mean in means.items()},
+            "games": torch.as_tensor(played.current_size),
+            "finished_games": torch.as_tensor(getattr(played, "finished", float("nan"))),  # a client's own meter
+            **{f"rewards{head}": value for head, value in enumerate(means["reward"][1:], 1)},
+        }
+
+    @override
+    def get_weights(self) -> dict[str, Any]:
+        return {**self.get_stats_weights(), **super().get_weights()}
+
+    @override
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        super().set_weights(weights)
+        self.set_stats_weights(weights)
+
+    def get_stats_weights(self, model_stats: bool = False) -> dict[str, Any]:
+        """Return statistics outside the model; with ``model_stats`` also those in it."""
+        state: dict[str, Any] = {}
+        if self.mixed_precision:
+            state["scaler"] = self.scaler.state_dict()
+        if self.central_value is not None:
+            state["central_val_stats"] = self.central_value.get_stats_weights(model_stats)
+        if model_stats and self.normalize_input:
+            state["running_mean_std"] = self.model.running_mean_std.state_dict()
+        if model_stats and self.normalize_value:
+            state["reward_mean_std"] = self.model.value_mean_std.state_dict()
+        return state
+
+    def set_stats_weights(self, weights: Mapping[str, Any]) -> None:
+        """Restore those parts of :meth:`get_stats_weights` that lie outside the model."""
+        if self.mixed_precision and "scaler" in weights:
+            self.scaler.load_state_dict(weights["scaler"])
+
+    @override
+    def get_full_state_weights(self) -> State:
+        if not hasattr(self, "dones"):
+            self.init_tensors()
+        return super().get_full_state_weights()
+
+    @override
+    def set_full_state_weights(  # type: ignore[override]
+        self, weights: Mapping[str, Any], set_epoch: bool = True
+    ) -> None:
+        super().set_full_state_weights(weights, set_epoch)
+
+    @override
+    def save(self, fn: str) -> bool:
+        """Write ``<fn>.pth``."""
+        torch_ext.save_checkpoint(fn, self.get_full_state_weights())
+        return True
+
+    @override
+    def restore(self, fn: str, set_epoch: bool = True) -> None:
+        weights = torch_ext.load_checkpoint(fn)
+        with named_file(fn):
+            self.set_full_state_weights(weights, set_epoch)
+
+    @override
+    def clear_stats(self, clean_rewards: bool = True) -> None:
+        best = self.last_mean_rewards
+        super().clear_stats()
+        if not clean_rewards:
+            self.last_mean_rewards = best
 
 
 A2CBase.__abstractmethods__ = frozenset()  # clients inherit from it directly and define only what they call

@@ -8,17 +8,16 @@ class DefaultDiagnostics:
     """Does nothing: with ``use_diagnostics`` the agents write ``diagnostics/...`` themselves."""
 
     def send_info(self, writter: Any) -> None:
-        """Called once an epoch."""
+        """Do nothing; called once an epoch."""
 
     def epoch(self, agent: Any, current_epoch: int) -> None:
-        """Called after the updates of an epoch."""
+        """Do nothing; called after the updates of an epoch."""
 
     def mini_epoch(self, agent: Any, miniepoch: int) -> None:
-        """Called after a pass over the batch."""
+        """Do nothing; called after a pass over the batch."""
 
     def mini_batch(self, agent: Any, batch: Mapping[str, Any], e_clip: float, minibatch: int) -> None:
-        """Called after an update."""
+        """Do nothing; called after an update."""
 
 
-class PpoDiagnostics(DefaultDiagnostics):
-    """The same, under RL Games' other name."""
+PpoDiagnostics = DefaultDiagnostics
