@@ -59,11 +59,12 @@ class AMPAgent(A2CAgent):
     def build_config(self) -> ModelArguments:
         if not callable(getattr(self.vec_env, "fetch_amp_obs_demo", None)):
             raise no_motion(self.vec_env)
-        return super().build_config() | amp_build_config(self.vec_env, self.env_info, self.config)
+        self.amp_shape = amp_shape(self.vec_env, self.env_info)
+        return super().build_config() | amp_build_config(self.amp_shape, self.config)
 
     def fill_buffers(self) -> None:
         """Make the demonstration buffer, full, and the replay buffer, empty."""
-        config, (size,) = self.config, amp_shape(self.vec_env, self.env_info)
+        config, (size,) = self.config, self.amp_shape
         self.demos = RingBuffer(config.amp_obs_demo_buffer_size, size, self.ppo_device)
         self.replay = RingBuffer(config.amp_replay_buffer_size, size, self.ppo_device)
         while len(self.demos) < self.demos.capacity:
@@ -84,7 +85,7 @@ class AMPAgent(A2CAgent):
         except Exception as error:
             error.add_note(f"in {where}, which is to give demonstrations")
             raise
-        check_tensor(where, demos, (count, *amp_shape(env, self.env_info)), torch.float32)
+        check_tensor(where, demos, (count, *self.amp_shape), torch.float32)
         broken = ~rows_finite(demos)
         if demos.device.type != "cpu":  # reading it here would wait for the device; the epoch's one read has it
             counted = self.epoch_extras.get(NON_FINITE_DEMOS, torch.zeros((), device=demos.device))
@@ -105,15 +106,14 @@ class AMPAgent(A2CAgent):
     @override
     def env_step(self, actions: Tensor) -> Step:
         step = super().env_step(actions)
-        check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.vec_env, self.env_info)))
+        check_amp_obs(self.config.env_name, step, (self.rows, *self.amp_shape))
         return step
 
     # --- rewards -------------------------------------------------------------------------------------------------
 
     @override
     def rollout_fields(self) -> dict[str, Field]:
-        shape = amp_shape(self.vec_env, self.env_info)
-        return {**super().rollout_fields(), "amp_obs": Field(shape, torch.float32)}
+        return {**super().rollout_fields(), "amp_obs": Field(self.amp_shape, torch.float32)}
 
     @override
     def shape_rewards(self, rollout: Mapping[str, Tensor]) -> Tensor:
@@ -263,9 +263,6 @@ def check_amp_obs(env_name: str, step: Step, shape: tuple[int, ...]) -> None:
     check_tensor(f"{env_name}: step() extras['amp_obs']", step.extras.get("amp_obs"), shape, torch.float32)
 
 
-def amp_build_config(env: VecEnv, env_info: EnvInfo, config: AMPConfig) -> ModelArguments:
+def amp_build_config(shape: tuple[int, ...], config: AMPConfig) -> ModelArguments:
     """Return the arguments that ``continuous_amp`` is built from in addition to PPO's."""
-    return {
-        "amp_input_shape": amp_shape(env, env_info),
-        "normalize_amp_input": config.normalize_amp_input,
-    }
+    return {"amp_input_shape": shape, "normalize_amp_input": config.normalize_amp_input}

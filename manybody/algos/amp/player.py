@@ -37,7 +37,8 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
 
     @override
     def build_config(self) -> ModelArguments:
-        return super().build_config() | amp_build_config(self.env, self.env_info, self.config)
+        self.amp_shape = amp_shape(self.env, self.env_info)
+        return super().build_config() | amp_build_config(self.amp_shape, self.config)
 
     @override
     def run(self, on_step: Callable[[Step], object] | None = None, quiet: bool = False) -> PlayResult:
@@ -63,7 +64,7 @@ class AMPPlayerContinuous(PpoPlayerContinuous):
     @override
     def env_step(self, actions: Tensor) -> Step:
         step = super().env_step(actions)
-        check_amp_obs(self.config.env_name, step, (self.rows, *amp_shape(self.env, self.env_info)))
+        check_amp_obs(self.config.env_name, step, (self.rows, *self.amp_shape))
         motion = step.extras["amp_obs"].to(self.device)
         finite = rows_finite(motion)
         logits = self.model.discriminate(motion.masked_fill(~finite.unsqueeze(1), 0.0))
