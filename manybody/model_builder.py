@@ -11,7 +11,7 @@ NETWORK_REGISTRY: dict[str, tuple[Any, Any]] = {}
 MODEL_REGISTRY: dict[str, tuple[Any, Any]] = {}
 
 
-def register_network(name: str, target_class: Callable[[], Any], schema: type | None = None) -> None:
+def register_network(name: str, target_class: Callable[[], object], schema: type | None = None) -> None:
     """Make ``network.name: <name>`` build with ``target_class()``, a :class:`NetworkBuilder`.
 
     Args:

@@ -93,7 +93,7 @@ class ObjectFactory(Generic[Created]):
         self.builders = dict(builders)
         self.schemas = dict.fromkeys(builders)
 
-    def create(self, name: str, **kwargs: Any) -> Created:
+    def create(self, name: str, **kwargs: object) -> Created:
         """Build the object registered under ``name``. Raises ValueError naming what is registered."""
         if name not in self.builders:
             near = difflib.get_close_matches(name, self.builders, n=1)

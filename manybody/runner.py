@@ -73,7 +73,7 @@ class Runner:
     def reset(self) -> None:
         """Nothing to do; RL Games' scripts call it."""
 
-    def load(self, yaml_config: Mapping[str, Any], training: bool = True) -> None:
+    def load(self, yaml_config: Mapping[str, object], training: bool = True) -> None:
         """Validate a configuration and seed everything.
 
         Args:
@@ -88,7 +88,7 @@ class Runner:
         """
         self.load_run(resolve_mapping(self, yaml_config, training))
 
-    def parse(self, yaml_config: Mapping[str, Any], training: bool = True) -> Params:
+    def parse(self, yaml_config: Mapping[str, object], training: bool = True) -> Params:
         """Validate a configuration as :meth:`load` does, and change nothing.
 
         Raises:
@@ -131,7 +131,7 @@ class Runner:
         elif chosen:
             notify("params.config.algo_observer: has no effect: the runner has an observer already")
 
-    def run(self, args: Mapping[str, Any]) -> Any:
+    def run(self, args: Mapping[str, object]) -> Any:
         """Train, or play if ``args['play']``; further arguments as of :meth:`run_train` and :meth:`run_play`.
 
         Raises:
@@ -216,7 +216,7 @@ class Runner:
         """The names that need no registration: of environments that are passed, and of the tree's task."""
         return self.resolved.env_names if vec_env is None else (str(self.params.config.get("env_name")),)
 
-    def _open(self, start: Start, record: Mapping[str, Any]) -> RunFolder:
+    def _open(self, start: Start, record: Mapping[str, object]) -> RunFolder:
         """Open the run folder to resume, or make a new one, and write the run's ``config.yaml``."""
         config = self.params.config
         if start.folder is not None:

@@ -130,7 +130,7 @@ def summarise(folder: RunFolder, resumable: bool = False) -> Path | None:
     return checkpoint
 
 
-def train(task: str | type, *overrides: str, **settings: Any) -> Any:
+def train(task: str | type, *overrides: str, **settings: object) -> Any:
     """Train a task with its preset, as ``manybody train task=…`` does. ``manybody.train(...)`` is this function.
 
     Args:
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> Any:
 class _Callable(ModuleType):
     """This module can be called: ``manybody.train(...)`` trains, although ``manybody.train`` is also the entry."""
 
-    def __call__(self, task: str | type, *overrides: str, **settings: Any) -> Any:
+    def __call__(self, task: str | type, *overrides: str, **settings: object) -> Any:
         return train(task, *overrides, **settings)
 
 

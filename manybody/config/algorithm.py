@@ -179,7 +179,7 @@ class AlgorithmConfig(Section):
     """How the trained policy is played."""
 
     @classmethod
-    def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def rules(cls, given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         """One process."""
         if given.get("multi_gpu"):
             yield "multi_gpu", "false: this version trains in one process"

@@ -82,7 +82,7 @@ def load_installed() -> None:
             warnings.warn(f"plugin {plugin.name!r} is left out: {error}", stacklevel=2)
 
 
-def register_with(runner: Any) -> None:
+def register_with(runner: object) -> None:
     """Let every imported module register its algorithms and players with ``runner``, each once."""
     done: set[str] = runner.__dict__.setdefault("plugins", set())
     for name, module in list(_modules.items()):

@@ -20,7 +20,7 @@ class Section(BaseModel):
             raise KeyError(f"{key}: not a key of {type(self).__name__}; known: {', '.join(type(self).model_fields)}")
         return getattr(self, key)
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> Any:
         """The value under ``key``, or ``default`` when there is no such key."""
         return getattr(self, key) if key in type(self).model_fields else default
 
@@ -39,7 +39,7 @@ class Section(BaseModel):
         return {key: getattr(self, key) for key in type(self).model_fields}.items()
 
     @classmethod
-    def rules(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def rules(cls, given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         """Hook: check the rules of training that join several keys.
 
         Args:

@@ -16,10 +16,10 @@ class AlgoObserver:
     logs_extras: bool = False
     """Whether the observer logs the environments' extras itself, so that the agent does not."""
 
-    def before_init(self, base_name: str, config: Any, experiment_name: str) -> None:
+    def before_init(self, base_name: str, config: object, experiment_name: str) -> None:
         """Run before anything is built or written."""
 
-    def after_init(self, algo: Any) -> None:
+    def after_init(self, algo: object) -> None:
         """Run when the agent is complete."""
 
     def process_infos(self, infos: dict[str, Any], done_indices: Tensor) -> None:

@@ -143,7 +143,7 @@ class WrappedVectorEnv(VecEnv):
         self._last_call = name
         return result
 
-    def _obs(self, call: str, observation: Any, infos: Infos, rows: Tensor | None = None) -> Obs:
+    def _obs(self, call: str, observation: object, infos: Infos, rows: Tensor | None = None) -> Obs:
         """Return observations with the masks of the next step, without masks if some row of the infos has none.
 
         ``rows`` (N,) bool: the rows whose masks are in ``infos``; None: all.

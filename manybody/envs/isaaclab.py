@@ -210,7 +210,7 @@ def check_task(env_name: str, task: str, known: Sequence[str]) -> None:
         )
 
 
-def set_fields(cfg: Any, values: Mapping[str, object], where: str = "env_config") -> None:
+def set_fields(cfg: object, values: Mapping[str, object], where: str = "env_config") -> None:
     """Set ``values`` in a configuration of dataclasses and dictionaries, recursively."""
     fields = cfg if isinstance(cfg, dict) else vars(cfg)
     for name, value in values.items():

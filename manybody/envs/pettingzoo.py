@@ -174,7 +174,7 @@ class PettingZooEnv(VecEnv):
             env.close()
 
 
-def from_module(module: str, num_actors: int, seed: int | None = None, **env_config: Any) -> PettingZooEnv:
+def from_module(module: str, num_actors: int, seed: int | None = None, **env_config: object) -> PettingZooEnv:
     """Create copies of ``parallel_env(**env_config)`` of ``module`` or ``pettingzoo.<module>``.
 
     Raises:

@@ -20,7 +20,7 @@ class IVecEnv:
     Subclasses implement ``step``, ``reset`` and ``get_env_info``.
     """
 
-    def step(self, actions: Any) -> tuple[object, object, object, object]:
+    def step(self, actions: object) -> tuple[object, object, object, object]:
         """Return ``obs, rewards, dones, infos``. Environments reset themselves.
 
         ``obs`` (N, *shape), or ``{'obs': ..., 'states': (environments, S)}``; ``rewards`` (N,) or (N, V); ``dones``

@@ -139,7 +139,7 @@ def outcome(
     return numbers(f"{where} reward", rewards, torch.float32), ended, cut_short
 
 
-def observation_tensors(space: spaces.Space, value: Any, what: str = "observation") -> Tree:
+def observation_tensors(space: spaces.Space, value: object, what: str = "observation") -> Tree:
     """Copy ``value`` of ``space``, batched or not, to tensors in the same structure.
 
     Keys that the space lacks are dropped; :mod:`manybody.envs.validation` reports missing ones.

@@ -116,7 +116,7 @@ def _check_batch(what: str, value: object, space: spaces.Space, rows: int, finit
             raise EnvError(f"{part}: got NaN or infinity in {many}; expected finite numbers")
 
 
-def _leaves(what: str, value: Any, space: spaces.Space) -> Iterator[tuple[str, Any, spaces.Space]]:
+def _leaves(what: str, value: object, space: spaces.Space) -> Iterator[tuple[str, Any, spaces.Space]]:
     """Yield name, value and space of each part of an observation; a missing key raises EnvError."""
     if not isinstance(space, spaces.Dict):
         yield what, value, space
@@ -154,7 +154,7 @@ class CheckedCopy(gymnasium.Wrapper):
             check_value(f"{where} observation", result[0], self.observation_space)
         return result
 
-    def step(self, action: Any) -> Any:
+    def step(self, action: object) -> Any:
         """Step as Gymnasium does, check the results, and convert arrays and tensors with one element to numbers."""
         where = f"{self._env_name}: step()"
         result: Any = self.env.step(action)

@@ -73,7 +73,7 @@ def register(config_name: str, func: VecEnvCreator) -> None:
     vecenv_config[config_name] = func
 
 
-def create_vec_env(config_name: str, num_actors: int, /, **kwargs: Any) -> VecEnv:
+def create_vec_env(config_name: str, num_actors: int, /, **kwargs: object) -> VecEnv:
     """Create the environments of the configuration ``config_name`` of ``env_configurations``.
 
     The creator receives ``seed`` if it accepts one (RL Games passes none without ``env_config``).

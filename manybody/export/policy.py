@@ -143,7 +143,7 @@ class Policy:
             raise ValueError(f"obs: got {rows} rows; expected {self._rows}, whose recurrent state is kept. {reset}")
         self._rows = rows
 
-    def _converted(self, actions: Tensor, like: Any, single: bool) -> Any:
+    def _converted(self, actions: Tensor, like: object, single: bool) -> Any:
         """Convert ``actions`` (N, ...) to the type of ``like``; without the first axis for a single observation."""
         if isinstance(self.action_space, spaces.Box):
             actions = actions[0] if single else actions

@@ -343,7 +343,7 @@ def is_tree_mapping(content: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(content, Mapping) and isinstance(content.get("train"), Mapping) and "params" not in content
 
 
-def resolve_tree(content: Mapping[str, Any]) -> tuple[dict[str, Any], TaskConfig]:
+def resolve_tree(content: Mapping[str, object]) -> tuple[dict[str, Any], TaskConfig]:
     """Resolve the references in a Hydra tree and validate its task.
 
     Raises:

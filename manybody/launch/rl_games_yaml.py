@@ -61,7 +61,7 @@ def compose_content(
     return dict(resolve_references(cfg, outside, problems))
 
 
-def open_content(content: Mapping[str, Any]) -> Mapping[str, Any]:
+def open_content(content: Mapping[str, object]) -> Mapping[str, Any]:
     """Read a mapping as ``--file`` reads a file: references are resolved, and the keys next to ``params`` act.
 
     Unknown keys are kept; ``content`` is not changed.

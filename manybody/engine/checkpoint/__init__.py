@@ -114,7 +114,7 @@ def open_archive(path: Path) -> tuple[BinaryIO, int]:
     return file, size
 
 
-def _escaped(text: Any) -> str:
+def _escaped(text: object) -> str:
     """Escape text from the file for the terminal."""
     return str(text).encode("unicode_escape").decode()[:200]
 
@@ -328,7 +328,7 @@ def load_optimizer(optimizer: Any, state: State, key: str, path: str | os.PathLi
         raise CheckpointError(path, key, found, "that of this optimiser", advice) from None
 
 
-def _networks(names: Iterable[Any]) -> set[str]:
+def _networks(names: Iterable[object]) -> set[str]:
     """Return the networks that the parameters belong to, such as ``a2c_network``."""
     return {part for name in names for part in str(name).split(".")[:1] if part.endswith("_network")}
 

@@ -91,7 +91,7 @@ class OptimizerPart(NamedTuple):
         """Return moments and settings."""
         return self.optimizer.state_dict()
 
-    def load_state_dict(self, state: Any) -> None:
+    def load_state_dict(self, state: object) -> None:
         """Load a copy of ``state``. Raises CheckpointError if it is of another optimiser."""
         load_optimizer(self.optimizer, {self.key: state}, self.key, "")
         for group in self.optimizer.param_groups if self.lr is not None else ():

@@ -51,7 +51,7 @@ def model_state(weights: State, path: str, expected: Mapping[str, Tensor]) -> St
     return state
 
 
-def without_unused(state: Any, expected: Container[str], weights: State) -> Any:
+def without_unused(state: object, expected: Container[str], weights: State) -> Any:
     """Remove the statistics that are not ``expected`` from the ``state`` of a checkpoint of RL Games."""
     if "algo" in weights or not isinstance(state, Mapping):
         return state

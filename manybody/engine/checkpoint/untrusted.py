@@ -101,7 +101,7 @@ class _Array:
         self.array = flat.reshape(shape, order="F" if fortran else "C").copy()
 
 
-def _array(*_: Any) -> _Array:
+def _array(*_: object) -> _Array:
     """Return replaces ``numpy.core.multiarray._reconstruct``."""
     return _Array()
 
@@ -288,7 +288,7 @@ def uncompiled(state: object) -> Any:
     return parts
 
 
-def check_tensors(state: Any) -> str | None:
+def check_tensors(state: object) -> str | None:
     """Describe a tensor with more elements than its storage (a copy would fill the memory); None without one."""
     pending, seen = [("state", state)], set()
     while pending:

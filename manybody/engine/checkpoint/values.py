@@ -54,7 +54,7 @@ def check_values(state: State, path: str | os.PathLike, parts: Iterable[str] | N
     )
 
 
-def _values(node: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _values(node: object, name: str) -> Iterator[tuple[str, Any]]:
     """Yield tensors and numbers with their dotted keys."""
     if isinstance(node, Mapping):
         for key, item in node.items():
@@ -118,7 +118,7 @@ def counter(weights: State, key: str, path: str) -> int:
     return int(value)
 
 
-def learning_rate(state: Any, path: str, field: str = "optimizer") -> float | None:
+def learning_rate(state: object, path: str, field: str = "optimizer") -> float | None:
     """Read the learning rate from the state of an optimiser; None if there is none.
 
     Raises:
