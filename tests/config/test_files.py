@@ -90,7 +90,7 @@ def test_the_command_that_is_printed_can_be_pasted(home, name, capsys):
     with pytest.raises(SystemExit):
         train.main(words)
     error = capsys.readouterr().err
-    pasted = error[error.index("Resume it with ") + len("Resume it with ") : error.rindex(", or choose")]
+    pasted = error.partition("Resume the run with ")[2].rpartition(", or choose")[0]
     (word,) = shlex.split(pasted)
     assert train.main([word, "max_iterations=2"]).run.folder.path == folder.path
     capsys.readouterr()
