@@ -1,4 +1,4 @@
-"""``ModelBuilder``: names in a configuration to recipes for networks and models."""
+"""``ModelBuilder``: from names in a configuration to builders of networks and models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +58,7 @@ NetworkBuilder = NetworkFactory
 
 
 class ModelBuilder:
-    """Both factories, and the way from ``params`` to a model recipe."""
+    """Both factories; :meth:`load` creates the model builder of a configuration."""
 
     def __init__(self) -> None:
         self.network_factory = NetworkFactory()

@@ -1,4 +1,4 @@
-"""Plays a run: its folder says which task, configuration and policy; overrides win."""
+"""Play the policy of a run with its task and configuration, and with overrides."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -28,14 +28,14 @@ def play_run(path: str | None = None, overrides: Sequence[str] = (), file: str |
         The :class:`~manybody.algos.player.PlayResult`.
 
     Raises:
-        ConfigError, CheckpointError: what is wrong with the run or the overrides, and what to do.
+        ConfigError, CheckpointError: the run or the overrides are invalid.
     """
     runner = build_runner()
     return play(runner, resolve_play(runner, path, overrides, file))
 
 
 def play(runner: Runner, run: ResolvedRun) -> PlayResult:
-    """Play a resolved run, and film it where the command line asks for a video."""
+    """Play a resolved run, and record a video if the command line requests one."""
     set_deterministic(run.root.torch_deterministic)
     player = load_player(runner, run)
     checkpoint, folder = run.start
@@ -65,11 +65,7 @@ def play(runner: Runner, run: ResolvedRun) -> PlayResult:
 
 
 def load_player(runner: Runner, run: ResolvedRun) -> BasePlayer:
-    """A player with the task, configuration and policy of a resolved run.
-
-    Raises:
-        CheckpointError: what is wrong with the checkpoint.
-    """
+    """Create a player with the task, configuration and policy of a resolved run; raise CheckpointError if invalid."""
     runner.load_run(run)
     return runner.restored_player(run.start.checkpoint, run.root.sigma)
 
@@ -100,7 +96,7 @@ def parse(texts: Sequence[str]) -> tuple[str | None, list[str], str | None]:
 
 
 def main(texts: Sequence[str]) -> PlayResult:
-    """``manybody play``. Exits with 2 when there is nothing to play or the command is wrong."""
+    """Run ``manybody play``; exit with code 2 if there is nothing to play or the command is wrong."""
     from manybody.cli.exit_codes import exit_codes
 
     with exit_codes():

@@ -13,7 +13,7 @@ BUILT_IN = ("manybody.algos.a2c", "manybody.algos.sac", "manybody.algos.rnd", "m
 
 
 class Layout(NamedTuple):
-    """How RL Games lays out the checkpoints of an algorithm."""
+    """The layout of RL Games' checkpoints of an algorithm."""
 
     recognises: Callable[[Mapping[str, Any]], bool]
     """Whether a file of RL Games has this layout."""
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
 
 
 class Algorithm(NamedTuple):
-    """What a folder of ``algos/`` declares about one algorithm."""
+    """The declaration of an algorithm in its folder of ``algos/``."""
 
     agent: Any
     """The class; its ``Config`` is the schema of its settings."""
@@ -72,7 +72,7 @@ Created = TypeVar("Created", default=Any)
 
 
 class ObjectFactory(Generic[Created]):
-    """Creates objects by registered name. A later registration of the same name wins."""
+    """Creates objects by registered name. A later registration of a name replaces an earlier one."""
 
     def __init__(self, kind: str = "object") -> None:
         self.kind = kind

@@ -43,7 +43,7 @@ IGNORED_ARGUMENTS = ("file", "seed", "tf", "num_actors", "track", "wandb_project
 
 
 class TrainingStopped(SystemExit):
-    """A signal ended training, and a checkpoint was written. Left alone, it ends the process with 130 or 143."""
+    """A signal ended training, and a checkpoint was written. If not caught, the process ends with 130 or 143."""
 
     def __init__(self, agent: EnvAlgorithm) -> None:
         super().__init__(agent.run.stop.exit_code)
@@ -51,7 +51,7 @@ class TrainingStopped(SystemExit):
 
 
 class Runner:
-    """Loads a configuration, then trains or plays what it describes.
+    """Loads a configuration, then trains or plays it.
 
     Args:
         algo_observer: called during training.
@@ -71,7 +71,7 @@ class Runner:
         plugins.register_with(self)
 
     def reset(self) -> None:
-        """Nothing to do; RL Games' scripts call it."""
+        """Do nothing; RL Games' scripts call it."""
 
     def load(self, yaml_config: Mapping[str, object], training: bool = True) -> None:
         """Validate a configuration and seed everything.
@@ -199,7 +199,7 @@ class Runner:
         return player.run()
 
     def restored_player(self, checkpoint: Path | None, sigma: Any = None, vec_env: VecEnv | None = None) -> BasePlayer:
-        """A player with the policy of ``checkpoint``; None: with its initial weights."""
+        """Create a player with the policy of ``checkpoint``; None: with initial weights."""
         player = self.create_player(vec_env)
         if checkpoint is not None:
             player.restore(str(checkpoint))
@@ -207,7 +207,7 @@ class Runner:
         return player
 
     def create_player(self, vec_env: VecEnv | None = None) -> BasePlayer:
-        """A player for the loaded configuration, with its initial weights until ``restore``."""
+        """Create a player for the loaded configuration, with initial weights."""
         vec_env = replace(self.resolved, playing=True).make_task() if vec_env is None else vec_env
         parts = {} if vec_env is None else {"vec_env": vec_env}
         return self.player_factory.create(self.algo_name, params=self.params, **parts)
@@ -232,7 +232,7 @@ class Runner:
 
 
 def build_runner(algo_observer: AlgoObserver | None = None) -> Runner:
-    """A :class:`Runner` with everything registered that ships with the library."""
+    """Create a :class:`Runner` with all built-in algorithms registered."""
     runner = Runner(algo_observer)
     if algo_observer is None:
         runner.algo_observer = IsaacAlgoObserver()

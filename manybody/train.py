@@ -1,4 +1,4 @@
-"""Trains or plays what a command line describes. ``python -m manybody.train task=Ant ...``."""
+"""Train or play from a command line: ``python -m manybody.train task=Ant ...``."""
 
 import contextlib
 import shlex
@@ -48,7 +48,7 @@ class Job:
 
 
 def prepare(texts: Sequence[str], file: str | None = None, observer: AlgoObserver | None = None) -> Job:
-    """Resolve and validate a command line; nothing is built, nothing is written.
+    """Resolve and validate a command line, without creating or writing anything.
 
     Args:
         texts: ``key=value`` overrides.
@@ -87,7 +87,7 @@ def launch(runner: Runner, run: ResolvedRun) -> EnvAlgorithm:
 def show_results(runner: Runner, run: ResolvedRun, folder: RunFolder) -> None:
     """Report where the results of a finished run are, then film its best policy.
 
-    An error here costs pictures, nothing else; Ctrl-C skips the video.
+    An error is reported as a warning; Ctrl-C skips the video.
     """
     with skip_on_interrupt() as skipped:
         checkpoint = summarise(folder)
@@ -108,10 +108,10 @@ def show_results(runner: Runner, run: ResolvedRun, folder: RunFolder) -> None:
 
 
 def summarise(folder: RunFolder, resumable: bool = False) -> Path | None:
-    """Report where everything is and draw the learning curve; returns the best checkpoint, if any.
+    """Report the files of a run and draw the learning curve; return the best checkpoint, or None.
 
     Args:
-        folder: of the run.
+        folder: the run folder.
         resumable: the run was stopped; report how to resume it.
     """
     from manybody.media.learning_curve import draw_curve
@@ -124,7 +124,7 @@ def summarise(folder: RunFolder, resumable: bool = False) -> Path | None:
     if resumable:
         say(f"resume it:       manybody train {shlex.quote(f'checkpoint={folder.path}')}")
     say(f"play it again:   manybody play {shlex.quote(str(folder.path))}")
-    curve = draw_curve(folder)  # takes a second or two, so it comes after the lines above
+    curve = draw_curve(folder)  # takes a second or two
     if curve:
         say(f"learning curve:  {curve}")
     return checkpoint
@@ -154,7 +154,7 @@ def train(task: str | type, *overrides: str, **settings: object) -> Any:
 
 
 def _override_value(value: object) -> str:
-    """A Python value as it is typed on a command line."""
+    """Format a Python value as on a command line."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):
@@ -163,7 +163,7 @@ def _override_value(value: object) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:
-    """``manybody train``: the command line after the command's name. For exit codes see :func:`exit_codes`."""
+    """Run ``manybody train`` with the arguments after the command's name; exit codes: see :func:`exit_codes`."""
     texts = list(sys.argv[1:] if arguments is None else arguments)
     with exit_codes():
         multirun = {"--multirun", "-m"} & set(texts)
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> Any:
 
 
 class _Callable(ModuleType):
-    """This module can be called: ``manybody.train(...)`` trains, although ``manybody.train`` is also the entry."""
+    """Makes this module callable: ``manybody.train(...)`` trains, and ``manybody.train`` is the module."""
 
     def __call__(self, task: str | type, *overrides: str, **settings: object) -> Any:
         return train(task, *overrides, **settings)

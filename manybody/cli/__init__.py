@@ -18,7 +18,7 @@ COMMANDS = {
     "tasks": "manybody.cli:list_tasks",
     "motion": "manybody.cli.motion:main",
 }
-"""Name of a command to its function, which takes the arguments after the name."""
+"""Function of each command, which takes the arguments after the name."""
 
 USAGE = """manybody: reinforcement learning for thousands of simulated robots at once
 
@@ -64,15 +64,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def find_modules_here() -> None:
-    """Let Python find modules in the current folder, as ``python -m`` does; a console script does not by itself."""
+    """Add the current folder to Python's path, as ``python -m`` does and console scripts do not."""
     if not sys.flags.safe_path and not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
 
 
 def _run(arguments: list[str]) -> None:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
-    # Before PyTorch loads OpenMP: threads that wait for a core another process has taken should sleep, not spin.
-    # Measured on two cores next to a busy process: 1.6 times the speed; alone: no difference.
+    # Set before PyTorch loads OpenMP: waiting threads then sleep instead of spinning. Next to another busy process on
+    # two cores, the speed is 1.6 times as high; alone, there is no difference.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if command in ("help", "--help", "-h") or ("--help" in rest and command not in ("import", "export", "motion")):
         print(USAGE, end="")

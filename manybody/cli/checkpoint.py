@@ -26,7 +26,7 @@ YAML = (".yaml", ".yml")
 
 
 def import_main(arguments: Sequence[str]) -> None:
-    """``manybody import``. Exits with 2 when the arguments or a file cannot be used."""
+    """Run ``manybody import``; exit with code 2 if the arguments or a file cannot be used."""
     parser = CommandParser("manybody import", IMPORT, IMPORT_USAGE)
     parser.add_argument("arguments", nargs="+", help="in any order after CHECKPOINT.pth")
     given = parser.parse_args(arguments or ["--help"]).arguments
@@ -58,7 +58,7 @@ def import_main(arguments: Sequence[str]) -> None:
 
 
 def export_main(arguments: Sequence[str]) -> None:
-    """``manybody export``. Exits with 2 when the arguments or a file cannot be used."""
+    """Run ``manybody export``; exit with code 2 if the arguments or a file cannot be used."""
     parser = CommandParser("manybody export", EXPORT)
     parser.add_argument("CHECKPOINT", help="a checkpoint, or a run folder")
     parser.add_argument("OUT", nargs="?", help="the .pth to write; default: CHECKPOINT_rl_games.pth")
@@ -75,7 +75,7 @@ def export_main(arguments: Sequence[str]) -> None:
 
 
 def _check_file(parser: CommandParser, source: str, target: Path) -> None:
-    """Refuse a target that cannot be written, before the work."""
+    """Refuse a target that cannot be written."""
     if target.suffix != ".pth":
         parser.error(f"OUT: got {str(target)!r}; expected a name that ends in .pth")
     if target.exists() and Path(source).exists() and target.samefile(source):

@@ -1,4 +1,4 @@
-"""``manybody compare``: the settings in which runs differ, what they reached and how fast, and one picture of all."""
+"""``manybody compare``: a table of the differing settings, the returns and the times of runs, and one picture."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,26 +19,26 @@ from manybody.launch.saved_run import load_saved
 from manybody.media.learning_curve import RETURN, Metrics, plot_groups, read_metrics, series
 
 NAMES = ("name", "full_experiment_name", "train_dir", "load_path", "load_checkpoint")
-"""Settings that name a run and its files, but do not change what it trains."""
+"""Settings that name a run and its files and have no effect on training."""
 SEED = "seed"
 MOST_COLUMNS = 4
-"""Differing settings that the table and the legend show."""
+"""Maximum number of differing settings in the table and the legend."""
 
 
 @dataclass
 class Compared:
-    """One run, as ``manybody compare`` reads it."""
+    """A run to compare."""
 
     folder: Path
     settings: dict[str, object]
-    """Key path to value: ``params``, the task's section and the task's name."""
+    """Values by key path: ``params``, the task's section and the task's name."""
     metrics: Metrics
     differing: dict[str, str] = field(default_factory=dict)
-    """Of the settings, those in which the compared runs differ, by their short names; without the seed."""
+    """The settings, except the seed, in which the compared runs differ, by short name."""
 
     @property
     def returns(self) -> np.ndarray:
-        """Mean returns ``(points,)``, where episodes had ended."""
+        """Mean returns ``(points,)`` of the epochs that have one."""
         return series(self.metrics, RETURN)[1]
 
     @property
@@ -47,7 +47,7 @@ class Compared:
         return float(self.returns.max(initial=-np.inf))
 
     def reaches(self, threshold: float) -> tuple[float, float] | None:
-        """Return frames and seconds at which the mean return first was ``threshold``; None: it never was."""
+        """Return frames and seconds at which the mean return reached ``threshold``; None if it never did."""
         frames, returns = series(self.metrics, RETURN)
         above = frames[returns >= threshold]
         if not len(above):
@@ -87,7 +87,7 @@ def compare(runs: Sequence[str], threshold: float | None = None, picture: str | 
 
 
 def _groups(runs: Sequence[Compared]) -> dict[str, list[Metrics]]:
-    """Return the metrics of runs that differ in their seed alone, by their label in the legend."""
+    """Group the metrics of runs that differ only in their seed, by label in the legend."""
     groups: dict[tuple[tuple[str, str], ...], list[Compared]] = {}
     for run in runs:
         groups.setdefault(tuple(run.differing.items()), []).append(run)
@@ -111,7 +111,7 @@ def run_folders(path: str | Path) -> list[Path]:
             RunFolder.open(path)
             message = f"{path}: no metrics.jsonl, so nothing was trained here yet"
         except RunFolderError:
-            message = f"got {str(path)!r}; expected a run folder, or a folder that holds runs"
+            message = f"got {str(path)!r}; expected a run folder, or a folder that contains runs"
         raise ConfigError([Problem("compare", message)])
     return [folder.absolute() for folder in inside]
 
@@ -184,7 +184,7 @@ def _minutes(seconds: float) -> str:
 
 
 def main(arguments: Sequence[str]) -> Path | None:
-    """``manybody compare RUN RUN … [threshold=400] [picture=out.png]``. Exits with 2 when a path holds no run."""
+    """Run ``manybody compare RUN RUN … [threshold=400] [picture=out.png]``; exit with code 2 if a path has no run."""
     settings = [text for text in arguments if "=" in text and not Path(text).exists()]
     runs = [text for text in arguments if text not in settings]
     with exit_codes():

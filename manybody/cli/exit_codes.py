@@ -9,7 +9,7 @@ from manybody.config.errors import ConfigWarning, ManybodyError
 from manybody.engine import console
 
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-"""Terminal codes, which Gymnasium writes into its warnings."""
+"""Terminal codes, which Gymnasium's warnings contain."""
 
 
 @contextlib.contextmanager

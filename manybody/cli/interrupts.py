@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while there is nothing to save yet. Imports nothing heavy, because it is imported first."""
+"""Handle Ctrl-C and SIGTERM outside training. Imported first, so it imports no large packages."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ _unfinished: set[Path] = set()
 
 @contextlib.contextmanager
 def exit_on_signal() -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM end the process with one line and exit code 130 or 143.
+    """End the process on SIGINT and SIGTERM in the block, with one line and exit code 130 or 143.
 
-    An exception raised by the handler could be swallowed, or interrupt an import, which then fails with another error
-    (seen with PyTorch's). Training replaces these handlers by its own and restores them at its end. Outside the main
-    thread, where Python allows no handlers, nothing changes.
+    The handler raises no exception, because that could be caught, or turn into another error in an import (PyTorch).
+    Training replaces these handlers and restores them at its end. Outside the main thread, where Python allows no
+    handlers, this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,6 +1,6 @@
 """The command ``manybody motion``: describes, shows and converts motion clips, and records policies as clips.
 
-The commands import what needs PyTorch, so that help and wrong arguments do not wait for it.
+Modules that need PyTorch are imported in the commands, so that help and wrong arguments do not wait for it.
 """
 
 import argparse
@@ -37,17 +37,17 @@ FIXED = {
     "deterministic": "true",
     **dict.fromkeys(("video", "capture_video"), "false"),
 }
-"""Last part of a setting's key to its only value in record."""
+"""The only permitted values in ``record``, by the last part of a setting's key."""
 TOO_FAST = 40.0
-"""rad/s of a joint; info reports more. The fastest joint of a back flip turns by 31."""
+"""Joint speed above which ``info`` reports a clip, rad/s. The fastest joint of a back flip has 31."""
 OFF_GROUND = 0.01
-"""m between the soles and the ground; info reports more."""
+"""Distance between soles and ground above which ``info`` reports a clip, m."""
 DIP = 0.05
-"""m of a sole below its standing height; info reports more. Captured walks dip by about 0.03."""
+"""Depth of a sole below its standing height above which ``info`` reports a clip, m; captured walks have about 0.03."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run one command. Exits with 2 when it or a file cannot be used."""
+    """Run one command; exit with code 2 if the arguments or a file cannot be used."""
     parser = _parser()
     if not arguments or arguments[0] == "help":
         say(parser.format_help().rstrip())
@@ -102,7 +102,7 @@ def _read(options: argparse.Namespace) -> tuple[Path, Clip]:
 
 
 def _on_humanoid(clip: Clip, options: argparse.Namespace) -> Clip:
-    """Retarget ``clip`` to the humanoid, unless it has its bodies already."""
+    """Retarget ``clip`` to the humanoid, unless it already has the humanoid's bodies."""
     from manybody.motion.retarget import retarget
     from manybody.motion.skeletons import AMP_HUMANOID
 
@@ -113,7 +113,7 @@ def _on_humanoid(clip: Clip, options: argparse.Namespace) -> Clip:
 
 
 def _refuse_retargeting(options: argparse.Namespace, given: str) -> None:
-    """Raise MotionError for options about retargeting, where there is none."""
+    """Raise MotionError if there are options about retargeting."""
     for name, value in (("--joint-map", options.joint_map), ("--rest", options.rest)):
         if value is not None:
             raise MotionError(name, given, "a clip to retarget", f"Leave {name} out.")

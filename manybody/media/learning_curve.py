@@ -1,4 +1,4 @@
-"""Learning curves: a run's ``metrics.jsonl`` as arrays, a picture of one experiment, and a comparison of several."""
+"""Learning curves: read ``metrics.jsonl``, draw the curves of one experiment, compare several."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ RETURN, LENGTH, TIME = "rewards/step", "episode_lengths/step", "time"
 FPS, KL, LEARNING_RATE = "performance/step_inference_rl_update_fps", "info/kl", "info/last_lr"
 ACTOR_LOSS, CRITIC_LOSS = "losses/a_loss", "losses/c_loss"
 
-# Okabe and Ito's palette, which people with any form of colour blindness can tell apart.
+# Okabe and Ito's palette, suitable for all forms of colour blindness.
 # Source: https://jfly.uni-koeln.de/color/
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, "#56B4E9", "#F0E442")
@@ -44,7 +44,7 @@ STYLE: Any = {
     "lines.solid_capstyle": "round",
 }
 CLOCK_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
-"""Seconds between two ticks of the wall-clock axis. The axis takes the first that gives at most six ticks."""
+"""Seconds between two ticks of the wall-clock axis; the first with at most six ticks is used."""
 
 Metrics = dict[str, np.ndarray]
 """A float64 array ``(epochs,)`` for each key of a ``metrics.jsonl``."""
@@ -57,11 +57,11 @@ def read_metrics(path: str | Path) -> Metrics:
         path: the file, or the run folder that contains it.
 
     Returns:
-        One array ``(epochs,)`` for each key of any line; NaN where a line lacks the key or has null. An incomplete last
-        line is skipped.
+        One array ``(epochs,)`` for each key; NaN if a line lacks the key or has null. An incomplete last line is
+        skipped.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a line before the last is not a JSON object; the message names file and line.
     """
     file = Path(expanded(path))
@@ -83,7 +83,7 @@ def read_metrics(path: str | Path) -> Metrics:
 
 
 def series(run: Metrics, tag: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return frames and values ``(points,)`` where both are finite. Without frames: epochs, else line numbers."""
+    """Return frames and values ``(points,)`` that are finite. Without frames, return epochs or line numbers instead."""
     values = run.get(tag, np.empty(0))
     x = run.get("frame", run.get("epoch", np.arange(len(values), dtype=np.float64)))[: len(values)]
     known = np.isfinite(values) & np.isfinite(x)
@@ -91,7 +91,7 @@ def series(run: Metrics, tag: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def band(runs: Collection[Metrics], tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return frames, lowest, mean and highest ``(points,)`` over the runs, where all runs with values have them."""
+    """Return frames, lowest, mean and highest value ``(points,)`` in the range of frames that all runs cover."""
     known = [one for one in (series(run, tag) for run in runs) if len(one[0])]
     if not known:
         return (np.empty(0),) * 4
@@ -105,7 +105,7 @@ def band(runs: Collection[Metrics], tag: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 def draw_curve(folder: RunFolder) -> Path | None:
-    """Draw a run's ``curve.png``. Where that fails, warn and return None."""
+    """Draw a run's ``curve.png``; warn and return None if that fails."""
     try:
         return plot_curve(folder.metrics_file, folder.curve_file)
     except (ImportError, OSError, ValueError) as error:
@@ -117,9 +117,9 @@ def plot_curve(metrics_file: str | Path | Sequence[str | Path], path: str | Path
     """Draw the mean return of an experiment, with episode length, speed, KL divergence and losses in small panels.
 
     Args:
-        metrics_file: a ``metrics.jsonl`` or run folder, or those of several seeds: thin lines, their mean, and a band
-            from the lowest to the highest.
-        path: the picture; its suffix (``.png``, ``.pdf``, ``.svg``) chooses the format.
+        metrics_file: a ``metrics.jsonl`` or a run folder. Several seeds are drawn as thin lines, with their mean and a
+            band from the lowest to the highest.
+        path: the picture; its suffix (``.png``, ``.pdf``, ``.svg``) selects the format.
         title: heading of the picture.
 
     Raises:
@@ -157,9 +157,9 @@ def plot_groups(groups: Mapping[str, Sequence[Metrics]], path: str | Path, thres
     """Draw the mean return of each group of runs, with a band from its lowest to its highest run.
 
     Args:
-        groups: label in the legend to the metrics of the group's runs.
-        path: as for :func:`plot_curve`.
-        threshold: a return that is marked by a dashed line.
+        groups: the metrics of the group's runs by label in the legend.
+        path: the picture, as in :func:`plot_curve`.
+        threshold: a return at which a dashed line is drawn.
 
     Raises:
         ImportError: matplotlib is missing; ``pip install 'manybody[media]'`` installs it.
@@ -183,7 +183,7 @@ def plot_groups(groups: Mapping[str, Sequence[Metrics]], path: str | Path, thres
 @contextmanager
 def _figure(width: float, height: float, path: str | Path) -> Iterator["Figure"]:
     """Yield a figure of :data:`STYLE` and of this size in inches, and write it to ``path``."""
-    # pyplot would choose a display and keep global state.
+    # pyplot would select a display and have global state.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -228,7 +228,7 @@ def _label_return(axes: "Axes") -> None:
 
 
 def _plot_clock(axes: "Axes", runs: Collection[Metrics]) -> None:
-    """Add wall-clock time, the mean over the runs, along the top of ``axes``."""
+    """Add wall-clock time, the mean over the runs, at the top of ``axes``."""
     frames, _, clock, _ = band(runs, TIME)
     if len(frames) < 2 or not (np.diff(frames) > 0).all() or not (np.diff(clock) > 0).all():
         return
@@ -291,13 +291,13 @@ def _note(axes: "Axes", text: str, fontsize: float = 9) -> None:
 
 
 def _run_names(files: Sequence[Path]) -> list[str]:
-    """Name runs by their folders, or by whole paths where two folders share a name."""
+    """Name runs by their folders, or by whole paths if two folders have the same name."""
     names = [(file if file.is_dir() else file.parent).resolve().name for file in files]
     return names if len(set(names)) == len(names) else [str(file) for file in files]
 
 
 def _number(value: object) -> float:
-    """Convert a JSON value; null and everything that is not a number become NaN."""
+    """Convert a JSON value; anything but a number becomes NaN."""
     return float(value) if isinstance(value, int | float) else math.nan
 
 

@@ -1,4 +1,4 @@
-"""Motion clips as pictures, a policy's motion as a clip, and a policy next to the clip that it imitates."""
+"""Render motion clips, record a policy's motion as a clip, and show a policy next to the clip that it imitates."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def poses(clip: Clip, body: Articulation, times: np.ndarray) -> np.ndarray:
     """Return ``qpos`` (K, nq) of ``body`` in ``clip`` at ``times`` (K,) s.
 
     Raises:
-        MotionError: the clip is of other bodies, or lacks offsets.
+        MotionError: the clip has other bodies, or no offsets.
     """
     motions = MotionLib([clip])
     motions.check_skeleton(body.body_names, body.parents)
@@ -52,7 +52,7 @@ def film_clip(clip: Clip, path: Path, title: str) -> Path:
     """Write a video of ``clip``, of the humanoid's bodies, to the mp4 ``path``.
 
     Raises:
-        VideoError: no OpenGL library or no video encoder.
+        VideoError: there is no OpenGL library or no video encoder.
     """
     model, body = humanoid()
     times = np.arange(0, clip.length, 1 / FPS)
@@ -63,7 +63,7 @@ def draw_clip(clip: Clip, path: Path, frames: int) -> Path:
     """Write a strip of ``frames`` evenly spaced frames of ``clip``, of the humanoid's bodies, to the PNG ``path``.
 
     Raises:
-        VideoError: no OpenGL library, or Pillow is missing.
+        VideoError: there is no OpenGL library, or Pillow is missing.
     """
     model, body = humanoid()
     qpos = poses(clip, body, np.linspace(0, clip.length, frames))
@@ -88,7 +88,7 @@ def record_motion(player: BasePlayer, seconds: float, licence: str) -> Clip:
     frames: list[Tensor] = []
 
     def watch(step: Step) -> bool:
-        if bool(step.done[0]):  # the simulator is in the next episode already
+        if bool(step.done[0]):  # the simulator is already in the next episode
             return True
         frames.append(env.sim.qpos[0].clone())
         return len(frames) > seconds / env.dt
@@ -111,21 +111,21 @@ def record_motion(player: BasePlayer, seconds: float, licence: str) -> Clip:
 
 
 def imitates(env: object) -> bool:
-    """Return whether ``env`` is a task with a body and reference motions, as HumanoidAMP is."""
+    """Return whether ``env`` is a task with a body and reference motions, such as HumanoidAMP."""
     return isinstance(getattr(env, "body", None), Articulation) and isinstance(getattr(env, "motions", None), MotionLib)
 
 
 def clip_in_step(env: Any, qpos: np.ndarray, starts: np.ndarray, fps: float) -> np.ndarray:
     """Return the ``qpos`` (K, nq) of the motion to show next to a policy's.
 
-    At the start of an episode the motion has the pose that is nearest to the policy's. It then runs at its own speed,
+    At the start of an episode, the motion starts at the pose that is nearest to the policy's. It continues at its speed
     and repeats from the position that it has reached.
 
     Args:
         env: a task that :func:`imitates`.
         qpos: (K, nq) positions of the policy.
         starts: frames in which an episode starts; the first is 0.
-        fps: of ``qpos``, hertz.
+        fps: frames per second of ``qpos``.
     """
     first = torch.tensor(qpos[starts], dtype=torch.float32, device=env.device)
     seen = seen_from_root(env.body.pose(first, env.body.local_rotations(first)))
@@ -149,10 +149,10 @@ def clip_in_step(env: Any, qpos: np.ndarray, starts: np.ndarray, fps: float) -> 
 
 
 def strip_beside(video: Path) -> Path:
-    """Write a strip of the first seconds of a ``video`` of motion and policy, the motion above, in half its size.
+    """Write a strip of the first seconds of a ``video`` of motion and policy, the motion above, in half size.
 
     Returns:
-        The PNG, which has the name of the video.
+        The PNG, with the name of the video.
 
     Raises:
         VideoError: the packages of the ``media`` extra are missing.
@@ -166,7 +166,7 @@ def strip_beside(video: Path) -> Path:
 
 
 def contact_sheet(frames: Sequence[Frame], path: str | Path, columns: int) -> Path:
-    """Write ``frames``, whole rows of ``columns``, as one PNG in reading order.
+    """Write ``frames`` as one PNG, row by row, with ``columns`` frames per row.
 
     Raises:
         VideoError: the packages of the ``media`` extra are missing.

@@ -1,4 +1,4 @@
-"""The video of a policy, of a MuJoCo task or of an environment that renders itself."""
+"""Record videos of policies in MuJoCo tasks and in environments with their own rendering."""
 
 import contextlib
 import os
@@ -23,28 +23,28 @@ from manybody.media.video import open_video, record_in_subprocess
 from manybody.tasks import MujocoTask
 
 FPS = 30.0
-"""Pictures per second, at most; the control rate divided by a whole number."""
+"""Maximum pictures per second; the rate is the control rate divided by a whole number."""
 SIZE = (480, 360)
-"""Width and height of a video, pixels. With five seconds and FPS: about 7 s of rendering on two cores without a GPU."""
+"""Width and height of a video, pixels. Five seconds take about 7 s of rendering on two cores without a GPU."""
 SIDE_BY_SIDE = (640, 360)
 """Width and height of a video of motion and policy, pixels."""
 RENDERING = 2.0
 """Seconds of rendering for each second of a video, so that the video of a run takes less than 15 s."""
 TIME_LIMIT = 360.0
-"""Seconds for rendering, on a machine that is busy with something else."""
+"""Maximum seconds for rendering, for a busy machine."""
 MIN_SIDE = 240
-"""Pixels: smaller pictures of an environment, such as those of grid worlds, are enlarged by a whole number."""
+"""Minimum side in pixels; smaller pictures, such as those of grid worlds, are enlarged by a whole number."""
 RENDER_TIME_LIMIT = 15.0
-"""Seconds. An environment that renders more slowly gets a shorter video."""
+"""Maximum seconds for an environment that renders itself; a slow one gets a shorter video."""
 
 
 def record_video(
     player: BasePlayer, path: Path, seconds: float = VIDEO_SECONDS, camera: str | None = None
 ) -> Path | None:
-    """Play in environment 0 and write a video, while a line counts the pictures.
+    """Play in environment 0 and write a video, with a progress line.
 
-    Where the task imitates a motion, the motion is on the left and the policy on the right. An environment that is not
-    a MuJoCo task is filmed with its own ``render()``.
+    If the task imitates a motion, the motion is on the left and the policy on the right. An environment that is not a
+    MuJoCo task is filmed with its ``render()``.
 
     Args:
         player: a restored player.
@@ -53,7 +53,7 @@ def record_video(
         camera: a camera of the task's model; None: ``track``, or the model's default.
 
     Returns:
-        The path, or None if it failed (a warning says why and what to install) or was skipped by Ctrl-C.
+        The path, or None if it failed (with a warning) or was skipped by Ctrl-C.
     """
     with skip_on_interrupt() as skipped:
 
@@ -79,7 +79,7 @@ def record_video(
 def _film_task(
     player: BasePlayer, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]
 ) -> None:
-    """Play first, then render the positions in another process."""
+    """Play, then render the positions in another process."""
     env = player.env
     assert isinstance(env, MujocoTask)
     every = max(1, round(1.0 / (env.dt * FPS)))
@@ -129,10 +129,10 @@ def _film_task(
 def _film_rendering(
     player: BasePlayer, path: Path, seconds: float, camera: str | None, count: Callable[[int, int], None]
 ) -> None:
-    """Play in an environment with ``render_mode='rgb_array'``, which replaces the player's, and write its pictures."""
+    """Play in an environment with ``render_mode='rgb_array'``, which replaces the player's, and write the video."""
     name = player.config.env_name
     if camera is not None:
-        raise VideoError(f"video.camera: got {camera!r}; expected none, as {name} draws itself")
+        raise VideoError(f"video.camera: got {camera!r}; expected none, because {name} renders itself")
     with _offscreen_gymnasium(), contextlib.ExitStack() as stack:
         before, player.env = player.env, _rendering_env(player)
         if player.env is not before:
@@ -160,7 +160,7 @@ def _film_rendering(
 
 
 def _renderer(env: VecEnv) -> object:
-    """Return the object that has ``render()``: the environment, or the environment of another library inside."""
+    """Return the object that has ``render()``: the environment, or the one of another library inside it."""
     return getattr(env, "renderer", env)
 
 
@@ -191,10 +191,10 @@ def _rendering_env(player: BasePlayer) -> VecEnv:
 
 
 def _picture(renderer: Any, name: str) -> Frame:
-    """Return a picture with even sides, as the encoder needs them."""
+    """Return a picture with even sides, which the encoder requires."""
     try:
         frame = renderer.render()
-    except Exception as error:  # a package or a display is missing; the library of the environment names it
+    except Exception as error:  # for example, a missing package or display
         raise VideoError(f"{name}: render() stopped with {type(error).__name__}: {error}") from error
     if isinstance(frame, list | tuple) and frame:  # one of each copy
         frame = frame[0]
@@ -208,7 +208,7 @@ def _picture(renderer: Any, name: str) -> Frame:
 
 @contextlib.contextmanager
 def _offscreen_gymnasium() -> Iterator[None]:
-    """Let Gymnasium's MuJoCo environments render without a display, which they do not by default."""
+    """Let Gymnasium's MuJoCo environments render without a display."""
     if platform.system() != "Linux" or os.environ.get("MUJOCO_GL"):
         yield
         return

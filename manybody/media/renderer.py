@@ -1,8 +1,8 @@
 """Off-screen rendering of a model with MuJoCo's renderer, also on machines without a display.
 
-The OpenGL library is chosen when the first frame is rendered. ``mujoco.Renderer`` chooses it when ``mujoco`` is
-imported, and a missing library must not stop a training (see :mod:`manybody.sim`). So this module calls the ``mjv`` and
-``mjr`` functions that ``mujoco.Renderer`` wraps.
+This module selects the OpenGL library when the first frame is rendered, and calls the ``mjv`` and ``mjr`` functions
+that ``mujoco.Renderer`` wraps. ``mujoco.Renderer`` selects the library when ``mujoco`` is imported, where a missing
+library would stop a training (see :mod:`manybody.sim`).
 """
 
 import contextlib
@@ -26,14 +26,14 @@ INSTALL_GL = "install an off-screen OpenGL library (Debian/Ubuntu: apt-get insta
 SHADOW_MAP = 1024
 """Side of the shadow map, texels. MuJoCo's 4096 halves the frame rate on a CPU and looks the same."""
 OVERSAMPLING = 2
-"""Samples per pixel along each axis, against flickering edges of thin limbs. On a CPU the mean of the pixels of a
-larger picture takes about half the time of MuJoCo's multisampling."""
+"""Samples per pixel along each axis, against flickering edges of thin limbs. On a CPU, averaging a larger picture takes
+about half the time of MuJoCo's multisampling."""
 CAMERA_AZIMUTH, CAMERA_ELEVATION = 120.0, -18.0
-"""Degrees; a three-quarter view of a robot that walks along +x, from slightly above."""
+"""Three-quarter view of a robot that walks along +x, from slightly above, degrees."""
 MUJOCOS_DIRECTION = (90.0, -45.0)
-"""Degrees: azimuth and elevation of a model that sets none."""
+"""Azimuth and elevation of a model that sets none, degrees."""
 FRAMING = 1.25
-"""Distance of the camera, as a multiple of that at which the robot just fills the height of the frame."""
+"""Distance of the camera, as a multiple of the distance at which the robot fills the height of the frame."""
 BACKENDS = ("egl", "osmesa", "glfw", "cgl")
 """Modules of ``mujoco`` that ``MUJOCO_GL`` can name."""
 DEFAULT_BACKEND = ("", "enable", "enabled", "on", "true", "1", "glx", "wgl")
@@ -41,7 +41,7 @@ DEFAULT_BACKEND = ("", "enable", "enabled", "on", "true", "1", "glx", "wgl")
 
 
 class VideoError(ManybodyError, RuntimeError):
-    """No video could be made; the message says what is missing and what to install."""
+    """No video can be made; the message names the missing part."""
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def offscreen(
     """Yield a function that renders qpos ``(nq,)``, seen by a camera, to a frame of ``size`` (width, height, pixels).
 
     Raises:
-        VideoError: no OpenGL library, or it does not start.
+        VideoError: there is no OpenGL library, or it does not start.
     """
     n = OVERSAMPLING
     width, height = (n * side for side in size)
@@ -60,7 +60,7 @@ def offscreen(
     model.vis.quality.offsamples, model.vis.quality.shadowsize = 0, SHADOW_MAP
     data, rectangle = mujoco.MjData(model), mujoco.MjrRect(0, 0, width, height)
     scene, option, mark = mujoco.MjvScene(model, 10_000), mujoco.MjvOption(), mujoco.MjvPerturb()
-    # A mirrored floor renders everything twice: a third of the time for little.
+    # Reflections render everything twice, which takes a third of the time.
     scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
     with _gl_context(model, width, height) as context:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, context)
@@ -88,7 +88,7 @@ def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujo
             window = importlib.import_module(f"mujoco.{backend}").GLContext(width, height)
             window.make_current()
             context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        except Exception as error:  # PyOpenGL has many: ImportError, AttributeError, TypeError, its own
+        except Exception as error:  # PyOpenGL raises many types: ImportError, AttributeError, TypeError, its own
             reason = f"{type(error).__name__}: {error}"
             raise VideoError(f"OpenGL ({backend}) does not start ({reason}); {_remedy(backend)}") from error
         yield context
@@ -99,10 +99,10 @@ def _gl_context(model: mujoco.MjModel, width: int, height: int) -> Iterator[mujo
 
 
 def _remedy(backend: str) -> str:
-    """Return what to do if ``backend`` does not start."""
+    """Return the advice for a ``backend`` that does not start."""
     requested = os.environ.get("PYOPENGL_PLATFORM", "").lower()
     if backend in ("egl", "osmesa") and requested not in ("", backend):
-        return f"unset PYOPENGL_PLATFORM, which asks for {requested!r}"
+        return f"unset PYOPENGL_PLATFORM, which selects {requested!r}"
     first = {
         "glfw": "glfw needs a display; without one, unset MUJOCO_GL and ",
         "osmesa": "install libosmesa6, or unset MUJOCO_GL and ",
@@ -114,7 +114,7 @@ def gl_backend() -> str:
     """Return the module of ``mujoco`` for OpenGL: the one that ``MUJOCO_GL`` names, else the first available.
 
     Raises:
-        VideoError: ``MUJOCO_GL`` names none or switches rendering off, or there is no library.
+        VideoError: ``MUJOCO_GL`` is invalid or switches rendering off, or there is no library.
     """
     requested = os.environ.get("MUJOCO_GL", "").strip().lower()
     if requested in BACKENDS:
@@ -136,8 +136,8 @@ def views(
 ) -> list[mujoco.MjvCamera]:
     """Return a camera for each of the K frames of ``clip`` ``(K, nq)``, rendered at ``size`` (width, height).
 
-    Where the model has no ``camera``, its default one (MJCF: ``visual/global``, ``cameraid``) is used, and without
-    that one a free camera in the direction of ``visual/global`` (``azimuth``, ``elevation``).
+    If the model has no ``camera``, the camera is the model's default (MJCF: ``visual/global``, ``cameraid``), or else a
+    free camera in the direction of ``visual/global`` (``azimuth``, ``elevation``).
     """
     overall = model.vis.global_
     named = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
@@ -161,11 +161,11 @@ def views(
 
 
 def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np.ndarray, float]:
-    """Place a camera that films the model's first body through a clip.
+    """Compute the path of a camera that follows the model's first body through a clip.
 
-    The camera stands still for a robot that stays within its own diameter. It follows one that travels along its path
-    smoothed over half a second, so that a bouncing gait does not shake the picture; a jump of more than the diameter
-    between two frames (a reset) is cut, not panned.
+    The camera does not move for a robot that stays within its diameter. Otherwise it follows the robot's path, smoothed
+    over half a second so that a bouncing gait does not shake the picture; at a jump of more than the diameter between
+    two frames (a reset) the camera jumps too.
 
     Args:
         model: the model; body 1 is the root of the robot.
@@ -199,6 +199,6 @@ def camera_path(model: mujoco.MjModel, qpos: np.ndarray, fps: float) -> tuple[np
 
 
 def _smooth(path: np.ndarray, half: int) -> np.ndarray:
-    """Average a ``(K, 3)`` path over ``2·half + 1`` frames; beyond its ends it stays."""
+    """Average a ``(K, 3)`` path over ``2·half + 1`` frames; repeat its first and last point beyond the ends."""
     padded = np.pad(path, ((half, half), (0, 0)), mode="edge")
     return np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1, axis=0).mean(axis=-1)

@@ -1,4 +1,4 @@
-"""``capture_video=True``: films environment 0 at intervals during training."""
+"""``capture_video=True``: record environment 0 at intervals during training."""
 
 import threading
 from pathlib import Path
@@ -15,7 +15,7 @@ from manybody.tasks import MujocoTask
 
 
 class VideoObserver(AlgoObserver):
-    """Films ``length`` environment steps after every ``frequency`` of them, into the run's ``videos/``.
+    """Records ``length`` of every ``frequency`` environment steps to the run's ``videos/``.
 
     Positions are copied during training; another process renders them.
 
@@ -50,7 +50,7 @@ class VideoObserver(AlgoObserver):
         if position == min(self.length, self.frequency) - 1:
             path = self.folder / f"step_{self.steps - len(self.qpos)}.mp4"
             clip, self.qpos = np.stack(self.qpos), []
-            job = threading.Thread(target=self._render, args=(clip, path))  # a slow renderer delays nobody
+            job = threading.Thread(target=self._render, args=(clip, path))  # rendering must not delay training
             job.start()
             self.threads = [*(thread for thread in self.threads if thread.is_alive()), job]
 

@@ -1,4 +1,4 @@
-"""Videos of recorded positions, encoded as H.264, rendered in this process or in a separate process."""
+"""Render recorded positions to H.264 videos, in this process or in a separate one."""
 
 import importlib
 import math
@@ -24,9 +24,9 @@ from manybody.sim import mujoco
 
 INSTALL_MEDIA = "pip install 'manybody[media]'"
 MIN_FPS = 10.0
-"""Pictures per second of a video, at least, however slow the renderer is."""
+"""Minimum pictures per second of a video, also with a slow renderer."""
 POLL_SECONDS = 0.1
-"""Between two looks at a process that renders."""
+"""Time between two checks of the rendering process."""
 
 
 def media_package(module: str) -> Any:
@@ -60,7 +60,7 @@ def render_video(
     Args:
         model: the robot and its world; it is not changed.
         qpos: ``(K, nq)`` positions of K frames, or ``(E, K, nq)`` for E environments in a grid of tiles.
-        path: the file, which appears only when it is complete. Its folder is created.
+        path: the file, written atomically. Its folder is created.
         fps: rate at which ``qpos`` was recorded and is played, hertz.
         size: width and height of the whole picture, pixels; both even.
         camera: name of a camera of the model. Without a camera ``track``,
@@ -68,13 +68,13 @@ def render_video(
         title: a short line in the top left corner.
         labels: E short lines, each in the top left corner of its tile.
         returns: ``(K,)`` or ``(E, K)`` return of the episode so far, shown next to the time.
-        budget: seconds that rendering may take, about; a slower machine renders fewer pictures per second,
-            :data:`MIN_FPS` at least.
-        progress: called after each picture with the number of frames that it finished.
+        budget: approximate seconds for rendering; a slower machine renders fewer pictures per second, at least
+            :data:`MIN_FPS`.
+        progress: called after each picture with the number of frames that it completed.
 
     Raises:
-        ValueError: shapes that do not fit the model, non-finite positions, an odd size or an unknown camera.
-        VideoError: no OpenGL library or no video encoder.
+        ValueError: a shape does not fit the model, positions are not finite, a side is odd, or the camera is unknown.
+        VideoError: there is no OpenGL library or no video encoder.
     """
     target = Path(expanded(path))
     clips = np.asarray(qpos, dtype=np.float64)
@@ -102,7 +102,7 @@ def render_video(
 
 
 def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], camera: str) -> None:
-    """Raise ValueError for what cannot be rendered, before anything is opened."""
+    """Raise ValueError if the arguments of :func:`render_video` are invalid."""
     if clips.ndim != 3 or clips.shape[2] != model.nq or 0 in clips.shape:
         expected = f"(frames, {model.nq}) or (environments, frames, {model.nq}), at least one frame"
         raise ValueError(f"qpos: got shape {clips.shape}; expected {expected}")
@@ -117,7 +117,7 @@ def _check(model: mujoco.MjModel, clips: np.ndarray, size: tuple[int, int], came
 
 
 def _every(draw: Callable[[], Frame], pictures: int, fps: float, budget: float) -> int:
-    """Return n, so that rendering every n-th of ``pictures`` takes ``budget`` seconds; :data:`MIN_FPS` limits n."""
+    """Return n such that rendering every n-th of ``pictures`` takes ``budget`` seconds; :data:`MIN_FPS` limits n."""
     if math.isinf(budget):
         return 1
     draw()  # the first picture takes longer
@@ -164,16 +164,16 @@ def record_in_subprocess(
     watch: Callable[[int], object] = lambda _: None,
     **options: object,
 ) -> Path:
-    """Call :func:`render_video` in a separate process, so that a crash of a graphics driver is an error here.
+    """Call :func:`render_video` in a separate process, so that a crash of a graphics driver raises an error here.
 
-    Rendering stops after ``time_limit`` seconds, or if ``watch`` raises, which receives the number of frames that are
-    done several times a second. All other arguments are those of :func:`render_video`.
+    Rendering stops after ``time_limit`` seconds, or if ``watch`` raises an error: it is called several times a second
+    with the number of completed frames. All other arguments are those of :func:`render_video`.
 
     Raises:
-        VideoError: rendering failed, crashed or was stopped; one line that says why and what to do.
+        VideoError: rendering failed, crashed or was stopped.
     """
     target = Path(expanded(path)).absolute()
-    # The child finds exactly the packages that this process finds, wherever either was started.
+    # The child must find the same packages as this process.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with tempfile.TemporaryFile() as job, tempfile.TemporaryFile() as stderr:
         pickle.dump(((model, qpos, target, fps), options), job)
@@ -184,7 +184,7 @@ def record_in_subprocess(
             stdin=job,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            start_new_session=True,  # Ctrl-C is the trainer's to handle
+            start_new_session=True,  # only this process handles Ctrl-C
         ) as child:
             try:
                 status = _wait(child, time_limit, watch)
@@ -201,7 +201,7 @@ def record_in_subprocess(
 
 
 def _wait(child: subprocess.Popen, time_limit: float, watch: Callable[[int], object]) -> int:
-    """Return the exit status of a process that writes a byte for each frame that is done."""
+    """Wait for a process that writes a byte for each completed frame, and return its exit status."""
     assert child.stdout is not None
     output, done = child.stdout.fileno(), 0
 
@@ -226,19 +226,16 @@ def _wait(child: subprocess.Popen, time_limit: float, watch: Callable[[int], obj
 
 
 def _main() -> None:
-    """Render the job that :func:`record_in_subprocess` wrote to the standard input.
-
-    If the parent process ends, writing the next byte fails, and this process ends too.
-    """
+    """Render the job that :func:`record_in_subprocess` wrote to the standard input; end if the parent ends."""
     frames_done = os.dup(1)
-    os.dup2(2, 1)  # messages of a graphics driver are no frames
+    os.dup2(2, 1)  # messages of a graphics driver must not be counted as frames
     arguments, options = pickle.load(sys.stdin.buffer)
     render_video(*arguments, **options, progress=lambda frames: os.write(frames_done, b"." * frames))
 
 
 @contextmanager
 def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Callable[[Frame], None]]:
-    """Yield a function that encodes a frame of ``size``. ``target`` appears if the block ends without an error."""
+    """Yield a function that encodes a frame of ``size``; write ``target`` if the block ends without an error."""
     encode = media_package("imageio_ffmpeg").write_frames  # H.264, yuv420p
     # faststart puts the index first, so that a browser plays while it loads
     options = ["-crf", "20", "-preset", "fast", "-movflags", "+faststart"]
@@ -254,7 +251,7 @@ def open_video(target: Path, size: tuple[int, int], fps: float) -> Iterator[Call
 
 
 def _partial(target: Path, process: int) -> Path:
-    """Return the path that the process with this id writes until ``target`` is complete."""
+    """Return the temporary path to which the process with this id writes ``target``."""
     return target.with_name(f".{target.stem}.{process}.partial{target.suffix}")
 
 

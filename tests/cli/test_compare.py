@@ -75,7 +75,7 @@ def test_the_picture_is_drawn(run, tmp_path):
 
 
 def test_a_path_without_a_run_and_wrong_settings_are_refused(run, tmp_path):
-    with pytest.raises(ConfigError, match="expected a run folder, or a folder that holds runs"):
+    with pytest.raises(ConfigError, match="expected a run folder, or a folder that contains runs"):
         compare.compare([str(tmp_path / "nothing")])
     for words in (["compare"], ["compare", str(run("a", [1.0])), "threshhold=3"], ["compare", "threshold=x"]):
         with pytest.raises(SystemExit) as stop:

@@ -121,7 +121,7 @@ def test_other_environments_that_draw_themselves_are_filmed_too(held, tmp_path, 
         ("no mode", None, "Drawn-v0: got render modes ['human']; expected 'rgb_array' among them"),
         ("error", None, 'DependencyNotInstalled: run `pip install "gymnasium[classic-control]"`'),
         ("shape", None, "got float32 (3, 8, 8) from render(); expected a uint8 array (height, width, 3)"),
-        ("", "side", "video.camera: got 'side'; expected none, as Drawn-v0 draws itself"),
+        ("", "side", "video.camera: got 'side'; expected none, because Drawn-v0 renders itself"),
     ],
 )
 def test_what_cannot_be_filmed_is_one_warning(fault, camera, message, tmp_path, capsys):
