@@ -16,7 +16,9 @@ from manybody.compat.settings import LegacyConfig
 from manybody.config import ConfigError, Problem
 from manybody.config.files import expanded
 from manybody.engine.accelerate import has_device
-from manybody.engine.checkpoint import load_checkpoint
+from manybody.engine.checkpoint import load_checkpoint, require
+from manybody.engine.checkpoint.parts import restore
+from manybody.engine.checkpoint.rl_games import converted, without_unused
 from manybody.engine.console import say
 from manybody.engine.metrics import mean_of
 from manybody.engine.run_folder import RunFolder
@@ -175,7 +177,9 @@ class ChangeableSettings:
 
     def restore_central_value_function(self, fn: str) -> None:
         """Load the weights of the central value from the file ``fn``."""
-        self.central_value.set_weights(load_checkpoint(fn), fn)  # type: ignore[attr-defined]
+        key, state = "assymetric_vf_nets", converted(load_checkpoint(fn), fn)
+        part = self.central_value.learner_parts()[key]  # type: ignore[attr-defined]
+        restore({key: part}, {key: without_unused(require(state, key, fn), part.state_dict(), state)}, fn)
 
     def get_param(self, param_name: str) -> Any:
         """Return a setting by RL Games' name. Raises KeyError with the known names."""

@@ -127,6 +127,18 @@ def test_an_interrupted_run_of_a_clients_agent_is_the_whole_one(algo, case, trai
     assert any(name.startswith("/model") for name in differences(load_checkpoint(half), whole))
 
 
+@pytest.mark.parametrize("algo", [None, Choosing])
+def test_the_central_value_alone_is_restored(algo, train):
+    make_env, params = CASES["central value"]
+    file = last(train(make_env, params, "first", algo=algo, max_epochs=2), 2)
+    agent, saved = train(make_env, params, "second", algo=algo, max_epochs=1), load_checkpoint(file)
+    before = copy.deepcopy(agent.get_weights())
+    assert differences(agent.central_value.state_dict(), saved["assymetric_vf_nets"])
+    agent.restore_central_value_function(str(file))
+    assert differences(agent.central_value.state_dict(), saved["assymetric_vf_nets"]) == []
+    assert differences(agent.get_weights(), before) == []
+
+
 class HugeRewards(ToyEnv):
     """Rewards that are finite, but so large that the squared error of the critic is not."""
 
