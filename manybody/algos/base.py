@@ -392,9 +392,8 @@ class EnvAlgorithm(BaseAlgorithm):
         return {
             "obs": Attribute(self, "obs", self.ppo_device),
             "dones": Attribute(self, "dones", self.ppo_device),
-            "shortened": Attribute(
-                self.episodes, "shortened", self.ppo_device, optional=True
-            ),  # not in older checkpoints
+            # Earlier versions did not save it.
+            "shortened": Attribute(self.episodes, "shortened", self.ppo_device, optional=True),
         }
 
     def learner_state(self) -> State:
@@ -515,11 +514,8 @@ class EnvAlgorithm(BaseAlgorithm):
         state = weights.get("env_state")
         dones = require(weights, "interaction", path)["dones"]
         if state is None or dones.shape != self.dones.shape:
-            why = (
-                "the environment cannot save its state"
-                if state is None
-                else (f"the checkpoint holds {dones.shape[0]} environments, this run has {self.rows}")
-            )
+            sizes = f"the checkpoint holds {dones.shape[0]} environments, this run has {self.rows}"
+            why = "the environment cannot save its state" if state is None else sizes
             warn(f"{path}: {why}; new episodes start, everything else is restored")
             return
         self.vec_env.set_env_state(state)

@@ -93,7 +93,7 @@ class Session:
         folder: makes the run folder; None: nothing is written.
 
     Raises:
-        RunFolderError: the agent's name is no valid file name, or the folder cannot be created.
+        RunFolderError: the agent's name is not a valid file name, or the folder cannot be created.
     """
 
     def __init__(self, agent: SessionAgent, folder: Callable[[], RunFolder] | None) -> None:

@@ -107,7 +107,7 @@ class RLGamesAgent:
     """Mixin, before an agent class of this library: RL Games' dictionary of settings, methods and checkpoint keys."""
 
     ALGORITHM: ClassVar[str]
-    """The name of the library's algorithm, whatever name a client registers a subclass under."""
+    """The name of the library's algorithm, also where a client registers a subclass under another name."""
 
     def __init__(self, base_name: str, params: Mapping[str, Any]) -> None:
         made = {**params, "algo": {"name": self.ALGORITHM}}

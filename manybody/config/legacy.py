@@ -120,7 +120,7 @@ TABLE: Mapping[Path, Entry] = {
     ("network", "space", "continuous", "mu_init", "value"): Renamed("val"),
     ("network", "space", "continuous", "sigma_init", "value"): Renamed("val"),
     # task
-    ("task", "env", "envSpacing"): _idle("every environment is a world of its own; there is no grid to space them on"),
+    ("task", "env", "envSpacing"): _idle("environments are simulated separately; there is no grid"),
     ("task", "env", "enableDebugVis"): _idle("there is no viewer to draw debug lines in"),
     ("task", "env", "cameraFollow"): _idle("cameras follow the robot"),
     ("task", "env", "enableCameraSensors"): _idle("videos are rendered off-screen from a copy of one environment"),
@@ -180,7 +180,7 @@ _IN_MODEL = NoEffect("solver settings are written in the task's model")
 
 ROOT: Mapping[str, NoEffect | Refused] = {
     "pipeline": NoEffect("tensors live where sim_device says"),
-    "graphics_device_id": NoEffect("videos are rendered off-screen by whatever MUJOCO_GL finds"),
+    "graphics_device_id": NoEffect("videos are rendered off-screen by the renderer that MUJOCO_GL selects"),
     "force_render": NoEffect("there is no viewer"),
     "solver_type": _IN_MODEL,
     "num_subscenes": _IN_MODEL,

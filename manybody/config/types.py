@@ -1,7 +1,7 @@
 """Types of configuration values.
 
 RL Games files hold ``3e-4`` as text (YAML 1.1 reads it so), ``4096.0`` for a count and ``'None'`` for nothing. The
-types accept these spellings; true and false are no numbers.
+types accept these spellings; true and false are not numbers.
 """
 
 import contextlib

@@ -235,7 +235,7 @@ def _homes(schema: type[BaseModel], key: str, path: Path = ()) -> Iterator[Path]
 
 
 def _switched_off(owner: type[BaseModel], key: str, value: object) -> str | None:
-    """The block that was renamed to have no effect (``rnn1``); None: ``key`` is no such block."""
+    """The block that was renamed to have no effect (``rnn1``); None for any other key."""
     match = re.fullmatch(r"_*(.+?)(_*\d+|_+|_?(off|old|unused|disabled|bak|backup))", key)
     field = owner.model_fields.get(match[1]) if match and isinstance(value, dict) else None
     if match is None or field is None:

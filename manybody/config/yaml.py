@@ -111,7 +111,7 @@ def _read(file: str) -> str:
     except OSError as error:
         raise _refused(file, None, f"cannot be read: {error.strerror}") from None
     if len(data) > MAX_BYTES:
-        raise _refused(file, None, f"more than {MAX_BYTES // 1024} KiB; this is no configuration")
+        raise _refused(file, None, f"more than {MAX_BYTES // 1024} KiB; this is not a configuration")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -35,7 +35,7 @@ class EpisodeStatistics:
         self.current_shaped_rewards = torch.zeros_like(self.current_rewards)
         self.current_lengths = torch.zeros(self.rows, device=self.device)
         self.shortened = torch.zeros(self.rows, dtype=torch.bool, device=self.device)
-        """(N,) rows whose episode began at a random age."""
+        """(N,) rows whose first episode is shortened."""
 
     def add(self, reward: Tensor, shaped: Tensor, done: Tensor, truncated: Tensor, broken: Tensor) -> Tensor:
         """Add a step with rewards (N, V) and shaped rewards (N, V); ``broken`` rows (N,) do not count.

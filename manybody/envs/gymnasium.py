@@ -259,7 +259,7 @@ def without_velocities(env: gymnasium.Env) -> gymnasium.Env:
 
 
 def vectorized(make: Callable[[], gymnasium.Env], num_actors: int, vectorization: str, env_name: str) -> VectorEnv:
-    """Create ``num_actors`` checked copies with ``make``; raise EnvError if they are no Gymnasium environments."""
+    """Create ``num_actors`` checked copies with ``make``; raise EnvError if they are not Gymnasium environments."""
     if vectorization not in ("sync", "async"):
         raise EnvError(f"env_config.vectorization: got {vectorization!r}; expected 'sync' or 'async'")
 

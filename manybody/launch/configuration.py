@@ -55,7 +55,8 @@ class Configuration:
     @property
     def identity(self) -> str:
         """Names the task and the algorithm: two configurations are of the same run only if these are equal."""
-        return f"{'task=' * self.is_tree}{self.task_name} with {section_of(self.settings, 'algo').get('name')}"
+        name = f"task={self.task_name}" if self.is_tree else self.task_name
+        return f"{name} with {section_of(self.settings, 'algo').get('name')}"
 
     def at(self, path: str) -> object:
         """The value under a dotted key path; None if missing."""

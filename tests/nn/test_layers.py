@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from manybody.config.network import InitializerConfig
 from manybody.nn.layers import ACTIVATIONS, INITIALIZERS, activation, initializer
@@ -61,21 +60,22 @@ def test_the_configuration_lists_the_same_names():
     assert set(CONFIGURED) == set(INITIALIZERS)
 
 
-KINDS = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "swish": nn.SiLU,
-    "gelu": nn.GELU,
-    "softplus": nn.Softplus,
-    "None": nn.Identity,
+AT_MINUS_ONE = {
+    "relu": 0.0,
+    "tanh": math.tanh(-1),
+    "sigmoid": 1 / (1 + math.e),
+    "elu": math.exp(-1) - 1,
+    "selu": 1.0507010 * 1.6732632 * (math.exp(-1) - 1),
+    "swish": -1 / (1 + math.e),  # x sigmoid(x)
+    "gelu": -0.1586553,  # x Phi(x), Phi of the standard normal distribution
+    "softplus": math.log(1 + math.exp(-1)),
+    "None": -1.0,
 }
 
 
-def test_each_rl_games_name_creates_its_activation():
-    assert {name: type(activation(name)) for name in ACTIVATIONS} == KINDS
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_by_their_value_at_minus_one(name):
+    assert activation(name)(torch.tensor(-1.0)).item() == pytest.approx(AT_MINUS_ONE[name], abs=1e-6)
 
 
 def test_none_is_the_identity():

@@ -62,7 +62,7 @@ class SelfPlayConfig(Section):
 
 
 class OnPolicyConfig(AlgorithmConfig):
-    """Proximal policy optimisation, whatever the actions are."""
+    """Proximal policy optimisation, for all kinds of actions."""
 
     ppo: Flag = True
     """False: the plain policy gradient, without clipping of the probability ratio."""
@@ -140,7 +140,7 @@ class OnPolicyConfig(AlgorithmConfig):
     """Log explained variance, clip fractions and normaliser statistics."""
 
     def remarks(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Which of the two sizes of a minibatch acts, where both are given."""
+        """Report which size of a minibatch has no effect if both are set."""
         for path, section in (((), self), (("central_value_config",), self.central_value_config)):
             if section is not None and None not in (section.minibatch_size, section.minibatch_size_per_env):
                 what = f"has no effect: minibatch_size {section.minibatch_size} is given too and wins"
@@ -154,7 +154,7 @@ class OnPolicyConfig(AlgorithmConfig):
 
     @property
     def resolved_minibatch_size(self) -> int:
-        """Samples per gradient step (M), from whichever of the two keys was given."""
+        """Samples per gradient step (M), from the key that is set."""
         return self.minibatch_size or self.num_actors * (self.minibatch_size_per_env or 0)
 
     @classmethod

@@ -125,7 +125,7 @@ class A2CNetwork(BaseNetwork):
             with blame("encoders"):
                 return build_dict_encoder(input_shape, params.encoders, params.normalization)
         if params.encoders is not None:
-            what = f"got {', '.join(params.encoders)}; expected none: the observation is no dictionary, but has "
+            what = f"got {', '.join(params.encoders)}; expected none: the observation is not a dictionary, but has "
             raise ConfigError([Problem("network.encoders", f"{what}shape {tuple(input_shape)}")])
         if params.cnn is None:
             return nn.Flatten(), self._calc_input_size(input_shape)
